@@ -1,0 +1,182 @@
+//! Calling a daemon: over its Unix socket or over TCP, JSON in and out.
+
+use super::ErrorBody;
+use crate::fault::{Fault, FaultKind};
+use reqwest::{Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than any route waits (60 s), so that it ends only what hangs.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Where a daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// `http://host:port`, without a slash at the end.
+    Http(String),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Http(url) => url.fmt(f),
+        }
+    }
+}
+
+/// A call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody answered, or the connection broke.
+    #[error("no answer from {endpoint}")]
+    Unreachable {
+        /// Who was called.
+        endpoint: Endpoint,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The daemon said no.
+    #[error("{error}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        error: String,
+        /// What may follow.
+        kind: FaultKind,
+    },
+    /// It answered in a form we cannot read.
+    #[error("{endpoint} answered in a form this version cannot read")]
+    Answer {
+        /// Who was called.
+        endpoint: Endpoint,
+        /// Why.
+        source: reqwest::Error,
+    },
+}
+
+impl Fault for CallError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Unreachable { .. } => FaultKind::Transient,
+            Self::Refused { kind, .. } => *kind,
+            Self::Answer { .. } => FaultKind::Operator,
+        }
+    }
+}
+
+/// Calls one daemon. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Endpoint,
+    base: String,
+}
+
+impl Client {
+    /// A client of the daemon at `endpoint`. Connects with the first call.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
+        let builder =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).no_proxy();
+        let (builder, base) = match &endpoint {
+            Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
+            Endpoint::Http(url) => (builder, url.trim_end_matches('/').to_owned()),
+        };
+        let http = builder
+            .build()
+            .map_err(|source| CallError::Unreachable { endpoint: endpoint.clone(), source })?;
+        Ok(Self { http, endpoint, base })
+    }
+
+    /// Who is called.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// `GET path?query`, the answer as JSON.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T, CallError> {
+        self.decode(self.send(Method::GET, path, query, None::<&()>, None).await?).await
+    }
+
+    /// `POST path` with a JSON body, the answer as JSON.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+        self.decode(self.send(Method::POST, path, &(), Some(body), None).await?).await
+    }
+
+    /// `DELETE path?query`, the answer as JSON.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<T, CallError> {
+        self.decode(self.send(Method::DELETE, path, query, None::<&()>, None).await?).await
+    }
+
+    /// `GET path` from byte `offset` on, the answer as it comes. The caller looks at the status:
+    /// 206 when the offset was honoured, 200 when not.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn download(&self, path: &str, offset: u64) -> Result<Response, CallError> {
+        let range = (offset > 0).then(|| format!("bytes={offset}-"));
+        self.send(Method::GET, path, &(), None::<&()>, range).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &impl Serialize,
+        body: Option<&impl Serialize>,
+        range: Option<String>,
+    ) -> Result<Response, CallError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(range) = range {
+            request = request.header(reqwest::header::RANGE, range);
+        }
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+
+    async fn decode<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
+        response.json().await.map_err(|source| CallError::Answer {
+            endpoint: self.endpoint.clone(),
+            source: source.without_url(),
+        })
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> CallError {
+        CallError::Unreachable { endpoint: self.endpoint.clone(), source: source.without_url() }
+    }
+}
+
+async fn refusal(response: Response) -> CallError {
+    let status = response.status();
+    let body = response.json::<ErrorBody>().await.unwrap_or_else(|_| ErrorBody {
+        error: format!("the daemon answered {status}"),
+        kind: if status.is_server_error() { FaultKind::Transient } else { FaultKind::Permanent },
+    });
+    CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind }
+}

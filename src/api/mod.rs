@@ -1,0 +1,35 @@
+//! What goes over the wire: HTTP/JSON between command, registrar and agents.
+//!
+//! The registrar serves operators on a Unix socket (all routes) and nodes on TCP (the routes under
+//! [`routes::LOG`], [`routes::DELTAS`], [`routes::NODES`] and `/metrics`). An agent serves its host
+//! on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
+
+mod client;
+mod collect;
+mod image;
+mod node;
+mod overlay;
+pub mod routes;
+mod status;
+
+pub use client::{CallError, Client, Endpoint};
+pub use collect::{GcQuery, GcReport, SnapshotFate};
+pub use image::{
+    DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
+    RegisterRequest, Step,
+};
+pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
+pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
+pub use status::{AgentState, AgentStatus, RegistrarStatus};
+
+use crate::fault::FaultKind;
+use serde::{Deserialize, Serialize};
+
+/// The body of every reply that is no success.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong, with its causes, on one line.
+    pub error: String,
+    /// What may follow.
+    pub kind: FaultKind,
+}

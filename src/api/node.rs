@@ -1,0 +1,72 @@
+//! Between registrar and agents.
+
+use crate::names::{Guid, NodeName, SnapshotName};
+use crate::zfs::Snapshot;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Asks for the log, and to wait while it says nothing new.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// The node that asks; the registrar notes the contact.
+    pub node: Option<NodeName>,
+    /// The newest snapshot the node knows of: wait while it is the registrar's newest too.
+    pub after: Option<Guid>,
+    /// Wait at most this many seconds (the registrar caps it at 60).
+    #[serde(default)]
+    pub wait_seconds: u64,
+}
+
+/// A delta as a file on the registrar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaRecord {
+    /// Its file name, below [`super::routes::DELTAS`].
+    pub file: String,
+    /// The snapshot it starts from; none for a full stream.
+    pub from: Option<Guid>,
+    /// The snapshot it leads to.
+    pub to: Guid,
+    /// That snapshot's name.
+    pub to_name: SnapshotName,
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the whole file, in hex.
+    pub digest: String,
+}
+
+/// The registrar's snapshots and the deltas between them, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeLog {
+    /// Snapshots; the last is the newest.
+    pub snapshots: Vec<Snapshot>,
+    /// Deltas that can be had.
+    pub deltas: Vec<DeltaRecord>,
+}
+
+/// What a node says of itself, after each change and now and then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its newest snapshot.
+    pub head: Option<Snapshot>,
+    /// The agent's version.
+    pub version: String,
+    /// What stopped it last, if it is stopped.
+    pub problem: Option<String>,
+}
+
+/// A node as the registrar knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// The node.
+    pub name: NodeName,
+    /// Its newest snapshot, as it reported.
+    pub snapshot: Option<SnapshotName>,
+    /// How many snapshots it is behind; none where its snapshot is unknown here.
+    pub lag: Option<u64>,
+    /// When it last spoke.
+    pub last_contact: DateTime<Utc>,
+    /// The agent's version.
+    pub version: Option<String>,
+    /// What stopped it, as it reported.
+    pub problem: Option<String>,
+}

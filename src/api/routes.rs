@@ -1,0 +1,28 @@
+//! The paths, once.
+
+/// Registrar: `GET` lists images, `POST` registers one. Agent: `GET` lists the node's.
+pub const IMAGES: &str = "/v1/images";
+/// Registrar: `DELETE` deregisters.
+pub const IMAGE: &str = "/v1/images/{name}";
+/// Registrar: `GET` lists jobs.
+pub const JOBS: &str = "/v1/jobs";
+/// Registrar: `GET` one job; with `?after=SEQ` waits for news.
+pub const JOB: &str = "/v1/jobs/{id}";
+/// Registrar: `GET` the nodes heard of; the part in front of a node's own routes.
+pub const NODES: &str = "/v1/nodes";
+/// Registrar: `POST` a node's report on itself.
+pub const NODE_REPORT: &str = "/v1/nodes/{node}/report";
+/// Registrar: `GET` the snapshots and deltas; with `?after=GUID` waits for news.
+pub const LOG: &str = "/v1/log";
+/// Registrar: the part in front of a delta's file name.
+pub const DELTAS: &str = "/v1/deltas";
+/// Registrar: `GET` a full stream's record, made on demand; 202 while it is being made.
+pub const FULL: &str = "/v1/full";
+/// Both: `GET`.
+pub const STATUS: &str = "/v1/status";
+/// Both: `POST`.
+pub const GC: &str = "/v1/gc";
+/// Agent: `GET`, `POST`, `DELETE`.
+pub const OVERLAYS: &str = "/v1/overlays";
+/// Both: Prometheus text.
+pub const METRICS: &str = "/metrics";

@@ -1,0 +1,80 @@
+//! The state of a daemon and its volume.
+
+use crate::names::{NodeName, SnapshotName};
+use crate::zfs::{Flavor, Usage};
+use serde::{Deserialize, Serialize};
+
+/// The registrar's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistrarStatus {
+    /// Its version.
+    pub version: String,
+    /// Which ZFS it has.
+    pub zfs: Flavor,
+    /// How many images are registered.
+    pub images: u64,
+    /// The newest snapshot.
+    pub snapshot: Option<SnapshotName>,
+    /// How many snapshots there are.
+    pub snapshots: u64,
+    /// Bytes of all delta files.
+    pub delta_bytes: u64,
+    /// Space.
+    pub usage: Usage,
+    /// Registrations under way.
+    pub jobs: u64,
+}
+
+/// What an agent is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum AgentState {
+    /// It has not compared itself with the registrar yet.
+    Starting,
+    /// The registrar does not answer.
+    Waiting {
+        /// What the last try met.
+        error: String,
+    },
+    /// It has the registrar's newest snapshot.
+    InStep,
+    /// It fetches or applies.
+    Applying {
+        /// The snapshot it goes to.
+        to: SnapshotName,
+    },
+    /// It cannot go on unaided.
+    Stopped {
+        /// Why.
+        error: String,
+    },
+}
+
+/// An agent's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Its version.
+    pub version: String,
+    /// The node.
+    pub node: NodeName,
+    /// The registrar it follows.
+    pub registrar: String,
+    /// What it is doing.
+    pub state: AgentState,
+    /// Which ZFS it has.
+    pub zfs: Flavor,
+    /// How many images its newest snapshot holds.
+    pub images: u64,
+    /// Its newest snapshot.
+    pub snapshot: Option<SnapshotName>,
+    /// How many snapshots it has.
+    pub snapshots: u64,
+    /// How many overlays it knows.
+    pub overlays: u64,
+    /// Views mounted.
+    pub views: u64,
+    /// Space; none before the first snapshot came.
+    pub usage: Option<Usage>,
+    /// Resident memory of the agent, in bytes.
+    pub rss_bytes: u64,
+}

@@ -1,0 +1,132 @@
+//! The manifest that lies beside every boot cache.
+
+use super::BaseIdentity;
+use crate::names::ImageName;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Format of an image's base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    /// The disk's bytes as they are.
+    Raw,
+    /// QEMU's copy-on-write format, version 2 or 3.
+    Qcow2,
+}
+
+impl ImageFormat {
+    /// As QEMU spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for ImageFormat {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
+            other => Err(format!("{other:?} is no format bootstash takes: use raw or qcow2")),
+        }
+    }
+}
+
+/// Where an image's bytes live, and how to tell that they are still the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Absolute path, the same on the storage node and on every compute node.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: ImageFormat,
+    /// Size of the disk a guest sees, in bytes.
+    pub virtual_size_bytes: u64,
+    /// What it was when it was registered.
+    pub identity: BaseIdentity,
+}
+
+/// What told that a boot was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootSignal {
+    /// A login prompt on the serial console.
+    LoginPrompt,
+    /// The guest agent answered.
+    GuestAgent,
+    /// Neither came; it read nothing for a long time.
+    Quiet,
+}
+
+/// How sure we are that the cache holds the whole boot working set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// A signal told that it booted, and the last boot read nothing new.
+    High,
+    /// No signal came, or the last boot still read something new.
+    Low,
+}
+
+/// One capture boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// From power-on to the end of the capture.
+    pub seconds: f64,
+    /// Bytes read from the base, in whole clusters.
+    pub base_bytes: u64,
+    /// Clusters no earlier boot had read.
+    pub new_clusters: u64,
+    /// What told that it was complete.
+    pub signal: BootSignal,
+}
+
+/// Facts about the cache file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheFacts {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// Cluster size, in bytes.
+    pub cluster_bytes: u64,
+    /// Clusters that hold data.
+    pub data_clusters: u64,
+    /// Clusters marked as zero.
+    pub zero_clusters: u64,
+}
+
+/// All that is known of a registered image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this form: 1.
+    pub version: u32,
+    /// The image.
+    pub name: ImageName,
+    /// Its base.
+    pub source: Source,
+    /// Its boot cache.
+    pub cache: CacheFacts,
+    /// The capture boots, in order.
+    pub boots: Vec<BootRecord>,
+    /// How far to trust the cache.
+    pub confidence: Confidence,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// When the capture was done.
+    pub registered: DateTime<Utc>,
+}
+
+impl Manifest {
+    /// The version this code writes.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,20 @@
+//! The daemons' configuration files (TOML). An unknown key is an error.
+
+mod agent;
+mod load;
+mod registrar;
+
+pub use agent::AgentConfig;
+pub use load::{ConfigError, ConfigFile, load_agent, load_registrar};
+pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig};
+
+use std::time::Duration;
+
+/// Where the registrar listens for the command.
+pub const REGISTRAR_SOCKET: &str = "/run/bootstash/registrar.sock";
+/// Where an agent listens for the command.
+pub const AGENT_SOCKET: &str = "/run/bootstash/agent.sock";
+
+fn default_window() -> Duration {
+    Duration::from_secs(7 * 24 * 3600)
+}

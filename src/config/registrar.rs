@@ -1,0 +1,97 @@
+//! `/etc/bootstash/registrar.toml`.
+
+use crate::names::DatasetName;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Configuration of the registrar.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrarConfig {
+    /// The ZFS file system to keep everything below, `pool/name`; made where it is missing.
+    pub dataset: DatasetName,
+    /// Jobs, deltas, scratch files of captures.
+    #[serde(default = "state_dir")]
+    pub state_dir: PathBuf,
+    /// Unix socket for the command.
+    #[serde(default = "socket")]
+    pub socket: PathBuf,
+    /// TCP address for agents and Prometheus.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// Whether `listen` may be other than loopback although nobody is authenticated.
+    #[serde(default)]
+    pub allow_unauthenticated: bool,
+    /// How long snapshots and deltas are kept.
+    #[serde(default = "super::default_window", with = "humantime_serde")]
+    pub window: Duration,
+    /// How images are booted to capture what they read.
+    #[serde(default)]
+    pub capture: CaptureConfig,
+}
+
+/// How to run capture boots.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureConfig {
+    /// `auto`: KVM where it works, else TCG.
+    pub accelerator: Accelerator,
+    /// How many images are captured at once.
+    pub parallel: usize,
+    /// At most so many boots an image.
+    pub max_boots: u32,
+    /// A boot that takes longer is given up.
+    #[serde(with = "humantime_serde")]
+    pub boot_timeout: Duration,
+    /// After the boot signal: so long without a new cluster ends a boot.
+    #[serde(with = "humantime_serde")]
+    pub quiet: Duration,
+    /// With no boot signal at all: so long without a read ends a boot, with low confidence.
+    #[serde(with = "humantime_serde")]
+    pub quiet_without_signal: Duration,
+    /// Memory of a capture guest, in MiB.
+    pub memory_mib: u32,
+    /// Virtual processors of a capture guest.
+    pub cpus: u32,
+}
+
+/// What runs guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// KVM where a probe guest runs, else TCG.
+    Auto,
+    /// KVM; an error where it does not work.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self {
+            accelerator: Accelerator::Auto,
+            parallel: 2,
+            max_boots: 3,
+            boot_timeout: Duration::from_secs(600),
+            quiet: Duration::from_secs(10),
+            quiet_without_signal: Duration::from_secs(120),
+            memory_mib: 1024,
+            cpus: 1,
+        }
+    }
+}
+
+fn state_dir() -> PathBuf {
+    "/var/lib/bootstash/registrar".into()
+}
+
+fn socket() -> PathBuf {
+    super::REGISTRAR_SOCKET.into()
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7430))
+}

@@ -1,0 +1,20 @@
+//! What the registrar, the agent and the command share.
+//!
+//! Each folder is one word of the field: `zfs` and `qemu` are the only doors to those programs,
+//! `replication` and `retention` decide without I/O, `delta` and `catalog` say what lies on disk,
+//! `api` what goes over the wire. The crate spawns no task that outlives the value which owns it.
+
+pub mod api;
+pub mod catalog;
+pub mod config;
+pub mod delta;
+pub mod fault;
+pub mod lifecycle;
+pub mod names;
+pub mod nbd;
+pub mod qcow2;
+pub mod qemu;
+pub mod replication;
+pub mod retention;
+pub mod telemetry;
+pub mod zfs;

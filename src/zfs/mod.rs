@@ -1,0 +1,84 @@
+//! The only door to ZFS: one narrow trait, the commands behind it, and a fake for speed.
+//!
+//! Promises: every call has a deadline; what is made carries [`ROLE_PROPERTY`], and nothing else is
+//! ever destroyed; a call that fails leaves the data set as it was.
+
+mod error;
+mod model;
+
+pub use error::{
+    CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError, SendError, SnapshotError,
+    ZfsFailure,
+};
+pub use model::{
+    Capabilities, Dataset, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed, Role,
+    Snapshot, Usage,
+};
+
+use crate::names::{DatasetName, SnapshotName};
+use async_trait::async_trait;
+use std::path::Path;
+use std::pin::Pin;
+use tokio::io::AsyncRead;
+
+/// A stream of bytes that somebody else pulls. For a send: an exit status other than success
+/// arrives as an error in place of the end of file, so that reading to the end proves the whole.
+pub type ByteStream = Pin<Box<dyn AsyncRead + Send>>;
+
+/// What bootstash asks of ZFS. Verbs are idempotent and say what they did.
+#[async_trait]
+pub trait Zfs: Send + Sync + std::fmt::Debug {
+    /// What this ZFS can do; probed once, when it was opened.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// A file system's state; `None` where there is none of this name.
+    async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError>;
+
+    /// The file systems directly below `parent`, in order of name; empty where `parent` does not exist.
+    async fn children(&self, parent: &DatasetName) -> Result<Vec<DatasetName>, ReadError>;
+
+    /// Makes a file system with our role; `Made::Unchanged` where it is there with that role
+    /// (its properties are then set to what is asked). One that is not ours is an error.
+    async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError>;
+
+    /// Mounts a file system at its mount point; `Made::Unchanged` where it is mounted.
+    async fn mount(&self, name: &DatasetName) -> Result<Made, MountError>;
+
+    /// The snapshots of a file system that bootstash named, oldest first; empty where it does not exist.
+    async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError>;
+
+    /// Takes a snapshot; taking it again returns the one that is there.
+    async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError>;
+
+    /// Destroys one snapshot of a file system of ours.
+    async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError>;
+
+    /// Destroys a file system of ours with its snapshots (not with its children or clones). Waits
+    /// out an unmount that is still going on.
+    async fn destroy(&self, name: &DatasetName) -> Result<Removed, DestroyError>;
+
+    /// Makes a read-only clone of a snapshot, with [`Role::View`], mounted at `mountpoint`.
+    async fn clone_snapshot(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+        clone: &DatasetName,
+        mountpoint: &Path,
+    ) -> Result<Made, CloneError>;
+
+    /// The stream that brings a receiver from `from` (or from nothing) to `to`.
+    async fn send(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<ByteStream, SendError>;
+
+    /// Receives a stream into `into` without mounting it; a file system made by this gets
+    /// [`Role::Volume`]. An error from `stream` aborts the receive. On any error, and when the future
+    /// is dropped, `into` is at the snapshot it had before.
+    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError>;
+
+    /// Space taken by a file system and its pool's ratios.
+    async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError>;
+}
