@@ -270,3 +270,102 @@ impl Fault for CompareError {
         }
     }
 }
+
+/// KVM was demanded and does not work.
+#[derive(Debug, Error)]
+#[error("KVM does not work on this host: {why}; mend it, or configure accelerator = \"auto\" or \"tcg\"")]
+pub struct AcceleratorError {
+    /// What the probe met.
+    pub(super) why: String,
+}
+
+impl Fault for AcceleratorError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}
+
+/// A guest could not be started, or does not obey.
+#[derive(Debug, Error)]
+pub enum MachineError {
+    /// The program could not be started or waited for.
+    #[error("cannot run QEMU")]
+    Spawn {
+        /// Why.
+        source: io::Error,
+    },
+    /// Its sockets could not be made.
+    #[error("cannot make the sockets of a guest")]
+    Sockets {
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended at once.
+    #[error("QEMU ended while starting ({status}): {stderr}")]
+    Died {
+        /// How.
+        status: ExitStatus,
+        /// What it said, bounded.
+        stderr: String,
+    },
+    /// Its control channel broke.
+    #[error("QEMU's control channel broke at {command}")]
+    Channel {
+        /// What it was asked.
+        command: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not do what it was told in time.
+    #[error("QEMU gave no answer to {command} within {} s", .after.as_secs())]
+    NoAnswer {
+        /// What it was asked.
+        command: &'static str,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// It said no.
+    #[error("QEMU refused {command}: {said}")]
+    Refused {
+        /// What it was asked.
+        command: &'static str,
+        /// Its words.
+        said: String,
+    },
+}
+
+impl Fault for MachineError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Channel { .. } | Self::NoAnswer { .. } => FaultKind::Transient,
+            _ => FaultKind::Operator,
+        }
+    }
+}
+
+/// A guest on the terminal did not run.
+#[derive(Debug, Error)]
+pub enum ConsoleError {
+    /// The program could not be started or ended.
+    #[error("cannot boot {}", .overlay.display())]
+    Spawn {
+        /// The overlay.
+        overlay: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU failed, and said why on standard error.
+    #[error("QEMU failed on {} ({status}); its message is above", .overlay.display())]
+    Failed {
+        /// The overlay.
+        overlay: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+impl Fault for ConsoleError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}

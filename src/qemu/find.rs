@@ -3,10 +3,18 @@
 use super::FindError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// The QEMU of this host. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Qemu(Arc<Programs>);
+pub struct Qemu(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    programs: Programs,
+    /// Why KVM does not work, once that was tried.
+    kvm_verdict: OnceCell<Option<String>>,
+}
 
 /// Absolute paths.
 #[derive(Debug)]
@@ -31,16 +39,21 @@ impl Qemu {
     fn find_in(directories: &[PathBuf]) -> Result<Self, FindError> {
         let find =
             |program, package| locate(directories, program).ok_or(FindError::Missing { program, package });
-        Ok(Self(Arc::new(Programs {
+        let programs = Programs {
             img: find("qemu-img", "qemu-utils")?,
             system: find("qemu-system-x86_64", "qemu-system-x86")?,
             prlimit: find("prlimit", "util-linux")?,
             setpriv: find("setpriv", "util-linux")?,
-        })))
+        };
+        Ok(Self(Arc::new(Shared { programs, kvm_verdict: OnceCell::new() })))
     }
 
     pub(super) fn programs(&self) -> &Programs {
-        &self.0
+        &self.0.programs
+    }
+
+    pub(super) fn kvm_verdict(&self) -> &OnceCell<Option<String>> {
+        &self.0.kvm_verdict
     }
 }
 

@@ -55,21 +55,40 @@ pub(super) async fn qemu_img(
     args: &[OsString],
     limits: Limits,
 ) -> Result<Finished, QemuFailure> {
-    let shown = command_line("qemu-img", args);
-    let mut command = confined(programs, limits.memory_bytes);
-    command.arg(&programs.img).args(args);
-    let child = command
+    run(programs, &programs.img, args, limits).await
+}
+
+/// Runs a whole QEMU with `args`. Dropping the future kills it.
+pub(super) async fn qemu_system(
+    programs: &Programs,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    run(programs, &programs.system, args, limits).await
+}
+
+async fn run(
+    programs: &Programs,
+    program: &Path,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    let command = command_line(program, args);
+    let failed = |source| QemuFailure::Spawn { program: program.to_owned(), source };
+    let child = confined(programs, limits.memory_bytes)
+        .arg(program)
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|source| QemuFailure::Spawn { program: programs.img.clone(), source })?;
+        .map_err(failed)?;
     match tokio::time::timeout(limits.deadline, finish(child)).await {
-        Ok(Ok((status, stdout, stderr))) => {
-            Ok(Finished { status, stdout, stderr: one_line(&stderr), command: shown })
+        Ok(end) => {
+            let (status, stdout, stderr) = end.map_err(failed)?;
+            Ok(Finished { status, stdout, stderr: one_line(&stderr), command })
         }
-        Ok(Err(source)) => Err(QemuFailure::Spawn { program: programs.img.clone(), source }),
-        Err(_) => Err(QemuFailure::Deadline { command: shown, after: limits.deadline }),
+        Err(_) => Err(QemuFailure::Deadline { command, after: limits.deadline }),
     }
 }
 
@@ -116,13 +135,10 @@ pub(super) fn one_line(bytes: &[u8]) -> String {
     lines.join("; ").chars().filter(|c| !c.is_control()).collect()
 }
 
-fn command_line(program: &str, args: &[OsString]) -> String {
-    let mut line = program.to_owned();
-    for arg in args {
-        line.push(' ');
-        line.push_str(&arg.to_string_lossy());
-    }
-    line
+fn command_line(program: &Path, args: &[OsString]) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let words = std::iter::once(name).chain(args.iter().map(OsString::as_os_str));
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Arguments of mixed kinds as one list.

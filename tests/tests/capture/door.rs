@@ -131,3 +131,17 @@ async fn an_overlay_that_fails_leaves_nothing() {
     assert!(matches!(error, OverlayError::Other { .. }), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was left");
 }
+
+#[tokio::test]
+async fn kvm_is_used_only_where_a_guest_ran_under_it() {
+    use bootstash::config::Accelerator as Wanted;
+    use bootstash::qemu::Accelerator;
+    let qemu = Qemu::find().unwrap();
+    assert_eq!(qemu.accelerator(Wanted::Tcg).await.unwrap(), Accelerator::Tcg);
+    let automatic = qemu.accelerator(Wanted::Auto).await.unwrap();
+    let demanded = qemu.accelerator(Wanted::Kvm).await;
+    match automatic {
+        Accelerator::Kvm => assert_eq!(demanded.unwrap(), Accelerator::Kvm),
+        Accelerator::Tcg => assert!(demanded.unwrap_err().to_string().contains("accelerator = \"auto\"")),
+    }
+}
