@@ -102,7 +102,7 @@ fn sample_digest(path: &Path, size: u64) -> io::Result<String> {
     let mut block = vec![0; SAMPLE_BYTES];
     let last = size.saturating_sub(SAMPLE_BYTES as u64);
     for sample in 0..SAMPLES {
-        let read = read_up_to(&file, &mut block, last / (SAMPLES - 1) * sample)?;
+        let read = read_up_to(&file, &mut block, last * sample / (SAMPLES - 1))?;
         hasher.update(&block[..read]);
     }
     Ok(hasher.finalize().to_hex().to_string())
