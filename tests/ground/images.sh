@@ -73,7 +73,7 @@ build_all() {
 }
 
 run_recipe() {
-  # shellcheck source=images/lib.sh
+  # shellcheck source-path=SCRIPTDIR source=images/lib.sh
   source "$RECIPES/lib.sh"
   # shellcheck source=/dev/null
   source "$RECIPES/$1.sh"

@@ -118,6 +118,7 @@ enable_backports() {
   local codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   # shellcheck source=/dev/null
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  # shellcheck disable=SC2016 # apt fills these in
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(LABEL)' 'Created-By: Packages' |
     awk -v suite="$codename" '$2 == suite && $3 == "Debian" { print $1; exit }')
   [[ -n $codename && -n $mirror ]] || return 0
