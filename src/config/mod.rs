@@ -2,6 +2,8 @@
 
 mod agent;
 mod check;
+#[cfg(test)]
+mod examples;
 mod kind;
 mod load;
 mod node;
