@@ -11,6 +11,7 @@ use bootstash::config::Accelerator;
 use bootstash::names::ImageName;
 use bootstash::qemu::{ConsoleEnd, ConsoleSpec, Qemu};
 use std::error::Error;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
@@ -97,6 +98,7 @@ impl Place {
         let parent = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let dir = tempfile::Builder::new()
             .prefix("bootstash-boot-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .map_err(|source| CommandError::Path { path: parent, source })?;
         Ok(Self::Private(dir))
@@ -193,7 +195,6 @@ mod tests {
 
     #[test]
     fn the_private_place_is_ours_alone_and_goes() {
-        use std::os::unix::fs::PermissionsExt;
         let place = Place::choose(None).unwrap();
         let dir = place.path().parent().unwrap().to_owned();
         assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);

@@ -65,7 +65,8 @@ fn agent_text(status: &AgentStatus) -> String {
         ("state", state(&status.state)),
         ("images", status.images.to_string()),
         ("snapshot", newest(status.snapshot.as_ref(), status.snapshots)),
-        ("overlays", format!("{} on {} views", status.overlays, status.views)),
+        ("overlays", status.overlays.to_string()),
+        ("views", status.views.to_string()),
         ("memory", size(status.rss_bytes)),
     ];
     match &status.usage {
@@ -188,7 +189,8 @@ mod tests {
              \x20 state       waiting for the registrar: no answer\n\
              \x20 images      3\n\
              \x20 snapshot    -\n\
-             \x20 overlays    2 on 1 views\n\
+             \x20 overlays    2\n\
+             \x20 views       1\n\
              \x20 memory      20M\n\
              \x20 volume      -"
         );
