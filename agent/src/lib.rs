@@ -4,6 +4,8 @@
 //! `http` answers the command and Prometheus, `run` puts them together.
 
 pub mod follow;
+pub mod http;
 pub mod layout;
 pub mod metrics;
+pub mod run;
 pub mod volume;
