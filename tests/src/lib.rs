@@ -1,1 +1,3 @@
-//! placeholder
+//! The lab of hosts on one machine, and what the tests on real parts share.
+
+pub mod lab;

@@ -1,0 +1,3 @@
+//! The lab: hosts on one machine.
+
+pub mod zfs_host;
