@@ -1,9 +1,10 @@
 //! Applying a delta: only to the snapshot it was made from, and only with the result announced.
 
+use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
 use bootstash::api::DeltaRecord;
 use bootstash::delta;
-use bootstash::zfs::{ByteStream, Received, Snapshot};
+use bootstash::zfs::{ByteStream, ReceiveError, Received, Snapshot};
 use std::path::Path;
 
 impl Volume {
@@ -25,12 +26,12 @@ impl Volume {
         Ok(to)
     }
 
-    /// Ends at once when the agent stops: ZFS drops what it received of the stream.
+    /// Ends soon when the agent stops: ZFS drops what it received of the stream.
     async fn receive(&self, stream: ByteStream) -> Result<Received, ApplyError> {
-        let receive = self.zfs.receive(&self.layout.volume, stream);
-        match self.cancel.run_until_cancelled(receive).await {
-            Some(received) => Ok(received?),
-            None => Err(Stopping.into()),
+        let stream = Abortable::new(stream, self.cancel.clone());
+        match self.zfs.receive(&self.layout.volume, Box::pin(stream)).await {
+            Err(ReceiveError::Source { .. }) if self.cancel.is_cancelled() => Err(Stopping.into()),
+            received => Ok(received?),
         }
     }
 }

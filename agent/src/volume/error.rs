@@ -6,7 +6,7 @@ use bootstash::delta::DeltaReadError;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::{Guid, ImageName, NameError, SnapshotName};
 use bootstash::qemu::OverlayError;
-use bootstash::zfs::{CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError};
+use bootstash::zfs::{CloneError, CreateError, DestroyError, ReadError, ReceiveError};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -44,27 +44,25 @@ pub enum ViewError {
     /// The configured names are too long.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The state of ZFS.
+    /// Cloning and mounting.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Cloning.
-    #[error(transparent)]
-    Clone(#[from] CloneError),
-    /// Mounting.
-    #[error(transparent)]
-    Mount(#[from] MountError),
+    Clone(Box<CloneError>),
     /// Destroying.
     #[error(transparent)]
     Destroy(#[from] DestroyError),
+}
+
+impl From<CloneError> for ViewError {
+    fn from(error: CloneError) -> Self {
+        Self::Clone(Box::new(error))
+    }
 }
 
 impl Fault for ViewError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Name(_) => FaultKind::Operator,
-            Self::Read(error) => error.kind(),
             Self::Clone(error) => error.kind(),
-            Self::Mount(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
         }
     }

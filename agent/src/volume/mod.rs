@@ -4,6 +4,7 @@
 //! delta is applied only to the snapshot it was made from. What can be seen of it is published after
 //! each change ([`VolumeState`]), so that looking never waits for a change under way.
 
+mod abortable;
 mod apply;
 mod catalog;
 mod chain;

@@ -6,14 +6,10 @@ use bootstash::names::SnapshotName;
 use std::path::PathBuf;
 
 impl Volume {
-    /// The mounted view of a snapshot, made where it is missing.
+    /// The mounted view of a snapshot, made or mounted where it is not.
     pub(super) async fn ensure_view(&mut self, snapshot: &SnapshotName) -> Result<PathBuf, ViewError> {
         let (name, mountpoint) = (self.layout.view(snapshot)?, self.layout.mountpoint(snapshot));
-        if self.zfs.dataset(&name).await?.is_some() {
-            self.zfs.mount(&name).await?;
-        } else {
-            self.zfs.clone_snapshot(&self.layout.volume, snapshot, &name, &mountpoint).await?;
-        }
+        self.zfs.clone_snapshot(&self.layout.volume, snapshot, &name, &mountpoint).await?;
         self.views.insert(snapshot.clone());
         Ok(mountpoint)
     }
