@@ -1,1 +1,3 @@
-//! placeholder
+//! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
+
+pub mod lab;
