@@ -1,0 +1,138 @@
+//! KVM or emulation: decided once, by running a guest.
+//!
+//! `/dev/kvm` can exist and hang, and a single ioctl passes where whole guests hang; so a boot sector
+//! must come through the firmware and say so within a deadline.
+
+use super::run::{self, Limits};
+use super::{AcceleratorError, Qemu};
+use crate::config;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// QEMU's exit status after the guest writes 0x2a to `isa-debug-exit`.
+const PROBE_STATUS: i32 = 0x55;
+
+/// What runs a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The processor.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl Accelerator {
+    /// As QEMU spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Qemu {
+    /// The accelerator to use where the configuration says `wanted`. The first call that has to know
+    /// about KVM takes up to 5 s, later ones nothing.
+    ///
+    /// # Errors
+    /// Where KVM is demanded and a guest does not run under it.
+    pub async fn accelerator(&self, wanted: config::Accelerator) -> Result<Accelerator, AcceleratorError> {
+        if wanted == config::Accelerator::Tcg {
+            return Ok(Accelerator::Tcg);
+        }
+        let verdict = self.kvm_verdict().get_or_init(|| self.probe_kvm()).await;
+        match (verdict, wanted) {
+            (None, _) => Ok(Accelerator::Kvm),
+            (Some(why), config::Accelerator::Kvm) => Err(AcceleratorError { why: why.clone() }),
+            (Some(why), _) => {
+                tracing::debug!(why, "guests run under emulation");
+                Ok(Accelerator::Tcg)
+            }
+        }
+    }
+
+    /// Why KVM does not work; `None` where it does.
+    async fn probe_kvm(&self) -> Option<String> {
+        if !Path::new("/dev/kvm").exists() {
+            return Some("there is no /dev/kvm".to_owned());
+        }
+        self.boot_probe(Accelerator::Kvm, PROBE_DEADLINE).await.err()
+    }
+
+    async fn boot_probe(&self, accelerator: Accelerator, deadline: Duration) -> Result<(), String> {
+        let disk = boot_sector_file().map_err(|error| format!("no boot sector could be written: {error}"))?;
+        let drive = format!("file={},format=raw,if=floppy,readonly=on", disk.path().display());
+        let args = run::args([
+            &"-nodefaults",
+            &"-no-user-config",
+            &"-display",
+            &"none",
+            &"-machine",
+            &"pc",
+            &"-m",
+            &"16",
+            &"-nic",
+            &"none",
+            &"-boot",
+            &"a",
+            &"-serial",
+            &"stdio",
+            &"-accel",
+            &accelerator.as_str(),
+            &"-device",
+            &"isa-debug-exit,iobase=0xf4,iosize=1",
+            &"-drive",
+            &drive,
+        ]);
+        let limits = Limits { deadline, memory_bytes: 4 << 30 };
+        let end = run::qemu_system(self.programs(), &args, limits).await;
+        match end {
+            Ok(end) if end.status.code() == Some(PROBE_STATUS) && end.stdout.contains(&b'K') => Ok(()),
+            Ok(end) if end.stderr.is_empty() => Err(format!("a probe guest ended with {}", end.status)),
+            Ok(end) => Err(end.stderr),
+            Err(super::QemuFailure::Deadline { after, .. }) => {
+                Err(format!("a probe guest did not answer within {} s", after.as_secs()))
+            }
+            Err(failure) => Err(crate::fault::Chain(&failure).to_string()),
+        }
+    }
+}
+
+/// A floppy whose boot sector prints `K` on the first serial port and ends QEMU.
+fn boot_sector_file() -> std::io::Result<tempfile::NamedTempFile> {
+    #[rustfmt::skip]
+    const CODE: [u8; 15] = [
+        0xba, 0xf8, 0x03, 0xb0, b'K', 0xee, // mov dx, 0x3f8; mov al, 'K'; out dx, al
+        0xba, 0xf4, 0x00, 0xb0, 0x2a, 0xee, // mov dx, 0xf4; mov al, 0x2a; out dx, al
+        0xf4, 0xeb, 0xfd,                   // hlt; jmp to hlt
+    ];
+    let mut floppy = vec![0; 1440 * 1024];
+    floppy[..CODE.len()].copy_from_slice(&CODE);
+    floppy[510..512].copy_from_slice(&[0x55, 0xaa]);
+    // No comma can occur in its name, which QEMU would take for the next option.
+    let mut file = tempfile::Builder::new().prefix("bootstash-probe-").tempfile()?;
+    file.write_all(&floppy)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probe_floppy_is_bootable() {
+        let file = boot_sector_file().unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert_eq!((bytes.len(), &bytes[510..512]), (1_474_560, &[0x55, 0xaa][..]));
+    }
+}

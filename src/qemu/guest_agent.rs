@@ -1,0 +1,79 @@
+//! Asking a guest's agent whether it is there.
+
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::MissedTickBehavior;
+
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const LINE_MAX_BYTES: u64 = 4096;
+/// What is asked while nobody listens stays in the channel; so it is not asked forever.
+const MAX_QUESTIONS: u64 = 2000;
+
+/// Returns when the agent behind `stream` has answered. Never returns where there is none.
+pub(super) async fn answered(stream: UnixStream) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let ask = async {
+        let mut clock = tokio::time::interval(ASK_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for id in 1..=MAX_QUESTIONS {
+            clock.tick().await;
+            writer.write_all(&question(id)).await?;
+        }
+        std::future::pending::<io::Result<()>>().await
+    };
+    let listen = async {
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut reader).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if is_answer(&line) {
+                return Ok(());
+            }
+        }
+    };
+    tokio::select! { result = ask => result, result = listen => result }
+}
+
+/// The leading byte makes the agent drop what it had read of an earlier, broken question.
+fn question(id: u64) -> Vec<u8> {
+    let mut bytes = vec![0xff];
+    bytes.extend(format!("{{\"execute\":\"guest-sync\",\"arguments\":{{\"id\":{id}}}}}\n").into_bytes());
+    bytes
+}
+
+fn is_answer(line: &[u8]) -> bool {
+    let line = line.strip_prefix(&[0xff]).unwrap_or(line);
+    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    value.is_some_and(|value| value["return"].is_u64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_through_noise_for_an_answer() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, mut writer) = theirs.into_split();
+        let guest = async move {
+            let mut asked = Vec::new();
+            BufReader::new(reader).read_until(b'\n', &mut asked).await.unwrap();
+            assert_eq!(asked, question(1));
+            writer.write_all(b"garbage\n{\"error\": {}}\n{\"return\": 1}\n").await.unwrap();
+        };
+        let (result, ()) = tokio::join!(answered(ours), guest);
+        result.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_end_is_no_answer() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        assert!(answered(ours).await.is_err());
+    }
+}

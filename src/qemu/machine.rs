@@ -1,0 +1,224 @@
+//! One started guest, from power-on to its end.
+
+use super::console::ConsoleText;
+use super::qmp::Qmp;
+use super::run::{confined, one_line, read_bounded};
+use super::spec::{MachineSockets, machine_args};
+use super::{MachineError, MachineSpec, Qemu, SocketDir, guest_agent};
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::{Child, ChildStderr};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const QUIT_DEADLINE: Duration = Duration::from_secs(20);
+const STDERR_MAX_BYTES: usize = 4096;
+/// What QEMU maps beside the guest's memory, generously: code, translated code, thread stacks.
+const OVERHEAD_BYTES: u64 = 6 << 30;
+
+/// A running guest. Dropping it kills it.
+#[derive(Debug)]
+pub struct Machine {
+    child: Child,
+    qmp: Qmp,
+    console: watch::Receiver<ConsoleText>,
+    agent: watch::Receiver<bool>,
+    stderr: AbortOnDropHandle<io::Result<Vec<u8>>>,
+    _reads_console: AbortOnDropHandle<()>,
+    _asks_agent: AbortOnDropHandle<()>,
+    _sockets: SocketDir,
+}
+
+/// How a guest's QEMU ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineEnd {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it said, bounded.
+    pub stderr: String,
+}
+
+impl Qemu {
+    /// Starts a guest; its sockets lie in `scratch` or in the system's directory for temporary files.
+    ///
+    /// # Errors
+    /// Where QEMU does not come up, with its words.
+    pub async fn start(&self, spec: &MachineSpec, scratch: &Path) -> Result<Machine, MachineError> {
+        let sockets = SocketDir::create_in(scratch).map_err(no_sockets)?;
+        let paths = MachineSockets::within(sockets.path());
+        let [qmp, serial, agent] =
+            [&paths.qmp, &paths.serial, &paths.agent].map(|path| UnixListener::bind(path));
+        let (qmp, serial, agent) =
+            (qmp.map_err(no_sockets)?, serial.map_err(no_sockets)?, agent.map_err(no_sockets)?);
+        let mut child = self.spawn_machine(spec, &paths)?;
+        let stderr = AbortOnDropHandle::new(tokio::spawn(collect(child.stderr.take())));
+        let connected = tokio::time::timeout(START_DEADLINE, async {
+            tokio::try_join!(qmp.accept(), serial.accept(), agent.accept())
+        });
+        let streams = tokio::select! {
+            biased;
+            streams = connected => streams,
+            status = child.wait() => return Err(died(status.map_err(no_spawn)?, stderr).await),
+        };
+        let Ok(streams) = streams else {
+            return Err(MachineError::NoAnswer { command: "start", after: START_DEADLINE });
+        };
+        let ((qmp, _), (serial, _), (agent, _)) = streams.map_err(no_sockets)?;
+        // With an error in its arguments QEMU may connect first and end then.
+        let qmp = tokio::select! {
+            biased;
+            qmp = Qmp::open(qmp) => qmp,
+            status = child.wait() => return Err(died(status.map_err(no_spawn)?, stderr).await),
+        };
+        let qmp = match qmp {
+            Ok(qmp) => qmp,
+            Err(error) => return Err(explain(error, child, stderr).await),
+        };
+        let (console, reads_console) = follow_console(serial);
+        let (agent, asks_agent) = follow_agent(agent);
+        Ok(Machine {
+            child,
+            qmp,
+            console,
+            agent,
+            stderr,
+            _reads_console: reads_console,
+            _asks_agent: asks_agent,
+            _sockets: sockets,
+        })
+    }
+
+    fn spawn_machine(&self, spec: &MachineSpec, sockets: &MachineSockets) -> Result<Child, MachineError> {
+        let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
+        confined(self.programs(), memory_bytes)
+            .arg(&self.programs().system)
+            .args(machine_args(spec, sockets))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(no_spawn)
+    }
+}
+
+impl Machine {
+    /// What the guest prints, as it prints it.
+    pub fn console(&self) -> watch::Receiver<ConsoleText> {
+        self.console.clone()
+    }
+
+    /// Becomes true when the guest's agent answers.
+    pub fn agent_answered(&self) -> watch::Receiver<bool> {
+        self.agent.clone()
+    }
+
+    /// Bytes the guest has read from its disk, from whichever layer.
+    ///
+    /// # Errors
+    /// Where QEMU does not answer.
+    pub async fn bytes_read(&mut self) -> Result<u64, MachineError> {
+        let devices = self.qmp.execute("query-blockstats").await?;
+        let devices = devices.as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(devices.iter().filter_map(|device| device["stats"]["rd_bytes"].as_u64()).sum())
+    }
+
+    /// Whether the guest runs: QEMU's word for its state.
+    ///
+    /// # Errors
+    /// Where QEMU does not answer.
+    pub async fn status(&mut self) -> Result<String, MachineError> {
+        let status = self.qmp.execute("query-status").await?;
+        Ok(status["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Waits until the guest has ended by itself. Can be called again after being dropped half-way.
+    ///
+    /// # Errors
+    /// Where the system does not tell how it ended.
+    pub async fn ended(&mut self) -> Result<ExitStatus, MachineError> {
+        self.child.wait().await.map_err(no_spawn)
+    }
+
+    /// Ends the guest at once, as pulling its plug would: shutting it down would only read more.
+    ///
+    /// # Errors
+    /// Where QEMU did not end as told; it is killed then.
+    pub async fn quit(mut self) -> Result<MachineEnd, MachineError> {
+        if self.child.try_wait().map_err(no_spawn)?.is_none() {
+            // An error here means that it ends already; waiting tells.
+            if let Err(error) = self.qmp.execute("quit").await {
+                tracing::debug!(%error, "QEMU did not take quit");
+            }
+        }
+        match tokio::time::timeout(QUIT_DEADLINE, self.child.wait()).await {
+            Ok(status) => {
+                let status = status.map_err(no_spawn)?;
+                Ok(MachineEnd { status, stderr: words(self.stderr).await })
+            }
+            Err(_) => {
+                self.child.kill().await.map_err(no_spawn)?;
+                Err(MachineError::NoAnswer { command: "quit", after: QUIT_DEADLINE })
+            }
+        }
+    }
+}
+
+fn follow_console(mut serial: UnixStream) -> (watch::Receiver<ConsoleText>, AbortOnDropHandle<()>) {
+    let (text, receiver) = watch::channel(ConsoleText::default());
+    let task = tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        // An error is an end: what matters then is how QEMU ended, and others ask for that.
+        while let Ok(read @ 1..) = serial.read(&mut buffer).await {
+            text.send_modify(|text| text.feed(&buffer[..read]));
+        }
+    });
+    (receiver, AbortOnDropHandle::new(task))
+}
+
+fn follow_agent(stream: UnixStream) -> (watch::Receiver<bool>, AbortOnDropHandle<()>) {
+    let (answered, receiver) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        if guest_agent::answered(stream).await.is_ok() {
+            answered.send_replace(true);
+        }
+    });
+    (receiver, AbortOnDropHandle::new(task))
+}
+
+async fn collect(stderr: Option<ChildStderr>) -> io::Result<Vec<u8>> {
+    read_bounded(stderr, STDERR_MAX_BYTES).await
+}
+
+async fn words(stderr: AbortOnDropHandle<io::Result<Vec<u8>>>) -> String {
+    // What cannot be read was not said; the status tells the rest.
+    one_line(&stderr.await.ok().and_then(Result::ok).unwrap_or_default())
+}
+
+async fn died(status: ExitStatus, stderr: AbortOnDropHandle<io::Result<Vec<u8>>>) -> MachineError {
+    MachineError::Died { status, stderr: words(stderr).await }
+}
+
+/// A broken channel right after the start is QEMU ending over its arguments: its words say why.
+async fn explain(
+    error: MachineError,
+    mut child: Child,
+    stderr: AbortOnDropHandle<io::Result<Vec<u8>>>,
+) -> MachineError {
+    match tokio::time::timeout(Duration::from_secs(2), child.wait()).await {
+        Ok(Ok(status)) => died(status, stderr).await,
+        _ => error,
+    }
+}
+
+fn no_sockets(source: io::Error) -> MachineError {
+    MachineError::Sockets { source }
+}
+
+fn no_spawn(source: io::Error) -> MachineError {
+    MachineError::Spawn { source }
+}

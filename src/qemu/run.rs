@@ -1,0 +1,173 @@
+//! Running a tool to its end: with a deadline, limits, and bounded output.
+
+use super::QemuFailure;
+use super::find::Programs;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+const STDOUT_MAX_BYTES: usize = 1 << 20;
+const STDERR_MAX_BYTES: usize = 4096;
+
+/// What a tool may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Wall-clock time; then it is killed.
+    pub(super) deadline: Duration,
+    /// Address space, in bytes.
+    pub(super) memory_bytes: u64,
+}
+
+impl Limits {
+    /// Limits for a tool that looks at metadata only.
+    pub(super) const METADATA: Self = Self { deadline: Duration::from_secs(60), memory_bytes: 2 << 30 };
+
+    /// Limits for a tool that reads all of a disk of `bytes`, at 20 MB/s or more.
+    pub(super) fn reading(bytes: u64) -> Self {
+        Self { deadline: Duration::from_secs(60 + bytes / 20_000_000), memory_bytes: 4 << 30 }
+    }
+}
+
+/// How a tool ended, and what it said.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Vec<u8>,
+    /// On one line, printable.
+    pub(super) stderr: String,
+    /// The command line, for errors.
+    pub(super) command: String,
+}
+
+impl Finished {
+    /// The failure to report where this end is none the caller has a word for.
+    pub(super) fn unexpected(self) -> QemuFailure {
+        QemuFailure::Unexpected { command: self.command, status: self.status, stderr: self.stderr }
+    }
+}
+
+/// Runs `qemu-img` with `args`. Dropping the future kills it.
+pub(super) async fn qemu_img(
+    programs: &Programs,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    run(programs, &programs.img, args, limits).await
+}
+
+/// Runs a whole QEMU with `args`. Dropping the future kills it.
+pub(super) async fn qemu_system(
+    programs: &Programs,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    run(programs, &programs.system, args, limits).await
+}
+
+async fn run(
+    programs: &Programs,
+    program: &Path,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    let command = command_line(program, args);
+    let failed = |source| QemuFailure::Spawn { program: program.to_owned(), source };
+    let child = confined(programs, limits.memory_bytes)
+        .arg(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    match tokio::time::timeout(limits.deadline, finish(child)).await {
+        Ok(end) => {
+            let (status, stdout, stderr) = end.map_err(failed)?;
+            Ok(Finished { status, stdout, stderr: one_line(&stderr), command })
+        }
+        Err(_) => Err(QemuFailure::Deadline { command, after: limits.deadline }),
+    }
+}
+
+/// A command that runs the program given as its next argument with limited memory, no core dumps,
+/// no new privileges, a clean environment, and an end when we end (also by SIGKILL) or when its
+/// handle is dropped.
+pub(super) fn confined(programs: &Programs, memory_bytes: u64) -> Command {
+    let mut command = Command::new(&programs.setpriv);
+    command
+        .args(["--no-new-privs", "--pdeathsig", "KILL", "--"])
+        .arg(&programs.prlimit)
+        .arg(format!("--as={memory_bytes}"))
+        .args(["--core=0", "--"])
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .kill_on_drop(true);
+    command
+}
+
+async fn finish(mut child: Child) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) =
+        tokio::join!(read_bounded(stdout, STDOUT_MAX_BYTES), read_bounded(stderr, STDERR_MAX_BYTES));
+    Ok((child.wait().await?, stdout?, stderr?))
+}
+
+/// The first `max` bytes of a pipe, which is read to its end so that the writer never waits.
+pub(super) async fn read_bounded<R: AsyncRead + Unpin>(
+    pipe: Option<R>,
+    max: usize,
+) -> std::io::Result<Vec<u8>> {
+    let Some(mut pipe) = pipe else { return Ok(Vec::new()) };
+    let mut kept = Vec::new();
+    (&mut pipe).take(max as u64).read_to_end(&mut kept).await?;
+    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    Ok(kept)
+}
+
+/// A tool's words on one line, without control characters.
+pub(super) fn one_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").chars().filter(|c| !c.is_control()).collect()
+}
+
+fn command_line(program: &Path, args: &[OsString]) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let words = std::iter::once(name).chain(args.iter().map(OsString::as_os_str));
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Arguments of mixed kinds as one list.
+pub(super) fn args<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<OsString> {
+    words.iter().map(|word| word.as_ref().to_owned()).collect()
+}
+
+/// A path that no tool takes for an option or a protocol.
+pub(super) fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keeps_the_beginning_and_reads_to_the_end() {
+        let (mut writer, reader) = tokio::io::duplex(16);
+        let write = async move {
+            use tokio::io::AsyncWriteExt;
+            writer.write_all(&[b'x'; 1000]).await.unwrap();
+        };
+        let (kept, ()) = tokio::join!(read_bounded(Some(reader), 10), write);
+        assert_eq!(kept.unwrap(), [b'x'; 10]);
+    }
+
+    #[test]
+    fn words_fit_one_line() {
+        assert_eq!(one_line(b"qemu-img: a\n\n  b\x1b[0m\n"), "qemu-img: a; b[0m");
+    }
+}

@@ -1,0 +1,231 @@
+//! What a machine is made of, and QEMU's arguments for it. Pure.
+
+use super::Accelerator;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Keeps a guest that breaks out of its devices from much of the kernel.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// A capture guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// Its memory, in MiB.
+    pub memory_mib: u32,
+    /// Its virtual processors.
+    pub cpus: u32,
+    /// Its disk.
+    pub disk: DiskChain,
+}
+
+/// A guest's disk: the overlay takes writes, what it lacks comes from the cache where there is one,
+/// what that lacks from the export. What the files' headers name is not opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskChain {
+    /// A qcow2 file whose content is worth nothing after the run.
+    pub overlay: PathBuf,
+    /// A boot cache, opened read-only.
+    pub cache: Option<PathBuf>,
+    /// Socket of an NBD server that exports the base under the empty name.
+    pub base_socket: PathBuf,
+}
+
+/// A guest on the user's terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSpec {
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// Its memory, in MiB.
+    pub memory_mib: u32,
+    /// Its virtual processors.
+    pub cpus: u32,
+    /// Whether it may use the host's network, behind QEMU's own address translation.
+    pub network: bool,
+}
+
+/// The sockets a machine connects to; we listen before it starts, so that nothing is lost or polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MachineSockets {
+    pub(super) qmp: PathBuf,
+    pub(super) serial: PathBuf,
+    pub(super) agent: PathBuf,
+}
+
+impl MachineSockets {
+    pub(super) fn within(directory: &Path) -> Self {
+        let [qmp, serial, agent] = ["qmp", "serial", "agent"].map(|name| directory.join(name));
+        Self { qmp, serial, agent }
+    }
+}
+
+/// Arguments for a capture guest.
+pub(super) fn machine_args(spec: &MachineSpec, sockets: &MachineSockets) -> Vec<OsString> {
+    let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    args.extend(words(["-nic", "none", "-mon", "chardev=qmp,mode=control", "-serial", "chardev:serial"]));
+    for (id, path) in [("qmp", &sockets.qmp), ("serial", &sockets.serial), ("agent", &sockets.agent)] {
+        args.push("-chardev".into());
+        args.push(option(&format!("socket,id={id},path="), path));
+    }
+    args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
+    for node in nodes(&spec.disk) {
+        args.extend(words(["-blockdev", &node.to_string()]));
+    }
+    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1"]));
+    args
+}
+
+/// Arguments for a guest on the terminal, whose chain opens by what its files' headers name.
+pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec) -> Vec<OsString> {
+    let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    let nic = if spec.network { "user,model=virtio-net-pci" } else { "none" };
+    args.extend(words(["-nic", nic, "-chardev", "stdio,id=terminal,mux=on,signal=off"]));
+    args.extend(words(["-serial", "chardev:terminal", "-mon", "chardev=terminal,mode=readline"]));
+    args.extend(words(["-blockdev", &overlay_node(overlay, None).to_string()]));
+    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1"]));
+    args
+}
+
+fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
+    let (accel, cpu) = match accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // Five-level page tables would only make each emulated page walk longer.
+        Accelerator::Tcg => ("tcg,thread=multi", "max,la57=off"),
+    };
+    words([
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "q35,graphics=off",
+        "-sandbox",
+        SANDBOX,
+        "-accel",
+        accel,
+        "-cpu",
+        cpu,
+        "-smp",
+        &cpus.to_string(),
+        "-m",
+        &format!("{memory_mib}M"),
+        "-device",
+        "virtio-rng-pci",
+        "-device",
+        "virtio-serial-pci",
+    ])
+}
+
+fn nodes(disk: &DiskChain) -> Vec<Value> {
+    let mut nodes = vec![json!({
+        "driver": "nbd", "node-name": "base", "read-only": true,
+        "server": { "type": "unix", "path": disk.base_socket.to_string_lossy() },
+    })];
+    let mut backing = "base";
+    if let Some(cache) = &disk.cache {
+        nodes.push(json!({
+            "driver": "qcow2", "node-name": "cache", "read-only": true, "backing": backing,
+            "file": { "driver": "file", "filename": cache.to_string_lossy(), "read-only": true },
+        }));
+        backing = "cache";
+    }
+    nodes.push(overlay_node(&disk.overlay, Some(backing)));
+    nodes
+}
+
+fn overlay_node(overlay: &Path, backing: Option<&str>) -> Value {
+    let mut node = json!({
+        "driver": "qcow2", "node-name": "overlay", "discard": "unmap",
+        "file": { "driver": "file", "filename": overlay.to_string_lossy(), "discard": "unmap" },
+    });
+    if let Some(backing) = backing {
+        node["backing"] = backing.into();
+        // A capture's overlay is thrown away: what the guest flushes need not reach the disk.
+        node["cache"] = json!({ "no-flush": true });
+    }
+    node
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// `prefix` and a path in one argument; QEMU reads a doubled comma as one.
+fn option(prefix: &str, path: &Path) -> OsString {
+    format!("{prefix}{}", path.to_string_lossy().replace(',', ",,")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(cache: Option<&str>) -> MachineSpec {
+        MachineSpec {
+            accelerator: Accelerator::Tcg,
+            memory_mib: 512,
+            cpus: 2,
+            disk: DiskChain {
+                overlay: "/s/overlay".into(),
+                cache: cache.map(PathBuf::from),
+                base_socket: "/s/base".into(),
+            },
+        }
+    }
+
+    fn args(cache: Option<&str>) -> Vec<String> {
+        let args = machine_args(&spec(cache), &MachineSockets::within(Path::new("/s,t")));
+        args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
+    }
+
+    fn nodes_of(args: &[String]) -> Vec<Value> {
+        let pairs = args.windows(2).filter(|pair| pair[0] == "-blockdev");
+        pairs.map(|pair| serde_json::from_str(&pair[1]).unwrap()).collect()
+    }
+
+    fn has(args: &[String], option: &str, value: &str) -> bool {
+        args.windows(2).any(|pair| pair == [option, value])
+    }
+
+    #[test]
+    fn guest_is_sandboxed_and_has_no_network() {
+        let args = args(None);
+        assert!(has(&args, "-sandbox", SANDBOX));
+        assert!(has(&args, "-nic", "none"));
+        assert!(has(&args, "-m", "512M") && has(&args, "-smp", "2"));
+        assert!(args.contains(&"-nodefaults".to_owned()));
+    }
+
+    #[test]
+    fn chain_is_explicit_and_only_the_overlay_can_be_written() {
+        let nodes = nodes_of(&args(Some("/s/cache")));
+        let names: Vec<_> = nodes.iter().map(|node| node["node-name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["base", "cache", "overlay"]);
+        assert_eq!((&nodes[1]["backing"], &nodes[2]["backing"]), (&"base".into(), &"cache".into()));
+        assert_eq!((&nodes[0]["read-only"], &nodes[1]["read-only"]), (&true.into(), &true.into()));
+    }
+
+    #[test]
+    fn first_boot_reads_straight_from_the_base() {
+        let nodes = nodes_of(&args(None));
+        assert_eq!((nodes.len(), &nodes[1]["backing"]), (2, &"base".into()));
+    }
+
+    #[test]
+    fn commas_in_paths_are_doubled() {
+        assert!(has(&args(None), "-chardev", "socket,id=qmp,path=/s,,t/qmp"));
+    }
+
+    #[test]
+    fn terminal_guest_follows_the_overlays_own_header() {
+        let spec = ConsoleSpec { accelerator: Accelerator::Kvm, memory_mib: 1024, cpus: 1, network: false };
+        let args: Vec<_> = console_args(Path::new("/a.qcow2"), &spec)
+            .iter()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect();
+        assert!(nodes_of(&args)[0].get("backing").is_none());
+        assert!(has(&args, "-nic", "none") && has(&args, "-accel", "kvm") && has(&args, "-cpu", "host"));
+        assert!(has(&args, "-chardev", "stdio,id=terminal,mux=on,signal=off"));
+    }
+}

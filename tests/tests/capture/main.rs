@@ -1,0 +1,4 @@
+//! The door to QEMU, the NBD export, the cache writer and the capture verb, with the real QEMU.
+//! Needs QEMU, no root and no guest images: guests are boot sectors made here.
+
+mod door;
