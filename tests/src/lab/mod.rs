@@ -19,6 +19,7 @@ pub mod run;
 pub mod space;
 pub mod wait;
 mod zfs;
+pub mod zfs_host;
 
 pub use daemon::Program;
 pub use host::Host;
