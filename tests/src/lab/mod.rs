@@ -18,6 +18,7 @@ pub mod refusing_fs;
 pub mod run;
 pub mod space;
 pub mod wait;
+pub mod warm_boot;
 mod zfs;
 pub mod zfs_host;
 
