@@ -1,3 +1,4 @@
 //! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
 
+pub mod demo;
 pub mod lab;

@@ -5,6 +5,7 @@
 //! written down before (see [`record`]), and goes when the [`Lab`] is dropped, when its builder dies,
 //! or with `lab down`; a daemon's warning that no test announced is an error.
 
+pub mod asking;
 pub mod daemon;
 pub mod host;
 pub mod init;
@@ -15,6 +16,7 @@ pub mod programs;
 pub mod record;
 pub mod refusing;
 pub mod refusing_fs;
+pub mod registration;
 pub mod run;
 pub mod space;
 pub mod wait;
