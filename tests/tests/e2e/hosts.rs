@@ -1,6 +1,5 @@
 //! The lab itself: hosts apart from each other and from the machine, and no trace left, whatever
-//! happens to its builder. Needs root.
-#![allow(clippy::unwrap_used, reason = "clippy knows only test functions, not their helpers")]
+//! happens to its builder.
 
 use bootstash_tests::lab::record::{LabRecord, remove_abandoned};
 use bootstash_tests::lab::refusing::RefusingImages;
