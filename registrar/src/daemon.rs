@@ -36,7 +36,8 @@ pub async fn run(
     let log = PublicationLog::new(layout.deltas.clone());
     // Listeners first: a second registrar or a taken port shows before anything changes.
     let socket = bind_unix(&config.socket)?;
-    let tcp = TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
+    let tcp =
+        TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let (task, volume) =
         VolumeTask::open(Arc::clone(&zfs), layout.clone(), log.clone(), Arc::clone(&nodes)).await?;
 
@@ -56,16 +57,27 @@ pub async fn run(
         runner.start(job);
     }
     let window = config.window;
-    let state =
-        State { board, runner: runner.clone(), volume, log, nodes, layout, zfs, metrics, window, stop: stop.clone() };
+    let state = State {
+        board,
+        runner: runner.clone(),
+        volume,
+        log,
+        nodes,
+        layout,
+        zfs,
+        metrics,
+        window,
+        stop: stop.clone(),
+    };
     // The volume's task outlives the jobs, which need it to finish their step.
     let volume_stop = CancellationToken::new();
     let volume_task = tokio::spawn(task.run(volume_stop.clone()));
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
 
-    let operators =
-        axum::serve(socket, http::operator_routes(state.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let nodes = axum::serve(tcp, http::node_routes(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let operators = axum::serve(socket, http::operator_routes(state.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let nodes =
+        axum::serve(tcp, http::node_routes(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let served = shut_down_within(DRAIN, &stop, async { tokio::try_join!(operators, nodes).map(drop) }).await;
     stop.cancel();
     runner.finish().await;

@@ -145,9 +145,7 @@ impl Metrics {
         self.cache_bytes.clear();
         for image in images {
             let label = Image { image: image.name.to_string() };
-            self.cache_bytes
-                .get_or_create(&label)
-                .set(i64::try_from(image.cache.bytes).unwrap_or(i64::MAX));
+            self.cache_bytes.get_or_create(&label).set(i64::try_from(image.cache.bytes).unwrap_or(i64::MAX));
         }
         self.show_nodes(&nodes.views(&published));
         telemetry::encode(&self.registry)

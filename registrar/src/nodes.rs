@@ -89,9 +89,8 @@ impl Nodes {
     fn note(&self, node: &NodeName, report: Option<NodeReport>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry = known
-                .entry(node.clone())
-                .or_insert_with(|| Known { last_contact: Utc::now(), report: None });
+            let entry =
+                known.entry(node.clone()).or_insert_with(|| Known { last_contact: Utc::now(), report: None });
             entry.last_contact = Utc::now();
             if report.is_some() {
                 entry.report = report;

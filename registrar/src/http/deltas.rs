@@ -17,7 +17,8 @@ pub(super) async fn download(
 ) -> Result<Response, Refusal> {
     // Only names in the log lead to a file, whatever the request says.
     let path = state.log.delta_path(&file);
-    let path = path.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    let path =
+        path.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
     match ServeFile::new(path).try_call(request).await {
         Ok(response) => Ok(response.into_response()),
         Err(error) => Err(Refusal::not_found(format!("delta {file} cannot be read: {error}"))),

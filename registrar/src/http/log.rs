@@ -11,10 +11,7 @@ use std::time::Duration;
 
 const LONGEST_WAIT_SECONDS: u64 = 60;
 
-pub(super) async fn follow(
-    Shared(state): Shared<State>,
-    Query(query): Query<LogQuery>,
-) -> Json<VolumeLog> {
+pub(super) async fn follow(Shared(state): Shared<State>, Query(query): Query<LogQuery>) -> Json<VolumeLog> {
     if let Some(node) = &query.node {
         state.nodes.contact(node);
     }

@@ -11,7 +11,12 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         name: name.parse().unwrap(),
         source: source("/srv/images/base.raw".as_ref()),
         cache: CacheFacts { bytes: 6, cluster_bytes: 65536, data_clusters: 1, zero_clusters: 2 },
-        boots: vec![BootRecord { seconds: 1.5, base_bytes: 65536, new_clusters: 1, signal: BootSignal::LoginPrompt }],
+        boots: vec![BootRecord {
+            seconds: 1.5,
+            base_bytes: 65536,
+            new_clusters: 1,
+            signal: BootSignal::LoginPrompt,
+        }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         registered: DateTime::UNIX_EPOCH,

@@ -173,8 +173,7 @@ impl VolumeTask {
 }
 
 async fn make_datasets(zfs: &dyn Zfs, layout: &Layout) -> Result<(), VolumeError> {
-    let properties =
-        vec![Property::Dedup, Property::Compression, Property::RecordSize64K, Property::NoAtime];
+    let properties = vec![Property::Dedup, Property::Compression, Property::RecordSize64K, Property::NoAtime];
     let root = NewDataset { role: Role::Root, mountpoint: None, properties: properties.clone() };
     zfs.create(&layout.root, &root).await?;
     let mountpoint = Some(layout.mountpoint.clone());
