@@ -30,7 +30,7 @@ pub struct DeltaRecord {
     pub to_name: SnapshotName,
     /// Size of the file, in bytes.
     pub bytes: u64,
-    /// BLAKE3 of the whole file, in hex.
+    /// BLAKE3 of the file's header block, in hex; the header holds the payload's digest.
     pub digest: String,
 }
 

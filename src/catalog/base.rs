@@ -102,10 +102,16 @@ fn sample_digest(path: &Path, size: u64) -> io::Result<String> {
     let mut block = vec![0; SAMPLE_BYTES];
     let last = size.saturating_sub(SAMPLE_BYTES as u64);
     for sample in 0..SAMPLES {
-        let read = read_up_to(&file, &mut block, last * sample / (SAMPLES - 1))?;
+        let read = read_up_to(&file, &mut block, spread(last, sample))?;
         hasher.update(&block[..read]);
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Where sample number `sample` begins; the last one begins exactly at `last`.
+fn spread(last: u64, sample: u64) -> u64 {
+    let gaps = SAMPLES - 1;
+    last / gaps * sample + last % gaps * sample / gaps
 }
 
 fn read_up_to(file: &File, block: &mut [u8], offset: u64) -> io::Result<usize> {

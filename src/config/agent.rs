@@ -10,7 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
-    /// The name this node reports under; the host name where it is not given.
+    /// The name this node reports under; the host name where it is not given, which
+    /// [`super::load_agent`] puts here: a loaded configuration always has one.
     pub node: Option<NodeName>,
     /// The registrar: `http://host:port`.
     pub registrar: String,

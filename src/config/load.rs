@@ -1,6 +1,6 @@
 //! Reading a configuration file, with errors that name the file, the line and the remedy.
 
-use super::{AgentConfig, RegistrarConfig};
+use super::{AgentConfig, ConfigKind, RegistrarConfig, check};
 use crate::fault::{Fault, FaultKind};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,14 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// It is no TOML, has an unknown key, or a value of the wrong kind.
-    #[error("{} is not a valid configuration", .path.display())]
+    #[error("{}{} is not valid", .path.display(), .line.map(|line| format!(", line {line},")).unwrap_or_default())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: toml::de::Error,
+        /// The line, from 1, where one is to blame.
+        line: Option<usize>,
+        /// Why.
+        source: ParseProblem,
     },
     /// Each key is right, the whole is not.
     #[error("{}: {problem}", .path.display())]
@@ -41,7 +43,20 @@ pub enum ConfigError {
         /// What to change.
         problem: String,
     },
+    /// An agent's file names no node, and the host has no name that could stand for it.
+    #[error("{} names no node, and this host's name cannot be used; set node = \"NAME\"", .path.display())]
+    Node {
+        /// The file.
+        path: PathBuf,
+        /// Why the host's name cannot be used.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
+
+/// What the parser said, on one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseProblem(String);
 
 impl Fault for ConfigError {
     fn kind(&self) -> FaultKind {
@@ -54,19 +69,66 @@ impl Fault for ConfigError {
 /// # Errors
 /// See [`ConfigError`].
 pub fn load_registrar(path: &Path) -> Result<RegistrarConfig, ConfigError> {
-    read(path)
+    parse_registrar(path, &read(path)?)
 }
 
-/// Reads and checks an agent's configuration.
+/// Reads and checks an agent's configuration; `node` is then the host's name where it was not given.
 ///
 /// # Errors
 /// See [`ConfigError`].
 pub fn load_agent(path: &Path) -> Result<AgentConfig, ConfigError> {
-    read(path)
+    parse_agent(path, &read(path)?)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })
+/// Reads and checks a configuration of either daemon: that of `kind`, or the one its keys tell.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn load_any(path: &Path, kind: Option<ConfigKind>) -> Result<ConfigFile, ConfigError> {
+    let text = read(path)?;
+    let kind = match kind {
+        Some(kind) => kind,
+        None => ConfigKind::of(&parse(path, &text)?),
+    };
+    match kind {
+        ConfigKind::Registrar => parse_registrar(path, &text).map(ConfigFile::Registrar),
+        ConfigKind::Agent => parse_agent(path, &text).map(ConfigFile::Agent),
+    }
+}
+
+fn parse_registrar(path: &Path, text: &str) -> Result<RegistrarConfig, ConfigError> {
+    let config = parse(path, text)?;
+    check::registrar(&config).map_err(|problem| invalid(path, problem))?;
+    Ok(config)
+}
+
+fn parse_agent(path: &Path, text: &str) -> Result<AgentConfig, ConfigError> {
+    let mut config: AgentConfig = parse(path, text)?;
+    check::agent(&config).map_err(|problem| invalid(path, problem))?;
+    if config.node.is_none() {
+        let name =
+            super::host_name().map_err(|source| ConfigError::Node { path: path.to_owned(), source })?;
+        config.node = Some(name);
+    }
+    Ok(config)
+}
+
+fn invalid(path: &Path, problem: String) -> ConfigError {
+    ConfigError::Invalid { path: path.to_owned(), problem }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        line: error.span().filter(|span| *span != (0..text.len())).and_then(|span| line_of(text, span.start)),
+        source: ParseProblem(error.message().replace('\n', ", ")),
+    })
+}
+
+fn line_of(text: &str, offset: usize) -> Option<usize> {
+    text.get(..offset).map(|before| before.matches('\n').count() + 1)
 }

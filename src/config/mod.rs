@@ -1,13 +1,22 @@
 //! The daemons' configuration files (TOML). An unknown key is an error.
 
 mod agent;
+mod check;
+#[cfg(test)]
+mod examples;
+mod kind;
 mod load;
+mod node;
 mod registrar;
+#[cfg(test)]
+mod tests;
 
 pub use agent::AgentConfig;
-pub use load::{ConfigError, ConfigFile, load_agent, load_registrar};
+pub use kind::ConfigKind;
+pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
 pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig};
 
+use node::host_name;
 use std::time::Duration;
 
 /// Where the registrar listens for the command.

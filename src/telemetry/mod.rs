@@ -1,5 +1,10 @@
-//! Logs and metrics, the same for both daemons.
+//! Logs and metrics, the same for both daemons, and the watch that tests keep on logs.
 
 mod logging;
+mod metrics;
+mod process;
+pub mod testing;
 
 pub use logging::{LogFormat, init_logging};
+pub use metrics::{BYTE_BUCKETS, CONTENT_TYPE, SECOND_BUCKETS, encode, new_registry};
+pub use process::resident_bytes;

@@ -11,6 +11,7 @@ PATH=$PATH:/usr/sbin:/sbin # Debian leaves these out for ordinary users
 SELF=$(readlink -f "${BASH_SOURCE[0]}")
 RECIPES=${SELF%.sh}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/bootstash/images
+WORK=$CACHE/.work.$$ # of this run alone: another may be waiting for its turn
 ALL=(debian12 debian12-nginx alpine) # one derived from another comes after it
 
 say() { printf 'images: %s\n' "$*"; }
@@ -41,10 +42,10 @@ outdated() {
 
 # One image: built under another name, so that NAME.raw is always whole.
 build() {
-  local name=$1 start=$SECONDS log=$CACHE/$1.log out=$CACHE/.work/$1.raw
+  local name=$1 start=$SECONDS log=$CACHE/$1.log out=$WORK/$1.raw
   say "making $name (log: $log)"
   # A process of its own: in a subshell tested by `if`, bash would go on after a failed command.
-  if ! "$SELF" --recipe "$name" "$out" >"$log" 2>&1 </dev/null; then
+  if ! "$SELF" --recipe "$WORK" "$name" "$out" >"$log" 2>&1 </dev/null; then
     tail -n 30 "$log" >&2
     die "making $name failed (all of it: $log)"
   fi
@@ -54,8 +55,18 @@ build() {
   say "made $name in $((SECONDS - start)) s, $(du -m "$CACHE/$name.raw" | cut -f1) MiB on disk"
 }
 
-# Runs within namespaces of its own: however this ends, kill -9 included, the kernel takes away
-# every process, mount and loop device it made.
+# Builds within namespaces that end when this script does, however it does, kill -9 included: then the
+# kernel takes away every process, mount and loop device of the build.
+in_namespaces() {
+  setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
+    --mount-proc -- "$SELF" --in-namespaces "$WORK" "$@" &
+  # In the background, as bash lets a signal wait for a foreground command to end.
+  trap 'kill -KILL $! 2>/dev/null || true; wait; rm -rf "$WORK"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  wait $!
+}
+
 build_all() {
   local name
   exec 9>"$CACHE/.lock"
@@ -63,17 +74,17 @@ build_all() {
     say "waiting for another run that makes images"
     flock 9
   fi
-  rm -rf "$CACHE/.work"
-  mkdir -p "$CACHE/.work/tmp"
+  rm -rf "$CACHE"/.work.* # of runs that were killed
+  mkdir -p "$WORK/tmp"
   # A root file system of 400 MB is made and thrown away: in memory where there is plenty of it.
   if (($(awk '/^MemAvailable/ {print $2}' /proc/meminfo) > 4 * 1024 * 1024)); then
-    mount -t tmpfs -o size=3g,mode=755 tmpfs "$CACHE/.work/tmp"
+    mount -t tmpfs -o size=3g,mode=755 tmpfs "$WORK/tmp"
   fi
   for name in $(outdated "$@"); do build "$name"; done
 }
 
 run_recipe() {
-  # shellcheck source=images/lib.sh
+  # shellcheck source-path=SCRIPTDIR source=images/lib.sh
   source "$RECIPES/lib.sh"
   # shellcheck source=/dev/null
   source "$RECIPES/$1.sh"
@@ -84,11 +95,13 @@ main() {
   local todo
   case ${1:-} in
     --in-namespaces)
-      build_all "${@:2}"
+      WORK=$2
+      build_all "${@:3}"
       exit
       ;;
     --recipe)
-      run_recipe "${@:2}"
+      WORK=$2
+      run_recipe "${@:3}"
       exit
       ;;
     '') set -- "${ALL[@]}" ;;
@@ -98,9 +111,7 @@ main() {
   ((EUID == 0)) || die "root is needed to make images (mounts, chroot):
     sudo make images      missing or out of date: ${todo//$'\n'/ }"
   mkdir -p "$CACHE"
-  trap 'rm -rf "$CACHE/.work"' EXIT # out here, as a file system is mounted on it in there
-  unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- \
-    "$SELF" --in-namespaces "$@"
+  in_namespaces "$@"
 }
 
 main "$@"

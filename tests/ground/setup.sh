@@ -51,10 +51,12 @@ LIST
 # command of it alone can be the half of an installation that was killed.
 missing() {
   local -A status=()
+  local -a packages
   local package probe state
+  mapfile -t packages < <(wanted | cut -d' ' -f1)
   while read -r package state; do
     status[$package]=$state
-  done < <(dpkg_states)
+  done < <(dpkg_states "${packages[@]}")
   while read -r package probe; do
     case ${status[$package]:-unknown} in
       installed) ;;
@@ -64,20 +66,26 @@ missing() {
   done < <(wanted)
 }
 
-dpkg_states() {
-  command -v dpkg-query >/dev/null || return 0
-  # shellcheck disable=SC2046 # one word a package is what we want
-  dpkg-query -W -f='${Package} ${db:Status-Status}\n' $(wanted | cut -d' ' -f1) 2>/dev/null || true
-}
+# dpkg_states PACKAGE...: a line "package state" for each that dpkg has heard of.
+dpkg_states() { dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true; }
+
+dpkg_state() { dpkg_states "$1" | cut -d' ' -f2; }
 
 present() {
   if [[ $1 == /* ]]; then [[ -e $1 ]]; else command -v "$1" >/dev/null; fi
 }
 
-# Runs a command with its output in the log; on failure shows the end of the log.
+# Runs a command with its output in the log; on failure shows the end of the log. Waits up to ten
+# minutes for another package manager: a new cloud machine upgrades itself at first.
 logged() {
-  printf '\n$ %s\n' "$*" >>"$LOG"
-  "$@" >>"$LOG" 2>&1 </dev/null && return
+  local try
+  for try in {1..120}; do
+    printf '\n$ %s   (try %s)\n' "$*" "$try" >>"$LOG"
+    "$@" >>"$LOG" 2>&1 </dev/null && return
+    tail -n 5 "$LOG" | grep -qE 'Could not get lock|frontend lock|is locked by' || break
+    if ((try == 1)); then say 'waiting for another package manager to finish'; fi
+    sleep 5
+  done
   tail -n 30 "$LOG" >&2
   die "failed: $*   (all of it: $LOG)"
 }
@@ -104,6 +112,15 @@ keep_zfs_fuse_off() {
   fi
 }
 
+# OpenZFS and zfs-fuse cannot be installed together; whoever has the first meant to use it.
+refuse_half_of_openzfs() {
+  [[ ! -e /dev/zfs && $(dpkg_state zfsutils-linux) == installed ]] || return 0
+  modprobe zfs 2>/dev/null && [[ -e /dev/zfs ]] && return 0
+  die "zfsutils-linux is installed but its kernel module does not load, so there is no ZFS here.
+Either make 'modprobe zfs' work (package zfs-dkms and the kernel's headers), or, to test with zfs-fuse:
+    apt-get remove zfsutils-linux"
+}
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
 # Suite which offers this very version of a package; nothing if none does.
@@ -118,6 +135,7 @@ enable_backports() {
   local codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   # shellcheck source=/dev/null
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  # shellcheck disable=SC2016 # apt fills these in
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(LABEL)' 'Created-By: Packages' |
     awk -v suite="$codename" '$2 == suite && $3 == "Debian" { print $1; exit }')
   [[ -n $codename && -n $mirror ]] || return 0
@@ -190,6 +208,7 @@ Run this as root, which installs them:
   mkdir -p "$(dirname "$LOG")"
   exec 9>/run/lock/bootstash-setup.lock
   flock 9
+  refuse_half_of_openzfs
   mapfile -t packages < <(missing) # another setup may have done it while we waited
   ((${#packages[@]})) || exit 0
   say "installing ${packages[*]}"

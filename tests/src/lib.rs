@@ -1,1 +1,6 @@
-//! placeholder
+//! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
+
+pub mod demo;
+pub mod guest;
+pub mod lab;
+pub mod prometheus;

@@ -3,12 +3,11 @@
 use super::detect::{Detector, Event, Failure, Rules, Verdict};
 use super::error::CaptureError;
 use super::progress::BootReporter;
-use bootstash::catalog::BootSignal;
+use bootstash::catalog::{BootSignal, Source};
 use bootstash::config::CaptureConfig;
 use bootstash::nbd::{BlockSource, Export, TraceView};
 use bootstash::qemu::{
-    Accelerator, ConsoleText, DiskChain, Inspected, Machine, MachineEnd, MachineError, MachineSpec, Qemu,
-    SocketDir,
+    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Qemu, SocketDir,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct BootPlan<'a> {
     /// From 1.
     pub(super) number: u32,
-    pub(super) image: &'a Inspected,
+    pub(super) image: &'a Source,
     pub(super) config: &'a CaptureConfig,
     pub(super) accelerator: Accelerator,
     pub(super) source: Arc<dyn BlockSource>,

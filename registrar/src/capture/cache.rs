@@ -1,10 +1,9 @@
 //! Writing the cache file of what was read so far.
 
 use super::error::CaptureError;
-use bootstash::catalog::CacheFacts;
+use bootstash::catalog::{CacheFacts, Source};
 use bootstash::nbd::Base;
 use bootstash::qcow2::{self, CLUSTER_BYTES, ClusterRuns, Layout};
-use bootstash::qemu::Inspected;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -13,7 +12,7 @@ use std::path::Path;
 /// Writes a cache of `image` with the clusters `read` to a new file at `path`.
 pub(super) async fn write(
     base: &Base,
-    image: &Inspected,
+    image: &Source,
     read: &BTreeSet<u64>,
     zeros: &ClusterRuns,
     path: &Path,

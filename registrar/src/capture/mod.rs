@@ -17,11 +17,11 @@ pub use error::{CaptureError, VerifyError};
 pub use verify::verify;
 
 use boot::{BootPlan, Booted};
-use bootstash::catalog::{BootRecord, BootSignal, CacheFacts, Confidence};
+use bootstash::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Source};
 use bootstash::config::CaptureConfig;
 use bootstash::nbd::Base;
 use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
-use bootstash::qemu::{Accelerator, Inspected, Qemu};
+use bootstash::qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct CaptureRequest {
     /// The image.
-    pub image: Inspected,
+    pub image: Source,
     /// A directory on a local file system with room for the cache; made where it is missing.
     pub work_dir: PathBuf,
     /// How to boot.

@@ -1,7 +1,8 @@
 //! Whether a cache can be trusted: checked by QEMU, not by who wrote it.
 
 use super::error::VerifyError;
-use bootstash::qemu::{Inspected, Qemu};
+use bootstash::catalog::Source;
+use bootstash::qemu::Qemu;
 use std::path::Path;
 
 /// Checks a cache's metadata, compares what it shows with its base, and makes sure that the base is
@@ -9,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub async fn verify(qemu: &Qemu, cache: &Path, image: &Inspected) -> Result<(), VerifyError> {
+pub async fn verify(qemu: &Qemu, cache: &Path, image: &Source) -> Result<(), VerifyError> {
     qemu.check(cache).await?;
     qemu.compare(cache, &image.path, image.format).await?;
     // Last, so that it covers all that was read.

@@ -4,7 +4,7 @@
 readonly SIZE_MIB=3072
 PACKAGES=(linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv systemd-timesyncd udev dbus libpam-systemd
   openssh-server qemu-guest-agent iproute2 iputils-ping e2fsprogs sudo ca-certificates curl procps less
-  vim-tiny nano bash-completion man-db rsyslog cron logrotate apt-utils)
+  vim-tiny nano bash-completion rsyslog cron logrotate)
 
 make_image() {
   local out=$2 root uuid
@@ -13,7 +13,6 @@ make_image() {
   bootstrap "$root"
   configure "$root" "$uuid"
   partition "$out" "$SIZE_MIB" "$uuid"
-  # Without ^metadata_csum_seed,^orphan_file nothing changes here; older kernels could not mount it.
   mke2fs -q -F -t ext4 -b 4096 -U "$uuid" -L root -E "offset=$((ROOT_START * 512)),hash_seed=$uuid" \
     -d "$root" "$out" "$(root_blocks "$SIZE_MIB")"
   install_grub "$out" "$uuid"
@@ -22,6 +21,7 @@ make_image() {
 
 # Sources from the Debian mirrors this machine uses; none on another system: mmdebstrap knows its own.
 sources() {
+  # shellcheck disable=SC2016 # apt fills these in
   apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 2>/dev/null | sort -u | awk '
     $2 == "Debian" && NF == 2 && !main++ { print "deb " $1 " bookworm main" }
     $2 == "Debian-Security" && !security++ { print "deb " $1 " bookworm-security main" }'
@@ -31,7 +31,7 @@ bootstrap() {
   local include from
   include=$(IFS=,; echo "${PACKAGES[*]}")
   from=$(sources)
-  mmdebstrap --mode=root --format=directory --variant=minbase --include="$include" \
+  mmdebstrap --verbose --mode=root --format=directory --variant=minbase --include="$include" \
     --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='force-unsafe-io' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*/*' \

@@ -8,7 +8,7 @@ readonly GRUB=/usr/lib/grub/i386-pc
 # A scratch directory, in memory where images.sh found enough of it.
 scratch() {
   local dir
-  dir=$(mktemp -d "$CACHE/.work/tmp/XXXXXX")
+  dir=$(mktemp -d "$WORK/tmp/XXXXXX")
   chmod 755 "$dir" # it becomes a guest's root directory
   echo "$dir"
 }

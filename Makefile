@@ -1,0 +1,79 @@
+# The one door to bootstash: `make` alone lists what it does.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+NODES ?= 2
+BIN   := $(or $(CARGO_TARGET_DIR),target)/debug
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
+
+# All of cargo's work is on the whole workspace: another selection of packages can mean other features
+# of the crates below them, and then everything is compiled twice.
+CARGO_TEST := cargo test --quiet --workspace
+# Integration tests that need neither root nor ZFS: all but those named zfs and e2e.
+PLAIN_TESTS := $(filter-out zfs% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+
+.PHONY: help setup images build lint test test-unit test-zfs test-e2e demo bench lab lab-down clean \
+  clean-images ground root
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing (apt); as root, and says what
+	@tests/ground/setup.sh
+
+images: setup ## Make the guest images, unless they are cached
+	@tests/ground/images.sh
+
+build: setup ## Compile everything, tests included
+	@start=$$SECONDS; cargo build --quiet --workspace --all-targets; \
+	  echo "build: done in $$((SECONDS - start)) s"
+
+lint: ## Check format, clippy, shell scripts and file lengths
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x .ci/run tests/ground/*.sh tests/ground/images/*.sh; \
+	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
+	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
+	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
+	@echo "lint: clean"
+
+test: ground test-unit test-zfs test-e2e ## Run every test, set-up included (root)
+
+test-unit: ## Unit and other tests on fakes: no root, under a minute
+	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
+
+test-zfs: root setup ## Tests on a real ZFS (root)
+	$(CARGO_TEST) --test zfs
+
+test-e2e: ground ## Tests of the whole on real guests and networks (root)
+	$(CARGO_TEST) --test e2e -- --test-threads=1
+
+demo: ground ## Do the main job on real parts and show it (root)
+	@$(BIN)/demo
+
+bench: root images ## Measure, and write target/bench/main.json (root)
+	@cargo build --quiet --workspace --bins --release
+	@$(dir $(BIN))release/bench
+
+lab: ground ## Start a storage node and NODES=2 compute nodes, leave them running (root)
+	@$(BIN)/lab up --nodes $(NODES)
+
+lab-down: root ## Remove every trace of the lab, also of one that died (root)
+	@[[ -x $(BIN)/lab ]] || cargo build --quiet --workspace --bins
+	@$(BIN)/lab down
+
+clean: ## Remove what was compiled
+	@cargo clean
+
+clean-images: ## Remove the cached guest images
+	@rm -rf "$(CACHE)/images"
+
+# What the real thing stands on. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
+ground: root setup
+	@$(MAKE) -j2 images build
+
+root:
+	@[[ $$(id -u) == 0 ]] || { echo 'This needs root: it makes network namespaces, mounts and ZFS pools. Run:' >&2; \
+	  echo '    sudo -E env "PATH=$$PATH" make $(MAKECMDGOALS)' >&2; exit 1; }

@@ -1,0 +1,206 @@
+//! The command line: verbs, arguments, options.
+
+use bootstash::catalog::ImageFormat;
+use bootstash::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash::names::ImageName;
+use clap::{Args, Parser, Subcommand};
+use humantime_serde::re::humantime;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Boot caches of every VM image on every compute node.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Where the registrar of this host listens
+    #[arg(long, global = true, env = "BOOTSTASH_REGISTRAR_SOCKET", value_name = "PATH", default_value = REGISTRAR_SOCKET)]
+    pub(super) registrar_socket: PathBuf,
+    /// Where the agent of this host listens
+    #[arg(long, global = true, env = "BOOTSTASH_AGENT_SOCKET", value_name = "PATH", default_value = AGENT_SOCKET)]
+    pub(super) agent_socket: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Capture an image's boot cache and hand it to every node (storage node)
+    Register(RegisterArgs),
+    /// Forget an image; its base is left alone (storage node)
+    Deregister(DeregisterArgs),
+    /// List the registered images, or those this node holds
+    Images(ListArgs),
+    /// List the compute nodes and how far behind they are (storage node)
+    Nodes(ListArgs),
+    /// Show the daemons of this host and their volumes
+    Status(ListArgs),
+    /// List registrations, under way and done (storage node)
+    Jobs(ListArgs),
+    /// Destroy snapshots older than the window that nobody needs
+    Gc(GcArgs),
+    /// Make or remove an overlay (compute node)
+    Overlay {
+        /// Which.
+        #[command(subcommand)]
+        verb: OverlayVerb,
+    },
+    /// List the overlays made here (compute node)
+    Overlays(ListArgs),
+    /// Boot an image on this terminal, from a throw-away overlay (compute node)
+    Boot(BootArgs),
+    /// Look at configuration files
+    Config {
+        /// How.
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+/// Overlay verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum OverlayVerb {
+    /// Make a copy-on-write disk for one VM, chained on an image's boot cache
+    Create(OverlayCreateArgs),
+    /// Delete an overlay, and the view it kept where it was the last
+    Remove(OverlayRemoveArgs),
+}
+
+/// Configuration verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Say whether a daemon would accept a configuration file
+    Check(ConfigCheckArgs),
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `register`
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    /// Name to give the image
+    pub(super) name: ImageName,
+    /// The image file, at the path every node sees it under
+    pub(super) source: PathBuf,
+    /// Its format, raw or qcow2; detected where not given
+    #[arg(long)]
+    pub(super) format: Option<ImageFormat>,
+    /// Print each change as a JSON object on a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Return once the registration is under way
+    #[arg(long)]
+    pub(super) detach: bool,
+}
+
+/// `deregister`
+#[derive(Debug, Args)]
+pub(super) struct DeregisterArgs {
+    /// The image
+    pub(super) name: ImageName,
+    /// Tell the nodes now, not with the next registration
+    #[arg(long)]
+    pub(super) publish: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// Only say what would go
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Keep what is younger, as 7d or 12h; the daemons' own window where not given
+    #[arg(long, value_parser = window)]
+    pub(super) window: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `overlay create`
+#[derive(Debug, Args)]
+pub(super) struct OverlayCreateArgs {
+    /// The image to boot
+    pub(super) name: ImageName,
+    /// The file to make
+    pub(super) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `overlay remove`
+#[derive(Debug, Args)]
+pub(super) struct OverlayRemoveArgs {
+    /// The overlay
+    pub(super) path: PathBuf,
+}
+
+/// `boot`
+#[derive(Debug, Args)]
+pub(super) struct BootArgs {
+    /// The image
+    pub(super) name: ImageName,
+    /// Memory of the VM
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(super) memory: u32,
+    /// Virtual processors of the VM
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) cpus: u32,
+    /// Make the overlay at this path and leave it there
+    #[arg(long, value_name = "PATH")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+/// `config check`
+#[derive(Debug, Args)]
+pub(super) struct ConfigCheckArgs {
+    /// The file
+    pub(super) file: PathBuf,
+    /// Whose configuration it is; told by its keys where not given
+    #[arg(long)]
+    pub(super) kind: Option<ConfigKind>,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_before_any_call() {
+        for name in ["../etc", "a b", "a/b", &"x".repeat(300)] {
+            let error =
+                Cli::try_parse_from(["bootstash", "register", name, "/a.raw"]).unwrap_err().to_string();
+            assert!(error.contains("image name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_a_time() {
+        let parsed = Cli::try_parse_from(["bootstash", "gc", "--window", "7d"]).unwrap();
+        let Verb::Gc(args) = parsed.verb else { panic!("not gc") };
+        assert_eq!(args.window, Some(Duration::from_secs(7 * 86400)));
+        let error = Cli::try_parse_from(["bootstash", "gc", "--window", "7"]).unwrap_err().to_string();
+        assert!(error.contains("write it as 7d"), "{error}");
+    }
+}

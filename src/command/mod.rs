@@ -1,0 +1,60 @@
+//! The command's verbs, a file for each group: parse, call a daemon, show the answer.
+//!
+//! What is shown is made by pure functions (a view in, text out); what is asked goes through
+//! [`bootstash::api::Client`]. Answers go to standard output, all else to standard error.
+
+mod boot;
+mod cli;
+mod collect;
+mod config;
+mod daemons;
+mod failure;
+mod images;
+mod jobs;
+mod nodes;
+mod output;
+mod overlay;
+mod path;
+mod register;
+mod render;
+mod status;
+#[cfg(test)]
+mod stub;
+
+pub(crate) use cli::Cli;
+
+use cli::{OverlayVerb, Verb};
+use daemons::Daemons;
+use failure::CommandError;
+use std::process::ExitCode;
+
+/// Does what the command line asks, and says so where it cannot.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&CommandError::Runtime(error)),
+    };
+    let daemons = Daemons::new(cli.registrar_socket, cli.agent_socket);
+    match runtime.block_on(dispatch(&daemons, cli.verb)) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandError> {
+    match verb {
+        Verb::Register(args) => return register::register(daemons, args).await,
+        Verb::Boot(args) => return boot::boot(daemons, args).await,
+        Verb::Deregister(args) => images::deregister(daemons, args).await?,
+        Verb::Images(list) => images::list(daemons, list).await?,
+        Verb::Nodes(list) => nodes::list(daemons, list).await?,
+        Verb::Status(list) => status::show(daemons, list).await?,
+        Verb::Jobs(list) => jobs::list(daemons, list).await?,
+        Verb::Gc(args) => collect::gc(daemons, args).await?,
+        Verb::Overlays(list) => overlay::list(daemons, list).await?,
+        Verb::Overlay { verb: OverlayVerb::Create(args) } => overlay::create(daemons, args).await?,
+        Verb::Overlay { verb: OverlayVerb::Remove(args) } => overlay::remove(daemons, args).await?,
+        Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,9 @@
+//! From values to text for people: plain columns, sizes as `zfs list` writes them, times as ages.
+
+mod quantity;
+mod table;
+mod text;
+
+pub(super) use quantity::{ago, seconds, size, size_in_words};
+pub(super) use table::{Column, table};
+pub(super) use text::{guest_text, or_dash, short_snapshot};

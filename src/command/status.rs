@@ -1,0 +1,206 @@
+//! `status`.
+
+use super::cli::ListArgs;
+use super::daemons::{Daemon, Daemons};
+use super::failure::CommandError;
+use super::output;
+use super::render::{guest_text, size};
+use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, routes};
+use bootstash::names::SnapshotName;
+use bootstash::zfs::{Flavor, Usage};
+use serde::Serialize;
+
+/// What this host's daemons say of themselves.
+#[derive(Debug, Default, Serialize)]
+struct HostStatus {
+    registrar: Option<RegistrarStatus>,
+    agent: Option<AgentStatus>,
+}
+
+/// Shows each daemon of this host. One that fails keeps no other from being shown.
+pub(super) async fn show(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
+    let mut status = HostStatus::default();
+    let mut failed = None;
+    for (daemon, client) in daemons.all()? {
+        if let Err(error) = ask(daemon, &client, &mut status).await {
+            failed = failed.or(Some(error));
+        }
+    }
+    if args.json {
+        output::json(&status)?;
+    } else if status.registrar.is_some() || status.agent.is_some() {
+        output::line(&status_text(&status))?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn ask(daemon: Daemon, client: &Client, status: &mut HostStatus) -> Result<(), CommandError> {
+    match daemon {
+        Daemon::Registrar => status.registrar = Some(client.get(routes::STATUS, &()).await?),
+        Daemon::Agent => status.agent = Some(client.get(routes::STATUS, &()).await?),
+    }
+    Ok(())
+}
+
+fn status_text(status: &HostStatus) -> String {
+    let registrar = status.registrar.as_ref().map(registrar_text);
+    let agent = status.agent.as_ref().map(agent_text);
+    registrar.into_iter().chain(agent).collect::<Vec<_>>().join("\n\n")
+}
+
+fn registrar_text(status: &RegistrarStatus) -> String {
+    let mut facts = vec![
+        ("images", status.images.to_string()),
+        ("registering", status.jobs.to_string()),
+        ("snapshot", newest(status.snapshot.as_ref(), status.snapshots)),
+        ("deltas", size(status.delta_bytes)),
+    ];
+    facts.extend(space(&status.usage));
+    block(&format!("registrar {} on {}", status.version, flavor(status.zfs)), &facts)
+}
+
+fn agent_text(status: &AgentStatus) -> String {
+    let mut facts = vec![
+        ("registrar", guest_text(&status.registrar)),
+        ("state", state(&status.state)),
+        ("images", status.images.to_string()),
+        ("snapshot", newest(status.snapshot.as_ref(), status.snapshots)),
+        ("overlays", status.overlays.to_string()),
+        ("views", status.views.to_string()),
+        ("memory", size(status.rss_bytes)),
+    ];
+    match &status.usage {
+        Some(usage) => facts.extend(space(usage)),
+        None => facts.push(("volume", "-".to_owned())),
+    }
+    block(&format!("agent {} on {}, node {}", status.version, flavor(status.zfs), status.node), &facts)
+}
+
+fn block(heading: &str, facts: &[(&str, String)]) -> String {
+    let mut text = heading.to_owned();
+    for (name, value) in facts {
+        text.push_str(&format!("\n  {name:<12}{value}"));
+    }
+    text
+}
+
+fn newest(snapshot: Option<&SnapshotName>, count: u64) -> String {
+    match snapshot {
+        Some(name) => format!("{name}, the newest of {count}"),
+        None => "-".to_owned(),
+    }
+}
+
+fn space(usage: &Usage) -> [(&'static str, String); 4] {
+    [
+        ("logical", size(usage.logical_bytes)),
+        ("used", format!("{}, {} available", size(usage.used_bytes), size(usage.available_bytes))),
+        ("dedup", format!("{:.2}x", usage.dedup_ratio)),
+        ("compression", format!("{:.2}x", usage.compress_ratio)),
+    ]
+}
+
+fn state(state: &AgentState) -> String {
+    match state {
+        AgentState::Starting => "starting".to_owned(),
+        AgentState::Waiting { error } => format!("waiting for the registrar: {}", guest_text(error)),
+        AgentState::InStep => "in step".to_owned(),
+        AgentState::Applying { to } => format!("applying {to}"),
+        AgentState::Stopped { error } => format!("stopped: {}", guest_text(error)),
+    }
+}
+
+fn flavor(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::OpenZfs => "OpenZFS",
+        Flavor::ZfsFuse => "zfs-fuse",
+        Flavor::Fake => "a ZFS in memory",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub;
+    use super::*;
+
+    fn usage() -> Usage {
+        Usage {
+            logical_bytes: 372 << 20,
+            used_bytes: 96 << 20,
+            available_bytes: 12 << 30,
+            dedup_ratio: 1.914,
+            compress_ratio: 2.0,
+        }
+    }
+
+    fn registrar() -> RegistrarStatus {
+        RegistrarStatus {
+            version: "0.1.0".to_owned(),
+            zfs: Flavor::ZfsFuse,
+            images: 3,
+            snapshot: Some(stub::snapshot(42)),
+            snapshots: 12,
+            delta_bytes: 90 << 20,
+            usage: usage(),
+            jobs: 0,
+        }
+    }
+
+    fn agent(state: AgentState) -> AgentStatus {
+        AgentStatus {
+            version: "0.1.0".to_owned(),
+            node: "node1".parse().unwrap(),
+            registrar: "http://10.77.0.1:7430".to_owned(),
+            state,
+            zfs: Flavor::OpenZfs,
+            images: 3,
+            snapshot: None,
+            snapshots: 0,
+            overlays: 2,
+            views: 1,
+            usage: None,
+            rss_bytes: 20 << 20,
+        }
+    }
+
+    #[test]
+    fn a_registrar_and_its_volume() {
+        assert_eq!(
+            registrar_text(&registrar()),
+            "registrar 0.1.0 on zfs-fuse\n\
+             \x20 images      3\n\
+             \x20 registering 0\n\
+             \x20 snapshot    bs-000042-20261121T101530Z, the newest of 12\n\
+             \x20 deltas      90M\n\
+             \x20 logical     372M\n\
+             \x20 used        96M, 12G available\n\
+             \x20 dedup       1.91x\n\
+             \x20 compression 2.00x"
+        );
+    }
+
+    #[test]
+    fn an_agent_before_its_first_snapshot() {
+        let text = agent_text(&agent(AgentState::Waiting { error: "no\nanswer".to_owned() }));
+        assert_eq!(
+            text,
+            "agent 0.1.0 on OpenZFS, node node1\n\
+             \x20 registrar   http://10.77.0.1:7430\n\
+             \x20 state       waiting for the registrar: no answer\n\
+             \x20 images      3\n\
+             \x20 snapshot    -\n\
+             \x20 overlays    2\n\
+             \x20 views       1\n\
+             \x20 memory      20M\n\
+             \x20 volume      -"
+        );
+    }
+
+    #[test]
+    fn both_on_one_host_stand_apart() {
+        let status = HostStatus { registrar: Some(registrar()), agent: Some(agent(AgentState::InStep)) };
+        let text = status_text(&status);
+        assert!(text.contains("2.00x\n\nagent 0.1.0"), "{text}");
+        assert!(text.contains("state       in step\n"), "{text}");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a configuration must fulfil beyond the form of each key. Pure: each check answers with the
+//! sentence to show, which names the key and what to write instead.
+
+use super::{AgentConfig, CaptureConfig, RegistrarConfig};
+use crate::names::DatasetName;
+use reqwest::Url;
+use std::path::Path;
+use std::time::Duration;
+
+type Check = Result<(), String>;
+
+/// Checks the registrar's configuration as a whole.
+pub(super) fn registrar(config: &RegistrarConfig) -> Check {
+    below_a_pool(&config.dataset)?;
+    absolute("state_dir", &config.state_dir)?;
+    absolute("socket", &config.socket)?;
+    some_time("window", config.window)?;
+    listen(config)?;
+    capture(&config.capture)
+}
+
+/// Checks an agent's configuration as a whole.
+pub(super) fn agent(config: &AgentConfig) -> Check {
+    below_a_pool(&config.dataset)?;
+    absolute("state_dir", &config.state_dir)?;
+    absolute("views_dir", &config.views_dir)?;
+    absolute("socket", &config.socket)?;
+    some_time("window", config.window)?;
+    registrar_url(&config.registrar)
+}
+
+/// A pool's root is the pool's own: our properties on it would be inherited by strangers.
+fn below_a_pool(dataset: &DatasetName) -> Check {
+    require(dataset.parent().is_some(), || {
+        format!(
+            "dataset = \"{dataset}\" is the root of a pool; give a file system below it, as \"{dataset}/bootstash\""
+        )
+    })
+}
+
+fn listen(config: &RegistrarConfig) -> Check {
+    require(config.listen.ip().is_loopback() || config.allow_unauthenticated, || {
+        format!(
+            "listen = \"{}\" is open to the network, where nobody is authenticated: whoever reaches it can read \
+             every boot cache and report as any node; set allow_unauthenticated = true if that network is trusted, \
+             else listen on 127.0.0.1",
+            config.listen
+        )
+    })
+}
+
+fn capture(config: &CaptureConfig) -> Check {
+    at_least("capture.parallel", config.parallel as u64, 1)?;
+    at_least("capture.max_boots", config.max_boots.into(), 1)?;
+    at_least("capture.cpus", config.cpus.into(), 1)?;
+    at_least("capture.memory_mib", config.memory_mib.into(), 64)?;
+    some_time("capture.boot_timeout", config.boot_timeout)?;
+    within_a_boot("quiet", config.quiet, config.boot_timeout)?;
+    within_a_boot("quiet_without_signal", config.quiet_without_signal, config.boot_timeout)
+}
+
+fn within_a_boot(key: &str, wait: Duration, boot_timeout: Duration) -> Check {
+    require(wait <= boot_timeout, || {
+        format!(
+            "capture.{key} ({} s) is longer than capture.boot_timeout ({} s), so that every boot would be given up; \
+             shorten the one or lengthen the other",
+            wait.as_secs_f64(),
+            boot_timeout.as_secs_f64()
+        )
+    })
+}
+
+fn registrar_url(text: &str) -> Check {
+    let wrong = |why: &str| Err(format!("registrar = \"{text}\" {why}; write it as \"http://host:7430\""));
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return wrong(&format!("is no URL ({error})")),
+    };
+    if url.scheme() != "http" {
+        return wrong("does not begin with http://, all that the registrar speaks");
+    }
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !bare || !url.username().is_empty() || url.password().is_some() {
+        return wrong("has more than a host and a port");
+    }
+    Ok(())
+}
+
+fn absolute(key: &str, path: &Path) -> Check {
+    require(path.is_absolute(), || {
+        format!("{key} = \"{}\" is not absolute; write it from / on", path.display())
+    })
+}
+
+fn some_time(key: &str, time: Duration) -> Check {
+    require(!time.is_zero(), || format!("{key} is zero; give a time as \"7d\" or \"10m\""))
+}
+
+fn at_least(key: &str, value: u64, least: u64) -> Check {
+    require(value >= least, || format!("{key} = {value} is too small; it is at least {least}"))
+}
+
+fn require(holds: bool, problem: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(problem()) }
+}

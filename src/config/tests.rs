@@ -1,0 +1,138 @@
+//! Each way a configuration can be wrong, and that the error says where and what to do.
+
+use super::*;
+use crate::fault::Chain;
+use std::path::PathBuf;
+
+struct File {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(text: &str) -> File {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    File { _dir: dir, path }
+}
+
+fn registrar(text: &str) -> Result<RegistrarConfig, String> {
+    load_registrar(&file(text).path).map_err(|error| Chain(&error).to_string())
+}
+
+fn agent(text: &str) -> Result<AgentConfig, String> {
+    load_agent(&file(text).path).map_err(|error| Chain(&error).to_string())
+}
+
+const AGENT: &str = "registrar = \"http://10.0.0.1:7430\"\ndataset = \"tank/bootstash\"\n";
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, String>, words: &[&str]) {
+    let error = result.unwrap_err();
+    assert!(!error.contains('\n'), "more than a line: {error}");
+    for word in words {
+        assert!(error.contains(word), "no {word:?} in: {error}");
+    }
+}
+
+#[test]
+fn one_key_is_enough_for_a_registrar_and_two_for_an_agent() {
+    let config = registrar("dataset = \"tank/bootstash\"").unwrap();
+    assert_eq!(config.listen.port(), 7430);
+    assert_eq!(config.capture, CaptureConfig::default());
+    let config = agent(AGENT).unwrap();
+    assert_eq!(config.window.as_secs(), 7 * 24 * 3600);
+}
+
+#[test]
+fn a_node_is_called_as_its_host_or_as_the_file_says() {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(agent(AGENT).unwrap().node.unwrap().as_str(), host.trim());
+    assert_eq!(agent(&format!("{AGENT}node = \"c17\"")).unwrap().node.unwrap().as_str(), "c17");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+    refused(
+        registrar("dataset = \"tank/b\"\nstate_dri = \"/x\"\n"),
+        &["config.toml, line 2,", "state_dri", "`state_dir`", "`listen`"],
+    );
+    refused(
+        registrar("dataset = \"tank/b\"\n\n[capture]\nquite = \"3s\"\n"),
+        &["line 4,", "quite", "`quiet`", "`boot_timeout`"],
+    );
+}
+
+#[test]
+fn a_missing_key_and_a_wrong_value_are_named() {
+    refused(registrar(""), &["config.toml is not valid", "missing field `dataset`"]);
+    refused(registrar("dataset = \"tank/b\"\nwindow = \"7 lightyears\"\n"), &["line 2,"]);
+    refused(registrar("dataset = \"../b\"\n"), &["line 1,", "data set", "pool/name"]);
+    refused(registrar("dataset = \n"), &["line 1,"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load_registrar(&PathBuf::from("/nonexistent/registrar.toml")).unwrap_err();
+    assert!(Chain(&error).to_string().starts_with("cannot read /nonexistent/registrar.toml: No such file"));
+}
+
+#[test]
+fn a_data_set_lies_below_its_pool() {
+    refused(registrar("dataset = \"tank\""), &["root of a pool", "\"tank/bootstash\""]);
+    refused(agent("registrar = \"http://r\"\ndataset = \"tank\""), &["root of a pool"]);
+}
+
+#[test]
+fn an_open_port_must_be_wanted() {
+    let open = "dataset = \"tank/b\"\nlisten = \"0.0.0.0:7430\"\n";
+    refused(registrar(open), &["0.0.0.0:7430", "nobody is authenticated", "allow_unauthenticated = true"]);
+    assert!(registrar(&format!("{open}allow_unauthenticated = true")).unwrap().allow_unauthenticated);
+    registrar("dataset = \"tank/b\"\nlisten = \"[::1]:7430\"").unwrap();
+}
+
+#[test]
+fn paths_are_absolute() {
+    for key in ["state_dir", "socket"] {
+        refused(registrar(&format!("dataset = \"t/b\"\n{key} = \"here\"")), &[key, "not absolute"]);
+    }
+    for key in ["state_dir", "socket", "views_dir"] {
+        refused(agent(&format!("{AGENT}{key} = \"here\"")), &[key, "not absolute"]);
+    }
+}
+
+#[test]
+fn a_registrar_is_a_plain_http_address() {
+    for good in ["http://storage", "http://storage:7430", "http://10.0.0.1:7430/", "http://[fd00::1]:7430"] {
+        agent(&format!("registrar = \"{good}\"\ndataset = \"tank/b\"")).unwrap();
+    }
+    for bad in
+        ["storage", "storage:7430", "https://storage", "http://", "http://s/v1", "http://a:b@s", "http://s?x"]
+    {
+        refused(agent(&format!("registrar = \"{bad}\"\ndataset = \"tank/b\"")), &[bad, "http://host:7430"]);
+    }
+}
+
+#[test]
+fn capture_limits_make_sense_together() {
+    let capture = |line: &str| registrar(&format!("dataset = \"t/b\"\n[capture]\n{line}"));
+    refused(capture("max_boots = 0"), &["capture.max_boots = 0", "at least 1"]);
+    refused(capture("parallel = 0"), &["capture.parallel"]);
+    refused(capture("cpus = 0"), &["capture.cpus"]);
+    refused(capture("memory_mib = 8"), &["capture.memory_mib = 8", "at least 64"]);
+    refused(capture("boot_timeout = \"0s\""), &["capture.boot_timeout is zero"]);
+    refused(capture("quiet = \"11m\""), &["capture.quiet (660 s)", "boot_timeout (600 s)"]);
+    refused(capture("boot_timeout = \"1m\""), &["capture.quiet_without_signal"]);
+    refused(registrar("dataset = \"t/b\"\nwindow = \"0s\""), &["window is zero"]);
+}
+
+#[test]
+fn whose_file_it_is_shows_in_its_keys() {
+    let any = |text: &str, kind| load_any(&file(text).path, kind).map_err(|error| Chain(&error).to_string());
+    assert!(matches!(any(AGENT, None), Ok(ConfigFile::Agent(_))));
+    assert!(matches!(any("dataset = \"t/b\"", None), Ok(ConfigFile::Registrar(_))));
+    refused(any("dataset = \"t/b\"\nviews_dir = \"/v\"", None), &["missing field `registrar`"]);
+    refused(any("dataset = \"t/b\"\n[capture]\nx = 1", None), &["unknown field `x`"]);
+    refused(any("dataset = \"t/b\"", Some(ConfigKind::Agent)), &["missing field `registrar`"]);
+    refused(any(AGENT, Some(ConfigKind::Registrar)), &["unknown field `registrar`"]);
+}

@@ -1,0 +1,93 @@
+//! What the packages install: systemd accepts the units, and they do what the daemons rely on.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const UNITS: [&str; 4] =
+    ["bootstash-registrar.service", "bootstash-agent.service", "bootstash-gc.service", "bootstash-gc.timer"];
+/// What gives a service a mount namespace, in which ZFS mounts would be hidden from the host.
+const NAMESPACES: [&str; 8] = [
+    "ProtectSystem",
+    "ProtectHome",
+    "PrivateTmp",
+    "PrivateMounts",
+    "PrivateDevices",
+    "ReadWritePaths",
+    "ProtectKernelTunables",
+    "MountFlags",
+];
+
+fn packaging() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging")
+}
+
+fn unit(name: &str) -> String {
+    std::fs::read_to_string(packaging().join(name)).unwrap()
+}
+
+fn has_line(unit_text: &str, line: &str) -> bool {
+    unit_text.lines().any(|have| have == line)
+}
+
+/// The units in a directory of their own, with programs that exist in place of the installed ones.
+fn copy_with_programs(dir: &Path) -> Vec<PathBuf> {
+    let bin = dir.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for program in ["bootstash", "bootstash-registrar", "bootstash-agent"] {
+        symlink("/bin/true", bin.join(program)).unwrap();
+    }
+    let copy = |name: &&str| {
+        let path = dir.join(name);
+        let text = unit(name);
+        std::fs::write(&path, text.replace("/usr/bin/", &format!("{}/", bin.display()))).unwrap();
+        path
+    };
+    UNITS.iter().map(copy).collect()
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let units = copy_with_programs(dir.path());
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--recursive-errors=no"]).args(&units).env("SYSTEMD_LOG_LEVEL", "warning");
+    let output = match verify.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: there is no systemd-analyze on this host");
+            return;
+        }
+        Err(error) => panic!("cannot run systemd-analyze: {error}"),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("bootstash")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}
+
+#[test]
+fn daemons_mount_where_the_host_sees_it() {
+    for name in ["bootstash-registrar.service", "bootstash-agent.service"] {
+        let text = unit(name);
+        for key in NAMESPACES {
+            let set = text.lines().find(|line| line.starts_with(&format!("{key}=")));
+            assert!(set.is_none(), "{name} has {set:?}");
+        }
+    }
+}
+
+#[test]
+fn one_daemons_end_leaves_vms_and_the_other_daemon_alone() {
+    assert!(has_line(&unit("bootstash-agent.service"), "KillMode=process"));
+    for name in ["bootstash-registrar.service", "bootstash-agent.service"] {
+        assert!(has_line(&unit(name), "RuntimeDirectoryPreserve=yes"), "{name}");
+    }
+}
+
+#[test]
+fn collecting_happens_daily_and_is_made_up_for() {
+    let timer = unit("bootstash-gc.timer");
+    for line in ["OnCalendar=daily", "Persistent=yes"] {
+        assert!(has_line(&timer, line), "no {line}");
+    }
+}
