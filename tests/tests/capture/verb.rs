@@ -156,8 +156,7 @@ async fn cancelling_ends_the_guest_and_leaves_nothing() {
         async move { capture(&Qemu::find().unwrap(), &request, &progress, &cancel).await }
     });
     let speaks = seen.wait_for(|progress| {
-        progress.console_line.as_deref().is_some_and(|line| line.ends_with("no prompt"))
-            && progress.clusters == Some(READS.len() as u64 + 1)
+        progress.console_line.is_some() && progress.clusters == Some(READS.len() as u64 + 1)
     });
     tokio::time::timeout(Duration::from_secs(90), speaks).await.unwrap().unwrap();
     assert_eq!(seen.borrow().boot, Some(1));
