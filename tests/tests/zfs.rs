@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::names::DatasetName;
-use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role, Zfs};
+use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role};
 use bootstash_tests::contract::{Bed, CASES, Ground};
 use bootstash_tests::lab::zfs_host::{ZfsHost, ZfsHostOptions};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -31,19 +31,27 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let dir = tempfile::tempdir()?;
-    let host = ZfsHost::start(&ZfsHostOptions {
-        dir: dir.path().to_owned(),
-        pool: "tank".to_owned(),
-        pool_bytes: POOL_BYTES,
-        netns: None,
-        private_paths: Vec::new(),
-    })?;
-    let ground = Arc::new(RealGround { host, dir: dir.path().to_owned() });
+    // The same folder each time, so that a run cleans what one that died has left.
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("zfs-host");
+    ZfsHost::clean(&dir)?;
+    let _ = std::fs::remove_dir_all(&dir);
+    let host = ZfsHost::start(&options(&dir, POOL_BYTES))?;
+    let ground = Arc::new(RealGround { host, dir: dir.clone() });
     let code = libtest_mimic::run(arguments, trials(Some(&ground))).exit_code();
     let ground = Arc::into_inner(ground).context("a trial still holds the host")?;
     ground.end()?;
+    std::fs::remove_dir_all(&dir)?;
     Ok(code)
+}
+
+fn options(dir: &Path, pool_bytes: u64) -> ZfsHostOptions {
+    ZfsHostOptions {
+        dir: dir.to_owned(),
+        pool: "tank".to_owned(),
+        pool_bytes,
+        netns: None,
+        private_paths: Vec::new(),
+    }
 }
 
 /// Every case of the contract, and what only a real ZFS can show.
@@ -59,6 +67,9 @@ fn trials(ground: Option<&Arc<RealGround>>) -> Vec<Trial> {
         trial("a_view_in_use_is_not_destroyed", |bed, ground| wait(view_in_use(bed, ground))),
         trial("a_pool_that_is_not_there_is_named", |_, ground| wait(no_pool(ground))),
     ];
+    trials.push(Trial::test("a_host_whose_run_died_is_cleaned", || {
+        left_host().map_err(|error| Failed::from(format!("{error:?}")))
+    }));
     trials.extend(CASES.iter().map(|case| {
         let (ground, case) = (ground.cloned(), *case);
         Trial::test(case.name, move || on_a_bed(ground, case.name, move |bed, _| wait((case.run)(bed))))
@@ -185,5 +196,48 @@ async fn view_in_use(bed: &Bed, ground: &RealGround) -> Result<()> {
 async fn no_pool(ground: &RealGround) -> Result<()> {
     let refused = ground.open("nobody").await;
     ensure!(matches!(refused, Err(OpenError::NoPool { .. })), "{refused:?}");
+    Ok(())
+}
+
+/// A host inside a network namespace, with a folder of its own, that nobody stopped.
+fn left_host() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let netns = format!("bs-zfs-{}", std::process::id());
+    ip(&["netns", "add", &netns])?;
+    let left = leave_host(dir.path(), &netns);
+    let cleaned = ZfsHost::clean(dir.path());
+    ip(&["netns", "del", &netns])?;
+    let (pid, seen) = left?;
+    cleaned?;
+    ensure!(!seen.exists(), "the host's namespace is left");
+    ensure!(!dir.path().join("pool.img").exists() && !dir.path().join("pid").exists());
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    ensure!(state.is_empty() || state.contains(") Z "), "the host's ZFS is still running: {state}");
+    ZfsHost::clean(dir.path())
+}
+
+fn leave_host(dir: &Path, netns: &str) -> Result<(u32, PathBuf)> {
+    let own = dir.join("own");
+    let host = ZfsHost::start(&ZfsHostOptions {
+        netns: Some(netns.to_owned()),
+        private_paths: vec![own.clone()],
+        ..options(dir, CRAMPED_BYTES)
+    })?;
+    let touched = host.command_in("touch").arg(own.join("file")).status()?;
+    let seen = host.outside(&own.join("file"));
+    ensure!(touched.success() && seen.exists() && !own.join("file").exists(), "the folder is not its own");
+    let links = host.command_in("ip").args(["-o", "link"]).output()?;
+    ensure!(
+        String::from_utf8_lossy(&links.stdout).lines().count() == 1,
+        "it is not in its network namespace"
+    );
+    let pid = host.pid();
+    host.keep();
+    Ok((pid, seen))
+}
+
+fn ip(args: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(args).output()?;
+    ensure!(output.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

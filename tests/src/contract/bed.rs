@@ -182,17 +182,17 @@ fn walk(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
 }
 
 /// A snapshot's name by its number alone.
-pub fn snap(number: u64) -> Result<SnapshotName> {
+pub(super) fn snap(number: u64) -> Result<SnapshotName> {
     Ok(SnapshotName::new(number, "2026-11-21T10:15:30Z".parse()?))
 }
 
 /// A stream that gives these bytes.
-pub fn from_memory(bytes: Vec<u8>) -> ByteStream {
+pub(super) fn from_memory(bytes: Vec<u8>) -> ByteStream {
     Box::pin(Cursor::new(bytes))
 }
 
 /// Bytes that neither compress nor repeat, the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes

@@ -9,7 +9,7 @@ mod receiving;
 mod sending;
 mod viewing;
 
-pub use bed::{Bed, Ground};
+pub use bed::{Bed, Files, Ground};
 
 use anyhow::Result;
 use futures::future::BoxFuture;
