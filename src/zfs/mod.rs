@@ -5,6 +5,7 @@
 
 mod command;
 mod error;
+pub mod fake;
 mod model;
 
 pub use command::{CommandZfs, Limits, OpenError, Programs};
