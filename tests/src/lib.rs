@@ -1,3 +1,6 @@
-//! The lab of hosts on one machine, and what the tests on real parts share.
+//! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
 
+pub mod demo;
+pub mod guest;
 pub mod lab;
+pub mod prometheus;

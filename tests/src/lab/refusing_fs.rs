@@ -1,0 +1,176 @@
+//! A file system that shows a directory's files with their true size and time, lets them be opened,
+//! and answers every read with an I/O error, which it counts.
+//!
+//! Mounted over the shared images of a node, it proves that a VM booted without its base. It runs as
+//! a process in that node (see [`super::refusing`]).
+
+use anyhow::{Context, Result};
+use fuser::{
+    Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request, Session,
+    SessionACL,
+};
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, UNIX_EPOCH};
+
+const NO_CACHING: Duration = Duration::ZERO;
+/// Files have the numbers from here on, in order of name.
+const FIRST_FILE: u64 = INodeNo::ROOT.0 + 1;
+
+/// What was asked for so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadCounts {
+    /// Reads, all refused.
+    pub reads: u64,
+    /// Bytes they asked for.
+    pub bytes: u64,
+}
+
+/// The file system over one flat directory.
+#[derive(Debug)]
+struct RefusingFs {
+    /// The directory itself, below whatever is mounted over its path.
+    directory: File,
+    names: Vec<OsString>,
+    counts: Mutex<ReadCounts>,
+    counts_file: PathBuf,
+}
+
+/// Mounts over `directory` and serves until it is killed. The file `counts_file` holds
+/// [`ReadCounts`] as JSON from the moment the mount stands.
+///
+/// # Errors
+/// When the directory cannot be listed or mounted over.
+pub fn serve(directory: &Path, counts_file: &Path) -> Result<()> {
+    let fs = RefusingFs::over(directory, counts_file)?;
+    let mut config = Config::default();
+    config.mount_options = vec![MountOption::RO, MountOption::FSName("refusing".to_owned())];
+    config.acl = SessionACL::All;
+    write_counts(&fs.counts_file, ReadCounts::default())?;
+    let session = Session::new(fs, directory, &config)
+        .with_context(|| format!("mounting over {}", directory.display()))?;
+    Ok(session.run()?)
+}
+
+impl RefusingFs {
+    fn over(path: &Path, counts_file: &Path) -> Result<Self> {
+        let directory = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(entry.file_name());
+            }
+        }
+        names.sort();
+        Ok(Self { directory, names, counts: Mutex::default(), counts_file: counts_file.to_owned() })
+    }
+
+    fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
+        let directory = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        if number == INodeNo::ROOT {
+            return Some(attributes(number, FileType::Directory, &fs::metadata(directory).ok()?));
+        }
+        let index = usize::try_from(number.0.checked_sub(FIRST_FILE)?).ok()?;
+        let metadata = fs::metadata(Path::new(&directory).join(self.names.get(index)?)).ok()?;
+        Some(attributes(number, FileType::RegularFile, &metadata))
+    }
+
+    fn refuse(&self, bytes: u32) {
+        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        counts.reads += 1;
+        counts.bytes += u64::from(bytes);
+        if let Err(error) = write_counts(&self.counts_file, *counts) {
+            eprintln!("cannot count a read: {error}");
+        }
+    }
+}
+
+impl Filesystem for RefusingFs {
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let index = self.names.iter().position(|known| known == name).filter(|_| parent == INodeNo::ROOT);
+        match index.and_then(|index| self.attributes(INodeNo(FIRST_FILE + index as u64))) {
+            Some(attributes) => reply.entry(&NO_CACHING, &attributes, Generation(0)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn getattr(&self, _req: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        match self.attributes(number) {
+            Some(attributes) => reply.attr(&NO_CACHING, &attributes),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn open(&self, _req: &Request, _number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        // Without the page cache, so that what is counted is what was asked for.
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        _offset: u64,
+        bytes: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.refuse(bytes);
+        reply.error(Errno::EIO);
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let files = (FIRST_FILE..).zip(&self.names);
+        for (next, (number, name)) in (1..).zip(files).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+            if reply.add(INodeNo(number), next, FileType::RegularFile, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+}
+
+fn attributes(number: INodeNo, kind: FileType, metadata: &Metadata) -> FileAttr {
+    let changed = u64::try_from(metadata.ctime()).unwrap_or(0);
+    let changed = UNIX_EPOCH + Duration::new(changed, u32::try_from(metadata.ctime_nsec()).unwrap_or(0));
+    FileAttr {
+        ino: number,
+        size: metadata.len(),
+        blocks: metadata.blocks(),
+        atime: metadata.accessed().unwrap_or(UNIX_EPOCH),
+        mtime: metadata.modified().unwrap_or(UNIX_EPOCH),
+        ctime: changed,
+        crtime: changed,
+        kind,
+        perm: if kind == FileType::Directory { 0o555 } else { 0o444 },
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// As a whole at once: a reader never sees half of it.
+fn write_counts(file: &Path, counts: ReadCounts) -> Result<()> {
+    let new = file.with_extension("new");
+    fs::write(&new, serde_json::to_vec(&counts)?)?;
+    Ok(fs::rename(new, file)?)
+}

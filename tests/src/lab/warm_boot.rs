@@ -1,0 +1,126 @@
+//! Booting an image on a node from a base that answers every read with an error: what a node is for.
+
+use super::host::Host;
+use super::refusing::RefusingImages;
+use super::run::Process;
+use super::wait;
+use anyhow::{Context, Result, bail};
+use bootstash::qemu::ConsoleText;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const BOOT_DEADLINE: Duration = Duration::from_secs(400);
+const END_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a warm boot took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WarmBoot {
+    /// The image.
+    pub image: String,
+    /// The node.
+    pub node: String,
+    /// From the command to the login prompt, the making of the overlay included.
+    pub seconds: f64,
+    /// Bytes that were asked of the base, and refused.
+    pub base_bytes_read: u64,
+    /// Bytes that crossed the node's interface meanwhile, both ways.
+    pub network_bytes: u64,
+}
+
+/// A VM that `bootstash boot` runs on a node.
+#[derive(Debug)]
+pub struct Vm<'a> {
+    host: &'a Host,
+    process: Process,
+    console: PathBuf,
+    image: String,
+}
+
+/// Boots `image` on `host` to its login prompt while every read of its base fails, then ends it.
+///
+/// # Errors
+/// When it does not reach the prompt; the error shows the end of its console.
+pub fn warm_boot(host: &Host, image: &str) -> Result<WarmBoot> {
+    let refusing = RefusingImages::on(host)?;
+    let (before, start) = (host.traffic()?, Instant::now());
+    let vm = Vm::start(host, image)?;
+    vm.wait_for_prompt()?;
+    let (seconds, after) = (start.elapsed().as_secs_f64(), host.traffic()?);
+    let base_bytes_read = refusing.counts()?.bytes;
+    vm.end()?;
+    Ok(WarmBoot {
+        image: image.to_owned(),
+        node: host.name().to_owned(),
+        seconds,
+        base_bytes_read,
+        network_bytes: after.received_bytes - before.received_bytes + after.sent_bytes - before.sent_bytes,
+    })
+}
+
+impl<'a> Vm<'a> {
+    /// Starts a VM of `image`.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn start(host: &'a Host, image: &str) -> Result<Self> {
+        let file = tempfile::Builder::new().prefix("console-").suffix(".log").tempfile_in(host.dir())?;
+        let console = file.into_temp_path().keep()?;
+        let process = host.command("bootstash", ["boot", image]).start(&console)?;
+        Ok(Self { host, process, console, image: image.to_owned() })
+    }
+
+    /// Waits until it asks for a login.
+    ///
+    /// # Errors
+    /// When it ends, hits what no boot comes back from, or takes too long.
+    pub fn wait_for_prompt(&self) -> Result<()> {
+        let what = format!("{} on {} to ask for a login", self.image, self.host.name());
+        wait::until(&what, BOOT_DEADLINE, || {
+            let text = read_console(&self.console)?;
+            if let Some(why) = text.fatal() {
+                return Ok(Some(Err(anyhow::anyhow!("{why}"))));
+            }
+            if super::record::ProcessId::of(self.process.pid()).is_none() {
+                return Ok(Some(Err(anyhow::anyhow!("it ended"))));
+            }
+            Ok(text.login_prompt().then_some(Ok(())))
+        })
+        .and_then(|end| end.with_context(|| what.clone()))
+        .with_context(|| self.console_tail())
+    }
+
+    /// The end of what it printed.
+    pub fn console_tail(&self) -> String {
+        let text = read_console(&self.console).unwrap_or_default();
+        format!("its console ends with:\n{}", text.tail().join("\n"))
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends it, as a person's ctrl-C would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(mut self) -> Result<()> {
+        if !self.process.is_running() {
+            bail!(
+                "the VM of {} on {} ended by itself; {}",
+                self.image,
+                self.host.name(),
+                self.console_tail()
+            );
+        }
+        self.process.terminate(END_DEADLINE).map(drop)
+    }
+}
+
+fn read_console(path: &Path) -> Result<ConsoleText> {
+    let mut text = ConsoleText::default();
+    text.feed(&fs::read(path).with_context(|| format!("reading {}", path.display()))?);
+    Ok(text)
+}

@@ -1,0 +1,13 @@
+//! The whole, end to end: real daemons, real ZFS, real guests, on the hosts of a lab. Needs root, and
+//! one test at a time (`--test-threads=1`), as guests are emulated and the machine may be small.
+#![allow(clippy::unwrap_used, reason = "clippy knows only test functions, not their helpers")]
+
+mod agents;
+mod bad_images;
+mod bad_input;
+mod collecting;
+mod hosts;
+mod metrics;
+mod registrars;
+mod road;
+mod setting;

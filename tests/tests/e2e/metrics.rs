@@ -1,0 +1,32 @@
+//! What Prometheus gets from both daemons.
+
+use crate::setting::Setting;
+use bootstash_tests::lab::Host;
+use bootstash_tests::prometheus::{Scrape, parse};
+
+fn scrape(host: &Host, url: &str) -> Scrape {
+    let text = host.command("lab", ["get", url]).output().unwrap();
+    parse(&text).unwrap()
+}
+
+#[test]
+fn both_daemons_are_scraped_as_prometheus_expects() {
+    let setting = Setting::new(1);
+    setting.register("a", 1);
+    setting.lab.wait_in_step().unwrap();
+
+    let agent = scrape(setting.lab.host("node1"), "http://127.0.0.1:7431/metrics");
+    assert_eq!(agent.value("bootstash_agent_snapshot_number"), Some(1.0));
+    assert_eq!(agent.value("bootstash_agent_apply_seconds_count"), Some(1.0));
+    assert!(agent.value("bootstash_agent_delta_bytes_total").unwrap() > 1000.0);
+    assert!(agent.value("bootstash_agent_last_success_timestamp_seconds").unwrap() > 1.7e9);
+    assert!(agent.value("process_resident_memory_bytes").unwrap() > 1e6);
+
+    let registrar = scrape(setting.lab.host("node1"), "http://10.77.0.1:7430/metrics");
+    assert_eq!(registrar.value("bootstash_registrar_snapshot_number"), Some(1.0));
+    for name in ["registrations", "cache_bytes", "node_lag", "last_success", "delta_bytes"] {
+        let found = registrar.names().any(|known| known.contains(name));
+        assert!(found, "nothing about {name}: {:?}", registrar.names().collect::<Vec<_>>());
+    }
+    setting.lab.finish().unwrap();
+}
