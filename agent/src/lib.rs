@@ -1,1 +1,11 @@
-//! placeholder
+//! The compute node's service: keeps a copy of the volume, and chains overlays onto it.
+//!
+//! `volume` owns the copy and makes all changes to it, `follow` decides which and brings the data,
+//! `http` answers the command and Prometheus, `run` puts them together.
+
+pub mod follow;
+pub mod http;
+pub mod layout;
+pub mod metrics;
+pub mod run;
+pub mod volume;

@@ -1,1 +1,95 @@
-fn main() {}
+//! `bootstash-agent`: the compute node's service.
+
+use anyhow::{Context, Result};
+use bootstash::config::{AgentConfig, load_agent};
+use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
+use bootstash::qemu::Qemu;
+use bootstash::telemetry::{LogFormat, init_logging};
+use bootstash::zfs::{CommandZfs, Programs};
+use bootstash_agent::follow::Pace;
+use bootstash_agent::run::Agent;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The agent mostly waits: two threads run it, and few more its file accesses.
+const WORKER_THREADS: usize = 2;
+const BLOCKING_THREADS: usize = 8;
+
+/// What does not end by then is left to the kernel; ZFS drops a stream whose pipe closes.
+const STOP_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Keeps this node's copy of the boot caches up to date, and makes overlays on it
+#[derive(Parser)]
+#[command(name = "bootstash-agent", version)]
+struct Args {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/bootstash/agent.toml")]
+    config: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    init_logging(args.log_format);
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let config = load_agent(&args.config)?;
+    let _lock = InstanceLock::acquire("agent", &config.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(serve(&config));
+    // A call that hangs in ZFS must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: &AgentConfig) -> Result<()> {
+    let stop = shutdown_on_signal().context("cannot listen for signals")?;
+    let Some(agent) = stop.run_until_cancelled(start(config, stop.clone())).await else {
+        return Ok(());
+    };
+    let finished = agent?.finish();
+    tokio::pin!(finished);
+    tokio::select! {
+        ended = &mut finished => return Ok(ended?),
+        () = stop.cancelled() => (),
+    }
+    let ended = tokio::time::timeout(STOP_DEADLINE, finished).await;
+    Ok(ended.context("not all tasks ended in time; what they did is dropped")??)
+}
+
+async fn start(config: &AgentConfig, stop: CancellationToken) -> Result<Agent> {
+    let zfs = CommandZfs::open(&zfs_programs()?, config.dataset.pool()).await?;
+    let qemu = Qemu::find()?;
+    Ok(Agent::start(config, Arc::new(zfs), Arc::new(qemu), Pace::default(), stop).await?)
+}
+
+/// The environment may name the programs, for a ZFS in an unusual place.
+fn zfs_programs() -> Result<Programs> {
+    let given = |name| std::env::var_os(name).map(PathBuf::from);
+    Ok(match (given("BOOTSTASH_ZFS"), given("BOOTSTASH_ZPOOL")) {
+        (Some(zfs), Some(zpool)) => Programs { zfs, zpool },
+        (zfs, zpool) => {
+            let found = Programs::find()?;
+            Programs { zfs: zfs.unwrap_or(found.zfs), zpool: zpool.unwrap_or(found.zpool) }
+        }
+    })
+}

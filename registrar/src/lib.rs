@@ -1,1 +1,14 @@
-//! placeholder
+//! The storage node's service: registers images and publishes the volume.
+//!
+//! `register` takes an image through its steps, `capture` boots it, `volume` imports, snapshots,
+//! publishes and collects, `http` is asked by operators and nodes.
+
+pub mod capture;
+pub mod daemon;
+pub mod http;
+pub mod job;
+pub mod layout;
+pub mod metrics;
+pub mod nodes;
+pub mod register;
+pub mod volume;

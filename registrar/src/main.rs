@@ -1,1 +1,57 @@
-fn main() {}
+//! `bootstash-registrar`: see the crate's documentation.
+
+use anyhow::Context;
+use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
+use bootstash::qemu::Qemu;
+use bootstash::telemetry::{LogFormat, init_logging};
+use bootstash::zfs::{CommandZfs, Programs};
+use bootstash::{config, fault};
+use bootstash_registrar::daemon;
+use bootstash_registrar::register::QemuCapturer;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Registers VM images and publishes their boot caches to all compute nodes.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/bootstash/registrar.toml")]
+    config: PathBuf,
+    /// Form of the log lines on standard error.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging(cli.log_format);
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let stop = shutdown_on_signal().context("cannot listen for signals")?;
+    let config = config::load_registrar(&cli.config)?;
+    let _lock = InstanceLock::acquire("registrar", &config.state_dir)?;
+    let zfs = Arc::new(CommandZfs::open(Programs::find()?).await?);
+    let qemu = Qemu::find()?;
+    // The answer to whether KVM works can take seconds; have it before the first image comes.
+    let probe = qemu.clone();
+    let wanted = config.capture.accelerator;
+    tokio::spawn(async move {
+        if let Err(error) = probe.accelerator(wanted).await {
+            tracing::warn!(error = %fault::Chain(&error), "images cannot be booted");
+        }
+    });
+    let capturer = Arc::new(QemuCapturer { qemu, config: config.capture.clone() });
+    daemon::run(config, zfs, capturer, stop).await
+}

@@ -4,7 +4,7 @@
 
 use super::cli::BootArgs;
 use super::daemons::{Daemon, Daemons};
-use super::failure::CommandError;
+use super::failure::{CommandError, INTERRUPTED};
 use super::{overlay, path};
 use bootstash::api::Client;
 use bootstash::config::Accelerator;
@@ -17,9 +17,6 @@ use std::process::ExitCode;
 use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// What shells report for a program that ended on ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 /// Boots an image and stays until it ends.
 pub(super) async fn boot(daemons: &Daemons, args: BootArgs) -> Result<ExitCode, CommandError> {

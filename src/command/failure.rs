@@ -11,6 +11,9 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// What shells report for a program that ended on ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {

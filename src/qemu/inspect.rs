@@ -3,7 +3,7 @@
 use super::header::{self, HEADER_BYTES};
 use super::run::{self, Finished, Limits};
 use super::{InspectError, Qemu, QemuFailure};
-use crate::catalog::{BaseIdentity, BaseReadError, ImageFormat};
+use crate::catalog::{BaseIdentity, BaseReadError, ImageFormat, Source};
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,26 +12,13 @@ use std::path::{Path, PathBuf};
 const MIN_DISK_BYTES: u64 = 512;
 const MAX_DISK_BYTES: u64 = 64 << 40;
 
-/// An image that passed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspected {
-    /// Its absolute path.
-    pub path: PathBuf,
-    /// Its format.
-    pub format: ImageFormat,
-    /// Size of the disk a guest sees, in bytes.
-    pub virtual_size_bytes: u64,
-    /// What it was when it was looked at.
-    pub identity: BaseIdentity,
-}
-
 impl Qemu {
     /// Looks at the image at `path`; detects its format where none is given.
     ///
     /// # Errors
     /// Refuses what could lead QEMU to other files, what is broken and what is no disk: see
     /// [`InspectError`].
-    pub async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Inspected, InspectError> {
+    pub async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, InspectError> {
         let path = run::absolute(path);
         let (identity, start) = look(path.clone()).await?;
         refuse_by_header(&path, format, &start, identity.size_bytes)?;
@@ -40,7 +27,7 @@ impl Qemu {
         if format == ImageFormat::Qcow2 {
             self.refuse_damage(&path, identity.size_bytes).await?;
         }
-        Ok(Inspected { path, format, virtual_size_bytes: info.virtual_size, identity })
+        Ok(Source { path, format, virtual_size_bytes: info.virtual_size, identity })
     }
 
     async fn info(&self, path: &Path, format: Option<ImageFormat>) -> Result<Info, InspectError> {

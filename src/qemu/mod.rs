@@ -27,7 +27,6 @@ pub use error::{
     OverlayError, QemuFailure,
 };
 pub use find::Qemu;
-pub use inspect::Inspected;
 pub use machine::{Machine, MachineEnd};
 pub use sockets::SocketDir;
 pub use spec::{ConsoleSpec, DiskChain, MachineSpec};

@@ -3,9 +3,12 @@
 //! Promises: every call has a deadline; what is made carries [`ROLE_PROPERTY`], and nothing else is
 //! ever destroyed; a call that fails leaves the data set as it was.
 
+mod command;
 mod error;
+pub mod fake;
 mod model;
 
+pub use command::{CommandZfs, Limits, OpenError, Programs};
 pub use error::{
     CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError, SendError, SnapshotError,
     ZfsFailure,

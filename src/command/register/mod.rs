@@ -9,7 +9,7 @@ mod watch;
 
 use super::cli::RegisterArgs;
 use super::daemons::{Daemon, Daemons};
-use super::failure::CommandError;
+use super::failure::{CommandError, INTERRUPTED};
 use super::{output, path};
 use bootstash::api::{Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes};
 use follow::{PATIENCE, follow};
@@ -17,9 +17,6 @@ use live::Live;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use watch::{Json, Plain, Watch};
-
-/// What shells report for a program that ended on ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 /// Registers an image. Interrupting it leaves the registration running.
 pub(super) async fn register(daemons: &Daemons, args: RegisterArgs) -> Result<ExitCode, CommandError> {

@@ -1,0 +1,63 @@
+//! Bringing one delta into the volume: fetch, verify, apply.
+
+use super::fetch::{FetchError, discard};
+use super::{FollowError, Follower};
+use bootstash::api::{AgentState, CallError, DeltaRecord, routes};
+use bootstash::fault::{Chain, Fault, FaultKind};
+use reqwest::StatusCode;
+use tokio::time::Instant;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+impl Follower {
+    /// Brings in one delta. A file that turns out to be damaged is fetched a second time, not a third.
+    pub(super) async fn bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
+        self.state.send_replace(AgentState::Applying { to: record.to_name.clone() });
+        let brought = match self.try_bring(record).await {
+            Err(error) if blames_the_file(&error) => {
+                tracing::warn!("fetching {} again: {}", record.file, Chain(&error));
+                self.try_bring(record).await
+            }
+            other => other,
+        };
+        if let Err(error) = &brought {
+            self.metrics.failed(error.kind());
+        }
+        brought
+    }
+
+    async fn try_bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
+        let started = Instant::now();
+        let file = self.fetcher.fetch(record).await?;
+        let applied = self.volume.apply(record.clone(), file.clone()).await;
+        // After a failure that may pass, the good file serves the next try.
+        if !matches!(&applied, Err(error) if error.kind() != FaultKind::Permanent) {
+            discard(&file).await;
+        }
+        let snapshot = applied?;
+        self.catalog_is_current = false;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
+        self.metrics.applied(&snapshot.name, record.bytes, seconds);
+        Ok(())
+    }
+
+    /// The record of a full stream, which the registrar makes on demand.
+    pub(super) async fn full_record(&self) -> Result<DeltaRecord, FollowError> {
+        let response = self.registrar.download(routes::FULL, 0).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            return Err(FollowError::FullInPreparation);
+        }
+        let endpoint = self.registrar.endpoint().clone();
+        let answer = |source: reqwest::Error| CallError::Answer { endpoint, source: source.without_url() };
+        Ok(response.json().await.map_err(answer)?)
+    }
+}
+
+fn blames_the_file(error: &FollowError) -> bool {
+    match error {
+        FollowError::Fetch(FetchError::Damaged { source, .. }) => source.kind() == FaultKind::Permanent,
+        FollowError::Apply(error) => error.blames_the_file(),
+        _ => false,
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a round of following did not end in step.
+
+use super::fetch::FetchError;
+use crate::volume::{ApplyError, CatalogReadError};
+use bootstash::api::CallError;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::DatasetName;
+use bootstash::replication::{Conflict, FullReason};
+use thiserror::Error;
+
+/// A round did not end in step with the registrar.
+#[derive(Debug, Error)]
+pub enum FollowError {
+    /// The registrar does not answer, or refuses.
+    #[error(transparent)]
+    Registrar(#[from] CallError),
+    /// The registrar is still writing the full stream.
+    #[error("the registrar is preparing a full stream")]
+    FullInPreparation,
+    /// A delta could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A delta could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The images could not be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogReadError),
+    /// Only a full stream would do, and there is a volume already.
+    #[error(
+        "only a full stream brings this node up to date: {reason}; nothing was changed: stop the VMs that run on \
+         this node's overlays, remove those (bootstash overlay remove), stop the agent, run zfs destroy -r {volume}, \
+         and start the agent"
+    )]
+    NeedsFull {
+        /// Why.
+        reason: FullReason,
+        /// The volume here.
+        volume: DatasetName,
+    },
+    /// Node and registrar disagree.
+    #[error(
+        "this node and the registrar have diverged: {conflict}; nothing was changed: check that this is the right \
+         registrar with the right volume; if so, stop the VMs that run on this node's overlays, remove those \
+         (bootstash overlay remove), stop the agent, run zfs destroy -r {volume}, and start the agent"
+    )]
+    Diverged {
+        /// What does not agree.
+        conflict: Conflict,
+        /// The volume here.
+        volume: DatasetName,
+    },
+}
+
+impl FollowError {
+    /// Whether it is the registrar that does not answer.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Registrar(CallError::Unreachable { .. } | CallError::Answer { .. })
+                | Self::Fetch(FetchError::Call(CallError::Unreachable { .. }) | FetchError::Broken { .. })
+        )
+    }
+}
+
+impl Fault for FollowError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            // An answer that broke off cannot be told from one that is no JSON.
+            Self::Registrar(CallError::Answer { .. }) => FaultKind::Transient,
+            Self::Registrar(error) => error.kind(),
+            Self::FullInPreparation => FaultKind::Busy,
+            Self::Fetch(error) => error.kind(),
+            Self::Apply(error) => error.kind(),
+            Self::Catalog(error) => error.kind(),
+            Self::NeedsFull { .. } | Self::Diverged { .. } => FaultKind::Operator,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the outcome of a round means: the state to show, the line to log, the time to wait.
+//!
+//! Logs changes, not each try: a registrar that is gone for a night is two lines.
+
+use super::error::FollowError;
+use super::pace::Pace;
+use bootstash::api::AgentState;
+use bootstash::fault::{Chain, Fault, FaultKind};
+use std::time::Duration;
+
+/// How following goes.
+#[derive(Debug)]
+pub(super) struct Health {
+    pace: Pace,
+    transient_failures: u32,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The registrar does not answer.
+    Silence,
+    /// Something else that may pass.
+    Hitch,
+    /// It needs a person.
+    Stopped(String),
+}
+
+impl Health {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self { pace, transient_failures: 0, trouble: None }
+    }
+
+    /// A round ended in step.
+    pub(super) fn in_step(&mut self) {
+        self.transient_failures = 0;
+        match self.trouble.take() {
+            Some(Trouble::Silence) => tracing::info!("the registrar is back"),
+            Some(Trouble::Hitch | Trouble::Stopped(_)) => tracing::info!("going on"),
+            None => (),
+        }
+    }
+
+    /// Whether the last round met a registrar that does not answer.
+    pub(super) fn is_silent(&self) -> bool {
+        self.trouble == Some(Trouble::Silence)
+    }
+
+    /// A round failed: the state to show, and how long to wait.
+    pub(super) fn failed(&mut self, error: &FollowError) -> (AgentState, Duration) {
+        let text = Chain(error).to_string();
+        match error.kind() {
+            FaultKind::Permanent | FaultKind::Operator => {
+                self.enter(Trouble::Stopped(text.clone()), &text);
+                (AgentState::Stopped { error: text }, self.pace.stopped)
+            }
+            FaultKind::Transient | FaultKind::Busy | FaultKind::Cancelled => {
+                self.transient_failures = self.transient_failures.saturating_add(1);
+                if !matches!(error, FollowError::FullInPreparation) {
+                    let trouble = if error.is_silence() { Trouble::Silence } else { Trouble::Hitch };
+                    self.enter(trouble, &text);
+                }
+                let wait = self.pace.back_off(self.transient_failures, fastrand::f64());
+                (AgentState::Waiting { error: text }, wait)
+            }
+        }
+    }
+
+    fn enter(&mut self, trouble: Trouble, text: &str) {
+        if self.trouble.as_ref() == Some(&trouble) {
+            tracing::debug!("still: {text}");
+            return;
+        }
+        match &trouble {
+            Trouble::Silence => tracing::warn!("lost the registrar, waiting for it: {text}"),
+            Trouble::Hitch => tracing::warn!("will try again: {text}"),
+            Trouble::Stopped(_) => tracing::error!("stopped: {text}"),
+        }
+        self.trouble = Some(trouble);
+    }
+}

@@ -1,0 +1,187 @@
+//! Following the registrar: at start and at each event, compare and apply what is missing.
+//!
+//! Promises: nothing is asked for that is here; a registrar that is gone is waited for; a failure
+//! that only a person can mend changes nothing, is reported, and heals by itself once mended.
+
+mod bring;
+mod error;
+mod fetch;
+mod health;
+mod pace;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::FollowError;
+pub use fetch::FetchError;
+pub use pace::Pace;
+
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::volume::VolumeHandle;
+use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::names::NodeName;
+use bootstash::replication::{self, FullReason, Plan};
+use fetch::Fetcher;
+use health::Health;
+use report::Reporter;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// An answer that says nothing new and came faster than this was not held back; asking again at once
+/// would keep both sides busy for nothing.
+const HASTY: Duration = Duration::from_secs(1);
+
+/// Follows one registrar with one volume.
+#[derive(Debug)]
+pub struct Follower {
+    node: NodeName,
+    registrar: Client,
+    layout: Layout,
+    volume: VolumeHandle,
+    fetcher: Fetcher,
+    reporter: Reporter,
+    health: Health,
+    pace: Pace,
+    metrics: Metrics,
+    state: watch::Sender<AgentState>,
+    catalog_is_current: bool,
+}
+
+/// What one comparison led to.
+enum Step {
+    InStep,
+    /// Something was applied: compare again.
+    Again,
+}
+
+impl Follower {
+    /// A follower; [`Self::run`] makes it go.
+    pub fn new(
+        node: NodeName,
+        registrar: Client,
+        layout: Layout,
+        volume: VolumeHandle,
+        pace: Pace,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            fetcher: Fetcher::new(registrar.clone(), layout.fetch_dir.clone()),
+            reporter: Reporter::new(registrar.clone(), &node, pace.report),
+            health: Health::new(pace),
+            state: watch::Sender::new(AgentState::Starting),
+            catalog_is_current: true,
+            node,
+            registrar,
+            layout,
+            volume,
+            pace,
+            metrics,
+        }
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> watch::Receiver<AgentState> {
+        self.state.subscribe()
+    }
+
+    /// Follows until the agent stops.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        cancel.run_until_cancelled(self.rounds()).await;
+    }
+
+    async fn rounds(&mut self) {
+        loop {
+            let wait = match self.round().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    let (state, wait) = self.health.failed(&error);
+                    self.state.send_replace(state);
+                    wait
+                }
+            };
+            self.report().await;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Waits for news where this node is in step, compares, applies, until it is in step. Gives the
+    /// time to wait before the next round.
+    async fn round(&mut self) -> Result<Duration, FollowError> {
+        let mut poll = self.poll();
+        let asked = Instant::now();
+        let mut changed = false;
+        loop {
+            let log = self.log(poll).await?;
+            match self.advance(&log).await? {
+                Step::InStep => break,
+                Step::Again => (poll, changed) = (Duration::ZERO, true),
+            }
+        }
+        self.arrive().await?;
+        let hasty = !changed && !poll.is_zero() && asked.elapsed() < HASTY.min(poll);
+        Ok(if hasty { HASTY } else { Duration::ZERO })
+    }
+
+    async fn arrive(&mut self) -> Result<(), FollowError> {
+        if !self.catalog_is_current {
+            self.volume.read_catalog().await?;
+            self.catalog_is_current = true;
+        }
+        self.health.in_step();
+        self.metrics.in_step();
+        self.state.send_replace(AgentState::InStep);
+        Ok(())
+    }
+
+    /// Lets the registrar hold its answer back only where this node is known to be in step: what is
+    /// shown of it must not be older than needs be.
+    fn poll(&self) -> Duration {
+        if *self.state.borrow() == AgentState::InStep { self.pace.poll } else { Duration::ZERO }
+    }
+
+    async fn log(&self, poll: Duration) -> Result<VolumeLog, FollowError> {
+        let query = LogQuery {
+            node: Some(self.node.clone()),
+            after: self.volume.state().head().map(|head| head.guid),
+            wait_seconds: poll.as_secs(),
+        };
+        Ok(self.registrar.get(routes::LOG, &query).await?)
+    }
+
+    async fn advance(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
+        let volume = self.layout.volume.clone();
+        match replication::plan(&self.volume.state().snapshots, log) {
+            Plan::UpToDate => return Ok(Step::InStep),
+            Plan::Apply(deltas) => {
+                for delta in deltas {
+                    self.bring(&delta).await?;
+                }
+            }
+            Plan::Full { reason: FullReason::Empty } => {
+                let record = self.full_record().await?;
+                self.bring(&record).await?;
+            }
+            Plan::Full { reason } => return Err(FollowError::NeedsFull { reason, volume }),
+            Plan::Diverged { conflict } => return Err(FollowError::Diverged { conflict, volume }),
+        }
+        Ok(Step::Again)
+    }
+
+    async fn report(&mut self) {
+        if self.health.is_silent() {
+            self.reporter.forget();
+            return;
+        }
+        let problem = match &*self.state.borrow() {
+            AgentState::Stopped { error } => Some(error.clone()),
+            _ => None,
+        };
+        let head = self.volume.state().head().cloned();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.reporter.tell(NodeReport { head, version, problem }).await;
+    }
+}

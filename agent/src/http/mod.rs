@@ -1,0 +1,61 @@
+//! The agent's answers: to the command on a Unix socket, to Prometheus on TCP.
+
+mod overlays;
+mod refusal;
+mod scrape;
+mod socket;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use socket::{ListenError, listen};
+
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::volume::VolumeHandle;
+use axum::Router;
+use axum::routing::{get, post};
+use bootstash::api::{AgentState, routes};
+use bootstash::names::NodeName;
+use bootstash::zfs::Zfs;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What the answers are made of. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// This node.
+    pub node: NodeName,
+    /// The registrar it follows.
+    pub registrar: String,
+    /// For looking up space.
+    pub zfs: Arc<dyn Zfs>,
+    /// Where things are.
+    pub layout: Layout,
+    /// For changes.
+    pub volume: VolumeHandle,
+    /// How following goes.
+    pub following: watch::Receiver<AgentState>,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// How long snapshots are kept where a collection does not say.
+    pub window: Duration,
+}
+
+/// What the command may ask.
+pub fn command_routes(site: Site) -> Router {
+    Router::new()
+        .route(routes::STATUS, get(status::status))
+        .route(routes::IMAGES, get(status::images))
+        .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))
+        .route(routes::GC, post(overlays::collect))
+        .route(routes::METRICS, get(scrape::scrape))
+        .with_state(site)
+}
+
+/// What Prometheus may ask.
+pub fn metrics_routes(site: Site) -> Router {
+    Router::new().route(routes::METRICS, get(scrape::scrape)).with_state(site)
+}

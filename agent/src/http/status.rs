@@ -1,0 +1,44 @@
+//! The agent's state, and the images it holds.
+
+use super::Site;
+use super::refusal::Refusal;
+use axum::Json;
+use axum::extract::State;
+use bootstash::api::{AgentStatus, ImageView};
+use bootstash::telemetry;
+use bootstash::zfs::{ReadError, Usage};
+
+pub(super) async fn status(State(site): State<Site>) -> Result<Json<AgentStatus>, Refusal> {
+    let usage = site.usage().await?;
+    let volume = site.volume.state();
+    Ok(Json(AgentStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: site.node,
+        registrar: site.registrar,
+        state: site.following.borrow().clone(),
+        zfs: site.zfs.capabilities().flavor,
+        images: volume.images.len() as u64,
+        snapshot: volume.head().map(|head| head.name.clone()),
+        snapshots: volume.snapshots.len() as u64,
+        overlays: volume.overlays.len() as u64,
+        views: volume.views.len() as u64,
+        usage,
+        rss_bytes: telemetry::resident_bytes().unwrap_or_default(),
+    }))
+}
+
+/// The images of the newest snapshot. Which snapshot first held one is for the registrar to say.
+pub(super) async fn images(State(site): State<Site>) -> Json<Vec<ImageView>> {
+    let images = site.volume.state().images;
+    Json(images.iter().map(|manifest| ImageView { manifest: manifest.clone(), snapshot: None }).collect())
+}
+
+impl Site {
+    /// Space; none before the first snapshot came.
+    pub(super) async fn usage(&self) -> Result<Option<Usage>, ReadError> {
+        if self.volume.state().snapshots.is_empty() {
+            return Ok(None);
+        }
+        self.zfs.usage(&self.layout.volume).await.map(Some)
+    }
+}

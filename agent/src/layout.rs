@@ -1,0 +1,74 @@
+//! Where an agent keeps what, in ZFS and in files.
+
+use bootstash::config::AgentConfig;
+use bootstash::names::{DatasetName, NameError, SnapshotName};
+use bootstash::zfs::{NewDataset, Property, Role};
+use std::path::{Path, PathBuf};
+
+/// The names of everything an agent makes.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The parent of all, which hands its properties down to what is received.
+    pub root: DatasetName,
+    /// The volume: received, never mounted.
+    pub volume: DatasetName,
+    /// The parent of the views.
+    pub views: DatasetName,
+    /// Where views are mounted, a directory for each snapshot.
+    pub views_dir: PathBuf,
+    /// Records of overlays.
+    pub leases_dir: PathBuf,
+    /// Deltas being fetched.
+    pub fetch_dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout below a configuration's data set and directories.
+    ///
+    /// # Errors
+    /// When the data set's name leaves no room for those below it.
+    pub fn of(config: &AgentConfig) -> Result<Self, NameError> {
+        Ok(Self {
+            root: config.dataset.clone(),
+            volume: config.dataset.child("volume")?,
+            views: config.dataset.child("views")?,
+            views_dir: config.views_dir.clone(),
+            leases_dir: config.state_dir.join("overlays"),
+            fetch_dir: config.state_dir.join("fetch"),
+        })
+    }
+
+    /// The file system that is the view of a snapshot.
+    ///
+    /// # Errors
+    /// When its name would be too long for ZFS.
+    pub fn view(&self, snapshot: &SnapshotName) -> Result<DatasetName, NameError> {
+        self.views.child(snapshot.as_str())
+    }
+
+    /// Where the view of a snapshot is mounted.
+    pub fn mountpoint(&self, snapshot: &SnapshotName) -> PathBuf {
+        self.views_dir.join(snapshot.as_str())
+    }
+
+    /// The directories in files.
+    pub fn directories(&self) -> [&Path; 3] {
+        [&self.views_dir, &self.leases_dir, &self.fetch_dir]
+    }
+
+    /// The file systems to make before anything is received, in order. Properties are set on the
+    /// root because a received volume inherits them: a stream carries none.
+    pub fn datasets(&self) -> [(&DatasetName, NewDataset); 2] {
+        let properties = vec![
+            Property::Dedup,
+            Property::Compression,
+            Property::RecordSize64K,
+            Property::NoAtime,
+            Property::ReadOnly,
+        ];
+        [
+            (&self.root, NewDataset { role: Role::Root, mountpoint: None, properties }),
+            (&self.views, NewDataset { role: Role::Views, mountpoint: None, properties: Vec::new() }),
+        ]
+    }
+}

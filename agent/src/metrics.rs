@@ -1,0 +1,199 @@
+//! What the agent counts, and what it looks up when Prometheus asks.
+
+use crate::volume::VolumeState;
+use bootstash::fault::FaultKind;
+use bootstash::names::SnapshotName;
+use bootstash::telemetry::{self, SECOND_BUCKETS};
+use bootstash::zfs::Usage;
+use chrono::Utc;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+/// The agent's metrics. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    snapshot_number: Gauge,
+    last_success: FloatGauge,
+    apply: Histogram,
+    delta_bytes: Counter,
+    apply_failures: Family<KindLabel, Counter>,
+    overlays: Gauge,
+    views: Gauge,
+    logical_bytes: Gauge,
+    used_bytes: Gauge,
+    available_bytes: Gauge,
+    dedup_ratio: FloatGauge,
+    compress_ratio: FloatGauge,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Arc::default(),
+            snapshot_number: Gauge::default(),
+            last_success: FloatGauge::default(),
+            apply: Histogram::new(SECOND_BUCKETS),
+            delta_bytes: Counter::default(),
+            apply_failures: Family::default(),
+            overlays: Gauge::default(),
+            views: Gauge::default(),
+            logical_bytes: Gauge::default(),
+            used_bytes: Gauge::default(),
+            available_bytes: Gauge::default(),
+            dedup_ratio: FloatGauge::default(),
+            compress_ratio: FloatGauge::default(),
+        };
+        let mut registry = telemetry::new_registry("agent");
+        metrics.register_following(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.register_volume(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    fn register_following(&self, registry: &mut Registry) {
+        registry.register(
+            "snapshot_number",
+            "Number of the newest snapshot here, 0 for none",
+            self.snapshot_number.clone(),
+        );
+        registry.register_with_unit(
+            "last_success_timestamp",
+            "When this node was last known to be in step with the registrar",
+            Unit::Seconds,
+            self.last_success.clone(),
+        );
+        registry.register_with_unit(
+            "apply",
+            "Time to fetch and apply a delta",
+            Unit::Seconds,
+            self.apply.clone(),
+        );
+        registry.register_with_unit(
+            "delta",
+            "Size of the delta files applied",
+            Unit::Bytes,
+            self.delta_bytes.clone(),
+        );
+        registry.register(
+            "apply_failures",
+            "Deltas that could not be fetched or applied, by kind of failure",
+            self.apply_failures.clone(),
+        );
+    }
+
+    fn register_volume(&self, registry: &mut Registry) {
+        registry.register("overlays", "Overlays made here and not removed", self.overlays.clone());
+        registry.register("views", "Snapshots that have a view", self.views.clone());
+        let bytes = [
+            ("volume_logical", "What the volume's files hold", &self.logical_bytes),
+            ("volume_used", "What the pool has allocated", &self.used_bytes),
+            ("volume_available", "What the pool has left", &self.available_bytes),
+        ];
+        for (name, help, gauge) in bytes {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
+        registry.register("dedup_ratio", "Bytes referenced over bytes stored", self.dedup_ratio.clone());
+        registry.register(
+            "compress_ratio",
+            "Bytes before over bytes after compression",
+            self.compress_ratio.clone(),
+        );
+    }
+
+    /// A delta was applied.
+    pub fn applied(&self, snapshot: &SnapshotName, bytes: u64, seconds: f64) {
+        self.snapshot_number.set(gauged(snapshot.number()));
+        self.delta_bytes.inc_by(bytes);
+        self.apply.observe(seconds);
+    }
+
+    /// A delta could not be fetched or applied.
+    pub fn failed(&self, kind: FaultKind) {
+        self.apply_failures.get_or_create(&KindLabel { kind: label(kind) }).inc();
+    }
+
+    /// The node is in step.
+    pub fn in_step(&self) {
+        self.last_success.set(Utc::now().timestamp_millis() as f64 / 1000.0);
+    }
+
+    /// The answer to a scrape, with the volume as it is.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text.
+    pub fn scrape(&self, state: &VolumeState, usage: Option<&Usage>) -> Result<String, std::fmt::Error> {
+        self.snapshot_number.set(gauged(state.head().map_or(0, |head| head.name.number())));
+        self.overlays.set(gauged(state.overlays.len() as u64));
+        self.views.set(gauged(state.views.len() as u64));
+        if let Some(usage) = usage {
+            self.logical_bytes.set(gauged(usage.logical_bytes));
+            self.used_bytes.set(gauged(usage.used_bytes));
+            self.available_bytes.set(gauged(usage.available_bytes));
+            self.dedup_ratio.set(usage.dedup_ratio);
+            self.compress_ratio.set(usage.compress_ratio);
+        }
+        telemetry::encode(&self.registry)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn gauged(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn label(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Permanent => "permanent",
+        FaultKind::Transient => "transient",
+        FaultKind::Busy => "busy",
+        FaultKind::Cancelled => "cancelled",
+        FaultKind::Operator => "operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_prometheus() {
+        let metrics = Metrics::new();
+        let name = SnapshotName::new(7, chrono::DateTime::UNIX_EPOCH);
+        metrics.applied(&name, 100, 0.2);
+        metrics.failed(FaultKind::Operator);
+        metrics.in_step();
+        let text = metrics.scrape(&VolumeState::default(), None).unwrap();
+        for line in [
+            "bootstash_agent_delta_bytes_total 100",
+            "bootstash_agent_apply_seconds_count 1",
+            "bootstash_agent_apply_failures_total{kind=\"operator\"} 1",
+            "bootstash_agent_last_success_timestamp_seconds ",
+            "bootstash_agent_snapshot_number 0",
+            "bootstash_agent_overlays 0",
+            "bootstash_agent_volume_used_bytes 0",
+            "process_resident_memory_bytes ",
+        ] {
+            assert!(text.lines().any(|given| given.starts_with(line)), "{line}\n{text}");
+        }
+    }
+}

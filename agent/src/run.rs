@@ -1,0 +1,162 @@
+//! Putting an agent together, and ending it in order.
+
+use crate::follow::{Follower, Pace};
+use crate::http::{self, ListenError, Site};
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::volume::{OpenError, OverlayMaker, Volume};
+use bootstash::api::{CallError, Client, Endpoint};
+use bootstash::config::AgentConfig;
+use bootstash::names::{NameError, NodeName};
+use bootstash::zfs::Zfs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// An agent could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration names no node.
+    #[error("the configuration gives no node name, and this host has none; set node = \"…\"")]
+    NoNode,
+    /// The data set's name is too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] CallError),
+    /// The Unix socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The port for Prometheus.
+    #[error("cannot listen on {address} for Prometheus; set metrics_listen to a free address")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The volume.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// An agent's tasks. They end when the token given at the start is cancelled.
+#[derive(Debug)]
+pub struct Agent {
+    tasks: JoinSet<&'static str>,
+    cancel: CancellationToken,
+    socket: PathBuf,
+}
+
+/// A task ended although nobody asked it to.
+#[derive(Debug, Error)]
+#[error("the task {task} ended by itself")]
+pub struct TaskEnded {
+    task: String,
+}
+
+impl Agent {
+    /// Takes the volume over and starts all tasks.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        config: &AgentConfig,
+        zfs: Arc<dyn Zfs>,
+        overlays: Arc<dyn OverlayMaker>,
+        pace: Pace,
+        cancel: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let node = config.node.clone().ok_or(StartError::NoNode)?;
+        let layout = Layout::of(config)?;
+        let registrar = Client::new(Endpoint::Http(config.registrar.clone()))?;
+        // First: whoever calls while the volume is taken over waits in the backlog.
+        let listeners = Listeners::bind(config).await?;
+        let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;
+        let (handle, orders) = volume.handle();
+        let metrics = Metrics::new();
+        let follower =
+            Follower::new(node.clone(), registrar, layout.clone(), handle.clone(), pace, metrics.clone());
+        let site = site(config, node, zfs, layout, handle, &follower, metrics);
+        tracing::info!("following {} with {}", config.registrar, config.dataset);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("volume", volume.run(orders)));
+        tasks.spawn(named("follow", follower.run(cancel.clone())));
+        listeners.serve(&mut tasks, site, &cancel);
+        Ok(Self { tasks, cancel, socket: config.socket.clone() })
+    }
+
+    /// Waits until all tasks have ended.
+    ///
+    /// # Errors
+    /// When one ended before the agent was told to stop; the others are then stopped.
+    pub async fn finish(mut self) -> Result<(), TaskEnded> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            if !self.cancel.is_cancelled() {
+                self.cancel.cancel();
+                let task = ended.map_or_else(|panic| panic.to_string(), str::to_owned);
+                outcome = Err(TaskEnded { task });
+            }
+        }
+        // One that stays is replaced by the next agent.
+        let _ = std::fs::remove_file(&self.socket);
+        outcome
+    }
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+fn site(
+    config: &AgentConfig,
+    node: NodeName,
+    zfs: Arc<dyn Zfs>,
+    layout: Layout,
+    volume: crate::volume::VolumeHandle,
+    follower: &Follower,
+    metrics: Metrics,
+) -> Site {
+    Site {
+        node,
+        registrar: config.registrar.clone(),
+        zfs,
+        layout,
+        volume,
+        following: follower.state(),
+        metrics,
+        window: config.window,
+    }
+}
+
+struct Listeners {
+    command: UnixListener,
+    metrics: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &AgentConfig) -> Result<Self, StartError> {
+        let address = config.metrics_listen;
+        let metrics =
+            TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+        Ok(Self { command: http::listen(&config.socket).await?, metrics })
+    }
+
+    fn serve(self, tasks: &mut JoinSet<&'static str>, site: Site, cancel: &CancellationToken) {
+        let command = axum::serve(self.command, http::command_routes(site.clone()))
+            .with_graceful_shutdown(cancel.clone().cancelled_owned());
+        let metrics = axum::serve(self.metrics, http::metrics_routes(site))
+            .with_graceful_shutdown(cancel.clone().cancelled_owned());
+        // Serving has no error of its own: a connection that fails is that connection's end.
+        tasks.spawn(named("command socket", async { drop(command.await) }));
+        tasks.spawn(named("metrics", async { drop(metrics.await) }));
+    }
+}

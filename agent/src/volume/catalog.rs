@@ -1,0 +1,38 @@
+//! Reading which images the newest snapshot holds.
+
+use super::{CatalogReadError, Volume};
+use bootstash::catalog::{self, CatalogError, Manifest};
+use bootstash::names::SnapshotName;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl Volume {
+    /// Reads the images of the newest snapshot, through its view: the volume itself is never mounted.
+    pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
+        let Some(head) = self.head().map(|head| head.name.clone()) else {
+            self.images = Arc::default();
+            return Ok(());
+        };
+        let images = self.images_of(&head).await;
+        self.try_drop_view(&head).await;
+        self.images = Arc::new(images?);
+        Ok(())
+    }
+
+    async fn images_of(&mut self, snapshot: &SnapshotName) -> Result<Vec<Manifest>, CatalogReadError> {
+        let root = self.ensure_view(snapshot).await?;
+        Ok(read_off_thread(root, catalog::read_all).await?)
+    }
+}
+
+/// Runs `read` where it may block: on a view, that is on ZFS.
+pub(super) async fn read_off_thread<T: Send + 'static>(
+    root: PathBuf,
+    read: impl FnOnce(&Path) -> Result<T, CatalogError> + Send + 'static,
+) -> Result<T, CatalogError> {
+    let path = root.clone();
+    match tokio::task::spawn_blocking(move || read(&root)).await {
+        Ok(result) => result,
+        Err(lost) => Err(CatalogError::Io { path, source: std::io::Error::other(lost) }),
+    }
+}

@@ -1,0 +1,56 @@
+//! Collecting: views nobody uses, then snapshots past the window.
+
+use super::{CollectError, Volume};
+use bootstash::api::{GcReport, SnapshotFate};
+use bootstash::names::SnapshotName;
+use bootstash::retention::{self, Pin, SnapshotFacts};
+use bootstash::zfs::DestroyError;
+use chrono::Utc;
+use std::time::Duration;
+
+impl Volume {
+    /// Removes what may go, or says what would.
+    pub(super) async fn collect(
+        &mut self,
+        window: Duration,
+        dry_run: bool,
+    ) -> Result<GcReport, CollectError> {
+        self.read_snapshots().await?;
+        let unused: Vec<_> = self.views.iter().filter(|view| !self.leases.uses(view)).cloned().collect();
+        let mut fates = retention::plan(&self.facts(), Utc::now(), window);
+        if !dry_run {
+            for view in &unused {
+                self.drop_view_unless_used(view).await?;
+            }
+            self.destroy_expired(&mut fates).await?;
+            self.read_snapshots().await?;
+        }
+        Ok(GcReport { dry_run, snapshots: fates, deltas_removed: Vec::new(), views_removed: unused })
+    }
+
+    fn facts(&self) -> Vec<SnapshotFacts> {
+        let pins = |name: &SnapshotName| self.leases.uses(name).then_some(Pin::View).into_iter().collect();
+        self.snapshots
+            .iter()
+            .map(|snapshot| SnapshotFacts {
+                pins: pins(&snapshot.name),
+                name: snapshot.name.clone(),
+                created: snapshot.created,
+            })
+            .collect()
+    }
+
+    async fn destroy_expired(&mut self, fates: &mut [SnapshotFate]) -> Result<(), CollectError> {
+        for fate in fates.iter_mut().filter(|fate| !fate.keep) {
+            match self.zfs.destroy_snapshot(&self.layout.volume, &fate.name).await {
+                Ok(_) => tracing::info!("collected {}: {}", fate.name, fate.reason),
+                Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
+                    fate.keep = true;
+                    "ZFS says that it is in use".clone_into(&mut fate.reason);
+                }
+                Err(source) => return Err(CollectError::Snapshot { snapshot: fate.name.clone(), source }),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,349 @@
+//! Errors of the volume's owner, a type for each operation.
+
+use super::lease::LeaseError;
+use bootstash::catalog::{BaseReadError, CatalogError};
+use bootstash::delta::DeltaReadError;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::{Guid, ImageName, NameError, SnapshotName};
+use bootstash::qemu::OverlayError;
+use bootstash::zfs::{CloneError, CreateError, DestroyError, ReadError, ReceiveError};
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// The agent stops, and takes no more orders.
+#[derive(Debug, Error)]
+#[error("the agent is stopping; try again when it runs")]
+pub struct Stopping;
+
+/// The volume could not be taken over at start.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A directory of ours.
+    #[error("cannot create the directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file system of ours.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The records of overlays.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The state of ZFS.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A view could not be made or mounted.
+#[derive(Debug, Error)]
+pub enum ViewError {
+    /// The configured names are too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Cloning and mounting.
+    #[error(transparent)]
+    Clone(Box<CloneError>),
+    /// Destroying.
+    #[error(transparent)]
+    Destroy(#[from] DestroyError),
+}
+
+impl From<CloneError> for ViewError {
+    fn from(error: CloneError) -> Self {
+        Self::Clone(Box::new(error))
+    }
+}
+
+impl Fault for ViewError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Name(_) => FaultKind::Operator,
+            Self::Clone(error) => error.kind(),
+            Self::Destroy(error) => error.kind(),
+        }
+    }
+}
+
+/// The images of a snapshot could not be read.
+#[derive(Debug, Error)]
+pub enum CatalogReadError {
+    /// Its view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Its files.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Fault for CatalogReadError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::View(error) => error.kind(),
+            Self::Catalog(error) => catalog_kind(error),
+            Self::Stopping(_) => FaultKind::Cancelled,
+        }
+    }
+}
+
+/// A delta was not applied. But for [`ApplyError::WrongResult`], the volume is as it was.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The file.
+    #[error("cannot read delta {file}")]
+    Delta {
+        /// Its name at the registrar.
+        file: String,
+        /// Why.
+        source: DeltaReadError,
+    },
+    /// Its header speaks of other snapshots than the registrar's log.
+    #[error("delta {file} is not the one announced: it leads to snapshot GUID {got}, not to {wanted}")]
+    WrongHeader {
+        /// Its name at the registrar.
+        file: String,
+        /// What was announced.
+        wanted: Guid,
+        /// What its header says.
+        got: Guid,
+    },
+    /// It starts from another snapshot than the newest here.
+    #[error("delta {file} does not start from this node's newest snapshot")]
+    WrongBase {
+        /// Its name at the registrar.
+        file: String,
+    },
+    /// ZFS.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// It was received, and something else came of it than was announced.
+    #[error(
+        "delta {file} made snapshot GUID {got}, not {wanted} as announced; this volume is not to be trusted: \
+         destroy it (zfs destroy -r) and let the agent fetch it anew"
+    )]
+    WrongResult {
+        /// Its name at the registrar.
+        file: String,
+        /// What was announced.
+        wanted: Guid,
+        /// What came.
+        got: Guid,
+    },
+    /// The state of ZFS.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl ApplyError {
+    /// Whether another copy of the file may do better.
+    pub fn blames_the_file(&self) -> bool {
+        match self {
+            Self::Delta { source, .. } => source.kind() == FaultKind::Permanent,
+            Self::WrongHeader { .. } => true,
+            Self::Receive(error) => {
+                matches!(error, ReceiveError::Corrupt { .. } | ReceiveError::Truncated { .. })
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Fault for ApplyError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Delta { source, .. } => source.kind(),
+            Self::WrongHeader { .. } | Self::WrongBase { .. } => FaultKind::Permanent,
+            // The file was whole, so the same file will end early again.
+            Self::Receive(ReceiveError::Truncated { .. }) => FaultKind::Permanent,
+            Self::Receive(error) => error.kind(),
+            Self::WrongResult { .. } => FaultKind::Operator,
+            Self::Read(error) => error.kind(),
+            Self::Stopping(_) => FaultKind::Cancelled,
+        }
+    }
+}
+
+/// An overlay was not made; nothing of it is left.
+#[derive(Debug, Error)]
+pub enum CreateOverlayError {
+    /// Not an absolute path of a file.
+    #[error("{} is no absolute path of a file; give one, as /var/lib/vms/a.qcow2", .path.display())]
+    Path {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// Its directory.
+    #[error("the directory of {} does not exist; create it first", .path.display())]
+    NoDirectory {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// Something is there.
+    #[error("{} exists; remove it or give another path", .path.display())]
+    Exists {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// There is a record, but no file.
+    #[error(
+        "{} is recorded as an overlay of {image}, though its file is gone; run `bootstash overlay remove` on it first",
+        .path.display()
+    )]
+    Recorded {
+        /// The overlay.
+        path: PathBuf,
+        /// The image of the record.
+        image: ImageName,
+    },
+    /// Nothing was received yet.
+    #[error("this node holds no images yet; `bootstash status` tells how far it is")]
+    Empty,
+    /// The image.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Its base is not what it was.
+    #[error(
+        "the image file {} was changed since {image} was registered ({change}), and no longer fits its boot cache; \
+         deregister and register it again",
+        .path.display()
+    )]
+    BaseChanged {
+        /// The image.
+        image: ImageName,
+        /// Its base.
+        path: PathBuf,
+        /// What is different.
+        change: String,
+    },
+    /// Its base cannot be looked at.
+    #[error("cannot use the base of image {image}")]
+    Base {
+        /// The image.
+        image: ImageName,
+        /// Why.
+        source: BaseReadError,
+    },
+    /// The view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The record.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Making the file.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Fault for CreateOverlayError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Empty => FaultKind::Transient,
+            Self::Path { .. }
+            | Self::NoDirectory { .. }
+            | Self::Exists { .. }
+            | Self::Recorded { .. }
+            | Self::BaseChanged { .. } => FaultKind::Permanent,
+            Self::Catalog(error) => catalog_kind(error),
+            Self::Base { source, .. } => source.kind(),
+            Self::View(error) => error.kind(),
+            Self::Lease(error) => error.kind(),
+            Self::Overlay(error) => error.kind(),
+            Self::Stopping(_) => FaultKind::Cancelled,
+        }
+    }
+}
+
+/// An overlay was not removed.
+#[derive(Debug, Error)]
+pub enum RemoveOverlayError {
+    /// There is a file, which is none of ours.
+    #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A VM has it open.
+    #[error("{} is open in a running VM; stop that first", .path.display())]
+    InUse {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// The file.
+    #[error("cannot remove {}", .path.display())]
+    Io {
+        /// The overlay.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The record.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Fault for RemoveOverlayError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Foreign { .. } => FaultKind::Permanent,
+            Self::InUse { .. } => FaultKind::Busy,
+            Self::Io { .. } => FaultKind::Operator,
+            Self::Lease(error) => error.kind(),
+            Self::Stopping(_) => FaultKind::Cancelled,
+        }
+    }
+}
+
+/// Collecting broke off; what went before stays gone.
+#[derive(Debug, Error)]
+pub enum CollectError {
+    /// A snapshot.
+    #[error("cannot collect snapshot {snapshot}")]
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotName,
+        /// Why.
+        source: DestroyError,
+    },
+    /// A view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The state of ZFS.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Fault for CollectError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Snapshot { source, .. } => source.kind(),
+            Self::View(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Stopping(_) => FaultKind::Cancelled,
+        }
+    }
+}
+
+fn catalog_kind(error: &CatalogError) -> FaultKind {
+    match error {
+        CatalogError::NotFound { .. } => FaultKind::Permanent,
+        CatalogError::Io { .. } | CatalogError::Manifest { .. } => FaultKind::Operator,
+    }
+}

@@ -1,0 +1,55 @@
+//! Taking the volume over at start.
+
+use super::lease::Leases;
+use super::{OpenError, OverlayMaker, Volume, VolumeState};
+use crate::layout::Layout;
+use bootstash::fault::Chain;
+use bootstash::names::SnapshotName;
+use bootstash::zfs::Zfs;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+impl Volume {
+    /// Makes what is missing of the layout, reads the records, mounts the views that overlays chain
+    /// onto and drops the others.
+    ///
+    /// # Errors
+    /// Where going on could harm: a view that does not mount is logged instead.
+    pub async fn open(
+        zfs: Arc<dyn Zfs>,
+        overlays: Arc<dyn OverlayMaker>,
+        layout: Layout,
+        cancel: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        for directory in layout.directories() {
+            make_directory(directory)?;
+        }
+        for (name, new) in layout.datasets() {
+            zfs.create(name, &new).await?;
+        }
+        let leases = Leases::load(&layout.leases_dir)?;
+        let views = existing_views(zfs.as_ref(), &layout).await?;
+        let snapshots = zfs.snapshots(&layout.volume).await?;
+        let published = watch::Sender::new(VolumeState::default());
+        let images = Arc::default();
+        let mut volume = Self { zfs, overlays, layout, leases, views, snapshots, images, published, cancel };
+        volume.restore_views().await;
+        if let Err(error) = volume.read_catalog().await {
+            tracing::warn!("cannot list this node's images: {}", Chain(&error));
+        }
+        volume.publish();
+        Ok(volume)
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+}
+
+async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<BTreeSet<SnapshotName>, OpenError> {
+    let children = zfs.children(&layout.views).await?;
+    Ok(children.iter().filter_map(|name| name.leaf().parse().ok()).collect())
+}

@@ -1,0 +1,21 @@
+//! What the volume's owner asks of QEMU.
+
+use async_trait::async_trait;
+use bootstash::qemu::{OverlayError, Qemu};
+use std::fmt::Debug;
+use std::path::Path;
+
+/// Makes overlays.
+#[async_trait]
+pub trait OverlayMaker: Debug + Send + Sync {
+    /// Makes an overlay at `path` that chains onto `backing`. On an error nothing is left, and what
+    /// was at `path` is untouched.
+    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError>;
+}
+
+#[async_trait]
+impl OverlayMaker for Qemu {
+    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
+        self.create_overlay(path, backing, virtual_size_bytes).await
+    }
+}

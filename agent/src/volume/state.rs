@@ -1,0 +1,27 @@
+//! What everybody but the owner sees of a volume: published after each change.
+
+use bootstash::api::OverlayView;
+use bootstash::catalog::Manifest;
+use bootstash::names::SnapshotName;
+use bootstash::zfs::Snapshot;
+use std::sync::Arc;
+
+/// A volume as it is between two changes.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeState {
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// The snapshots that have a view.
+    pub views: Vec<SnapshotName>,
+    /// The overlays made here, in order of path.
+    pub overlays: Vec<OverlayView>,
+    /// The images in the newest snapshot whose catalog was read.
+    pub images: Arc<Vec<Manifest>>,
+}
+
+impl VolumeState {
+    /// The newest snapshot.
+    pub fn head(&self) -> Option<&Snapshot> {
+        self.snapshots.last()
+    }
+}

@@ -1,0 +1,147 @@
+//! The task that owns the volume, and the handle by which others order changes.
+
+use super::{
+    ApplyError, CatalogReadError, CollectError, CreateOverlayError, RemoveOverlayError, Stopping, Volume,
+    VolumeState,
+};
+use bootstash::api::{DeltaRecord, GcReport, OverlayView};
+use bootstash::names::ImageName;
+use bootstash::zfs::{Removed, Snapshot};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Orders that wait. More callers than this wait to get theirs in.
+const QUEUED_ORDERS: usize = 32;
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// A change to make.
+enum Order {
+    Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
+    ReadCatalog { reply: Reply<(), CatalogReadError> },
+    CreateOverlay { image: ImageName, path: PathBuf, reply: Reply<OverlayView, CreateOverlayError> },
+    RemoveOverlay { path: PathBuf, reply: Reply<Removed, RemoveOverlayError> },
+    Collect { window: Duration, dry_run: bool, reply: Reply<GcReport, CollectError> },
+}
+
+/// Orders changes, and sees what is published. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct VolumeHandle {
+    orders: mpsc::Sender<Order>,
+    published: watch::Receiver<VolumeState>,
+}
+
+/// The orders, on their way to the owner.
+#[derive(Debug)]
+pub struct Orders(mpsc::Receiver<Order>);
+
+impl Volume {
+    /// The handle for others, and the orders for [`Self::run`].
+    pub fn handle(&self) -> (VolumeHandle, Orders) {
+        let (sender, receiver) = mpsc::channel(QUEUED_ORDERS);
+        (VolumeHandle { orders: sender, published: self.published.subscribe() }, Orders(receiver))
+    }
+
+    /// Carries out orders until the agent stops. The order under way then ends first; a receive ends
+    /// by being broken off.
+    pub async fn run(mut self, mut orders: Orders) {
+        let cancel = self.cancel.clone();
+        while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
+            self.carry_out(order).await;
+        }
+    }
+
+    /// Publishes before it answers, so that whoever is answered sees the change. One who went away
+    /// without waiting for the answer is no concern here.
+    async fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Apply { record, file, reply } => {
+                let done = self.apply(&record, &file).await;
+                self.answer(reply, done);
+            }
+            Order::ReadCatalog { reply } => {
+                let done = self.read_catalog().await;
+                self.answer(reply, done);
+            }
+            Order::CreateOverlay { image, path, reply } => {
+                let done = self.create_overlay(&image, &path).await;
+                self.answer(reply, done);
+            }
+            Order::RemoveOverlay { path, reply } => {
+                let done = self.remove_overlay(&path).await;
+                self.answer(reply, done);
+            }
+            Order::Collect { window, dry_run, reply } => {
+                let done = self.collect(window, dry_run).await;
+                self.answer(reply, done);
+            }
+        }
+    }
+
+    fn answer<T, E>(&self, reply: Reply<T, E>, done: Result<T, E>) {
+        self.publish();
+        let _ = reply.send(done);
+    }
+}
+
+impl VolumeHandle {
+    /// The volume as it was after the last change.
+    pub fn state(&self) -> VolumeState {
+        self.published.borrow().clone()
+    }
+
+    /// Applies the verified file of a delta.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn apply(&self, record: DeltaRecord, file: PathBuf) -> Result<Snapshot, ApplyError> {
+        self.order(|reply| Order::Apply { record, file, reply }).await
+    }
+
+    /// Reads anew which images the newest snapshot holds.
+    ///
+    /// # Errors
+    /// See [`CatalogReadError`].
+    pub async fn read_catalog(&self) -> Result<(), CatalogReadError> {
+        self.order(|reply| Order::ReadCatalog { reply }).await
+    }
+
+    /// Makes an overlay of `image` at `path`.
+    ///
+    /// # Errors
+    /// See [`CreateOverlayError`].
+    pub async fn create_overlay(
+        &self,
+        image: ImageName,
+        path: PathBuf,
+    ) -> Result<OverlayView, CreateOverlayError> {
+        if self.published.borrow().snapshots.is_empty() {
+            // Not to wait behind the first receive, which can take long.
+            return Err(CreateOverlayError::Empty);
+        }
+        self.order(|reply| Order::CreateOverlay { image, path, reply }).await
+    }
+
+    /// Removes the overlay at `path`.
+    ///
+    /// # Errors
+    /// See [`RemoveOverlayError`].
+    pub async fn remove_overlay(&self, path: PathBuf) -> Result<Removed, RemoveOverlayError> {
+        self.order(|reply| Order::RemoveOverlay { path, reply }).await
+    }
+
+    /// Removes what may go, or says what would.
+    ///
+    /// # Errors
+    /// See [`CollectError`].
+    pub async fn collect(&self, window: Duration, dry_run: bool) -> Result<GcReport, CollectError> {
+        self.order(|reply| Order::Collect { window, dry_run, reply }).await
+    }
+
+    async fn order<T, E: From<Stopping>>(&self, order: impl FnOnce(Reply<T, E>) -> Order) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)?
+    }
+}

@@ -1,0 +1,175 @@
+//! One capture boot: the guest, its export, and the detector that says when it is complete.
+
+use super::detect::{Detector, Event, Failure, Rules, Verdict};
+use super::error::CaptureError;
+use super::progress::BootReporter;
+use bootstash::catalog::{BootSignal, Source};
+use bootstash::config::CaptureConfig;
+use bootstash::nbd::{BlockSource, Export, TraceView};
+use bootstash::qemu::{
+    Accelerator, ConsoleText, DiskChain, Machine, MachineError, MachineSpec, Qemu, SocketDir,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A boot to run.
+pub(super) struct BootPlan<'a> {
+    /// From 1.
+    pub(super) number: u32,
+    pub(super) image: &'a Source,
+    pub(super) config: &'a CaptureConfig,
+    pub(super) accelerator: Accelerator,
+    pub(super) source: Arc<dyn BlockSource>,
+    /// The cache so far.
+    pub(super) cache: Option<PathBuf>,
+    pub(super) scratch: &'a Path,
+}
+
+/// A complete boot.
+#[derive(Debug)]
+pub(super) struct Booted {
+    pub(super) signal: BootSignal,
+    pub(super) took: Duration,
+    /// Read from the base, in the order of first reads.
+    pub(super) clusters: Vec<u64>,
+}
+
+/// Boots the image once and waits until the boot is complete. Dropping the future ends the guest.
+pub(super) async fn run(
+    qemu: &Qemu,
+    plan: BootPlan<'_>,
+    report: &BootReporter<'_>,
+) -> Result<Booted, CaptureError> {
+    let overlay = plan.scratch.join(format!("overlay-{}.qcow2", plan.number));
+    // The chain is given node by node, so that nothing opens what this header names.
+    qemu.create_overlay(&overlay, &plan.scratch.join("cache.qcow2"), plan.image.virtual_size_bytes).await?;
+    let _removed_on_drop = tempfile::TempPath::try_from_path(overlay.clone())
+        .map_err(|source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source })?;
+    let sockets = SocketDir::create_in(plan.scratch)
+        .map_err(|source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source })?;
+    let export = Export::start(&sockets.socket("base"), Arc::clone(&plan.source))?;
+    let spec = MachineSpec {
+        accelerator: plan.accelerator,
+        memory_mib: plan.config.memory_mib,
+        cpus: plan.config.cpus,
+        disk: DiskChain { overlay, cache: plan.cache.clone(), base_socket: export.socket().to_owned() },
+    };
+    let failed = |source| machine_error(&plan, source);
+    let machine = qemu.start(&spec, plan.scratch).await.map_err(failed)?;
+    let mut watched = Watched::new(machine, &export, Rules::of(plan.config));
+    let verdict = watched.until_verdict(report).await.map_err(failed)?;
+    let took = watched.started.elapsed();
+    let console = watched.console.borrow().tail();
+    if let Err(error) = watched.machine.quit().await {
+        tracing::warn!(%error, "a guest had to be killed");
+    }
+    match verdict {
+        Ok(signal) => Ok(Booted { signal, took, clusters: export.trace().clusters() }),
+        Err(failure) => {
+            let (path, boot) = (plan.image.path.clone(), plan.number);
+            Err(CaptureError::NeverBooted { path, boot, failure, console })
+        }
+    }
+}
+
+fn machine_error(plan: &BootPlan<'_>, source: MachineError) -> CaptureError {
+    CaptureError::Machine { path: plan.image.path.clone(), boot: plan.number, source }
+}
+
+/// A guest and all that is watched of it.
+struct Watched {
+    machine: Machine,
+    console: watch::Receiver<ConsoleText>,
+    agent: watch::Receiver<bool>,
+    trace: watch::Receiver<TraceView>,
+    detector: Detector,
+    started: Instant,
+}
+
+impl Watched {
+    fn new(machine: Machine, export: &Export, rules: Rules) -> Self {
+        Self {
+            console: machine.console(),
+            agent: machine.agent_answered(),
+            trace: export.trace().watch(),
+            detector: Detector::new(rules),
+            started: Instant::now(),
+            machine,
+        }
+    }
+
+    async fn until_verdict(
+        &mut self,
+        report: &BootReporter<'_>,
+    ) -> Result<Result<BootSignal, Failure>, MachineError> {
+        let mut next_question = self.started + ASK_EVERY;
+        loop {
+            let until = match self.detector.verdict(self.started.elapsed()) {
+                Verdict::Wait(until) => self.started + until,
+                Verdict::Booted(signal) => return Ok(Ok(signal)),
+                Verdict::Failed(failure) => return Ok(Err(failure)),
+            };
+            tokio::select! {
+                () = changed(&mut self.console) => self.see_console(report),
+                () = changed(&mut self.trace) => self.see_trace(report),
+                () = changed(&mut self.agent) => self.see(Event::Signal(BootSignal::GuestAgent)),
+                ended = self.machine.ended() => {
+                    ended?;
+                    self.see(Event::Ended);
+                }
+                () = tokio::time::sleep_until(until.min(next_question)) => {
+                    next_question = Instant::now() + ASK_EVERY;
+                    self.ask().await?;
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, event: Event) {
+        self.detector.see(self.started.elapsed(), event);
+    }
+
+    fn see_console(&mut self, report: &BootReporter<'_>) {
+        let (prompt, fatal) = {
+            let text = self.console.borrow_and_update();
+            report.console(text.newest_line());
+            (text.login_prompt(), text.fatal())
+        };
+        if prompt {
+            self.see(Event::Signal(BootSignal::LoginPrompt));
+        }
+        if let Some(why) = fatal {
+            self.see(Event::Fatal(why));
+        }
+    }
+
+    fn see_trace(&mut self, report: &BootReporter<'_>) {
+        let clusters = self.trace.borrow_and_update().clusters;
+        report.clusters(clusters);
+        self.see(Event::NewCluster);
+    }
+
+    /// A guest that is just ending does not answer; that is for the next turn to see.
+    async fn ask(&mut self) -> Result<(), MachineError> {
+        match self.machine.bytes_read().await {
+            Ok(bytes) => self.see(Event::BytesRead(bytes)),
+            Err(error) => match tokio::time::timeout(ASK_EVERY, self.machine.ended()).await {
+                Ok(Ok(_)) => self.see(Event::Ended),
+                _ => return Err(error),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// The next change; never, where the sender is gone.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

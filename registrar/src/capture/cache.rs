@@ -1,0 +1,39 @@
+//! Writing the cache file of what was read so far.
+
+use super::error::CaptureError;
+use bootstash::catalog::{CacheFacts, Source};
+use bootstash::nbd::Base;
+use bootstash::qcow2::{self, CLUSTER_BYTES, ClusterRuns, Layout};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Writes a cache of `image` with the clusters `read` to a new file at `path`.
+pub(super) async fn write(
+    base: &Base,
+    image: &Source,
+    read: &BTreeSet<u64>,
+    zeros: &ClusterRuns,
+    path: &Path,
+) -> Result<CacheFacts, CaptureError> {
+    let data = read.iter().copied().collect();
+    let layout = Layout::new(image.virtual_size_bytes, data, zeros.clone(), &image.path, image.format)?;
+    let facts = CacheFacts {
+        bytes: layout.file_bytes(),
+        cluster_bytes: CLUSTER_BYTES,
+        data_clusters: layout.data().len() as u64,
+        zero_clusters: layout.zero_clusters(),
+    };
+    let (base, file) = (base.clone(), path.to_owned());
+    let written = tokio::task::spawn_blocking(move || write_file(&base, &layout, &file)).await;
+    written
+        .unwrap_or_else(|failure| Err(io::Error::other(failure)))
+        .map_err(|source| CaptureError::Write { path: path.to_owned(), source })?;
+    Ok(facts)
+}
+
+fn write_file(base: &Base, layout: &Layout, path: &Path) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    qcow2::write(layout, |buffer, offset| base.read_blocking(buffer, offset), &mut file)
+}

@@ -1,0 +1,209 @@
+//! From an inspected image to its boot cache: boots it from an export of its base that traces every
+//! read, until a boot reads nothing new, and writes down what was read.
+//!
+//! Promises: the guest has no network and writes to an overlay that is thrown away; an image that does
+//! not come up is an error with its last console lines, never a cache; scratch files go on every end.
+//! When a boot is complete is decided in `detect`, which does no I/O.
+
+mod boot;
+mod cache;
+mod detect;
+mod error;
+mod progress;
+mod scan;
+mod verify;
+
+pub use error::{CaptureError, VerifyError};
+pub use verify::verify;
+
+use boot::{BootPlan, Booted};
+use bootstash::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Source};
+use bootstash::config::CaptureConfig;
+use bootstash::nbd::Base;
+use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash::qemu::{Accelerator, Qemu};
+use progress::Reporter;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What to capture, and how.
+#[derive(Clone, Debug)]
+pub struct CaptureRequest {
+    /// The image.
+    pub image: Source,
+    /// A directory on a local file system with room for the cache; made where it is missing.
+    pub work_dir: PathBuf,
+    /// How to boot.
+    pub config: CaptureConfig,
+}
+
+/// A boot cache, not yet verified.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// The file, `cache.qcow2` in the work directory.
+    pub cache: PathBuf,
+    /// Facts about it.
+    pub facts: CacheFacts,
+    /// The boots, in order.
+    pub boots: Vec<BootRecord>,
+    /// How far to trust it.
+    pub confidence: Confidence,
+    /// What ran the guest.
+    pub accelerator: Accelerator,
+}
+
+/// Captures an image. On an error, and when the future is dropped, nothing is left in the work
+/// directory.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub async fn capture(
+    qemu: &Qemu,
+    request: &CaptureRequest,
+    progress: &watch::Sender<bootstash::api::Progress>,
+    cancel: &CancellationToken,
+) -> Result<Captured, CaptureError> {
+    let image = &request.image;
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(CaptureError::Cancelled { path: image.path.clone() }),
+        captured = run(qemu, request, progress) => captured,
+    }
+}
+
+async fn run(
+    qemu: &Qemu,
+    request: &CaptureRequest,
+    progress: &watch::Sender<bootstash::api::Progress>,
+) -> Result<Captured, CaptureError> {
+    let image = &request.image;
+    let scratch = scratch(&request.work_dir)?;
+    let accelerator = qemu.accelerator(request.config.accelerator).await?;
+    let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let series = Series {
+        qemu,
+        request,
+        accelerator,
+        base: &base,
+        scratch: scratch.path(),
+        reporter: Reporter::new(progress),
+    };
+    let (zeros, first) = series.first_boot().await?;
+    let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
+    let kept = request.work_dir.join(bootstash::catalog::CACHE_FILE);
+    std::fs::rename(&cache, &kept).map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
+    Ok(Captured { cache: kept, facts, confidence: confidence(&boots), boots, accelerator })
+}
+
+fn scratch(work_dir: &Path) -> Result<tempfile::TempDir, CaptureError> {
+    std::fs::create_dir_all(work_dir)
+        .and_then(|()| tempfile::Builder::new().prefix("capture-").tempdir_in(work_dir))
+        .map_err(|source| CaptureError::Scratch { dir: work_dir.to_owned(), source })
+}
+
+/// The boots of one image.
+struct Series<'a> {
+    qemu: &'a Qemu,
+    request: &'a CaptureRequest,
+    accelerator: Accelerator,
+    base: &'a Base,
+    scratch: &'a Path,
+    reporter: Reporter<'a>,
+}
+
+impl Series<'_> {
+    /// The zeros of the base are looked for meanwhile: both read the same file only once.
+    async fn first_boot(&self) -> Result<(ClusterRuns, Booted), CaptureError> {
+        let scan = async {
+            scan::zero_clusters(self.base)
+                .await
+                .map_err(|source| CaptureError::Scan { path: self.request.image.path.clone(), source })
+        };
+        tokio::try_join!(scan, self.boot(1, None, 0))
+    }
+
+    async fn until_nothing_new(
+        &self,
+        zeros: ClusterRuns,
+        first: Booted,
+    ) -> Result<(PathBuf, CacheFacts, Vec<BootRecord>), CaptureError> {
+        let mut known = BTreeSet::new();
+        let mut boots = vec![record(&first, &mut known)];
+        loop {
+            let number = boots.len() as u32;
+            let path = self.scratch.join(format!("cache-{number}.qcow2"));
+            let facts = cache::write(self.base, &self.request.image, &known, &zeros, &path).await?;
+            if number >= self.request.config.max_boots {
+                return Ok((path, facts, boots));
+            }
+            let again = self.boot(number + 1, Some(path.clone()), known.len() as u64).await?;
+            boots.push(record(&again, &mut known));
+            if boots.last().is_some_and(|boot| boot.new_clusters == 0) {
+                return Ok((path, facts, boots));
+            }
+            remove(&path)?;
+        }
+    }
+
+    async fn boot(&self, number: u32, cache: Option<PathBuf>, known: u64) -> Result<Booted, CaptureError> {
+        let plan = BootPlan {
+            number,
+            image: &self.request.image,
+            config: &self.request.config,
+            accelerator: self.accelerator,
+            source: Arc::new(self.base.clone()),
+            cache,
+            scratch: self.scratch,
+        };
+        boot::run(self.qemu, plan, &self.reporter.of_boot(number, known)).await
+    }
+}
+
+fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
+    let before = known.len();
+    known.extend(&booted.clusters);
+    BootRecord {
+        seconds: booted.took.as_secs_f64(),
+        base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
+        new_clusters: (known.len() - before) as u64,
+        signal: booted.signal,
+    }
+}
+
+fn confidence(boots: &[BootRecord]) -> Confidence {
+    let signalled = boots.iter().all(|boot| boot.signal != BootSignal::Quiet);
+    match boots.last() {
+        Some(last) if signalled && last.new_clusters == 0 => Confidence::High,
+        _ => Confidence::Low,
+    }
+}
+
+fn remove(path: &Path) -> Result<(), CaptureError> {
+    std::fs::remove_file(path).map_err(|source| CaptureError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
+        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal }
+    }
+
+    #[test]
+    fn trust_needs_a_signal_in_each_boot_and_a_last_boot_without_news() {
+        use BootSignal::{GuestAgent, LoginPrompt, Quiet};
+        let cases = [
+            (vec![boot(LoginPrompt, 9), boot(GuestAgent, 0)], Confidence::High),
+            (vec![boot(LoginPrompt, 9), boot(LoginPrompt, 1)], Confidence::Low),
+            (vec![boot(Quiet, 9), boot(LoginPrompt, 0)], Confidence::Low),
+            (vec![boot(LoginPrompt, 9)], Confidence::Low),
+        ];
+        for (boots, wanted) in cases {
+            assert_eq!(confidence(&boots), wanted, "{boots:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Whether a cache can be trusted: checked by QEMU, not by who wrote it.
+
+use super::error::VerifyError;
+use bootstash::catalog::Source;
+use bootstash::qemu::Qemu;
+use std::path::Path;
+
+/// Checks a cache's metadata, compares what it shows with its base, and makes sure that the base is
+/// what was inspected.
+///
+/// # Errors
+/// See [`VerifyError`].
+pub async fn verify(qemu: &Qemu, cache: &Path, image: &Source) -> Result<(), VerifyError> {
+    qemu.check(cache).await?;
+    qemu.compare(cache, &image.path, image.format).await?;
+    // Last, so that it covers all that was read.
+    if !image.identity.matches(&image.path)? {
+        return Err(VerifyError::Changed { path: image.path.clone() });
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Delta files, with ranges.
+
+use super::State;
+use super::reply::Refusal;
+use crate::volume::FullStream;
+use axum::Json;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bootstash::fault::Chain;
+use tower_http::services::ServeFile;
+
+pub(super) async fn download(
+    Shared(state): Shared<State>,
+    Path(file): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    // Only names in the log lead to a file, whatever the request says.
+    let path = state.log.delta_path(&file);
+    let path =
+        path.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    match ServeFile::new(path).try_call(request).await {
+        Ok(response) => Ok(response.into_response()),
+        Err(error) => Err(Refusal::not_found(format!("delta {file} cannot be read: {error}"))),
+    }
+}
+
+/// The full stream's record, or 202 while it is made.
+pub(super) async fn full(Shared(state): Shared<State>) -> Response {
+    if let FullStream::Ready(record) = state.log.full() {
+        return Json(record).into_response();
+    }
+    if state.log.begin_full() {
+        let volume = state.volume.clone();
+        // Owned by the volume's task: it ends when that answers or stops.
+        tokio::spawn(async move {
+            if let Err(error) = volume.full().await {
+                tracing::warn!(error = %Chain(&error), "cannot make a full stream");
+            }
+        });
+    }
+    StatusCode::ACCEPTED.into_response()
+}

@@ -1,0 +1,92 @@
+//! Images: list, register, deregister.
+
+use super::State;
+use super::reply::Refusal;
+use crate::job::{JobState, Submitted};
+use crate::register::{Known, look_up};
+use axum::Json;
+use axum::extract::{Path, Query, State as Shared};
+use bootstash::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
+use bootstash::catalog::{self, Manifest};
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::ImageName;
+use std::path::PathBuf;
+
+/// A request to register or deregister cannot be taken as it is.
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error("{} is not an absolute path", .path.display())]
+    Relative { path: PathBuf },
+    #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
+    UnderWay { name: ImageName, step: bootstash::api::Step },
+    #[error("cannot read the volume")]
+    Catalog(#[from] catalog::CatalogError),
+}
+
+impl Fault for RequestError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Relative { .. } => FaultKind::Permanent,
+            Self::UnderWay { .. } => FaultKind::Busy,
+            Self::Catalog(_) => FaultKind::Operator,
+        }
+    }
+}
+
+pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Vec<ImageView>>, Refusal> {
+    let manifests = manifests(&state)?;
+    Ok(Json(manifests.into_iter().map(|manifest| view(&state, manifest)).collect()))
+}
+
+pub(super) async fn register(
+    Shared(state): Shared<State>,
+    Json(request): Json<RegisterRequest>,
+) -> Result<Json<RegisterReply>, Refusal> {
+    let name: ImageName = request.name.parse().map_err(|error| Refusal::bad_request(&error))?;
+    if !request.source.is_absolute() {
+        return Err(RequestError::Relative { path: request.source }.into());
+    }
+    // An import under way shows in the head before it is published: its job speaks for it.
+    if state.board.active_step(&name).is_none()
+        && let Known::Same(manifest) = look_up(&state.layout.mountpoint, &name, &request.source)?
+    {
+        let image = Box::new(view(&state, *manifest));
+        return Ok(Json(RegisterReply::Unchanged { image }));
+    }
+    let job = match state.board.submit(name.clone(), &request)? {
+        Submitted::UnderWay(job) => job,
+        Submitted::New(job) => {
+            tracing::info!(%job, image = %name, source = %request.source.display(), "registration begins");
+            state.runner.start(job);
+            job
+        }
+    };
+    Ok(Json(RegisterReply::Started { job }))
+}
+
+pub(super) async fn deregister(
+    Shared(state): Shared<State>,
+    Path(name): Path<String>,
+    Query(query): Query<DeregisterQuery>,
+) -> Result<Json<DeregisterReply>, Refusal> {
+    let name: ImageName = name.parse().map_err(|error| Refusal::bad_request(&error))?;
+    if let Some(step) = state.board.active_step(&name) {
+        return Err(RequestError::UnderWay { name, step }.into());
+    }
+    Ok(Json(state.volume.deregister(name, query.publish).await?))
+}
+
+/// The images that are registered: what a job has only imported does not count yet.
+pub(super) fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
+    let mut manifests = catalog::read_all(&state.layout.mountpoint).map_err(RequestError::from)?;
+    manifests.retain(|manifest| state.board.active_step(&manifest.name).is_none());
+    Ok(manifests)
+}
+
+fn view(state: &State, manifest: Manifest) -> ImageView {
+    let snapshot = state.board.latest(&manifest.name).and_then(|record| match record.state {
+        JobState::Published { snapshot, .. } => Some(snapshot),
+        _ => None,
+    });
+    ImageView { manifest, snapshot }
+}

@@ -1,0 +1,45 @@
+//! Nodes, status, collection, metrics.
+
+use super::State;
+use super::images::manifests;
+use super::reply::Refusal;
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bootstash::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
+use std::time::Duration;
+
+pub(super) async fn nodes(Shared(state): Shared<State>) -> Json<Vec<NodeView>> {
+    Json(state.nodes.views(&state.log.now()))
+}
+
+pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<RegistrarStatus>, Refusal> {
+    let log = state.log.now();
+    Ok(Json(RegistrarStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        zfs: state.zfs.capabilities().flavor,
+        images: manifests(&state)?.len() as u64,
+        snapshot: log.snapshots.last().map(|head| head.name.clone()),
+        snapshots: log.snapshots.len() as u64,
+        delta_bytes: log.deltas.iter().map(|delta| delta.bytes).sum(),
+        usage: state.zfs.usage(&state.layout.volume).await?,
+        jobs: state.board.unfinished().len() as u64,
+    }))
+}
+
+pub(super) async fn collect(
+    Shared(state): Shared<State>,
+    Json(query): Json<GcQuery>,
+) -> Result<Json<GcReport>, Refusal> {
+    let window = query.window_seconds.map_or(state.window, Duration::from_secs);
+    Ok(Json(state.volume.collect(window, query.dry_run).await?))
+}
+
+pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
+    let jobs = state.board.unfinished().len();
+    match state.metrics.scrape(&state.log, &state.nodes, &manifests(&state)?, jobs) {
+        Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
+        Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
+    }
+}

@@ -1,0 +1,60 @@
+//! A registration as it lies on disk.
+
+use super::{JobId, JobState};
+use bootstash::api::{JobView, Progress, RegisterRequest, Step};
+use bootstash::catalog::ImageFormat;
+use bootstash::names::ImageName;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One registration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its number.
+    pub id: JobId,
+    /// The image.
+    pub name: ImageName,
+    /// Its base.
+    pub source: PathBuf,
+    /// The format asked for.
+    pub format: Option<ImageFormat>,
+    /// When it was asked for.
+    pub submitted: DateTime<Utc>,
+    /// Seconds spent in each finished step.
+    pub step_seconds: Vec<(Step, f64)>,
+    /// What it has reached.
+    pub state: JobState,
+}
+
+impl JobRecord {
+    /// A registration that was just asked for.
+    pub fn new(id: JobId, name: ImageName, request: &RegisterRequest) -> Self {
+        Self {
+            id,
+            name,
+            source: request.source.clone(),
+            format: request.format,
+            submitted: Utc::now(),
+            step_seconds: Vec::new(),
+            state: JobState::Submitted,
+        }
+    }
+
+    /// As seen from outside.
+    pub fn view(&self, seq: u64, progress: Progress) -> JobView {
+        let outcome = self.state.outcome();
+        let step = self.state.next_step().or_else(|| self.step_seconds.last().map(|(step, _)| *step));
+        JobView {
+            id: self.id,
+            name: self.name.clone(),
+            source: self.source.clone(),
+            seq,
+            step: step.unwrap_or(Step::Inspect),
+            progress,
+            submitted: self.submitted,
+            step_seconds: self.step_seconds.clone(),
+            outcome,
+        }
+    }
+}

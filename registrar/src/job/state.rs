@@ -1,0 +1,218 @@
+//! The states of a registration and its one transition function.
+//!
+//! `submitted → inspected → captured → verified → imported → snapshotted → published`, and from each
+//! but the last to `failed`. A state carries what the next step needs, so that it can be taken up
+//! after a restart.
+
+use bootstash::api::{JobOutcome, Step};
+use bootstash::catalog::{Manifest, Source};
+use bootstash::fault::FaultKind;
+use bootstash::names::SnapshotName;
+use serde::{Deserialize, Serialize};
+
+/// What a registration has reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum JobState {
+    /// Asked for.
+    Submitted,
+    /// The image was found fit.
+    Inspected {
+        /// The image.
+        source: Source,
+    },
+    /// Its cache lies in the job's scratch space.
+    Captured {
+        /// What will lie beside it.
+        manifest: Box<Manifest>,
+    },
+    /// The cache says what the base says.
+    Verified {
+        /// What will lie beside it.
+        manifest: Box<Manifest>,
+    },
+    /// The volume's head holds it.
+    Imported {
+        /// What lies beside it.
+        manifest: Box<Manifest>,
+    },
+    /// A snapshot holds it.
+    Snapshotted {
+        /// What lies beside it.
+        manifest: Box<Manifest>,
+        /// That snapshot.
+        snapshot: SnapshotName,
+    },
+    /// The nodes can have it.
+    Published {
+        /// The snapshot that holds it.
+        snapshot: SnapshotName,
+        /// Size of the delta that carries it, in bytes.
+        delta_bytes: u64,
+        /// Size of its cache, in bytes.
+        cache_bytes: u64,
+        /// How many boots it took.
+        boots: u32,
+    },
+    /// It failed, and what it left was removed.
+    Failed {
+        /// Where.
+        step: Step,
+        /// Why.
+        error: String,
+        /// What may follow.
+        kind: FaultKind,
+    },
+}
+
+/// What a step has achieved.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// The image is fit.
+    Inspected(Source),
+    /// The cache is there.
+    Captured(Box<Manifest>),
+    /// It is right.
+    Verified,
+    /// It is in the volume.
+    Imported,
+    /// It is in a snapshot.
+    Snapshotted(SnapshotName),
+    /// Its delta, of so many bytes, is announced.
+    Published {
+        /// Size of the delta.
+        delta_bytes: u64,
+    },
+    /// The step failed.
+    Failed {
+        /// Why.
+        error: String,
+        /// What may follow.
+        kind: FaultKind,
+    },
+}
+
+/// A step reported what its state cannot lead to.
+#[derive(Debug, thiserror::Error)]
+#[error("a registration cannot go from {from:?} by {by:?}")]
+pub struct IllegalTransition {
+    from: JobState,
+    by: Done,
+}
+
+impl JobState {
+    /// The step to take next; none at an end.
+    pub fn next_step(&self) -> Option<Step> {
+        match self {
+            Self::Submitted => Some(Step::Inspect),
+            Self::Inspected { .. } => Some(Step::Capture),
+            Self::Captured { .. } => Some(Step::Verify),
+            Self::Verified { .. } => Some(Step::Import),
+            Self::Imported { .. } => Some(Step::Snapshot),
+            Self::Snapshotted { .. } => Some(Step::Publish),
+            Self::Published { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The state that `done` leads to.
+    ///
+    /// # Errors
+    /// When it does not follow from this state.
+    pub fn after(self, done: Done) -> Result<Self, IllegalTransition> {
+        match (self, done) {
+            (Self::Submitted, Done::Inspected(source)) => Ok(Self::Inspected { source }),
+            (Self::Inspected { .. }, Done::Captured(manifest)) => Ok(Self::Captured { manifest }),
+            (Self::Captured { manifest }, Done::Verified) => Ok(Self::Verified { manifest }),
+            (Self::Verified { manifest }, Done::Imported) => Ok(Self::Imported { manifest }),
+            (Self::Imported { manifest }, Done::Snapshotted(snapshot)) => {
+                Ok(Self::Snapshotted { manifest, snapshot })
+            }
+            (Self::Snapshotted { manifest, snapshot }, Done::Published { delta_bytes }) => {
+                Ok(published(&manifest, snapshot, delta_bytes))
+            }
+            (from, Done::Failed { error, kind }) => match from.next_step() {
+                Some(step) => Ok(Self::Failed { step, error, kind }),
+                None => Err(IllegalTransition { from, by: Done::Failed { error, kind } }),
+            },
+            (from, by) => Err(IllegalTransition { from, by }),
+        }
+    }
+
+    /// How it ended; none while it has not.
+    pub fn outcome(&self) -> Option<JobOutcome> {
+        match self.clone() {
+            Self::Published { snapshot, delta_bytes, cache_bytes, boots } => {
+                Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots })
+            }
+            Self::Failed { step, error, kind } => Some(JobOutcome::Failed { step, error, kind }),
+            _ => None,
+        }
+    }
+}
+
+fn published(manifest: &Manifest, snapshot: SnapshotName, delta_bytes: u64) -> JobState {
+    JobState::Published {
+        snapshot,
+        delta_bytes,
+        cache_bytes: manifest.cache.bytes,
+        boots: u32::try_from(manifest.boots.len()).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::testing::{manifest, snapshot_name};
+
+    fn straight_road() -> Vec<Done> {
+        let manifest = Box::new(manifest("debian"));
+        vec![
+            Done::Inspected(manifest.source.clone()),
+            Done::Captured(manifest),
+            Done::Verified,
+            Done::Imported,
+            Done::Snapshotted(snapshot_name(1)),
+            Done::Published { delta_bytes: 5 },
+        ]
+    }
+
+    fn states() -> Vec<JobState> {
+        straight_road().into_iter().fold(vec![JobState::Submitted], |mut states, done| {
+            let last = states.last().cloned().unwrap();
+            states.push(last.after(done).unwrap());
+            states
+        })
+    }
+
+    #[test]
+    fn goes_the_straight_road_only_in_order() {
+        let road = straight_road();
+        for (at, state) in states().into_iter().enumerate() {
+            for (step, done) in road.iter().enumerate() {
+                assert_eq!(state.clone().after(done.clone()).is_ok(), step == at, "{state:?} by {done:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_state_but_an_end_can_fail_at_its_own_step() {
+        let failure = Done::Failed { error: "why".to_owned(), kind: FaultKind::Permanent };
+        for state in states() {
+            match state.next_step() {
+                None => assert!(state.outcome().is_some() && state.after(failure.clone()).is_err()),
+                Some(next) => match state.after(failure.clone()).unwrap() {
+                    JobState::Failed { step, .. } => assert_eq!(step, next),
+                    other => panic!("{other:?}"),
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn reads_back_every_state() {
+        for state in states() {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(serde_json::from_str::<JobState>(&json).unwrap(), state);
+        }
+    }
+}

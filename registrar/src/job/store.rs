@@ -1,0 +1,76 @@
+//! Job records on disk: `jobs/<number>.json`, replaced as a whole.
+
+use super::{JobId, JobRecord};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The directory of the records.
+#[derive(Clone, Debug)]
+pub struct JobStore {
+    dir: PathBuf,
+}
+
+/// A record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the record of a registration in {}", .path.display())]
+pub struct StoreError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl JobStore {
+    /// The records in `dir`, which exists.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// All records, in order of number.
+    ///
+    /// # Errors
+    /// When the directory or a record cannot be read.
+    pub fn load(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let at = |path: &Path, source| StoreError { path: path.to_owned(), source };
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(|source| at(&self.dir, source))? {
+            let path = entry.map_err(|source| at(&self.dir, source))?.path();
+            if path.extension().is_some_and(|ending| ending == "json") {
+                let bytes = std::fs::read(&path).map_err(|source| at(&path, source))?;
+                records.push(serde_json::from_slice(&bytes).map_err(|source| at(&path, source.into()))?);
+            }
+        }
+        records.sort_by_key(|record: &JobRecord| record.id);
+        Ok(records)
+    }
+
+    /// Writes a record through to the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; the record on disk is then the one before.
+    pub fn save(&self, record: &JobRecord) -> Result<(), StoreError> {
+        let path = self.path(record.id);
+        replace(&path, record).map_err(|source| StoreError { path, source })
+    }
+
+    /// Forgets a record.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, id: JobId) -> Result<(), StoreError> {
+        let path = self.path(id);
+        std::fs::remove_file(&path).map_err(|source| StoreError { path, source })
+    }
+
+    fn path(&self, id: JobId) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+}
+
+fn replace(path: &Path, record: &JobRecord) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    serde_json::to_writer_pretty(&mut file, record)?;
+    file.flush()?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    std::fs::File::open(dir)?.sync_all()
+}

@@ -1,0 +1,66 @@
+//! Where the registrar keeps things: paths below its state directory, file systems below its data set.
+
+use crate::job::JobId;
+use bootstash::config::RegistrarConfig;
+use bootstash::names::{DatasetName, NameError};
+use std::path::PathBuf;
+
+/// All places, derived from the configuration once.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The parent file system, which hands its properties down.
+    pub root: DatasetName,
+    /// The volume.
+    pub volume: DatasetName,
+    /// Where the volume is mounted.
+    pub mountpoint: PathBuf,
+    /// Delta files.
+    pub deltas: PathBuf,
+    /// Job records.
+    pub jobs: PathBuf,
+    /// What is known of the nodes.
+    pub nodes_file: PathBuf,
+    work: PathBuf,
+}
+
+impl Layout {
+    /// The places of a registrar configured so.
+    ///
+    /// # Errors
+    /// When the data set's name leaves no room for a child.
+    pub fn new(config: &RegistrarConfig) -> Result<Self, NameError> {
+        let state = &config.state_dir;
+        Ok(Self {
+            root: config.dataset.clone(),
+            volume: config.dataset.child("volume")?,
+            mountpoint: state.join("volume"),
+            deltas: state.join("deltas"),
+            jobs: state.join("jobs"),
+            nodes_file: state.join("nodes.json"),
+            work: state.join("work"),
+        })
+    }
+
+    /// Makes the directories that are missing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn make_dirs(&self) -> std::io::Result<()> {
+        [&self.deltas, &self.jobs, &self.work].into_iter().try_for_each(std::fs::create_dir_all)
+    }
+
+    /// Scratch space of all jobs.
+    pub fn work(&self) -> &PathBuf {
+        &self.work
+    }
+
+    /// Scratch space of one job.
+    pub fn job_dir(&self, job: JobId) -> PathBuf {
+        self.work.join(job.to_string())
+    }
+
+    /// The cache that a job has captured.
+    pub fn captured_cache(&self, job: JobId) -> PathBuf {
+        self.job_dir(job).join(bootstash::catalog::CACHE_FILE)
+    }
+}

@@ -1,0 +1,66 @@
+//! What registering needs of QEMU, as a trait so that the steps can be tested without guests.
+
+use super::StepFailure;
+use crate::capture::{self, CaptureRequest, Captured};
+use async_trait::async_trait;
+use bootstash::api::Progress;
+use bootstash::catalog::{ImageFormat, Source};
+use bootstash::config::CaptureConfig;
+use bootstash::qemu::Qemu;
+use std::path::Path;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Looks at images, boots them, checks caches.
+#[async_trait]
+pub trait Capturer: Send + Sync + std::fmt::Debug {
+    /// Looks at the image at `path`.
+    async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure>;
+
+    /// Boots the image and leaves its cache in `work_dir`.
+    async fn capture(
+        &self,
+        source: &Source,
+        work_dir: &Path,
+        progress: &watch::Sender<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<Captured, StepFailure>;
+
+    /// Checks the cache against its base.
+    async fn verify(&self, cache: &Path, source: &Source) -> Result<(), StepFailure>;
+}
+
+/// The real one.
+#[derive(Clone, Debug)]
+pub struct QemuCapturer {
+    /// The door to QEMU.
+    pub qemu: Qemu,
+    /// How to boot.
+    pub config: CaptureConfig,
+}
+
+#[async_trait]
+impl Capturer for QemuCapturer {
+    async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure> {
+        Ok(self.qemu.inspect(path, format).await?)
+    }
+
+    async fn capture(
+        &self,
+        source: &Source,
+        work_dir: &Path,
+        progress: &watch::Sender<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<Captured, StepFailure> {
+        let request = CaptureRequest {
+            image: source.clone(),
+            work_dir: work_dir.to_owned(),
+            config: self.config.clone(),
+        };
+        Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
+    }
+
+    async fn verify(&self, cache: &Path, source: &Source) -> Result<(), StepFailure> {
+        Ok(capture::verify(&self.qemu, cache, source).await?)
+    }
+}

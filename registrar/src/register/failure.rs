@@ -1,0 +1,26 @@
+//! Why a step failed, whatever the step.
+
+use bootstash::fault::{Chain, Fault, FaultKind};
+use std::error::Error;
+
+/// A step's error, in the form that is kept with the job.
+#[derive(Debug)]
+pub struct StepFailure {
+    /// What went wrong, with its causes.
+    pub error: String,
+    /// What may follow.
+    pub kind: FaultKind,
+}
+
+impl StepFailure {
+    /// A failure nobody foresaw, in a step that should not be able to fail.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        Self { error: Chain(error).to_string(), kind: FaultKind::Operator }
+    }
+}
+
+impl<E: Fault + 'static> From<E> for StepFailure {
+    fn from(error: E) -> Self {
+        Self { error: Chain(&error).to_string(), kind: error.kind() }
+    }
+}

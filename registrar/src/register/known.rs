@@ -1,0 +1,77 @@
+//! What a name already stands for: the same image (fine) or another one (refused).
+
+use bootstash::catalog::{self, CatalogError, Manifest};
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::ImageName;
+use std::path::{Path, PathBuf};
+
+/// What is registered under a name, for somebody who wants to register an image under it.
+#[derive(Debug)]
+pub enum Known {
+    /// Nothing.
+    Free,
+    /// That very image, unchanged.
+    Same(Box<Manifest>),
+}
+
+/// The name stands for something else.
+#[derive(Debug, thiserror::Error)]
+pub enum KnownError {
+    /// Another image.
+    #[error(
+        "image {name} is already registered from {}; choose another name, or `bootstash deregister {name}` first",
+        .registered.display()
+    )]
+    OtherSource {
+        /// The name.
+        name: ImageName,
+        /// Where the registered image lies.
+        registered: PathBuf,
+    },
+    /// The image has changed under its cache.
+    #[error(
+        "image {name} has changed since it was registered ({}); \
+         `bootstash deregister {name}` and register it again",
+        .source_path.display()
+    )]
+    Changed {
+        /// The name.
+        name: ImageName,
+        /// The image.
+        source_path: PathBuf,
+    },
+    /// The image cannot be looked at.
+    #[error(transparent)]
+    Base(#[from] catalog::BaseReadError),
+    /// The volume cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Fault for KnownError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::OtherSource { .. } | Self::Changed { .. } => FaultKind::Permanent,
+            Self::Base(error) => error.kind(),
+            Self::Catalog(_) => FaultKind::Operator,
+        }
+    }
+}
+
+/// What `name` stands for in the volume mounted at `mountpoint`, asked for `source`. Blocking, short.
+///
+/// # Errors
+/// When it is another image or a changed one, or something cannot be read.
+pub fn look_up(mountpoint: &Path, name: &ImageName, source: &Path) -> Result<Known, KnownError> {
+    let manifest = match catalog::read_manifest(mountpoint, name) {
+        Err(CatalogError::NotFound { .. }) => return Ok(Known::Free),
+        read => read?,
+    };
+    if manifest.source.path != source {
+        return Err(KnownError::OtherSource { name: name.clone(), registered: manifest.source.path });
+    }
+    if !manifest.source.identity.matches(source)? {
+        return Err(KnownError::Changed { name: name.clone(), source_path: manifest.source.path });
+    }
+    Ok(Known::Same(Box::new(manifest)))
+}

@@ -1,0 +1,20 @@
+//! The manifest of what was captured.
+
+use crate::capture::Captured;
+use bootstash::catalog::{Manifest, Source};
+use bootstash::names::ImageName;
+use chrono::Utc;
+
+/// What will lie beside the cache.
+pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> Manifest {
+    Manifest {
+        version: Manifest::VERSION,
+        name,
+        source,
+        cache: captured.facts,
+        boots: captured.boots,
+        confidence: captured.confidence,
+        accelerator: captured.accelerator.as_str().to_owned(),
+        registered: Utc::now(),
+    }
+}

@@ -1,0 +1,225 @@
+//! Runs jobs: one step after the other, each result on disk before the next begins.
+
+use super::manifest::manifest;
+use super::{Capturer, StepFailure};
+use crate::job::{Board, Done, JobId, JobRecord, JobState};
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::volume::{ImportRequest, VolumeHandle};
+use bootstash::api::{Progress, Step};
+use bootstash::catalog::{Manifest, Source};
+use bootstash::fault::FaultKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Runs jobs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    board: Arc<Board>,
+    capturer: Arc<dyn Capturer>,
+    volume: VolumeHandle,
+    layout: Layout,
+    metrics: Metrics,
+    captures: Semaphore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// How running a job came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// It is registered, or failed: the job has ended.
+    Ended,
+    /// The registrar stops; the job goes on when it starts again.
+    Suspended,
+}
+
+impl Runner {
+    /// A runner that captures at most `parallel` images at once.
+    pub fn new(
+        board: Arc<Board>,
+        capturer: Arc<dyn Capturer>,
+        volume: VolumeHandle,
+        layout: Layout,
+        metrics: Metrics,
+        parallel: usize,
+        stop: CancellationToken,
+    ) -> Self {
+        let captures = Semaphore::new(parallel);
+        let tasks = TaskTracker::new();
+        Self { inner: Arc::new(Inner { board, capturer, volume, layout, metrics, captures, tasks, stop }) }
+    }
+
+    /// Runs a job in a task of its own.
+    pub fn start(&self, job: JobId) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move { inner.run(job).await });
+    }
+
+    /// Waits until no job runs. Call after the stop token was cancelled.
+    pub async fn finish(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    async fn run(&self, job: JobId) -> JobEnd {
+        while let Some(record) = self.board.record(job) {
+            let Some(step) = record.state.next_step() else { break };
+            let started = Instant::now();
+            let result = self.step(&record).await;
+            if matches!(&result, Err(failure) if failure.kind == FaultKind::Cancelled) {
+                return JobEnd::Suspended;
+            }
+            let done = match result {
+                Ok(done) => done,
+                Err(failure) => self.failed(&record, step, failure).await,
+            };
+            if let Err(error) = self.board.advance(job, done, started.elapsed()) {
+                let error = bootstash::fault::Chain(&error).to_string();
+                tracing::error!(%job, %step, error, "a registration stands still until the next start");
+                return JobEnd::Suspended;
+            }
+        }
+        self.end(job);
+        JobEnd::Ended
+    }
+
+    async fn step(&self, record: &JobRecord) -> Result<Done, StepFailure> {
+        match &record.state {
+            JobState::Submitted => {
+                let inspect = self.capturer.inspect(&record.source, record.format);
+                self.unless_stopped(inspect).await.map(Done::Inspected)
+            }
+            JobState::Inspected { source } => self.capture(record, source).await,
+            JobState::Captured { manifest } => self.verify(record, manifest).await,
+            JobState::Verified { manifest } => self.import(record, manifest).await,
+            JobState::Imported { .. } => Ok(Done::Snapshotted(self.volume.snapshot().await?)),
+            JobState::Snapshotted { snapshot, .. } => {
+                let delta = self.volume.publish(snapshot.clone()).await?;
+                Ok(Done::Published { delta_bytes: delta.bytes })
+            }
+            ended => Err(StepFailure {
+                error: format!("a job at {ended:?} has no next step"),
+                kind: FaultKind::Permanent,
+            }),
+        }
+    }
+
+    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<Done, StepFailure> {
+        let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
+        let dir = self.layout.job_dir(record.id);
+        let (progress, mut seen) = watch::channel(Progress::default());
+        let capture = self.capturer.capture(source, &dir, &progress, &self.stop);
+        let captured = self.relay(record.id, &mut seen, capture).await;
+        drop(permit);
+        Ok(Done::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured?))))
+    }
+
+    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+        let cache = self.layout.captured_cache(record.id);
+        self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await.map(|()| Done::Verified)
+    }
+
+    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+        let written_bytes = Arc::new(AtomicU64::new(0));
+        let request = ImportRequest {
+            cache: self.layout.captured_cache(record.id),
+            manifest: manifest.clone(),
+            written_bytes: Arc::clone(&written_bytes),
+        };
+        let import = self.volume.import(request);
+        tokio::pin!(import);
+        loop {
+            tokio::select! {
+                result = &mut import => break result?,
+                () = tokio::time::sleep(PROGRESS_EVERY) => {
+                    let bytes = Some(written_bytes.load(Ordering::Relaxed));
+                    let progress = Progress { bytes, total_bytes: Some(manifest.cache.bytes), ..Progress::default() };
+                    self.board.progress(record.id, progress);
+                }
+            }
+        }
+        Ok(Done::Imported)
+    }
+
+    /// Shows a step's progress while it runs, at most every [`PROGRESS_EVERY`].
+    async fn relay<T>(
+        &self,
+        job: JobId,
+        seen: &mut watch::Receiver<Progress>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => break result,
+                () = tokio::time::sleep(PROGRESS_EVERY) => {
+                    if seen.has_changed().unwrap_or(false) {
+                        let progress = seen.borrow_and_update().clone();
+                        self.board.progress(job, progress);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, StepFailure>>,
+    ) -> Result<T, StepFailure> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {
+                Err(StepFailure { error: "the registrar is stopping".to_owned(), kind: FaultKind::Cancelled })
+            }
+            result = work => result,
+        }
+    }
+
+    /// Takes what the job has put into the volume out again.
+    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Done {
+        let StepFailure { mut error, kind } = failure;
+        if step > Step::Import
+            && let Err(left) = self.volume.discard(record.name.clone()).await
+        {
+            let left = StepFailure::from(left).error;
+            error = format!("{error} (and its cache could not be taken out of the volume: {left})");
+        }
+        // Whoever asked for the registration is told; to the log it is an event like others.
+        tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
+        Done::Failed { error, kind }
+    }
+
+    fn end(&self, job: JobId) {
+        remove_scratch(&self.layout.job_dir(job));
+        if let Some(record) = self.board.record(job) {
+            if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
+                tracing::info!(image = %record.name, %snapshot, cache_bytes, "registered");
+            }
+            self.metrics.registration_ended(&record.state);
+        }
+    }
+}
+
+fn remove_scratch(dir: &Path) {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), %error, "cannot remove scratch files");
+        }
+        _ => (),
+    }
+}

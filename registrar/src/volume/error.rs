@@ -1,0 +1,80 @@
+//! How changes to the volume fail.
+
+use bootstash::catalog::CatalogError;
+use bootstash::delta::DeltaWriteError;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::ImageName;
+use bootstash::zfs;
+use std::io;
+use std::path::PathBuf;
+
+/// A change to the volume failed; the volume is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The pool cannot take the cache.
+    #[error(
+        "no space in the pool for the cache of {name} ({cache_bytes} bytes); free some \
+         (bootstash deregister, bootstash gc) or add a disk, and register it again"
+    )]
+    NoSpace {
+        /// The image.
+        name: ImageName,
+        /// What was to be stored, in bytes.
+        cache_bytes: u64,
+    },
+    /// A file or directory of the volume.
+    #[error("cannot write {}", .path.display())]
+    Io {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The volume's content cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// ZFS cannot say what there is.
+    #[error(transparent)]
+    Read(#[from] zfs::ReadError),
+    /// The file systems cannot be made.
+    #[error(transparent)]
+    Create(#[from] zfs::CreateError),
+    /// The volume cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] zfs::MountError),
+    /// No snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] zfs::SnapshotError),
+    /// No stream for the delta.
+    #[error(transparent)]
+    Send(#[from] zfs::SendError),
+    /// No delta file.
+    #[error(transparent)]
+    Delta(#[from] DeltaWriteError),
+    /// A snapshot stays.
+    #[error(transparent)]
+    Destroy(#[from] zfs::DestroyError),
+    /// There is no snapshot yet.
+    #[error("nothing is published yet; register an image first")]
+    Empty,
+    /// The registrar stops.
+    #[error("the registrar is stopping")]
+    Stopping,
+}
+
+impl Fault for VolumeError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::NoSpace { .. } | Self::Io { .. } | Self::Catalog(_) => FaultKind::Operator,
+            Self::Read(error) => error.kind(),
+            Self::Create(error) => error.kind(),
+            Self::Mount(error) => error.kind(),
+            Self::Snapshot(error) => error.kind(),
+            Self::Send(error) => error.kind(),
+            Self::Delta(error) => error.kind(),
+            Self::Destroy(error) => error.kind(),
+            Self::Empty => FaultKind::Transient,
+            Self::Stopping => FaultKind::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Asking the volume's task for a change. Cheap to clone.
+
+use super::{ImportRequest, VolumeError};
+use bootstash::api::{DeltaRecord, DeregisterReply, GcReport};
+use bootstash::names::{ImageName, SnapshotName};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Answers a request.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, VolumeError>>;
+
+/// What the task can be asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    Import(Box<ImportRequest>, Reply<()>),
+    Discard(ImageName, Reply<()>),
+    Snapshot(Reply<SnapshotName>),
+    Publish(SnapshotName, Reply<DeltaRecord>),
+    Deregister { name: ImageName, publish: bool, reply: Reply<DeregisterReply> },
+    Full(Reply<DeltaRecord>),
+    Collect { window: Duration, dry_run: bool, reply: Reply<GcReport> },
+}
+
+/// The way to the volume's task.
+#[derive(Clone, Debug)]
+pub struct VolumeHandle(mpsc::Sender<Request>);
+
+impl VolumeHandle {
+    pub(super) fn new(requests: mpsc::Sender<Request>) -> Self {
+        Self(requests)
+    }
+
+    /// Puts a cache and its manifest into the volume's head.
+    ///
+    /// # Errors
+    /// See [`VolumeError`]; the head is then as it was.
+    pub async fn import(&self, request: ImportRequest) -> Result<(), VolumeError> {
+        self.ask(|reply| Request::Import(Box::new(request), reply)).await
+    }
+
+    /// Takes an image that was imported and not published out of the head again.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn discard(&self, name: ImageName) -> Result<(), VolumeError> {
+        self.ask(|reply| Request::Discard(name, reply)).await
+    }
+
+    /// A snapshot that holds all that was imported so far.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn snapshot(&self) -> Result<SnapshotName, VolumeError> {
+        self.ask(Request::Snapshot).await
+    }
+
+    /// The delta that leads to a snapshot from the one before, announced.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn publish(&self, snapshot: SnapshotName) -> Result<DeltaRecord, VolumeError> {
+        self.ask(|reply| Request::Publish(snapshot, reply)).await
+    }
+
+    /// Removes an image from the head, and with `publish` tells the nodes at once.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn deregister(&self, name: ImageName, publish: bool) -> Result<DeregisterReply, VolumeError> {
+        self.ask(|reply| Request::Deregister { name, publish, reply }).await
+    }
+
+    /// A full stream of the newest snapshot.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn full(&self) -> Result<DeltaRecord, VolumeError> {
+        self.ask(Request::Full).await
+    }
+
+    /// Destroys snapshots older than `window` that nobody needs, and their deltas.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn collect(&self, window: Duration, dry_run: bool) -> Result<GcReport, VolumeError> {
+        self.ask(|reply| Request::Collect { window, dry_run, reply }).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, VolumeError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(request(reply)).await.map_err(|_| VolumeError::Stopping)?;
+        answer.await.map_err(|_| VolumeError::Stopping)?
+    }
+}

@@ -1,0 +1,129 @@
+//! What is published: the snapshots and the deltas between them, for whoever asks or waits.
+
+use bootstash::api::{DeltaRecord, VolumeLog};
+use bootstash::delta::{self, DeltaReadError, HEADER_BYTES, Header};
+use bootstash::names::Guid;
+use bootstash::zfs::Snapshot;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The published log. Written by the volume's task, read by everybody; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PublicationLog {
+    dir: PathBuf,
+    log: Arc<watch::Sender<VolumeLog>>,
+    full: Arc<watch::Sender<FullStream>>,
+}
+
+/// What is known of the full stream of the newest snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FullStream {
+    /// Nobody asked, or a newer snapshot came.
+    #[default]
+    Absent,
+    /// It is being made.
+    Making,
+    /// It is there.
+    Ready(DeltaRecord),
+}
+
+impl PublicationLog {
+    /// A log of deltas that lie in `dir`, empty until the task fills it.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, log: Arc::new(watch::Sender::default()), full: Arc::new(watch::Sender::default()) }
+    }
+
+    /// As it is now.
+    pub fn now(&self) -> VolumeLog {
+        self.log.borrow().clone()
+    }
+
+    /// The newest snapshot.
+    pub fn head(&self) -> Option<Snapshot> {
+        self.log.borrow().snapshots.last().cloned()
+    }
+
+    /// To wait for changes.
+    pub fn subscribe(&self) -> watch::Receiver<VolumeLog> {
+        self.log.subscribe()
+    }
+
+    /// The full stream of the newest snapshot.
+    pub fn full(&self) -> FullStream {
+        self.full.borrow().clone()
+    }
+
+    /// Notes that somebody makes the full stream; false where it is being made or there.
+    pub fn begin_full(&self) -> bool {
+        self.full.send_if_modified(|full| {
+            let begins = *full == FullStream::Absent;
+            if begins {
+                *full = FullStream::Making;
+            }
+            begins
+        })
+    }
+
+    /// The file of a delta that is published, by its name.
+    pub fn delta_path(&self, file: &str) -> Option<PathBuf> {
+        let listed = self.log.borrow().deltas.iter().any(|record| record.file == file);
+        let full = matches!(&*self.full.borrow(), FullStream::Ready(record) if record.file == file);
+        (listed || full).then(|| self.dir.join(file))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn replace(&self, snapshots: Vec<Snapshot>, deltas: Vec<DeltaRecord>) {
+        let new = VolumeLog { snapshots, deltas };
+        let same_head = self.head().map(|head| head.guid) == new.snapshots.last().map(|head| head.guid);
+        if !same_head {
+            self.full.send_replace(FullStream::Absent);
+        }
+        self.log.send_replace(new);
+    }
+
+    pub(super) fn finish_full(&self, made: Option<DeltaRecord>) {
+        self.full.send_replace(made.map_or(FullStream::Absent, FullStream::Ready));
+    }
+}
+
+/// The deltas that lie in `dir`. What is none, or no longer whole in size, is passed over.
+pub(super) async fn scan(dir: &Path) -> std::io::Result<Vec<DeltaRecord>> {
+    let mut records = Vec::new();
+    let mut entries = tokio::fs::read_dir(dir).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let Some(file) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        if file.starts_with('.') || !file.ends_with(delta::EXTENSION) {
+            continue;
+        }
+        match delta::read_header(&entry.path()).await.and_then(|header| record(&header, &entry.path())) {
+            Ok(found) if found.bytes == entry.metadata().await?.len() => records.push(found),
+            Ok(_) => tracing::warn!(file, "a delta is shorter than it says; it is made again"),
+            Err(error) => tracing::warn!(file, error = %bootstash::fault::Chain(&error), "no delta"),
+        }
+    }
+    records.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));
+    Ok(records)
+}
+
+fn record(header: &Header, path: &Path) -> Result<DeltaRecord, DeltaReadError> {
+    let block =
+        header.encode().map_err(|problem| DeltaReadError::Header { path: path.to_owned(), problem })?;
+    Ok(DeltaRecord {
+        file: delta::file_name(header.from.as_ref().map(|id| id.guid), header.to.guid),
+        from: header.from.as_ref().map(|id| id.guid),
+        to: header.to.guid,
+        to_name: header.to.name.clone(),
+        bytes: HEADER_BYTES as u64 + header.payload_bytes,
+        digest: blake3::hash(&block).to_hex().to_string(),
+    })
+}
+
+/// Whether both ends of a delta are among the snapshots (a full stream has one end).
+pub(super) fn has_both_ends(record: &DeltaRecord, snapshots: &[Snapshot]) -> bool {
+    let known = |guid: Guid| snapshots.iter().any(|snapshot| snapshot.guid == guid);
+    known(record.to) && record.from.is_none_or(known)
+}

@@ -1,0 +1,18 @@
+//! The volume on the storage node, and the one task that changes it.
+//!
+//! Promises: changes happen one after another; imports that wait together share a snapshot; each
+//! snapshot has its delta, also after a crash between the two; what failed leaves nothing behind.
+
+mod collect;
+mod error;
+mod handle;
+mod import;
+mod log;
+mod publish;
+mod task;
+
+pub use error::VolumeError;
+pub use handle::VolumeHandle;
+pub use import::ImportRequest;
+pub use log::{FullStream, PublicationLog};
+pub use task::VolumeTask;

@@ -1,0 +1,121 @@
+//! Publish: each snapshot's delta from the one before, as a file, announced in the log.
+
+use super::log::{self, PublicationLog};
+use super::{FullStream, VolumeError};
+use bootstash::api::DeltaRecord;
+use bootstash::delta::{self, SnapshotId};
+use bootstash::fault::Chain;
+use bootstash::names::{DatasetName, SnapshotName};
+use bootstash::zfs::{Snapshot, Zfs};
+
+/// Makes and announces deltas of one volume.
+#[derive(Debug)]
+pub(super) struct Publisher<'a> {
+    pub(super) zfs: &'a dyn Zfs,
+    pub(super) volume: &'a DatasetName,
+    pub(super) log: &'a PublicationLog,
+}
+
+impl Publisher<'_> {
+    /// Makes the deltas that are missing between the snapshots there are, and announces all. The
+    /// first snapshot has none but what it was born with: a node that lacks it takes a full stream.
+    pub(super) async fn publish_all(&self) -> Result<(), VolumeError> {
+        let snapshots = self.zfs.snapshots(self.volume).await?;
+        let mut deltas = self.scan().await?;
+        deltas.retain(|record| log::has_both_ends(record, &snapshots));
+        keep_newest_full(&mut deltas);
+        for (from, to) in steps(&snapshots) {
+            if !deltas.iter().any(|record| leads(record, from, to)) {
+                deltas.push(self.make(from, to).await?);
+            }
+        }
+        deltas.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));
+        self.log.replace(snapshots, deltas);
+        Ok(())
+    }
+
+    /// The delta that leads to `name`, made and announced where it is not yet.
+    pub(super) async fn publish(&self, name: &SnapshotName) -> Result<DeltaRecord, VolumeError> {
+        self.publish_all().await?;
+        let log = self.log.now();
+        let found = log.deltas.into_iter().filter(|record| record.to_name == *name);
+        // Of a full stream and a difference the difference says what the image costs.
+        found.max_by_key(|record| record.from.is_some()).ok_or(VolumeError::Empty)
+    }
+
+    /// The full stream of the newest snapshot.
+    pub(super) async fn full(&self) -> Result<DeltaRecord, VolumeError> {
+        if let FullStream::Ready(record) = self.log.full() {
+            return Ok(record);
+        }
+        let head = self.log.head().ok_or(VolumeError::Empty)?;
+        let there = self.log.now().deltas.into_iter().find(|record| leads(record, None, &head));
+        let made = match there {
+            Some(record) => Ok(record),
+            None => self.make(None, &head).await,
+        };
+        self.log.finish_full(made.as_ref().ok().cloned());
+        made
+    }
+
+    /// Removes the files of deltas that are no longer announced; returns their names.
+    pub(super) async fn drop_unlisted(&self, dry_run: bool) -> Result<Vec<String>, VolumeError> {
+        let mut dropped = Vec::new();
+        for record in self.scan().await? {
+            if self.log.delta_path(&record.file).is_none() {
+                if !dry_run {
+                    self.remove(&record.file).await?;
+                }
+                dropped.push(record.file);
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn make(&self, from: Option<&Snapshot>, to: &Snapshot) -> Result<DeltaRecord, VolumeError> {
+        let stream = self.zfs.send(self.volume, from.map(|snapshot| &snapshot.name), &to.name).await?;
+        let started = std::time::Instant::now();
+        let record = delta::write(self.log.dir(), from.map(id), id(to), stream).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(snapshot = %to.name, bytes = record.bytes, full = from.is_none(), seconds, "delta made");
+        Ok(record)
+    }
+
+    async fn scan(&self) -> Result<Vec<DeltaRecord>, VolumeError> {
+        let dir = self.log.dir();
+        log::scan(dir).await.map_err(|source| VolumeError::Io { path: dir.to_owned(), source })
+    }
+
+    async fn remove(&self, file: &str) -> Result<(), VolumeError> {
+        let path = self.log.dir().join(file);
+        tokio::fs::remove_file(&path).await.map_err(|source| VolumeError::Io { path, source })
+    }
+}
+
+/// Which deltas a row of snapshots wants: the first's from nothing while it is the only one ever
+/// taken, then each from the one before.
+fn steps(snapshots: &[Snapshot]) -> impl Iterator<Item = (Option<&Snapshot>, &Snapshot)> {
+    let birth = snapshots.first().filter(|first| first.name.number() == 1 && snapshots.len() == 1);
+    let differences = snapshots.iter().zip(snapshots.iter().skip(1));
+    birth.map(|first| (None, first)).into_iter().chain(differences.map(|(from, to)| (Some(from), to)))
+}
+
+/// One full stream is enough for an empty node: differences lead on from it.
+fn keep_newest_full(deltas: &mut Vec<DeltaRecord>) {
+    let full = deltas.iter().filter(|record| record.from.is_none());
+    let newest = full.map(|record| record.to_name.clone()).max();
+    deltas.retain(|record| record.from.is_some() || Some(&record.to_name) == newest.as_ref());
+}
+
+fn leads(record: &DeltaRecord, from: Option<&Snapshot>, to: &Snapshot) -> bool {
+    record.from == from.map(|snapshot| snapshot.guid) && record.to == to.guid
+}
+
+fn id(snapshot: &Snapshot) -> SnapshotId {
+    SnapshotId { name: snapshot.name.clone(), guid: snapshot.guid }
+}
+
+/// Logs what stopped a delta that nobody waits for.
+pub(super) fn log_failure(error: &VolumeError) {
+    tracing::error!(error = %Chain(error), "cannot make a delta; it is tried again with the next change");
+}

@@ -1,0 +1,186 @@
+//! The task that owns the volume.
+
+use super::handle::Request;
+use super::publish::{Publisher, log_failure};
+use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
+use crate::layout::Layout;
+use crate::nodes::Nodes;
+use bootstash::api::DeregisterReply;
+use bootstash::names::{ImageName, SnapshotName};
+use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
+use chrono::Utc;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Requests that may wait; more make their askers wait.
+const QUEUE: usize = 64;
+
+/// Everything the task needs. [`VolumeTask::open`] makes it, [`VolumeTask::run`] runs it.
+#[derive(Debug)]
+pub struct VolumeTask {
+    zfs: Arc<dyn Zfs>,
+    layout: Layout,
+    log: PublicationLog,
+    nodes: Arc<Nodes>,
+    requests: mpsc::Receiver<Request>,
+    /// The head differs from the newest snapshot, or may.
+    dirty: bool,
+}
+
+impl VolumeTask {
+    /// Makes and mounts what is missing, cleans up after a crash, and publishes what is there.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn open(
+        zfs: Arc<dyn Zfs>,
+        layout: Layout,
+        log: PublicationLog,
+        nodes: Arc<Nodes>,
+    ) -> Result<(Self, VolumeHandle), VolumeError> {
+        make_datasets(zfs.as_ref(), &layout).await?;
+        let (sender, requests) = mpsc::channel(QUEUE);
+        let task = Self { zfs, layout, log, nodes, requests, dirty: true };
+        task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
+        task.publisher().publish_all().await?;
+        task.publisher().drop_unlisted(false).await?;
+        Ok((task, VolumeHandle::new(sender)))
+    }
+
+    /// Serves requests until `stop` is cancelled; the request under way is finished.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let request = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                request = self.requests.recv() => request,
+            };
+            match request {
+                Some(request) => self.serve(request).await,
+                None => break,
+            }
+        }
+    }
+
+    // A reply that nobody waits for any more is no error: `send` then gives it back, and it is dropped.
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Import(request, reply) => drop(reply.send(self.import(*request).await)),
+            Request::Discard(name, reply) => drop(reply.send(self.discard(name).await.map(drop))),
+            Request::Snapshot(reply) => self.serve_snapshot(vec![reply]).await,
+            Request::Publish(name, reply) => drop(reply.send(self.publisher().publish(&name).await)),
+            Request::Deregister { name, publish, reply } => {
+                drop(reply.send(self.deregister(name, publish).await));
+            }
+            Request::Full(reply) => drop(reply.send(self.publisher().full().await)),
+            Request::Collect { window, dry_run, reply } => {
+                let publisher = self.publisher();
+                let (zfs, volume) = (self.zfs.as_ref(), &self.layout.volume);
+                let report = collect::collect(zfs, volume, &publisher, &self.nodes, window, dry_run).await;
+                drop(reply.send(report));
+            }
+        }
+    }
+
+    /// One snapshot for all who ask now, after the imports that wait behind them.
+    async fn serve_snapshot(&mut self, mut askers: Vec<super::handle::Reply<SnapshotName>>) {
+        let mut later = Vec::new();
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Import(request, reply) => drop(reply.send(self.import(*request).await)),
+                Request::Snapshot(reply) => askers.push(reply),
+                other => later.push(other),
+            }
+        }
+        match self.snapshot().await {
+            Ok(name) => askers.into_iter().for_each(|reply| drop(reply.send(Ok(name.clone())))),
+            Err(error) => {
+                // Only one can have the error itself; the others try for themselves.
+                let mut askers = askers.into_iter();
+                if let Some(first) = askers.next() {
+                    drop(first.send(Err(error)));
+                }
+                for reply in askers {
+                    drop(reply.send(self.snapshot().await));
+                }
+            }
+        }
+        for request in later {
+            Box::pin(self.serve(request)).await;
+        }
+    }
+
+    async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
+        self.dirty = true;
+        self.blocking(move |mountpoint| import::import(&mountpoint, &request)).await
+    }
+
+    async fn discard(&mut self, name: ImageName) -> Result<bool, VolumeError> {
+        let gone = self.blocking(move |mountpoint| import::discard(&mountpoint, &name)).await?;
+        self.dirty |= gone;
+        Ok(gone)
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotName, VolumeError> {
+        let newest = self.newest().await?;
+        match newest {
+            Some(newest) if !self.dirty => Ok(newest.name),
+            newest => {
+                let number = newest.map_or(1, |newest| newest.name.number() + 1);
+                let name = SnapshotName::new(number, Utc::now());
+                self.zfs.snapshot(&self.layout.volume, &name).await?;
+                self.dirty = false;
+                tracing::info!(snapshot = %name, "snapshot taken");
+                Ok(name)
+            }
+        }
+    }
+
+    async fn deregister(&mut self, name: ImageName, publish: bool) -> Result<DeregisterReply, VolumeError> {
+        let outcome = match self.discard(name.clone()).await? {
+            true => Removed::Removed,
+            false => Removed::Unchanged,
+        };
+        tracing::info!(image = %name, ?outcome, publish, "deregistered");
+        let published = match publish && self.dirty {
+            true => Some(self.snapshot().await?),
+            false => None,
+        };
+        if published.is_some() {
+            self.publisher().publish_all().await.inspect_err(log_failure)?;
+        }
+        Ok(DeregisterReply { outcome, published })
+    }
+
+    async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {
+        Ok(self.zfs.snapshots(&self.layout.volume).await?.pop())
+    }
+
+    fn publisher(&self) -> Publisher<'_> {
+        Publisher { zfs: self.zfs.as_ref(), volume: &self.layout.volume, log: &self.log }
+    }
+
+    /// Runs file work off the runtime; it ends by itself, as it only reads and writes local files.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(PathBuf) -> Result<T, VolumeError> + Send + 'static,
+    ) -> Result<T, VolumeError> {
+        let mountpoint = self.layout.mountpoint.clone();
+        tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Stopping)?
+    }
+}
+
+async fn make_datasets(zfs: &dyn Zfs, layout: &Layout) -> Result<(), VolumeError> {
+    let properties = vec![Property::Dedup, Property::Compression, Property::RecordSize64K, Property::NoAtime];
+    let root = NewDataset { role: Role::Root, mountpoint: None, properties: properties.clone() };
+    zfs.create(&layout.root, &root).await?;
+    let mountpoint = Some(layout.mountpoint.clone());
+    let volume = NewDataset { role: Role::Volume, mountpoint, properties };
+    if zfs.create(&layout.volume, &volume).await? == Made::Created {
+        tracing::info!(volume = %layout.volume, "volume created");
+    }
+    zfs.mount(&layout.volume).await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Destroys what is ours, and only that.
+
+use super::CommandZfs;
+use super::probe::failure;
+use super::run::Answer;
+use super::stderr::{self, Said};
+use crate::names::{DatasetName, SnapshotName};
+use crate::zfs::{Dataset, DestroyError, Removed, Role, ZfsFailure};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl CommandZfs {
+    pub(super) async fn remove_snapshot(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+    ) -> Result<Removed, DestroyError> {
+        let full = format!("{of}@{name}");
+        let other = |source| DestroyError::Other { name: full.clone(), source };
+        let Some(found) = self.find(of).await.map_err(other)? else { return Ok(Removed::Unchanged) };
+        if self.find_snapshot(of, name).await.map_err(other)?.is_none() {
+            return Ok(Removed::Unchanged);
+        }
+        if found.state.role.is_none() {
+            return Err(DestroyError::Foreign { name: full });
+        }
+        self.destroy_patiently(&["destroy", &full], &full).await
+    }
+
+    pub(super) async fn remove_dataset(&self, name: &DatasetName) -> Result<Removed, DestroyError> {
+        let other = |source| DestroyError::Other { name: name.to_string(), source };
+        let Some(found) = self.find(name).await.map_err(other)? else { return Ok(Removed::Unchanged) };
+        if found.state.role.is_none() {
+            return Err(DestroyError::Foreign { name: name.to_string() });
+        }
+        // `-r` below takes snapshots along, and would take children: there must be none. Where a
+        // snapshot has a clone, `-r` refuses before it has destroyed anything.
+        if !self.child_names(name).await.map_err(other)?.is_empty() {
+            return Err(DestroyError::HasDependents { name: name.to_string() });
+        }
+        self.refuse_cloned(name).await?;
+        self.unmount(&found.state).await?;
+        let removed = self.destroy_patiently(&["destroy", "-r", name.as_str()], name.as_str()).await?;
+        remove_mountpoint(&found.state).await;
+        Ok(removed)
+    }
+
+    /// A file system that stays because of a clone must stay mounted, too.
+    async fn refuse_cloned(&self, name: &DatasetName) -> Result<(), DestroyError> {
+        let other = |source| DestroyError::Other { name: name.to_string(), source };
+        let args = ["list", "-H", "-o", "origin", "-t", "filesystem,volume", "-r", name.pool()];
+        let origins = self.must(&args).await.map_err(other)?.stdout;
+        let of_us = |origin: &str| origin.split_once('@').is_some_and(|(of, _)| of == name.as_str());
+        match origins.lines().any(of_us) {
+            true => Err(DestroyError::HasDependents { name: name.to_string() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Unmounting first shows whether it is in use, before anything of it is gone.
+    async fn unmount(&self, state: &Dataset) -> Result<(), DestroyError> {
+        if !state.mounted {
+            return Ok(());
+        }
+        let name = state.name.to_string();
+        let answer = self.retry_busy(&["unmount", &name]).await;
+        let answer = answer.map_err(|source| DestroyError::Other { name: name.clone(), source })?;
+        match stderr::read(&answer.stderr) {
+            _ if answer.ok => Ok(()),
+            Some(Said::NotMounted) => Ok(()),
+            Some(Said::Busy) => Err(DestroyError::Busy { name }),
+            _ => Err(DestroyError::Other { name, source: failure(answer) }),
+        }
+    }
+
+    async fn destroy_patiently(&self, args: &[&str], name: &str) -> Result<Removed, DestroyError> {
+        let name = name.to_owned();
+        let answer = match self.retry_busy(args).await {
+            Ok(answer) => answer,
+            Err(source) => return Err(DestroyError::Other { name, source }),
+        };
+        match stderr::read(&answer.stderr) {
+            _ if answer.ok => Ok(Removed::Removed),
+            Some(Said::Missing) => Ok(Removed::Unchanged),
+            Some(Said::Busy) => Err(DestroyError::Busy { name }),
+            Some(Said::HasDependents) => Err(DestroyError::HasDependents { name }),
+            _ => Err(DestroyError::Other { name, source: failure(answer) }),
+        }
+    }
+
+    /// Repeats a call that finds something busy, with growing pauses, for as long as the limit says:
+    /// there is no event to wait for.
+    pub(super) async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
+        let deadline = Instant::now() + self.limits.busy;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = self.call(args).await?;
+            let busy = !answer.ok && stderr::read(&answer.stderr) == Some(Said::Busy);
+            if !busy || Instant::now() + pause > deadline {
+                return Ok(answer);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// ZFS leaves the folder that a view was mounted on. It is ours only while empty, so that failing
+/// to remove it is no failure.
+async fn remove_mountpoint(state: &Dataset) {
+    if let (Some(Role::View), Some(path)) = (state.role, &state.mountpoint) {
+        let _ = tokio::fs::remove_dir(path).await;
+    }
+}

@@ -1,0 +1,125 @@
+//! The real ZFS, through its own commands: OpenZFS and zfs-fuse alike.
+//!
+//! Promises those of [`Zfs`]. Programs are absolute paths, checked when opened; only columns asked
+//! for by name are read; `run` alone starts processes and `stderr` alone knows what they say.
+
+mod destroy;
+mod make;
+mod parse;
+mod probe;
+mod read;
+mod receive;
+mod run;
+mod send;
+mod stderr;
+
+pub use probe::{OpenError, Programs};
+
+use super::{
+    ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError, NewDataset,
+    ReadError, ReceiveError, Received, Removed, SendError, Snapshot, SnapshotError, Usage, Zfs,
+};
+use crate::names::{DatasetName, SnapshotName};
+use async_trait::async_trait;
+use run::Program;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// One call that moves no data. Destroying many deduplicated blocks takes its time.
+    pub call: Duration,
+    /// A send or receive in which no byte moves.
+    pub stall: Duration,
+    /// Waiting for something in use to be let go, as an unmount on zfs-fuse does a while after it returns.
+    pub busy: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(120),
+            stall: Duration::from_secs(300),
+            busy: Duration::from_secs(10),
+        }
+    }
+}
+
+/// ZFS by its commands `zfs` and `zpool`.
+#[derive(Debug)]
+pub struct CommandZfs {
+    zfs: Program,
+    zpool: Program,
+    limits: Limits,
+    capabilities: Capabilities,
+    /// One receive into a file system at a time.
+    receiving: receive::Locks,
+}
+
+#[async_trait]
+impl Zfs for CommandZfs {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError> {
+        let found = self.find(name).await.map_err(|source| ReadError { name: name.to_string(), source })?;
+        Ok(found.map(|found| found.state))
+    }
+
+    async fn children(&self, parent: &DatasetName) -> Result<Vec<DatasetName>, ReadError> {
+        self.list_children(parent).await.map_err(|source| ReadError { name: parent.to_string(), source })
+    }
+
+    async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {
+        self.make_dataset(name, new).await
+    }
+
+    async fn mount(&self, name: &DatasetName) -> Result<Made, MountError> {
+        self.mount_dataset(name).await
+    }
+
+    async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError> {
+        self.list_snapshots(of).await.map_err(|source| ReadError { name: of.to_string(), source })
+    }
+
+    async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError> {
+        self.take_snapshot(of, name).await
+    }
+
+    async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError> {
+        self.remove_snapshot(of, name).await
+    }
+
+    async fn destroy(&self, name: &DatasetName) -> Result<Removed, DestroyError> {
+        self.remove_dataset(name).await
+    }
+
+    async fn clone_snapshot(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+        clone: &DatasetName,
+        mountpoint: &Path,
+    ) -> Result<Made, CloneError> {
+        self.make_clone(of, name, clone, mountpoint).await
+    }
+
+    async fn send(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<ByteStream, SendError> {
+        self.start_send(of, from, to).await
+    }
+
+    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError> {
+        self.receive_stream(into, stream).await
+    }
+
+    async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError> {
+        self.measure(of).await.map_err(|source| ReadError { name: of.to_string(), source })
+    }
+}

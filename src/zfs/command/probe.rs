@@ -1,0 +1,143 @@
+//! Opens the door: finds the programs and asks once what this ZFS can do.
+
+use super::receive::Locks;
+use super::run::{Answer, Program};
+use super::stderr::{self, Said};
+use super::{CommandZfs, Limits};
+use crate::fault::{Fault, FaultKind};
+use crate::zfs::{Capabilities, Flavor, ZfsFailure};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+
+/// Where the programs are; absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// `zfs`
+    pub zfs: PathBuf,
+    /// `zpool`
+    pub zpool: PathBuf,
+}
+
+/// ZFS could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The program is in none of the usual places.
+    #[error("{name} is in none of /usr/sbin, /sbin, /usr/local/sbin; install zfsutils-linux or zfs-fuse")]
+    NotInstalled {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The path given is no program.
+    #[error("{path} is no absolute path of a program; correct it or install ZFS there")]
+    NoProgram {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The pool is not there.
+    #[error("there is no ZFS pool {pool}; create it (zpool create) or import it (zpool import)")]
+    NoPool {
+        /// The pool.
+        pool: String,
+    },
+    /// Anything else.
+    #[error("cannot open the ZFS pool {pool}")]
+    Other {
+        /// The pool.
+        pool: String,
+        /// Why.
+        source: ZfsFailure,
+    },
+}
+
+impl Fault for OpenError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoPool { .. } => FaultKind::Operator,
+            Self::Other { source, .. } => source.kind(),
+        }
+    }
+}
+
+impl Programs {
+    /// Looks in the usual places.
+    ///
+    /// # Errors
+    /// When one is in none of them.
+    pub fn find() -> Result<Self, OpenError> {
+        Ok(Self { zfs: find("zfs")?, zpool: find("zpool")? })
+    }
+}
+
+fn find(name: &'static str) -> Result<PathBuf, OpenError> {
+    FOLDERS
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file())
+        .ok_or(OpenError::NotInstalled { name })
+}
+
+impl CommandZfs {
+    /// Opens ZFS for work in `pool`, with the usual limits.
+    ///
+    /// # Errors
+    /// When a program or the pool is not there, or ZFS does not answer.
+    pub async fn open(programs: &Programs, pool: &str) -> Result<Self, OpenError> {
+        Self::open_with(programs, pool, Limits::default()).await
+    }
+
+    /// Opens ZFS for work in `pool`.
+    ///
+    /// # Errors
+    /// When a program or the pool is not there, or ZFS does not answer.
+    pub async fn open_with(programs: &Programs, pool: &str, limits: Limits) -> Result<Self, OpenError> {
+        for path in [&programs.zfs, &programs.zpool] {
+            if !path.is_absolute() || !path.is_file() {
+                return Err(OpenError::NoProgram { path: path.clone() });
+            }
+        }
+        let (zfs, zpool) = (Program::new(&programs.zfs), Program::new(&programs.zpool));
+        let other = |source| OpenError::Other { pool: pool.to_owned(), source };
+        let listed = zpool.call(&["list", "-H", "-o", "name", pool], limits.call).await.map_err(other)?;
+        if !listed.ok {
+            return Err(match stderr::read(&listed.stderr) {
+                Some(Said::NoPool | Said::Missing) => OpenError::NoPool { pool: pool.to_owned() },
+                _ => other(failure(listed)),
+            });
+        }
+        let capabilities = probe(&zfs, &zpool, pool, limits).await.map_err(other)?;
+        Ok(Self { zfs, zpool, limits, capabilities, receiving: Locks::default() })
+    }
+}
+
+/// `zfs version` came with OpenZFS 0.8; zfs-fuse does not know it, nor any of what else we look for.
+async fn probe(
+    zfs: &Program,
+    zpool: &Program,
+    pool: &str,
+    limits: Limits,
+) -> Result<Capabilities, ZfsFailure> {
+    if !zfs.call(&["version"], limits.call).await?.ok {
+        return Ok(Capabilities {
+            flavor: Flavor::ZfsFuse,
+            zstd: false,
+            resumable_receive: false,
+            parsable_list: false,
+        });
+    }
+    // The module may know zstd and an old pool not have it.
+    let feature =
+        zpool.call(&["get", "-H", "-o", "value", "feature@zstd_compress", pool], limits.call).await?;
+    let zstd = feature.ok && matches!(feature.stdout.trim(), "enabled" | "active");
+    Ok(Capabilities { flavor: Flavor::OpenZfs, zstd, resumable_receive: true, parsable_list: true })
+}
+
+/// What a failed call becomes where no type foresees it.
+pub(super) fn failure(answer: Answer) -> ZfsFailure {
+    let Answer { command, stderr, .. } = answer;
+    match stderr::read(&stderr) {
+        Some(Said::Unavailable) => ZfsFailure::Unavailable { command, stderr },
+        _ => ZfsFailure::Unexpected { command, stderr },
+    }
+}

@@ -1,0 +1,96 @@
+//! The fake's sends and receives.
+
+use super::disk;
+use super::state::{State, Taken};
+use super::stream::{Sent, Unreadable};
+use crate::names::{DatasetName, SnapshotName};
+use crate::zfs::{ByteStream, ReceiveError, Received, Role, SendError, Snapshot};
+use chrono::Utc;
+use std::io::Cursor;
+use tokio::io::AsyncReadExt;
+
+/// Takes a stream in, as the fake's receive needs all of it at once.
+pub(super) async fn read_all(into: &DatasetName, mut stream: ByteStream) -> Result<Vec<u8>, ReceiveError> {
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes).await;
+    read.map_err(|source| ReceiveError::Source { into: into.clone(), source })?;
+    Ok(bytes)
+}
+
+impl State {
+    pub(super) fn send(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<ByteStream, SendError> {
+        let find = |name: &SnapshotName| {
+            let found = self.file_systems.get(of).and_then(|found| found.find(name));
+            found.ok_or_else(|| SendError::Missing { of: of.clone(), snapshot: name.clone() })
+        };
+        let from = from.map(find).transpose()?;
+        let to = find(to)?;
+        let base = from.map(|taken| (taken.snapshot.guid, &taken.tree));
+        let sent = Sent::between(base, to.snapshot.guid, &to.snapshot.name, &to.tree);
+        Ok(Box::pin(Cursor::new(sent.encode())))
+    }
+
+    pub(super) fn may_receive(&self, into: &DatasetName) -> Result<(), ReceiveError> {
+        let into = into.clone();
+        match self.file_systems.get(&into) {
+            Some(found) if found.role != Some(Role::Volume) => Err(ReceiveError::Foreign { into }),
+            None if !self.has_parent(&into) => Err(ReceiveError::NoParent { into }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn receive(&mut self, into: &DatasetName, bytes: &[u8]) -> Result<Received, ReceiveError> {
+        self.may_receive(into)?;
+        let sent = Sent::decode(bytes).map_err(|unreadable| match unreadable {
+            Unreadable::Truncated => ReceiveError::Truncated { into: into.clone() },
+            Unreadable::Corrupt => ReceiveError::Corrupt { into: into.clone() },
+        })?;
+        let base = self.base(into, &sent)?;
+        let from = base.as_ref().map(|taken| taken.snapshot.clone());
+        let to = Snapshot { name: sent.name.clone(), guid: sent.to, created: Utc::now() };
+        let tree = sent.apply(&base.map(|taken| taken.tree).unwrap_or_default());
+        let taken = Taken { snapshot: to.clone(), tree: tree.clone() };
+        self.insert(into, Some(Role::Volume)).taken.push(taken);
+        if self.stored_bytes() > self.capacity_bytes {
+            self.take_back(into, from.is_none());
+            return Err(ReceiveError::NoSpace { into: into.clone() });
+        }
+        let filled = self.insert(into, Some(Role::Volume)).set_current(tree);
+        filled.map_err(|error| ReceiveError::Other { into: into.clone(), source: disk(&error) })?;
+        Ok(Received { from, to })
+    }
+
+    /// The snapshot the stream starts from, if it may be applied to it.
+    fn base(&self, into: &DatasetName, sent: &Sent) -> Result<Option<Taken>, ReceiveError> {
+        let name = || into.clone();
+        let there = self.file_systems.get(into);
+        let newest = there.and_then(|found| found.taken.last());
+        match (sent.from, there, newest) {
+            (None, None, _) => Ok(None),
+            (None, Some(_), _) => Err(ReceiveError::Exists { into: name() }),
+            (Some(from), Some(found), Some(newest)) if newest.snapshot.guid == from => {
+                let current = found.current();
+                let current =
+                    current.map_err(|error| ReceiveError::Other { into: name(), source: disk(&error) })?;
+                match current == newest.tree {
+                    true => Ok(Some(newest.clone())),
+                    false => Err(ReceiveError::Modified { into: name() }),
+                }
+            }
+            (Some(_), _, _) => Err(ReceiveError::WrongBase { into: name() }),
+        }
+    }
+
+    fn take_back(&mut self, into: &DatasetName, was_new: bool) {
+        if was_new {
+            self.file_systems.remove(into);
+        } else if let Some(found) = self.file_systems.get_mut(into) {
+            found.taken.pop();
+        }
+    }
+}

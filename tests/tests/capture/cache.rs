@@ -1,0 +1,89 @@
+//! Cache files of random clusters, judged by QEMU.
+
+use crate::guest::{CLUSTER, held};
+use bootstash::catalog::ImageFormat;
+use bootstash::qcow2::{self, ClusterRuns, Layout};
+use bootstash::qemu::{CheckError, CompareError, Qemu};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Spans three second-level tables, and ends within a cluster.
+const SIZE: u64 = (1 << 30) + 3 * 512;
+const CLUSTERS: u64 = SIZE / CLUSTER + 1;
+
+/// A base with data in `data`, and a cache that holds these clusters and marks all others as zero.
+fn made(dir: &Path, data: &[u64]) -> (PathBuf, PathBuf) {
+    let (base, cache) = (dir.join("base.raw"), dir.join("cache.qcow2"));
+    let file = File::create_new(&base).unwrap();
+    file.set_len(SIZE).unwrap();
+    let mut zeros = ClusterRuns::default();
+    for cluster in 0..CLUSTERS {
+        if data.contains(&cluster) {
+            file.write_all_at(&[7; 512], cluster * CLUSTER).unwrap();
+        } else {
+            zeros.append(cluster..cluster + 1);
+        }
+    }
+    write(&base, data, zeros, &cache);
+    (base, cache)
+}
+
+fn write(base: &Path, data: &[u64], zeros: ClusterRuns, cache: &Path) {
+    let file = File::open(base).unwrap();
+    let layout = Layout::new(SIZE, data.to_vec(), zeros, base, ImageFormat::Raw).unwrap();
+    let read = |buffer: &mut [u8], offset: u64| file.read_exact_at(buffer, offset);
+    qcow2::write(&layout, read, &mut File::create_new(cache).unwrap()).unwrap();
+}
+
+fn scattered() -> Vec<u64> {
+    (0..CLUSTERS)
+        .filter(|cluster| cluster % 97 == 3 || (500..520).contains(cluster))
+        .chain([CLUSTERS - 1])
+        .collect()
+}
+
+#[tokio::test]
+async fn qemu_finds_no_fault_in_a_cache_and_the_bytes_of_its_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, cache) = made(dir.path(), &scattered());
+    let qemu = Qemu::find().unwrap();
+    qemu.check(&cache).await.unwrap();
+    qemu.compare(&cache, &base, ImageFormat::Raw).await.unwrap();
+    let (data, zeros) = held(&cache);
+    assert!(data.iter().eq(&scattered()));
+    assert_eq!(data.len() as u64 + zeros.len() as u64, CLUSTERS);
+}
+
+#[tokio::test]
+async fn comparing_follows_the_chain_to_what_the_cache_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, _) = made(dir.path(), &scattered());
+    let partial = dir.path().join("partial.qcow2");
+    write(&base, &[3], ClusterRuns::default(), &partial);
+    Qemu::find().unwrap().compare(&partial, &base, ImageFormat::Raw).await.unwrap();
+}
+
+#[tokio::test]
+async fn comparing_finds_a_wrong_byte_and_a_wrong_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, cache) = made(dir.path(), &scattered());
+    let qemu = Qemu::find().unwrap();
+    let file = File::options().write(true).open(&base).unwrap();
+    file.write_all_at(&[8], 500 * CLUSTER + 9).unwrap();
+    let error = qemu.compare(&cache, &base, ImageFormat::Raw).await.unwrap_err();
+    assert!(matches!(error, CompareError::Different { .. }), "{error}");
+    file.write_all_at(&[7], 500 * CLUSTER + 9).unwrap();
+    file.write_all_at(&[8], 700 * CLUSTER).unwrap();
+    let error = qemu.compare(&cache, &base, ImageFormat::Raw).await.unwrap_err();
+    assert!(matches!(error, CompareError::Different { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn checking_finds_a_broken_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, cache) = made(dir.path(), &scattered());
+    File::options().write(true).open(&cache).unwrap().write_all_at(&[0, 9], 2 * CLUSTER).unwrap();
+    let error = Qemu::find().unwrap().check(&cache).await.unwrap_err();
+    assert!(matches!(error, CheckError::Corrupt { .. }), "{error}");
+}

@@ -1,0 +1,255 @@
+//! The capture verb, from image to verified cache.
+
+use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
+use bootstash::api::Progress;
+use bootstash::catalog::{BootSignal, Confidence};
+use bootstash::config::{Accelerator as Wanted, CaptureConfig};
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::nbd::{Export, Refusing};
+use bootstash::qemu::{Accelerator, DiskChain, MachineSpec, Qemu};
+use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const READS: [u64; 9] = [60, 7, 3, 44, 45, 20, 12, 300, 301];
+const GUEST: Guest<'static> = Guest { reads: &READS, writes: 50, says: "hello\r\nhost login: " };
+
+fn config() -> CaptureConfig {
+    CaptureConfig {
+        accelerator: Wanted::Tcg,
+        quiet: Duration::from_secs(1),
+        boot_timeout: Duration::from_secs(90),
+        memory_mib: 64,
+        ..CaptureConfig::default()
+    }
+}
+
+async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
+    let image = Qemu::find().unwrap().inspect(image, None).await.unwrap();
+    let work_dir = image.path.parent().unwrap().join("work");
+    CaptureRequest { image, work_dir, config }
+}
+
+async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
+    let (progress, _) = watch::channel(Progress::default());
+    capture(&Qemu::find().unwrap(), request, &progress, &CancellationToken::new()).await
+}
+
+fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("base.raw");
+    guest.write(&path);
+    (dir, path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_holds_what_the_guest_read_and_no_more() {
+    let (dir, base) = disk(&GUEST);
+    let before = std::fs::read(&base).unwrap();
+    let request = request(&base, config()).await;
+    let captured = captured(&request).await.unwrap();
+
+    let (data, zeros) = held(&captured.cache);
+    let expected: BTreeSet<u64> = GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect();
+    assert_eq!(data, expected);
+    assert_eq!(zeros, (64..DISK_BYTES / CLUSTER).collect());
+    assert_eq!(captured.facts.data_clusters, data.len() as u64);
+    assert_eq!(captured.facts.zero_clusters, zeros.len() as u64);
+    assert_eq!(captured.facts.bytes, std::fs::metadata(&captured.cache).unwrap().len());
+
+    let new: Vec<u64> = captured.boots.iter().map(|boot| boot.new_clusters).collect();
+    assert_eq!(new, [READS.len() as u64 + 1, 0], "the second boot read from the base");
+    assert_eq!(captured.boots[1].base_bytes, 0);
+    assert_eq!(captured.boots[0].signal, BootSignal::LoginPrompt);
+    assert_eq!(captured.confidence, Confidence::High);
+
+    verify(&Qemu::find().unwrap(), &captured.cache, &request.image).await.unwrap();
+    assert_eq!(std::fs::read(&base).unwrap(), before, "the guest wrote to its base");
+    assert_eq!(names(&dir.path().join("work")), [captured.cache], "scratch was left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
+    let (dir, base) = disk(&GUEST);
+    let cache = captured(&request(&base, config()).await).await.unwrap().cache;
+    let qemu = Qemu::find().unwrap();
+    let export =
+        Export::start(&dir.path().join("nbd"), Arc::new(Refusing { size_bytes: DISK_BYTES })).unwrap();
+    let overlay = dir.path().join("vm.qcow2");
+    qemu.create_overlay(&overlay, &cache, DISK_BYTES).await.unwrap();
+    let spec = MachineSpec {
+        accelerator: Accelerator::Tcg,
+        memory_mib: 64,
+        cpus: 1,
+        disk: DiskChain { overlay, cache: Some(cache), base_socket: export.socket().to_owned() },
+    };
+    let mut machine = qemu.start(&spec, dir.path()).await.unwrap();
+    assert_eq!(machine.status().await.unwrap(), "running");
+    let mut console = machine.console();
+    let prompt = console.wait_for(bootstash::qemu::ConsoleText::login_prompt);
+    tokio::time::timeout(Duration::from_secs(90), prompt).await.unwrap().unwrap();
+    assert!(machine.bytes_read().await.unwrap() > READS.len() as u64 * 512);
+    assert!(machine.quit().await.unwrap().status.success());
+    assert_eq!(export.trace().clusters(), Vec::<u64>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qcow2_and_compressed_qcow2_give_the_cache_of_the_raw_disk() {
+    let (dir, base) = disk(&GUEST);
+    for options in [vec!["convert"], vec!["convert", "-c"]] {
+        let name = format!("{}.qcow2", options.len());
+        let args = [&options[..], &["-O", "qcow2", base.to_str().unwrap(), &name]].concat();
+        tool("qemu-img", &args, dir.path());
+        let request = request(&dir.path().join(&name), config()).await;
+        let captured = captured(&request).await.unwrap();
+        let (data, zeros) = held(&captured.cache);
+        assert_eq!(data, GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect());
+        assert_eq!(zeros, (64..DISK_BYTES / CLUSTER).collect());
+        verify(&Qemu::find().unwrap(), &captured.cache, &request.image).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_never_boots_is_an_error_with_the_limit_and_its_last_lines() {
+    let guest = Guest { says: "loading system\r\nwhere is my disk?\r\n", ..GUEST };
+    let (dir, base) = disk(&guest);
+    let config = CaptureConfig { boot_timeout: Duration::from_secs(12), ..config() };
+    let error = captured(&request(&base, config).await).await.unwrap_err();
+    let text = error.to_string();
+    for part in [base.to_str().unwrap(), "within 12 s", "loading system | where is my disk?"] {
+        assert!(text.contains(part), "{part:?} is missing: {text}");
+    }
+    assert_eq!(error.kind(), FaultKind::Permanent);
+    assert!(names(&dir.path().join("work")).is_empty(), "scratch was left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_a_system_is_given_up_long_before_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("blank.raw");
+    std::fs::File::create(&base).unwrap().set_len(DISK_BYTES).unwrap();
+    let error = captured(&request(&base, config()).await).await.unwrap_err().to_string();
+    assert!(error.contains("finds nothing to boot from") && error.contains("No bootable device"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_panics_is_given_up_and_its_words_are_kept() {
+    let (_dir, base) = disk(&Guest { says: "Kernel panic - not syncing: VFS\r\n", ..GUEST });
+    let error = captured(&request(&base, config()).await).await.unwrap_err().to_string();
+    assert!(error.contains("panicked") && error.contains("not syncing: VFS"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelling_ends_the_guest_and_leaves_nothing() {
+    let (dir, base) = disk(&Guest { says: "no prompt\r\n", ..GUEST });
+    let request = request(&base, config()).await;
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let cancel = CancellationToken::new();
+    let capturing = tokio::spawn({
+        let cancel = cancel.clone();
+        async move { capture(&Qemu::find().unwrap(), &request, &progress, &cancel).await }
+    });
+    let speaks = seen.wait_for(|progress| {
+        progress.console_line.as_deref().is_some_and(|line| line.ends_with("no prompt"))
+    });
+    tokio::time::timeout(Duration::from_secs(90), speaks).await.unwrap().unwrap();
+    assert_eq!((seen.borrow().boot, seen.borrow().clusters), (Some(1), Some(READS.len() as u64 + 1)));
+    assert!(runs_with(dir.path()), "this test would not see a guest that runs");
+    cancel.cancel();
+    let error = capturing.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), FaultKind::Cancelled);
+    assert!(names(&dir.path().join("work")).is_empty(), "scratch was left");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while runs_with(dir.path()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the guest still runs");
+}
+
+/// Whether a process has this directory in its arguments.
+fn runs_with(dir: &Path) -> bool {
+    let dir = dir.to_str().unwrap();
+    std::fs::read_dir("/proc").unwrap().any(|process| {
+        let line = std::fs::read(process.unwrap().path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(dir)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_that_changed_meanwhile_is_not_verified() {
+    let (_dir, base) = disk(&GUEST);
+    let request = request(&base, config()).await;
+    let captured = captured(&request).await.unwrap();
+    let file = std::fs::File::options().write(true).open(&base).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 62 * CLUSTER).unwrap();
+    let qemu = Qemu::find().unwrap();
+    let error = verify(&qemu, &captured.cache, &request.image).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Changed { .. }), "{error}");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 7 * CLUSTER).unwrap();
+    let error = verify(&qemu, &captured.cache, &request.image).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Compare(_)), "{error}");
+}
+
+/// QEMU's own copy-on-read filter as judge of what a boot reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qemus_copy_on_read_filter_caches_the_same_clusters() {
+    let (dir, base) = disk(&GUEST);
+    let captured = captured(&request(&base, config()).await).await.unwrap();
+    let path = dir.path().to_owned();
+    tokio::task::spawn_blocking(move || boot_copying_on_read(&path)).await.unwrap();
+    let (data, _) = held(&dir.path().join("cor.qcow2"));
+    assert_eq!(held(&captured.cache).0, data);
+}
+
+fn boot_copying_on_read(dir: &Path) {
+    let size = DISK_BYTES.to_string();
+    tool("qemu-img", &["create", "-qf", "qcow2", "cor.qcow2", &size], dir);
+    tool(
+        "qemu-img",
+        &["create", "-qf", "qcow2", "-o", "cluster_size=128k,extended_l2=on", "o.qcow2", &size],
+        dir,
+    );
+    let mut qemu = Command::new("qemu-system-x86_64")
+        .current_dir(dir)
+        .args([
+            "-nodefaults",
+            "-display",
+            "none",
+            "-machine",
+            "q35,graphics=off",
+            "-accel",
+            "tcg",
+            "-m",
+            "64",
+        ])
+        .args(["-blockdev", "driver=raw,node-name=base,read-only=on,file.driver=file,file.filename=base.raw"])
+        .args([
+            "-blockdev",
+            "driver=qcow2,node-name=cache,backing=base,file.driver=file,file.filename=cor.qcow2",
+        ])
+        .args(["-blockdev", "driver=copy-on-read,node-name=cor,file=cache"])
+        .args(["-blockdev", "driver=qcow2,node-name=o,backing=cor,file.driver=file,file.filename=o.qcow2"])
+        .args(["-device", "virtio-blk-pci,drive=o,bootindex=1", "-serial", "stdio"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut console, mut said) = (qemu.stdout.take().unwrap(), String::new());
+    let mut byte = [0];
+    while !said.ends_with("login:") && console.read(&mut byte).unwrap() == 1 {
+        said.push(char::from(byte[0]));
+    }
+    // A killed QEMU would not write its tables; SIGTERM has it end in order.
+    let pid = nix::unistd::Pid::from_raw(qemu.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    qemu.wait().unwrap();
+    assert!(said.ends_with("login:"), "the guest did not boot: {said}");
+}
