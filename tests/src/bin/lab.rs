@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use bootstash_tests::lab::record::LabRecord;
 use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::space::Space;
-use bootstash_tests::lab::{Lab, LabPlan, init, plan, refusing_fs};
+use bootstash_tests::lab::{Lab, LabPlan, init, interrupt, plan, refusing_fs};
 use clap::{Parser, Subcommand};
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -76,6 +76,7 @@ fn up(nodes: usize) -> Result<()> {
         print_use(&lab);
         return Ok(());
     }
+    interrupt::remove_labs_on_signals()?;
     let lab = Lab::build(&LabPlan::standing(nodes))?;
     lab.start_daemons()?;
     lab.stay()?;

@@ -23,7 +23,7 @@ pub fn render(report: &Report) -> String {
 }
 
 fn images(report: &Report) -> String {
-    let mut table = table(["IMAGE", "IMAGE SIZE", "BOOT CACHE", "BOOTS", "REGISTERED IN", "DELTA"]);
+    let mut table = new(["IMAGE", "IMAGE SIZE", "BOOT CACHE", "BOOTS", "REGISTERED IN", "DELTA"]);
     for image in &report.images {
         table.add_row([
             image.name.clone(),
@@ -39,7 +39,7 @@ fn images(report: &Report) -> String {
 
 fn boots(report: &Report) -> String {
     let mut table =
-        table(["BOOTED WITHOUT ITS BASE", "NODE", "LOGIN PROMPT AFTER", "READ FROM BASE", "NETWORK"]);
+        new(["BOOTED WITHOUT ITS BASE", "NODE", "LOGIN PROMPT AFTER", "READ FROM BASE", "NETWORK"]);
     for boot in &report.boots {
         table.add_row([
             boot.image.clone(),
@@ -53,7 +53,7 @@ fn boots(report: &Report) -> String {
 }
 
 fn nodes(report: &Report) -> String {
-    let mut table = table(["NODE", "SNAPSHOT", "BEHIND", "AGENT MEMORY"]);
+    let mut table = new(["NODE", "SNAPSHOT", "BEHIND", "AGENT MEMORY"]);
     for node in &report.nodes {
         let (behind, memory) = (node.lag.to_string(), mib(node.agent_rss_bytes));
         table.add_row([node.name.clone(), node.snapshot.clone(), behind, memory]);
@@ -61,14 +61,15 @@ fn nodes(report: &Report) -> String {
     finish(table)
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+/// An empty table with these headings.
+pub(crate) fn new<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header);
     table
 }
 
 /// Names to the left, figures to the right, no blanks at line ends.
-fn finish(mut table: Table) -> String {
+pub(crate) fn finish(mut table: Table) -> String {
     for (number, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if number > 0 {

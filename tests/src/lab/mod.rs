@@ -9,6 +9,7 @@ pub mod asking;
 pub mod daemon;
 pub mod host;
 pub mod init;
+pub mod interrupt;
 pub mod logs;
 pub mod network;
 pub mod plan;

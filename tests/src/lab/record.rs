@@ -82,10 +82,14 @@ impl ProcessId {
         Self::of(self.pid()) == Some(self)
     }
 
-    fn kill(self) -> Result<()> {
+    fn kill(self) {
         if self.runs() {
             let _ = kill(self.pid(), Signal::SIGKILL);
         }
+    }
+
+    fn end(self) -> Result<()> {
+        self.kill();
         wait::until("the processes of a host to end", Duration::from_secs(30), || {
             Ok((!self.runs()).then_some(()))
         })
@@ -146,6 +150,11 @@ impl LabRecord {
         !(self.builder.runs() || self.stays && self.runs())
     }
 
+    /// Kills all that runs in its hosts, without waiting.
+    pub fn kill_hosts(&self) {
+        self.hosts.iter().filter_map(|host| host.init).for_each(ProcessId::kill);
+    }
+
     /// Removes every trace of it.
     ///
     /// # Errors
@@ -153,7 +162,7 @@ impl LabRecord {
     pub fn remove(&self) -> Result<()> {
         for host in &self.hosts {
             if let Some(init) = host.init {
-                init.kill().with_context(|| format!("taking down {}", host.name))?;
+                init.end().with_context(|| format!("taking down {}", host.name))?;
             }
             destroy_kernel_pool(host)?;
         }

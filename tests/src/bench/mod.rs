@@ -1,0 +1,138 @@
+//! Speed and memory of the main job, measured on real parts: one image registered, applied on one
+//! node, booted there without its base. It judges nothing: figures are for people and for comparison.
+
+pub mod table;
+
+use crate::lab::registration::register;
+use crate::lab::warm_boot::{WarmBoot, warm_boot};
+use crate::lab::{Host, Lab, LabPlan, Program};
+use crate::prometheus;
+use anyhow::{Context, Result};
+use bootstash::api::Step;
+use bootstash::catalog::BootRecord;
+use serde::Serialize;
+use std::path::Path;
+
+const IMAGE: &str = "debian12";
+const AGENT_METRICS: &str = "http://127.0.0.1:7431/metrics";
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// The image.
+    pub image: String,
+    /// Size of its boot cache.
+    pub cache_bytes: u64,
+    /// Size of the delta that carries it.
+    pub delta_bytes: u64,
+    /// The capture boots.
+    pub boots: Vec<BootRecord>,
+    /// The steps of registering.
+    pub steps: Vec<StepFigures>,
+    /// All steps, without the time that guests booted.
+    pub register_less_boots_seconds: f64,
+    /// Fetching and applying the delta on a node.
+    pub apply_seconds: f64,
+    /// The bytes that gives the node, a second.
+    pub apply_bytes_per_second: f64,
+    /// The most memory the agent ever had.
+    pub agent_peak_rss_bytes: u64,
+    /// The most memory the registrar ever had.
+    pub registrar_peak_rss_bytes: u64,
+    /// A boot from a base that refused every read.
+    pub warm_boot: WarmBoot,
+}
+
+/// A step of registering.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepFigures {
+    /// Its name.
+    pub step: String,
+    /// What it took; for the capture without its boots.
+    pub seconds: f64,
+    /// Bytes of boot cache it went through a second; none where it goes through none.
+    pub bytes_per_second: Option<f64>,
+}
+
+/// Measures, in a lab of its own which is gone at the end.
+///
+/// # Errors
+/// When something does not work at all.
+pub fn run() -> Result<Figures> {
+    let lab = Lab::build(&LabPlan::new(1))?;
+    lab.start_daemons()?;
+    let (storage, node) = (lab.storage(), lab.host("node1"));
+    println!("registering {IMAGE}; this boots it at least twice");
+    let source = Path::new(crate::lab::IMAGES_DIR).join(format!("{IMAGE}.raw"));
+    let registration = register(storage, IMAGE, &source, |_| ())?;
+    lab.wait_in_step()?;
+    println!("booting it on a node, without its base");
+    let warm_boot = warm_boot(node, IMAGE)?;
+
+    let (cache_bytes, delta_bytes, _) = registration.facts()?;
+    let boots = storage.images()?.pop().context("nothing is registered")?.manifest.boots;
+    let boot_seconds: f64 = boots.iter().map(|boot| boot.seconds).sum();
+    let steps = step_figures(&registration.job.step_seconds, boot_seconds, cache_bytes);
+    let apply_seconds = apply_seconds(node)?;
+    let figures = Figures {
+        image: IMAGE.to_owned(),
+        cache_bytes,
+        delta_bytes,
+        boots,
+        register_less_boots_seconds: steps.iter().map(|step| step.seconds).sum(),
+        steps,
+        apply_seconds,
+        apply_bytes_per_second: cache_bytes as f64 / apply_seconds,
+        agent_peak_rss_bytes: peak_rss_bytes(node, Program::Agent)?,
+        registrar_peak_rss_bytes: peak_rss_bytes(storage, Program::Registrar)?,
+        warm_boot,
+    };
+    lab.finish()?;
+    Ok(figures)
+}
+
+fn step_figures(steps: &[(Step, f64)], boot_seconds: f64, cache_bytes: u64) -> Vec<StepFigures> {
+    let figures = |&(step, seconds): &(Step, f64)| {
+        let seconds = if step == Step::Capture { (seconds - boot_seconds).max(0.0) } else { seconds };
+        let goes_through = matches!(step, Step::Capture | Step::Verify | Step::Import | Step::Publish);
+        let bytes_per_second = goes_through.then(|| cache_bytes as f64 / seconds);
+        StepFigures { step: step.to_string(), seconds, bytes_per_second }
+    };
+    steps.iter().map(figures).collect()
+}
+
+fn apply_seconds(node: &Host) -> Result<f64> {
+    let text = node.command("lab", ["get", AGENT_METRICS]).output()?;
+    let scrape = prometheus::parse(&text)?;
+    scrape.value("bootstash_agent_apply_seconds_sum").context("the agent does not tell how long it applied")
+}
+
+fn peak_rss_bytes(host: &Host, program: Program) -> Result<u64> {
+    let pid = host.pid(program).with_context(|| format!("{} does not run", program.name()))?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    parse_peak(&status).with_context(|| format!("no VmHWM of {}", program.name()))
+}
+
+fn parse_peak(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capture_counts_without_its_boots() {
+        let steps = step_figures(&[(Step::Inspect, 0.5), (Step::Capture, 103.0)], 100.0, 6000);
+        assert_eq!(steps.iter().map(|step| step.seconds).collect::<Vec<_>>(), [0.5, 3.0]);
+        assert_eq!(steps[0].bytes_per_second, None);
+        assert_eq!(steps[1].bytes_per_second, Some(2000.0));
+    }
+
+    #[test]
+    fn reads_the_kernels_peak() {
+        assert_eq!(parse_peak("Name: a\nVmHWM:\t   20 kB\n"), Some(20_480));
+        assert_eq!(parse_peak("Name: a\n"), None);
+    }
+}
