@@ -9,3 +9,6 @@ pub mod layout;
 pub mod metrics;
 pub mod run;
 pub mod volume;
+
+#[cfg(test)]
+mod testing;

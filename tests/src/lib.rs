@@ -1,6 +1,7 @@
 //! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
 
 pub mod bench;
+pub mod contract;
 pub mod demo;
 pub mod guest;
 pub mod lab;

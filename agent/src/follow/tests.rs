@@ -1,1 +1,203 @@
+use crate::testing::{DownloadFault, Node, StubRegistrar, soon};
+use bootstash::api::AgentState;
+use bootstash::names::Guid;
+use bootstash::telemetry::testing::fail_on_warnings;
+use bootstash::zfs::fake::Verb;
+use bootstash::zfs::{Snapshot, Zfs};
 
+async fn live_registrar(node: &Node) -> StubRegistrar {
+    let mut registrar = StubRegistrar::new(node.dir.path()).await;
+    registrar.live().await;
+    registrar
+}
+
+/// A node in step at the first snapshot.
+async fn followed() -> (Node, StubRegistrar, Snapshot) {
+    let mut node = Node::new();
+    let registrar = live_registrar(&node).await;
+    let first = registrar.publish(&["alpine"]).await;
+    registrar.offer_full(0).await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&first.name).await;
+    (node, registrar, first)
+}
+
+async fn snapshots(node: &Node) -> Vec<Guid> {
+    let snapshots = node.zfs.snapshots(&node.layout().volume).await.unwrap();
+    snapshots.iter().map(|snapshot| snapshot.guid).collect()
+}
+
+fn fetched_files(node: &Node) -> usize {
+    std::fs::read_dir(node.layout().fetch_dir).unwrap().count()
+}
+
+#[tokio::test]
+async fn empty_node_takes_a_full_stream_once_it_is_made() {
+    let _watch = fail_on_warnings();
+    let mut node = Node::new();
+    let registrar = live_registrar(&node).await;
+    registrar.publish(&["alpine"]).await;
+    let newest = registrar.publish(&["debian12"]).await;
+    registrar.offer_full(2).await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(snapshots(&node).await, [newest.guid]);
+    let images = node.volume().state().images;
+    assert_eq!(images.iter().map(|image| image.name.as_str()).collect::<Vec<_>>(), ["alpine", "debian12"]);
+    assert_eq!(fetched_files(&node), 0);
+    assert!(node.views().await.is_empty(), "the view for reading the catalog goes again");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn straight_road_is_followed_event_by_event_and_reported() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, first) = followed().await;
+    let second = registrar.publish(&["debian12"]).await;
+    node.in_step_at(&second.name).await;
+    let third = registrar.publish(&["debian12-nginx"]).await;
+    node.in_step_at(&third.name).await;
+    assert_eq!(snapshots(&node).await, [first.guid, second.guid, third.guid]);
+    let report = registrar.report(|report| report.head.as_ref().is_some_and(|h| h.guid == third.guid)).await;
+    assert_eq!(report.problem, None);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn restarted_node_catches_up_in_order() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, first) = followed().await;
+    node.stop().await;
+    let second = registrar.publish(&["debian12"]).await;
+    let third = registrar.publish(&[]).await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&third.name).await;
+    assert_eq!(snapshots(&node).await, [first.guid, second.guid, third.guid]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn dead_registrar_is_waited_for_and_told_of_once() {
+    let mut watch = fail_on_warnings();
+    watch.expect("lost the registrar");
+    let mut node = Node::new();
+    let mut registrar = StubRegistrar::new(node.dir.path()).await;
+    let first = registrar.publish(&["alpine"]).await;
+    registrar.offer_full(0).await;
+    node.start(registrar.address()).await;
+    node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
+    registrar.live().await;
+    node.in_step_at(&first.name).await;
+    assert_eq!(watch.lines().len(), 1, "{:?}", watch.lines());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn broken_download_goes_on_where_it_broke() {
+    let mut watch = fail_on_warnings();
+    watch.expect("broke off at 5000 of");
+    let (mut node, registrar, _) = followed().await;
+    registrar.spoil_next_download(DownloadFault::EndAfter(5000));
+    let second = registrar.publish(&["debian12"]).await;
+    node.in_step_at(&second.name).await;
+    assert_eq!(registrar.offsets(), [0, 0, 5000]);
+    assert_eq!(fetched_files(&node), 0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn damaged_download_is_fetched_a_second_time() {
+    let mut watch = fail_on_warnings();
+    watch.expect("fetching");
+    let (mut node, registrar, _) = followed().await;
+    registrar.spoil_next_download(DownloadFault::LastByte);
+    let second = registrar.publish(&["debian12"]).await;
+    node.in_step_at(&second.name).await;
+    assert_eq!(registrar.offsets(), [0, 0, 0]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn delta_damaged_twice_stops_says_so_and_heals() {
+    let mut watch = fail_on_warnings();
+    watch.expect("fetching");
+    watch.expect("stopped: what the registrar sent");
+    let (mut node, registrar, first) = followed().await;
+    registrar.spoil_next_download(DownloadFault::LastByte);
+    registrar.spoil_next_download(DownloadFault::LastByte);
+    let second = registrar.publish(&["debian12"]).await;
+    let report = registrar.report(|report| report.problem.is_some()).await;
+    assert_eq!(report.head.map(|head| head.guid), Some(first.guid));
+    node.in_step_at(&second.name).await;
+    registrar.report(|report| report.problem.is_none()).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn delta_for_another_base_stops_without_a_change() {
+    let mut watch = fail_on_warnings();
+    watch.allow("fetching");
+    watch.expect("stopped: delta");
+    let (mut node, registrar, first) = followed().await;
+    let second = registrar.publish(&["debian12"]).await;
+    node.in_step_at(&second.name).await;
+    let third = registrar.publish(&["debian12-nginx"]).await;
+    node.in_step_at(&third.name).await;
+    node.stop().await;
+    // A log that says of the delta from the second snapshot that it starts from the first.
+    registrar.change_log(|log| {
+        log.deltas.remove(0);
+        log.deltas[0].from = Some(first.guid);
+    });
+    for snapshot in [&third, &second] {
+        node.zfs.destroy_snapshot(&node.layout().volume, &snapshot.name).await.unwrap();
+    }
+    node.start(registrar.address()).await;
+    node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
+    assert_eq!(snapshots(&node).await, [first.guid]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn diverged_node_stops_with_a_remedy_and_without_a_change() {
+    let mut watch = fail_on_warnings();
+    watch.expect("diverged");
+    let (mut node, registrar, first) = followed().await;
+    registrar.change_log(|log| log.snapshots[0].guid = Guid::new(5));
+    let stopped = node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
+    let AgentState::Stopped { error } = stopped else { unreachable!() };
+    assert!(error.contains("zfs destroy -r tank/bootstash/volume"), "{error}");
+    assert_eq!(snapshots(&node).await, [first.guid]);
+    let report = registrar.report(|report| report.problem.is_some()).await;
+    assert_eq!(report.problem, Some(error));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn full_pool_stops_until_there_is_space() {
+    let mut watch = fail_on_warnings();
+    watch.expect("no space in the pool");
+    let (mut node, registrar, first) = followed().await;
+    node.zfs.set_capacity(310_000);
+    let second = registrar.publish(&["debian12"]).await;
+    node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
+    assert_eq!(snapshots(&node).await, [first.guid]);
+    node.zfs.set_capacity(1 << 30);
+    node.in_step_at(&second.name).await;
+    let text = node.metrics.scrape(&node.volume().state(), None).unwrap();
+    assert!(text.contains("bootstash_agent_apply_failures_total{kind=\"operator\"}"), "{text}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_ends_a_receive_at_the_snapshot_before() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, first) = followed().await;
+    let mut receiving = node.zfs.hang_next(Verb::Receive);
+    registrar.publish(&["debian12"]).await;
+    soon(receiving.reached()).await;
+    node.cancel().cancel();
+    receiving.release();
+    node.stop().await;
+    assert_eq!(snapshots(&node).await, [first.guid]);
+}

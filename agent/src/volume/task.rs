@@ -91,6 +91,11 @@ impl VolumeHandle {
         self.published.borrow().clone()
     }
 
+    /// The same, as it changes.
+    pub fn published(&self) -> watch::Receiver<VolumeState> {
+        self.published.clone()
+    }
+
     /// Applies the verified file of a delta.
     ///
     /// # Errors

@@ -21,8 +21,6 @@ impl Volume {
         }
         self.zfs.destroy(&self.layout.view(snapshot)?).await?;
         self.views.remove(snapshot);
-        // Only an empty directory goes; one that stays is used again by the next view of this name.
-        let _ = std::fs::remove_dir(self.layout.mountpoint(snapshot));
         Ok(())
     }
 

@@ -86,8 +86,8 @@ impl Board {
     pub fn submit(&self, name: ImageName, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
         let mut jobs = self.lock();
         let active = jobs.values().map(|entry| &entry.record);
-        let active = active.filter(|record| record.name == name && record.state.next_step().is_some());
-        if let Some(record) = active.last() {
+        let mut active = active.filter(|record| record.name == name && record.state.next_step().is_some());
+        if let Some(record) = active.next_back() {
             return same_or_taken(record, request);
         }
         let id = JobId(jobs.keys().last().map_or(1, |last| last.0 + 1));
@@ -149,7 +149,7 @@ impl Board {
     /// The newest job for an image of this name.
     pub fn latest(&self, name: &ImageName) -> Option<JobRecord> {
         let jobs = self.lock();
-        jobs.values().map(|entry| &entry.record).filter(|record| record.name == *name).next_back().cloned()
+        jobs.values().map(|entry| &entry.record).rfind(|record| record.name == *name).cloned()
     }
 
     /// Whether an image of this name is being registered, and at which step.

@@ -53,9 +53,9 @@ impl FakeZfs {
         Self { capabilities, state: Mutex::new(State::new(seed)), faults: Faults::default() }
     }
 
-    /// How many bytes it takes before it is full; each content counts once.
-    pub fn set_capacity(&self, bytes: u64) {
-        self.state().capacity_bytes = bytes;
+    /// How many bytes a pool takes before it is full; each content counts once.
+    pub fn set_capacity(&self, pool: &str, bytes: u64) {
+        self.state().set_capacity(pool, bytes);
     }
 
     /// Makes a file system without our role, as an operator might.
@@ -187,6 +187,6 @@ impl Zfs for FakeZfs {
                 stderr: "dataset does not exist".to_owned(),
             })
         })?;
-        state.usage(found).map_err(|error| failed(disk(&error)))
+        state.usage(of.pool(), found).map_err(|error| failed(disk(&error)))
     }
 }

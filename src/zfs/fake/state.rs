@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
+const DEFAULT_CAPACITY_BYTES: u64 = 1 << 40;
+
 /// A snapshot and what it holds.
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
@@ -32,14 +34,14 @@ pub(super) struct FileSystem {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) file_systems: BTreeMap<DatasetName, FileSystem>,
-    pub(super) capacity_bytes: u64,
+    capacities: HashMap<String, u64>,
     seed: u64,
     counter: u64,
 }
 
 impl State {
     pub(super) fn new(seed: u64) -> Self {
-        Self { file_systems: BTreeMap::new(), capacity_bytes: 1 << 40, seed, counter: 0 }
+        Self { file_systems: BTreeMap::new(), capacities: HashMap::new(), seed, counter: 0 }
     }
 
     /// The same numbers for the same seed, and no zero.
@@ -82,28 +84,40 @@ impl State {
         self.file_systems.values().filter_map(|file_system| file_system.origin.as_ref()).any(hangs)
     }
 
+    pub(super) fn set_capacity(&mut self, pool: &str, bytes: u64) {
+        self.capacities.insert(pool.to_owned(), bytes);
+    }
+
+    /// Whether a pool holds more than it can.
+    pub(super) fn is_overfull(&self, pool: &str) -> bool {
+        self.stored_bytes(pool) > self.capacity_bytes(pool)
+    }
+
+    fn capacity_bytes(&self, pool: &str) -> u64 {
+        self.capacities.get(pool).copied().unwrap_or(DEFAULT_CAPACITY_BYTES)
+    }
+
     /// Each content counts once, as with deduplication.
-    pub(super) fn stored_bytes(&self) -> u64 {
-        let contents = self.trees().flat_map(Tree::values);
+    fn stored_bytes(&self, pool: &str) -> u64 {
+        let contents = self.trees(pool).flat_map(Tree::values);
         let distinct: HashMap<_, _> =
             contents.map(|content| (content.as_slice(), content.len() as u64)).collect();
         distinct.into_values().sum()
     }
 
-    fn trees(&self) -> impl Iterator<Item = &Tree> {
-        self.file_systems.values().flat_map(|file_system| {
-            file_system.taken.iter().map(|taken| &taken.tree).chain([&file_system.head])
-        })
+    fn trees(&self, pool: &str) -> impl Iterator<Item = &Tree> {
+        let in_pool = self.file_systems.iter().filter(move |(name, _)| name.pool() == pool);
+        in_pool.flat_map(|(_, found)| found.taken.iter().map(|taken| &taken.tree).chain([&found.head]))
     }
 
-    #[allow(clippy::cast_precision_loss)]
-    pub(super) fn usage(&self, of: &FileSystem) -> io::Result<Usage> {
-        let used_bytes = self.stored_bytes();
-        let referenced: u64 = self.trees().map(tree::size).sum();
+    #[allow(clippy::cast_precision_loss, reason = "a ratio of sizes that fit in memory")]
+    pub(super) fn usage(&self, pool: &str, of: &FileSystem) -> io::Result<Usage> {
+        let used_bytes = self.stored_bytes(pool);
+        let referenced: u64 = self.trees(pool).map(tree::size).sum();
         Ok(Usage {
             logical_bytes: tree::size(&of.current()?),
             used_bytes,
-            available_bytes: self.capacity_bytes.saturating_sub(used_bytes),
+            available_bytes: self.capacity_bytes(pool).saturating_sub(used_bytes),
             dedup_ratio: if used_bytes == 0 { 1.0 } else { referenced as f64 / used_bytes as f64 },
             compress_ratio: 1.0,
         })

@@ -56,7 +56,7 @@ impl State {
         let tree = sent.apply(&base.map(|taken| taken.tree).unwrap_or_default());
         let taken = Taken { snapshot: to.clone(), tree: tree.clone() };
         self.insert(into, Some(Role::Volume)).taken.push(taken);
-        if self.stored_bytes() > self.capacity_bytes {
+        if self.is_overfull(into.pool()) {
             self.take_back(into, from.is_none());
             return Err(ReceiveError::NoSpace { into: into.clone() });
         }

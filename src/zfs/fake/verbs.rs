@@ -70,7 +70,7 @@ impl State {
         let snapshot = Snapshot { name: name.clone(), guid, created: Utc::now() };
         found.head.clone_from(&tree);
         found.taken.push(Taken { snapshot: snapshot.clone(), tree });
-        if self.stored_bytes() > self.capacity_bytes {
+        if self.is_overfull(of.pool()) {
             if let Some(found) = self.file_systems.get_mut(of) {
                 found.taken.pop();
             }

@@ -1,0 +1,159 @@
+//! A node: a volume and a follower on a ZFS in memory, with overlays that are no more than files.
+
+use crate::follow::{Follower, Pace};
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
+use async_trait::async_trait;
+use bootstash::api::{AgentState, Client, Endpoint};
+use bootstash::config::AgentConfig;
+use bootstash::names::{DatasetName, SnapshotName};
+use bootstash::qemu::OverlayError;
+use bootstash::zfs::Zfs;
+use bootstash::zfs::fake::FakeZfs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the fake puts into an overlay.
+pub(crate) const OVERLAY_BYTES: &[u8] = b"overlay of ";
+
+/// Waits are short, so that tests are; the long poll ends with news.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(2),
+    longest: Duration::from_millis(10),
+    stopped: Duration::from_millis(10),
+    poll: Duration::from_secs(30),
+    report: Duration::from_secs(300),
+};
+
+/// Makes files that say what they chain onto; nothing where the path says that it is forbidden.
+#[derive(Debug)]
+pub(crate) struct OverlayFiles;
+
+#[async_trait]
+impl OverlayMaker for OverlayFiles {
+    async fn create(&self, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
+        if path.to_string_lossy().contains("forbidden") {
+            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+            return Err(OverlayError::Io { path: path.to_owned(), source });
+        }
+        let content = [OVERLAY_BYTES, backing.as_os_str().as_encoded_bytes()].concat();
+        std::fs::write(path, content).unwrap();
+        Ok(())
+    }
+}
+
+/// A node whose agent can be stopped and started.
+pub(crate) struct Node {
+    pub(crate) dir: TempDir,
+    pub(crate) zfs: Arc<FakeZfs>,
+    pub(crate) metrics: Metrics,
+    running: Option<Running>,
+}
+
+struct Running {
+    volume: VolumeHandle,
+    state: Option<watch::Receiver<AgentState>>,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("vms")).unwrap();
+        Self { dir, zfs: Arc::new(FakeZfs::seeded(1)), metrics: Metrics::new(), running: None }
+    }
+
+    pub(crate) fn config(&self) -> AgentConfig {
+        AgentConfig {
+            node: Some("c17".parse().unwrap()),
+            registrar: "http://127.0.0.1:1".to_owned(),
+            dataset: "tank/bootstash".parse().unwrap(),
+            state_dir: self.dir.path().join("state"),
+            views_dir: self.dir.path().join("views"),
+            socket: self.dir.path().join("agent.sock"),
+            metrics_listen: "127.0.0.1:0".parse().unwrap(),
+            window: Duration::from_secs(3600),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(&self.config()).unwrap()
+    }
+
+    /// Starts the volume's owner alone.
+    pub(crate) async fn start_volume(&mut self) -> Result<(), OpenError> {
+        let cancel = CancellationToken::new();
+        let zfs: Arc<dyn Zfs> = self.zfs.clone();
+        let volume = Volume::open(zfs, Arc::new(OverlayFiles), self.layout(), cancel.clone()).await?;
+        let (handle, orders) = volume.handle();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(volume.run(orders));
+        self.running = Some(Running { volume: handle, state: None, cancel, tasks });
+        Ok(())
+    }
+
+    /// Starts the agent, following the registrar at `address`.
+    pub(crate) async fn start(&mut self, address: String) {
+        self.start_volume().await.unwrap();
+        let registrar = Client::new(Endpoint::Http(address)).unwrap();
+        let (layout, metrics) = (self.layout(), self.metrics.clone());
+        let running = self.running.as_mut().unwrap();
+        let node = "c17".parse().unwrap();
+        let follower = Follower::new(node, registrar, layout, running.volume.clone(), PACE, metrics);
+        running.state = Some(follower.state());
+        running.tasks.spawn(follower.run(running.cancel.clone()));
+    }
+
+    /// Stops the agent and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.cancel.cancel();
+        while let Some(ended) = super::soon(running.tasks.join_next()).await {
+            ended.unwrap();
+        }
+    }
+
+    pub(crate) fn cancel(&self) -> CancellationToken {
+        self.running.as_ref().unwrap().cancel.clone()
+    }
+
+    pub(crate) fn volume(&self) -> VolumeHandle {
+        self.running.as_ref().unwrap().volume.clone()
+    }
+
+    /// Waits until the follower is in a state.
+    pub(crate) async fn state(&self, wanted: impl Fn(&AgentState) -> bool) -> AgentState {
+        let mut state = self.running.as_ref().unwrap().state.clone().unwrap();
+        super::soon(state.wait_for(|state| wanted(state))).await.unwrap().clone()
+    }
+
+    /// Waits until the volume has a snapshot as its newest.
+    pub(crate) async fn head(&self, wanted: &SnapshotName) {
+        let mut published = self.volume().published();
+        super::soon(published.wait_for(|state| state.head().is_some_and(|head| head.name == *wanted)))
+            .await
+            .unwrap();
+    }
+
+    /// Waits until it is in step at a snapshot.
+    pub(crate) async fn in_step_at(&self, wanted: &SnapshotName) {
+        self.head(wanted).await;
+        self.state(|state| *state == AgentState::InStep).await;
+    }
+
+    pub(crate) fn vm(&self, file: &str) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join("vms").join(file)
+    }
+
+    /// The views that exist in ZFS.
+    pub(crate) async fn views(&self) -> Vec<DatasetName> {
+        self.zfs.children(&self.layout().views).await.unwrap()
+    }
+}

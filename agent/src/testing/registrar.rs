@@ -1,0 +1,275 @@
+//! A registrar with a real volume (in memory), real delta files, and faults on order.
+
+use axum::Router;
+use axum::extract::{Json, Path as UrlPath, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bootstash::api::{LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::catalog::{
+    self, BaseIdentity, CacheFacts, Confidence, ImageFormat, MANIFEST_FILE, Manifest, Source,
+};
+use bootstash::delta::{self, SnapshotId};
+use bootstash::names::{DatasetName, ImageName, SnapshotName};
+use bootstash::zfs::fake::FakeZfs;
+use bootstash::zfs::{NewDataset, Role, Snapshot, Zfs};
+use chrono::Utc;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// What is wrong with the next download.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DownloadFault {
+    /// It ends after so many bytes.
+    EndAfter(usize),
+    /// The last byte is another.
+    LastByte,
+}
+
+#[derive(Clone)]
+struct Shared {
+    dir: PathBuf,
+    log: watch::Sender<VolumeLog>,
+    full: Arc<Mutex<VecDeque<StatusCode>>>,
+    faults: Arc<Mutex<VecDeque<DownloadFault>>>,
+    offsets: Arc<Mutex<Vec<usize>>>,
+    reports: watch::Sender<Vec<NodeReport>>,
+}
+
+/// The registrar.
+pub(crate) struct StubRegistrar {
+    zfs: FakeZfs,
+    volume: DatasetName,
+    root: PathBuf,
+    shared: Shared,
+    listener: Option<TcpListener>,
+    address: String,
+    serving: Option<AbortHandle>,
+}
+
+impl StubRegistrar {
+    /// A registrar whose files lie below `dir`. It has a port, on which nobody answers yet.
+    pub(crate) async fn new(dir: &Path) -> Self {
+        let volume: DatasetName = "store/bootstash".parse().unwrap();
+        let (root, deltas) = (dir.join("registrar/volume"), dir.join("registrar/deltas"));
+        std::fs::create_dir_all(&deltas).unwrap();
+        std::fs::create_dir_all(dir.join("bases")).unwrap();
+        let zfs = FakeZfs::seeded(7);
+        let new = NewDataset { role: Role::Volume, mountpoint: Some(root.clone()), properties: Vec::new() };
+        zfs.create(&volume, &new).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let shared = Shared {
+            dir: deltas,
+            log: watch::Sender::default(),
+            full: Arc::default(),
+            faults: Arc::default(),
+            offsets: Arc::default(),
+            reports: watch::Sender::default(),
+        };
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let mut registrar =
+            Self { zfs, volume, root, shared, listener: Some(listener), address, serving: None };
+        registrar.die().await;
+        registrar
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    /// From now on each connection is closed as it comes.
+    pub(crate) async fn die(&mut self) {
+        let listener = self.take_listener().await;
+        let task = tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                drop(connection);
+            }
+        });
+        self.serving = Some(task.abort_handle());
+    }
+
+    /// From now on it answers.
+    pub(crate) async fn live(&mut self) {
+        let listener = self.take_listener().await;
+        let routes = routes(self.shared.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        self.serving = Some(task.abort_handle());
+    }
+
+    async fn take_listener(&mut self) -> TcpListener {
+        if let Some(listener) = self.listener.take() {
+            return listener;
+        }
+        let address = self.address.trim_start_matches("http://").to_owned();
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            while !serving.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        }
+        TcpListener::bind(address).await.unwrap()
+    }
+
+    /// Registers images and publishes a snapshot with a delta, as the registrar does.
+    pub(crate) async fn publish(&self, images: &[&str]) -> Snapshot {
+        for image in images {
+            self.write_image(&image.parse().unwrap());
+        }
+        let number = self.shared.log.borrow().snapshots.len() as u64 + 1;
+        let name = SnapshotName::new(number, Utc::now());
+        let to = self.zfs.snapshot(&self.volume, &name).await.unwrap();
+        let from = self.shared.log.borrow().snapshots.last().cloned();
+        let record = match &from {
+            Some(from) => Some(self.delta(Some(from), &to).await),
+            None => None,
+        };
+        self.shared.log.send_modify(|log| {
+            log.snapshots.push(to.clone());
+            log.deltas.extend(record);
+        });
+        to
+    }
+
+    async fn delta(&self, from: Option<&Snapshot>, to: &Snapshot) -> bootstash::api::DeltaRecord {
+        let id = |snapshot: &Snapshot| SnapshotId { name: snapshot.name.clone(), guid: snapshot.guid };
+        let stream = self.zfs.send(&self.volume, from.map(|from| &from.name), &to.name).await.unwrap();
+        delta::write(&self.shared.dir, from.map(id), id(to), stream).await.unwrap()
+    }
+
+    /// Makes the full stream to the newest snapshot, which is handed out after `delays` answers of 202.
+    pub(crate) async fn offer_full(&self, delays: usize) {
+        let newest = self.shared.log.borrow().snapshots.last().cloned().unwrap();
+        let record = self.delta(None, &newest).await;
+        std::fs::write(self.shared.dir.join("full.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        self.shared.full.lock().unwrap().extend(vec![StatusCode::ACCEPTED; delays]);
+    }
+
+    fn write_image(&self, name: &ImageName) {
+        let base = self.base_of(name.as_str());
+        std::fs::write(&base, vec![1; 70_000]).unwrap();
+        let directory = catalog::image_dir(&self.root, name);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(catalog::cache_path(&self.root, name), noise(name)).unwrap();
+        let manifest = serde_json::to_vec(&manifest(name, &base)).unwrap();
+        std::fs::write(directory.join(MANIFEST_FILE), manifest).unwrap();
+    }
+
+    /// The base of an image.
+    pub(crate) fn base_of(&self, image: &str) -> PathBuf {
+        self.root.parent().unwrap().parent().unwrap().join("bases").join(format!("{image}.raw"))
+    }
+
+    /// Changes the log in a way the registrar never would, or might after a disaster.
+    pub(crate) fn change_log(&self, change: impl FnOnce(&mut VolumeLog)) {
+        self.shared.log.send_modify(change);
+    }
+
+    pub(crate) fn spoil_next_download(&self, fault: DownloadFault) {
+        self.shared.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// From which byte each download was asked for.
+    pub(crate) fn offsets(&self) -> Vec<usize> {
+        self.shared.offsets.lock().unwrap().clone()
+    }
+
+    /// Waits for a report.
+    pub(crate) async fn report(&self, wanted: impl Fn(&NodeReport) -> bool) -> NodeReport {
+        let mut reports = self.shared.reports.subscribe();
+        let reports =
+            super::soon(reports.wait_for(|reports| reports.last().is_some_and(&wanted))).await.unwrap();
+        reports.last().cloned().unwrap()
+    }
+}
+
+impl Drop for StubRegistrar {
+    fn drop(&mut self) {
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
+    }
+}
+
+/// 300 kB that do not compress, of this image alone.
+fn noise(name: &ImageName) -> Vec<u8> {
+    let mut bytes = vec![0; 300_000];
+    blake3::Hasher::new().update(name.as_str().as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn manifest(name: &ImageName, base: &Path) -> Manifest {
+    Manifest {
+        version: Manifest::VERSION,
+        name: name.clone(),
+        source: Source {
+            path: base.to_owned(),
+            format: ImageFormat::Raw,
+            virtual_size_bytes: 70_144,
+            identity: BaseIdentity::of(base).unwrap(),
+        },
+        cache: CacheFacts { bytes: 300_000, cluster_bytes: 65_536, data_clusters: 4, zero_clusters: 0 },
+        boots: Vec::new(),
+        confidence: Confidence::High,
+        accelerator: "tcg".to_owned(),
+        registered: Utc::now(),
+    }
+}
+
+fn routes(shared: Shared) -> Router {
+    Router::new()
+        .route(routes::LOG, get(log))
+        .route(routes::FULL, get(full))
+        .route(&format!("{}/{{file}}", routes::DELTAS), get(download))
+        .route(routes::NODE_REPORT, post(report))
+        .with_state(shared)
+}
+
+async fn log(State(shared): State<Shared>, Query(query): Query<LogQuery>) -> Json<VolumeLog> {
+    let mut log = shared.log.subscribe();
+    let is_news = |log: &VolumeLog| log.snapshots.last().map(|newest| newest.guid) != query.after;
+    let _ = tokio::time::timeout(Duration::from_secs(query.wait_seconds), log.wait_for(is_news)).await;
+    Json(shared.log.borrow().clone())
+}
+
+async fn full(State(shared): State<Shared>) -> Response {
+    if let Some(status) = shared.full.lock().unwrap().pop_front() {
+        return status.into_response();
+    }
+    let json = std::fs::read(shared.dir.join("full.json")).unwrap();
+    ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+async fn report(
+    State(shared): State<Shared>,
+    UrlPath(node): UrlPath<String>,
+    Json(report): Json<NodeReport>,
+) -> Json<()> {
+    assert_eq!(node, "c17");
+    shared.reports.send_modify(|reports| reports.push(report));
+    Json(())
+}
+
+async fn download(
+    State(shared): State<Shared>,
+    UrlPath(file): UrlPath<String>,
+    headers: HeaderMap,
+) -> Response {
+    let range = headers.get(header::RANGE).map(|range| range.to_str().unwrap().to_owned());
+    let offset: usize = range
+        .as_ref()
+        .map_or(0, |range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse().unwrap());
+    shared.offsets.lock().unwrap().push(offset);
+    let mut bytes = std::fs::read(shared.dir.join(file)).unwrap().split_off(offset);
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    match shared.faults.lock().unwrap().pop_front() {
+        Some(DownloadFault::EndAfter(length)) => bytes.truncate(length),
+        Some(DownloadFault::LastByte) => *bytes.last_mut().unwrap() ^= 1,
+        None => (),
+    }
+    (status, bytes).into_response()
+}

@@ -1,0 +1,87 @@
+//! What every ZFS behind the trait must do: one list of cases, run over the fake here and over the
+//! real one in `tests/zfs.rs`.
+
+mod bed;
+mod destroying;
+mod fake;
+mod making;
+mod receiving;
+mod sending;
+mod viewing;
+
+pub use bed::{Bed, Files, Ground};
+
+use anyhow::Result;
+use futures::future::BoxFuture;
+
+/// One case: it gets a bed of its own and fails with an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name.
+    pub name: &'static str,
+    /// Runs it.
+    pub run: for<'a> fn(&'a Bed) -> BoxFuture<'a, Result<()>>,
+}
+
+macro_rules! cases {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[
+            $(Case { name: stringify!($name), run: |bed| Box::pin($module::$name(bed)) }),*
+        ];
+
+        #[cfg(test)]
+        mod over_the_fake {
+            $(
+                #[tokio::test]
+                async fn $name() -> anyhow::Result<()> {
+                    let dir = tempfile::tempdir()?;
+                    let bed = super::fake::bed(dir.path()).await?;
+                    super::$module::$name(&bed).await
+                }
+            )*
+        }
+    };
+}
+
+cases! {
+    making::create_makes_what_was_asked_and_then_changes_nothing,
+    making::create_sets_the_properties_on_what_is_there,
+    making::create_refuses_what_is_not_ours,
+    making::create_names_a_missing_parent,
+    making::a_role_is_not_inherited,
+    making::mount_happens_once,
+    making::children_come_in_order_of_name,
+    making::snapshots_come_in_order_with_guids_of_their_own,
+    making::taking_a_snapshot_again_gives_the_one_that_is_there,
+    making::missing_things_are_missing,
+    making::usage_tells_what_is_there,
+    sending::a_full_stream_gives_the_same_guid_and_bytes,
+    sending::an_increment_gives_the_same_guid_and_bytes,
+    sending::what_was_received_is_ours_and_not_mounted,
+    sending::send_names_the_missing_snapshot,
+    sending::a_stream_dropped_half_way_hurts_nothing,
+    receiving::an_increment_wants_its_base,
+    receiving::an_increment_wants_a_file_system,
+    receiving::a_full_stream_wants_no_file_system,
+    receiving::a_modified_file_system_is_refused,
+    receiving::a_foreign_file_system_is_refused,
+    receiving::a_missing_parent_is_named,
+    receiving::a_short_stream_changes_nothing,
+    receiving::a_flipped_byte_changes_nothing,
+    receiving::garbage_makes_nothing,
+    receiving::an_empty_stream_makes_nothing,
+    receiving::a_source_that_breaks_changes_nothing,
+    receiving::a_receive_that_is_dropped_changes_nothing,
+    receiving::a_full_pool_changes_nothing,
+    viewing::a_view_shows_its_snapshot_while_newer_ones_come,
+    viewing::cloning_again_changes_nothing,
+    viewing::clone_names_a_missing_snapshot,
+    viewing::clone_refuses_what_is_not_ours,
+    viewing::a_view_pins_its_snapshot,
+    destroying::destroy_takes_snapshots_along_and_then_finds_nothing,
+    destroying::destroy_spares_children,
+    destroying::destroy_spares_what_is_not_ours,
+    destroying::destroy_waits_out_a_use_that_just_ended,
+    destroying::a_destroyed_snapshot_leaves_the_others,
+}

@@ -1,0 +1,163 @@
+//! Receives that must fail and change nothing.
+
+use super::bed::{Bed, from_memory, noise};
+use anyhow::{Result, ensure};
+use bootstash::names::DatasetName;
+use bootstash::zfs::{ByteStream, ReceiveError};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::sync::oneshot;
+
+pub(super) async fn an_increment_wants_its_base(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    bed.receive(&copy, increment.clone()).await?;
+    let again = bed.receive(&copy, increment).await;
+    ensure!(matches!(again, Err(ReceiveError::WrongBase { .. })), "{again:?}");
+    ensure!(bed.numbers(&copy).await? == [1, 2]);
+    Ok(())
+}
+
+pub(super) async fn an_increment_wants_a_file_system(bed: &Bed) -> Result<()> {
+    let (_, _, increment) = bed.lagging().await?;
+    let nobody = bed.name("nobody")?;
+    let refused = bed.receive(&nobody, increment).await;
+    ensure!(matches!(refused, Err(ReceiveError::WrongBase { .. })), "{refused:?}");
+    ensure!(bed.zfs.dataset(&nobody).await?.is_none());
+    Ok(())
+}
+
+pub(super) async fn a_full_stream_wants_no_file_system(bed: &Bed) -> Result<()> {
+    let (source, _) = bed.source("source").await?;
+    let full = bed.sent(&source, None, 1).await?;
+    let refused = bed.receive(&source, full).await;
+    ensure!(matches!(refused, Err(ReceiveError::Exists { .. })), "{refused:?}");
+    Ok(())
+}
+
+pub(super) async fn a_modified_file_system_is_refused(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    bed.mounted(&copy).await?;
+    bed.write(&copy, "stranger", b"was here")?;
+    let refused = bed.receive(&copy, increment).await;
+    ensure!(matches!(refused, Err(ReceiveError::Modified { .. })), "{refused:?}");
+    ensure!(bed.numbers(&copy).await? == [1]);
+    Ok(())
+}
+
+pub(super) async fn a_foreign_file_system_is_refused(bed: &Bed) -> Result<()> {
+    let (source, _) = bed.source("source").await?;
+    let foreign = bed.name("foreign")?;
+    bed.ground.make_foreign(&foreign)?;
+    let refused = bed.receive(&foreign, bed.sent(&source, None, 1).await?).await;
+    ensure!(matches!(refused, Err(ReceiveError::Foreign { .. })), "{refused:?}");
+    Ok(())
+}
+
+pub(super) async fn a_missing_parent_is_named(bed: &Bed) -> Result<()> {
+    let (source, _) = bed.source("source").await?;
+    let into = bed.name("nobody")?.child("copy")?;
+    let refused = bed.receive(&into, bed.sent(&source, None, 1).await?).await;
+    ensure!(matches!(refused, Err(ReceiveError::NoParent { .. })), "{refused:?}");
+    Ok(())
+}
+
+pub(super) async fn a_short_stream_changes_nothing(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let refused = bed.receive(&copy, increment[..increment.len() / 2].to_vec()).await;
+    ensure!(matches!(refused, Err(ReceiveError::Truncated { .. })), "{refused:?}");
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn a_flipped_byte_changes_nothing(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let mut flipped = increment.clone();
+    flipped[increment.len() / 2] ^= 1;
+    let refused = bed.receive(&copy, flipped).await;
+    ensure!(matches!(refused, Err(ReceiveError::Corrupt { .. })), "{refused:?}");
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn garbage_makes_nothing(bed: &Bed) -> Result<()> {
+    let copy = bed.name("copy")?;
+    let refused = bed.receive(&copy, vec![0xa5; 4000]).await;
+    ensure!(matches!(refused, Err(ReceiveError::Corrupt { .. })), "{refused:?}");
+    ensure!(bed.zfs.dataset(&copy).await?.is_none());
+    Ok(())
+}
+
+pub(super) async fn an_empty_stream_makes_nothing(bed: &Bed) -> Result<()> {
+    let copy = bed.name("copy")?;
+    let refused = bed.receive(&copy, Vec::new()).await;
+    ensure!(matches!(refused, Err(ReceiveError::Truncated { .. })), "{refused:?}");
+    ensure!(bed.zfs.dataset(&copy).await?.is_none());
+    Ok(())
+}
+
+pub(super) async fn a_source_that_breaks_changes_nothing(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let half = increment[..increment.len() / 2].to_vec();
+    let broken: ByteStream = Box::pin(std::io::Cursor::new(half).chain(Broken));
+    let refused = bed.zfs.receive(&copy, broken).await;
+    let told = matches!(&refused, Err(ReceiveError::Source { source, .. }) if source.to_string() == "the wire was cut");
+    ensure!(told, "{refused:?}");
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn a_receive_that_is_dropped_changes_nothing(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let half = increment[..increment.len() / 2].to_vec();
+    let (at, reached) = oneshot::channel();
+    let silent: ByteStream = Box::pin(std::io::Cursor::new(half).chain(Silent(Some(at))));
+    tokio::select! {
+        ended = bed.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
+        reached = reached => reached?,
+    }
+    ensure!(bed.numbers(&copy).await? == [1]);
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn a_full_pool_changes_nothing(bed: &Bed) -> Result<()> {
+    let source = bed.volume("source").await?;
+    bed.take(&source, 1).await?;
+    let small = bed.sent(&source, None, 1).await?;
+    bed.write(&source, "f", &noise(1, 60_000_000))?;
+    bed.take(&source, 2).await?;
+    let large = bed.sent(&source, Some(1), 2).await?;
+    let copy = bed.ground.cramped()?.child("copy")?;
+    bed.receive(&copy, small).await?;
+    let refused = bed.receive(&copy, large).await;
+    ensure!(matches!(refused, Err(ReceiveError::NoSpace { .. })), "{refused:?}");
+    ensure!(bed.numbers(&copy).await? == [1]);
+    Ok(())
+}
+
+async fn still_receives(bed: &Bed, copy: &DatasetName, increment: Vec<u8>) -> Result<()> {
+    ensure!(bed.numbers(copy).await? == [1]);
+    // Through `from_memory`, as a second receive right after the first must wait for its end.
+    bed.zfs.receive(copy, from_memory(increment)).await?;
+    ensure!(bed.numbers(copy).await? == [1, 2]);
+    Ok(())
+}
+
+/// A reader whose wire was cut.
+struct Broken;
+
+impl AsyncRead for Broken {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::Error::other("the wire was cut")))
+    }
+}
+
+/// A reader that says when it is asked, and never answers.
+struct Silent(Option<oneshot::Sender<()>>);
+
+impl AsyncRead for Silent {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(at) = self.0.take() {
+            let _ = at.send(());
+        }
+        Poll::Pending
+    }
+}
