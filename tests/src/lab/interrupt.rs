@@ -4,33 +4,40 @@ use super::record::{LabRecord, ProcessId};
 use super::wait;
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const REAP_DEADLINE: Duration = Duration::from_secs(30);
 /// What shells report for a program that ended on ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// From now on SIGINT, SIGTERM and SIGHUP take down what this process built, then end it. To be
-/// called first in `main`: threads started before would still die of the signal.
+/// From now on SIGINT, SIGTERM and SIGHUP take down what this process built, then end it.
 ///
 /// # Errors
-/// When the signals cannot be held back.
+/// When the signals cannot be listened for.
 pub fn remove_labs_on_signals() -> Result<()> {
-    let mut signals = SigSet::empty();
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| signals.add(signal));
-    signals.thread_block()?;
+    // Handlers, not a mask: programs that are started inherit a mask, and would be deaf.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let signals = {
+        let _context = runtime.enter();
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal)
+    };
+    let [interrupt, terminate, hangup] = signals;
+    let mut signals = [interrupt?, terminate?, hangup?];
     std::thread::spawn(move || {
-        if signals.wait().is_ok() {
-            eprintln!("interrupted; taking the lab down");
-            if let Err(error) = remove_own() {
-                eprintln!("{error:#}; `lab down` removes what is left");
-            }
-            std::process::exit(INTERRUPTED);
+        runtime.block_on(any(&mut signals));
+        eprintln!("interrupted; taking the lab down");
+        if let Err(error) = remove_own() {
+            eprintln!("{error:#}; `lab down` removes what is left");
         }
+        std::process::exit(INTERRUPTED);
     });
     Ok(())
+}
+
+async fn any([interrupt, terminate, hangup]: &mut [Signal; 3]) {
+    tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => (), _ = hangup.recv() => () }
 }
 
 fn remove_own() -> Result<()> {

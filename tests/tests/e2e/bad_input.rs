@@ -105,14 +105,17 @@ fn configurations_with_unknown_keys_or_open_doors() {
 fn overlays_of_what_is_not_there() {
     let setting = Setting::new(1);
     let node = setting.lab.host("node1");
-    let made = node.bootstash(["overlay", "create", "nope", "/var/lib/bootstash/x.qcow2"]).unwrap();
-    assert_says(&made.failure().unwrap(), &["nope", "bootstash images"]);
-    assert!(!node.outside("/var/lib/bootstash/x.qcow2").exists());
+    let create = |image: &str, path: &str| node.bootstash(["overlay", "create", image, path]).unwrap();
+    let early = create("a", "/var/lib/bootstash/x.qcow2").failure().unwrap();
+    assert_says(&early, &["no images yet", "bootstash status"]);
 
     setting.register("a", 1);
     setting.lab.wait_in_step().unwrap();
-    let made = node.bootstash(["overlay", "create", "a", "/var/lib/nowhere/x.qcow2"]).unwrap();
-    assert_says(&made.failure().unwrap(), &["/var/lib/nowhere"]);
+    let unknown = create("nope", "/var/lib/bootstash/x.qcow2").failure().unwrap();
+    assert_says(&unknown, &["nope", "bootstash images"]);
+    let nowhere = create("a", "/var/lib/nowhere/x.qcow2").failure().unwrap();
+    assert_says(&nowhere, &["/var/lib/nowhere"]);
+    assert!(!node.outside("/var/lib/bootstash/x.qcow2").exists());
     assert_eq!(node.agent_status().unwrap().views, 0);
     setting.lab.finish().unwrap();
 }

@@ -24,8 +24,14 @@ fn both_daemons_are_scraped_as_prometheus_expects() {
 
     let registrar = scrape(setting.lab.host("node1"), "http://10.77.0.1:7430/metrics");
     assert_eq!(registrar.value("bootstash_registrar_snapshot_number"), Some(1.0));
-    for name in ["registrations", "cache_bytes", "node_lag", "last_success", "delta_bytes"] {
-        let found = registrar.names().any(|known| known.contains(name));
+    for name in [
+        "registrations_total",
+        "cache_bytes",
+        "node_lag_snapshots",
+        "last_success_timestamp_seconds",
+        "delta_size_bytes_count",
+    ] {
+        let found = registrar.names().any(|known| known == format!("bootstash_registrar_{name}"));
         assert!(found, "nothing about {name}: {:?}", registrar.names().collect::<Vec<_>>());
     }
     setting.lab.finish().unwrap();
