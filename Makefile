@@ -11,8 +11,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need neither root nor ZFS: all but those named zfs and e2e.
-PLAIN_TESTS := $(filter-out zfs% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, capture (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 .PHONY: help setup images build lint test test-unit test-zfs test-e2e demo bench lab lab-down clean \
   clean-images ground root
@@ -47,7 +47,8 @@ test-unit: ## Unit and other tests on fakes: no root, under a minute
 test-zfs: root setup ## Tests on a real ZFS (root)
 	$(CARGO_TEST) --test zfs
 
-test-e2e: ground ## Tests of the whole on real guests and networks (root)
+test-e2e: ground ## Tests with real guests and networks (root)
+	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
 
 demo: ground ## Do the main job on real parts and show it (root)

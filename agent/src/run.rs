@@ -1,18 +1,20 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::follow::{Follower, Pace};
-use crate::http::{self, ListenError, Site};
+use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use bootstash::api::{CallError, Client, Endpoint};
 use bootstash::config::AgentConfig;
+use bootstash::lifecycle::{self, ListenError, shut_down_within};
 use bootstash::names::{NameError, NodeName};
 use bootstash::zfs::Zfs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
@@ -137,6 +139,9 @@ fn site(
     }
 }
 
+/// How long connections may take to end once the agent stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
 struct Listeners {
     command: UnixListener,
     metrics: TcpListener,
@@ -147,7 +152,7 @@ impl Listeners {
         let address = config.metrics_listen;
         let metrics =
             TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
-        Ok(Self { command: http::listen(&config.socket).await?, metrics })
+        Ok(Self { command: lifecycle::listen(&config.socket).await?, metrics })
     }
 
     fn serve(self, tasks: &mut JoinSet<&'static str>, site: Site, cancel: &CancellationToken) {
@@ -156,7 +161,10 @@ impl Listeners {
         let metrics = axum::serve(self.metrics, http::metrics_routes(site))
             .with_graceful_shutdown(cancel.clone().cancelled_owned());
         // Serving has no error of its own: a connection that fails is that connection's end.
-        tasks.spawn(named("command socket", async { drop(command.await) }));
-        tasks.spawn(named("metrics", async { drop(metrics.await) }));
+        for (name, server) in [("command socket", command.into_future()), ("metrics", metrics.into_future())]
+        {
+            let cancel = cancel.clone();
+            tasks.spawn(named(name, async move { drop(shut_down_within(DRAIN, &cancel, server).await) }));
+        }
     }
 }

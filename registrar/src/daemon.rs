@@ -9,7 +9,7 @@ use crate::register::{Capturer, Runner};
 use crate::volume::{PublicationLog, VolumeTask};
 use anyhow::Context;
 use bootstash::config::RegistrarConfig;
-use bootstash::lifecycle::{bind_unix, shut_down_within};
+use bootstash::lifecycle::{self, shut_down_within};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub async fn run(
     let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone()))?);
     let log = PublicationLog::new(layout.deltas.clone());
     // Listeners first: a second registrar or a taken port shows before anything changes.
-    let socket = bind_unix(&config.socket)?;
+    let socket = lifecycle::listen(&config.socket).await?;
     let tcp =
         TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let (task, volume) =

@@ -1,9 +1,11 @@
 //! How a daemon starts once, and ends in order.
 
+mod drain;
 mod instance;
-mod listen;
 mod signals;
+mod socket;
 
+pub use drain::shut_down_within;
 pub use instance::{InstanceError, InstanceLock};
-pub use listen::{ListenError, bind_unix, shut_down_within};
 pub use signals::shutdown_on_signal;
+pub use socket::{ListenError, listen};

@@ -300,8 +300,8 @@ pub enum MachineError {
         /// Why.
         source: io::Error,
     },
-    /// It ended at once.
-    #[error("QEMU ended while starting ({status}): {stderr}")]
+    /// It ended by an error.
+    #[error("QEMU failed ({status}): {stderr}")]
     Died {
         /// How.
         status: ExitStatus,

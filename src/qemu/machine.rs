@@ -20,6 +20,8 @@ const QUIT_DEADLINE: Duration = Duration::from_secs(20);
 const STDERR_MAX_BYTES: usize = 4096;
 /// What QEMU maps beside the guest's memory, generously: code, translated code, thread stacks.
 const OVERHEAD_BYTES: u64 = 6 << 30;
+/// A boot writes some MiB; a guest that writes without end meets an error instead of a full disk.
+const OVERLAY_MAX_BYTES: u64 = 8 << 30;
 
 /// A running guest. Dropping it kills it.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ impl Qemu {
 
     fn spawn_machine(&self, spec: &MachineSpec, sockets: &MachineSockets) -> Result<Child, MachineError> {
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
-        confined(self.programs(), memory_bytes)
+        confined(self.programs(), memory_bytes, Some(OVERLAY_MAX_BYTES))
             .arg(&self.programs().system)
             .args(machine_args(spec, sockets))
             .stdin(Stdio::null())

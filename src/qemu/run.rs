@@ -75,7 +75,7 @@ async fn run(
 ) -> Result<Finished, QemuFailure> {
     let command = command_line(program, args);
     let failed = |source| QemuFailure::Spawn { program: program.to_owned(), source };
-    let child = confined(programs, limits.memory_bytes)
+    let child = confined(programs, limits.memory_bytes, None)
         .arg(program)
         .args(args)
         .stdin(Stdio::null())
@@ -92,15 +92,16 @@ async fn run(
     }
 }
 
-/// A command that runs the program given as its next argument with limited memory, no core dumps,
-/// no new privileges, a clean environment, and an end when we end (also by SIGKILL) or when its
-/// handle is dropped.
-pub(super) fn confined(programs: &Programs, memory_bytes: u64) -> Command {
+/// A command that runs the program given as its next argument with limited memory and, where that is
+/// given, limited file sizes, without core dumps, new privileges and our environment. It ends when its
+/// handle is dropped, and with us, also when we are killed.
+pub(super) fn confined(programs: &Programs, memory_bytes: u64, file_bytes: Option<u64>) -> Command {
     let mut command = Command::new(&programs.setpriv);
     command
         .args(["--no-new-privs", "--pdeathsig", "KILL", "--"])
         .arg(&programs.prlimit)
         .arg(format!("--as={memory_bytes}"))
+        .args(file_bytes.map(|bytes| format!("--fsize={bytes}")))
         .args(["--core=0", "--"])
         .env_clear()
         .env("LC_ALL", "C")

@@ -41,7 +41,7 @@ impl Qemu {
         let failed = |source| ConsoleError::Spawn { overlay: overlay.clone(), source };
         let _restored_on_drop = SavedTerminal::of_stdin();
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
-        let mut child = confined(self.programs(), memory_bytes)
+        let mut child = confined(self.programs(), memory_bytes, None)
             .arg(&self.programs().system)
             .args(console_args(&overlay, spec))
             .spawn()

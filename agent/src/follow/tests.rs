@@ -178,11 +178,11 @@ async fn full_pool_stops_until_there_is_space() {
     let mut watch = fail_on_warnings();
     watch.expect("no space in the pool");
     let (mut node, registrar, first) = followed().await;
-    node.zfs.set_capacity(310_000);
+    node.zfs.set_capacity("tank", 310_000);
     let second = registrar.publish(&["debian12"]).await;
     node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
     assert_eq!(snapshots(&node).await, [first.guid]);
-    node.zfs.set_capacity(1 << 30);
+    node.zfs.set_capacity("tank", 1 << 30);
     node.in_step_at(&second.name).await;
     let text = node.metrics.scrape(&node.volume().state(), None).unwrap();
     assert!(text.contains("bootstash_agent_apply_failures_total{kind=\"operator\"}"), "{text}");

@@ -3,13 +3,10 @@
 mod overlays;
 mod refusal;
 mod scrape;
-mod socket;
 mod status;
 
 #[cfg(test)]
 mod tests;
-
-pub use socket::{ListenError, listen};
 
 use crate::layout::Layout;
 use crate::metrics::Metrics;

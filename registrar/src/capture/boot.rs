@@ -7,7 +7,7 @@ use bootstash::catalog::{BootSignal, Source};
 use bootstash::config::CaptureConfig;
 use bootstash::nbd::{BlockSource, Export, TraceView};
 use bootstash::qemu::{
-    Accelerator, ConsoleText, DiskChain, Machine, MachineError, MachineSpec, Qemu, SocketDir,
+    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Qemu, SocketDir,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// How often the guest is asked what it has read, and others are told how far it is.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// A boot to run.
@@ -65,12 +66,18 @@ pub(super) async fn run(
     let verdict = watched.until_verdict(report).await.map_err(failed)?;
     let took = watched.started.elapsed();
     let console = watched.console.borrow().tail();
-    if let Err(error) = watched.machine.quit().await {
-        tracing::warn!(%error, "a guest had to be killed");
-    }
-    match verdict {
-        Ok(signal) => Ok(Booted { signal, took, clusters: export.trace().clusters() }),
-        Err(failure) => {
+    let end = watched.machine.quit().await;
+    match (verdict, end) {
+        (Ok(signal), end) => {
+            if let Err(error) = end {
+                tracing::warn!(%error, "a guest had to be killed");
+            }
+            Ok(Booted { signal, took, clusters: export.trace().clusters() })
+        }
+        (Err(Failure::Ended), Ok(MachineEnd { status, stderr })) if !status.success() => {
+            Err(failed(MachineError::Died { status, stderr }))
+        }
+        (Err(failure), _) => {
             let (path, boot) = (plan.image.path.clone(), plan.number);
             Err(CaptureError::NeverBooted { path, boot, failure, console })
         }
@@ -111,20 +118,26 @@ impl Watched {
         loop {
             let until = match self.detector.verdict(self.started.elapsed()) {
                 Verdict::Wait(until) => self.started + until,
-                Verdict::Booted(signal) => return Ok(Ok(signal)),
+                Verdict::Booted(signal) => {
+                    self.report(report);
+                    return Ok(Ok(signal));
+                }
                 Verdict::Failed(failure) => return Ok(Err(failure)),
             };
             tokio::select! {
-                () = changed(&mut self.console) => self.see_console(report),
-                () = changed(&mut self.trace) => self.see_trace(report),
+                () = changed(&mut self.console) => self.see_console(),
+                () = changed(&mut self.trace) => self.see(Event::NewCluster),
                 () = changed(&mut self.agent) => self.see(Event::Signal(BootSignal::GuestAgent)),
                 ended = self.machine.ended() => {
                     ended?;
                     self.see(Event::Ended);
                 }
                 () = tokio::time::sleep_until(until.min(next_question)) => {
-                    next_question = Instant::now() + ASK_EVERY;
-                    self.ask().await?;
+                    if Instant::now() >= next_question {
+                        self.report(report);
+                        self.ask().await?;
+                        next_question = Instant::now() + ASK_EVERY;
+                    }
                 }
             }
         }
@@ -134,12 +147,12 @@ impl Watched {
         self.detector.see(self.started.elapsed(), event);
     }
 
-    fn see_console(&mut self, report: &BootReporter<'_>) {
+    fn see_console(&mut self) {
         let (prompt, fatal) = {
             let text = self.console.borrow_and_update();
-            report.console(text.newest_line());
             (text.login_prompt(), text.fatal())
         };
+        self.see(Event::Console);
         if prompt {
             self.see(Event::Signal(BootSignal::LoginPrompt));
         }
@@ -148,10 +161,9 @@ impl Watched {
         }
     }
 
-    fn see_trace(&mut self, report: &BootReporter<'_>) {
-        let clusters = self.trace.borrow_and_update().clusters;
-        report.clusters(clusters);
-        self.see(Event::NewCluster);
+    fn report(&self, report: &BootReporter<'_>) {
+        report.console(self.console.borrow().newest_line());
+        report.clusters(self.trace.borrow().clusters);
     }
 
     /// A guest that is just ending does not answer; that is for the next turn to see.

@@ -2,7 +2,8 @@
 //!
 //! Quiet alone says little: a guest reads nothing for up to 48 s while it unpacks its kernel under
 //! emulation. So quiet counts from a signal on; without any signal only for long, and only for a
-//! guest which has read enough to have loaded a kernel at all.
+//! guest which has read enough to have loaded a kernel at all. An agent may answer while services still
+//! start; so before a login prompt is there, what the guest prints counts as unrest, too.
 
 use bootstash::catalog::BootSignal;
 use bootstash::config::CaptureConfig;
@@ -38,6 +39,8 @@ pub(super) enum Event {
     NewCluster,
     /// It has read so many bytes of its disk, from whichever layer.
     BytesRead(u64),
+    /// It printed something.
+    Console,
     /// It is up.
     Signal(BootSignal),
     /// It said that it will not come up.
@@ -73,7 +76,9 @@ pub enum Failure {
 pub(super) struct Detector {
     rules: Rules,
     signal: Option<(Duration, BootSignal)>,
+    prompt: Option<Duration>,
     last_cluster: Duration,
+    last_print: Duration,
     bytes_read: u64,
     last_read: Duration,
     fatal: Option<(Duration, &'static str)>,
@@ -85,7 +90,9 @@ impl Detector {
         Self {
             rules,
             signal: None,
+            prompt: None,
             last_cluster: Duration::ZERO,
+            last_print: Duration::ZERO,
             bytes_read: 0,
             last_read: Duration::ZERO,
             fatal: None,
@@ -101,8 +108,12 @@ impl Detector {
                 (self.bytes_read, self.last_read) = (total, at);
             }
             Event::BytesRead(_) => (),
+            Event::Console => self.last_print = at,
             Event::Signal(signal) => {
                 self.signal.get_or_insert((at, signal));
+                if signal == BootSignal::LoginPrompt {
+                    self.prompt.get_or_insert(at);
+                }
             }
             Event::Fatal(why) => {
                 self.fatal.get_or_insert((at, why));
@@ -120,8 +131,10 @@ impl Detector {
     }
 
     fn after_signal(&self, now: Duration, at: Duration, signal: BootSignal) -> Verdict {
+        let settled = self.prompt.unwrap_or(self.last_print);
+        let unrest = at.max(settled).max(self.last_cluster);
         // A guest that is up and never stops reading is up all the same.
-        let complete = (at.max(self.last_cluster) + self.rules.quiet).min(self.rules.limit.max(at));
+        let complete = (unrest + self.rules.quiet).min(self.rules.limit.max(at));
         if self.ended || now >= complete { Verdict::Booted(signal) } else { Verdict::Wait(complete) }
     }
 
@@ -155,6 +168,8 @@ mod tests {
 
     const RULES: Rules = Rules { quiet: s(10), quiet_without_signal: s(120), limit: s(600) };
     const LOGIN: Event = Event::Signal(BootSignal::LoginPrompt);
+
+    const AGENT: Event = Event::Signal(BootSignal::GuestAgent);
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -202,8 +217,20 @@ mod tests {
 
     #[test]
     fn first_signal_counts() {
-        let detector = after(&[(40, Event::Signal(BootSignal::GuestAgent)), (45, LOGIN)]);
-        assert_eq!(end(&detector), (50, Verdict::Booted(BootSignal::GuestAgent)));
+        let detector = after(&[(40, AGENT), (45, LOGIN)]);
+        assert_eq!(end(&detector), (55, Verdict::Booted(BootSignal::GuestAgent)));
+    }
+
+    #[test]
+    fn agent_that_answers_while_services_start_does_not_end_the_boot() {
+        let detector = after(&[(40, AGENT), (48, Event::Console), (57, Event::Console)]);
+        assert_eq!(end(&detector), (67, Verdict::Booted(BootSignal::GuestAgent)));
+    }
+
+    #[test]
+    fn what_is_printed_after_the_prompt_does_not_count() {
+        let detector = after(&[(50, LOGIN), (58, Event::Console)]);
+        assert_eq!(end(&detector).0, 60);
     }
 
     #[test]

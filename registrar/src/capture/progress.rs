@@ -35,10 +35,12 @@ pub(super) struct BootReporter<'a> {
 impl BootReporter<'_> {
     /// This boot has read so many clusters that are not in the cache.
     pub(super) fn clusters(&self, new: u64) {
-        let clusters = self.known + new;
-        self.progress.send_modify(|progress| {
-            progress.clusters = Some(clusters);
-            progress.bytes = Some(clusters * CLUSTER_BYTES);
+        let clusters = Some(self.known + new);
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.clusters != clusters;
+            progress.clusters = clusters;
+            progress.bytes = clusters.map(|clusters| clusters * CLUSTER_BYTES);
+            changed
         });
     }
 

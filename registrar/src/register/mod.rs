@@ -7,6 +7,8 @@ mod manifest;
 mod runner;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use capturer::{Capturer, QemuCapturer};
 pub use failure::StepFailure;

@@ -1,9 +1,20 @@
 //! Made-up values for tests.
 
+use super::{Capturer, StepFailure};
+use crate::capture::Captured;
+use async_trait::async_trait;
+use bootstash::api::{Progress, Step};
 use bootstash::catalog::*;
+use bootstash::fault::FaultKind;
 use bootstash::names::{Guid, SnapshotName};
+use bootstash::qemu::Accelerator;
 use bootstash::zfs::Snapshot;
 use chrono::DateTime;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) fn manifest(name: &str) -> Manifest {
     Manifest {
@@ -38,4 +49,62 @@ pub(crate) fn snapshot_name(number: u64) -> SnapshotName {
 
 pub(crate) fn snapshot(number: u64) -> Snapshot {
     Snapshot { name: snapshot_name(number), guid: Guid::new(number * 1000), created: DateTime::UNIX_EPOCH }
+}
+
+/// A capturer that boots nothing.
+#[derive(Debug, Default)]
+pub(crate) struct FakeCapturer {
+    fail_at: Mutex<Option<Step>>,
+    lose_cache: AtomicBool,
+}
+
+impl FakeCapturer {
+    /// The next time at this step, fail.
+    pub(crate) fn fail_at(&self, step: Step) {
+        *self.fail_at.lock().unwrap() = Some(step);
+    }
+
+    /// The next capture leaves no file.
+    pub(crate) fn lose_cache(&self) {
+        self.lose_cache.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn write_cache(work_dir: &Path) {
+        std::fs::create_dir_all(work_dir).unwrap();
+        std::fs::write(work_dir.join(CACHE_FILE), b"cached").unwrap();
+    }
+
+    fn pass(&self, step: Step) -> Result<(), StepFailure> {
+        match self.fail_at.lock().unwrap().take_if(|at| *at == step) {
+            Some(_) => Err(StepFailure { error: "as told".to_owned(), kind: FaultKind::Permanent }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Capturer for FakeCapturer {
+    async fn inspect(&self, path: &Path, _: Option<ImageFormat>) -> Result<Source, StepFailure> {
+        self.pass(Step::Inspect).map(|()| source(path))
+    }
+
+    async fn capture(
+        &self,
+        _: &Source,
+        work_dir: &Path,
+        _: &watch::Sender<Progress>,
+        _: &CancellationToken,
+    ) -> Result<Captured, StepFailure> {
+        self.pass(Step::Capture)?;
+        if !self.lose_cache.swap(false, Ordering::Relaxed) {
+            Self::write_cache(work_dir);
+        }
+        let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
+        let cache = work_dir.join(CACHE_FILE);
+        Ok(Captured { cache, facts, boots, confidence, accelerator: Accelerator::Tcg })
+    }
+
+    async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {
+        self.pass(Step::Verify)
+    }
 }

@@ -156,10 +156,10 @@ async fn cancelling_ends_the_guest_and_leaves_nothing() {
         async move { capture(&Qemu::find().unwrap(), &request, &progress, &cancel).await }
     });
     let speaks = seen.wait_for(|progress| {
-        progress.console_line.as_deref().is_some_and(|line| line.ends_with("no prompt"))
+        progress.console_line.is_some() && progress.clusters == Some(READS.len() as u64 + 1)
     });
     tokio::time::timeout(Duration::from_secs(90), speaks).await.unwrap().unwrap();
-    assert_eq!((seen.borrow().boot, seen.borrow().clusters), (Some(1), Some(READS.len() as u64 + 1)));
+    assert_eq!(seen.borrow().boot, Some(1));
     assert!(runs_with(dir.path()), "this test would not see a guest that runs");
     cancel.cancel();
     let error = capturing.await.unwrap().unwrap_err();

@@ -3,8 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
 
+#[path = "capture/cache.rs"]
 mod cache;
+#[path = "capture/door.rs"]
 mod door;
+#[path = "capture/export.rs"]
 mod export;
+#[path = "capture/guest.rs"]
 mod guest;
+#[path = "capture/verb.rs"]
 mod verb;

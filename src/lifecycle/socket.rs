@@ -1,6 +1,6 @@
 //! Listening on a Unix socket, in the place of a daemon that died but not of one that lives.
 
-use bootstash::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

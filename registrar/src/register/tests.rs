@@ -1,0 +1,242 @@
+//! Registering on ZFS in memory, with captures that take no guest.
+
+use super::testing::{FakeCapturer, manifest};
+use super::{Capturer, Runner};
+use crate::job::{Board, Done, JobId, JobState, JobStore, Submitted};
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::nodes::Nodes;
+use crate::volume::{PublicationLog, VolumeHandle, VolumeTask};
+use bootstash::api::{JobOutcome, RegisterRequest, Step};
+use bootstash::catalog;
+use bootstash::config::RegistrarConfig;
+use bootstash::fault::FaultKind;
+use bootstash::zfs::fake::{FakeZfs, Verb};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A registrar without its HTTP.
+struct Bench {
+    zfs: Arc<FakeZfs>,
+    layout: Layout,
+    board: Arc<Board>,
+    volume: VolumeHandle,
+    log: PublicationLog,
+    capturer: Arc<FakeCapturer>,
+    stop: CancellationToken,
+    runner: Runner,
+}
+
+impl Bench {
+    async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
+        let config = config(state_dir);
+        let layout = Layout::new(&config).unwrap();
+        layout.make_dirs().unwrap();
+        let nodes = Arc::new(Nodes::load(layout.nodes_file.clone()).unwrap());
+        let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone())).unwrap());
+        let log = PublicationLog::new(layout.deltas.clone());
+        let (task, volume) = VolumeTask::open(zfs.clone(), layout.clone(), log.clone(), nodes).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(task.run(stop.clone()));
+        let capturer = Arc::new(FakeCapturer::default());
+        let dyn_capturer: Arc<dyn Capturer> = capturer.clone();
+        let runner = Runner::new(
+            Arc::clone(&board),
+            dyn_capturer,
+            volume.clone(),
+            layout.clone(),
+            Metrics::new(),
+            2,
+            stop.clone(),
+        );
+        Self { zfs, layout, board, volume, log, capturer, stop, runner }
+    }
+
+    fn submit(&self, name: &str) -> JobId {
+        match self.board.submit(name.parse().unwrap(), &request(name)).unwrap() {
+            Submitted::New(job) => job,
+            Submitted::UnderWay(job) => panic!("job {job} is under way"),
+        }
+    }
+
+    async fn outcome(&self, job: JobId) -> JobOutcome {
+        let mut view = self.board.watch(job).unwrap();
+        let ended = tokio::time::timeout(DEADLINE, view.wait_for(|view| view.outcome.is_some())).await;
+        ended.unwrap().unwrap().outcome.clone().unwrap()
+    }
+
+    async fn register(&self, name: &str) -> JobOutcome {
+        let job = self.submit(name);
+        self.runner.start(job);
+        self.outcome(job).await
+    }
+
+    fn images(&self) -> Vec<String> {
+        let manifests = catalog::read_all(&self.layout.mountpoint).unwrap();
+        manifests.into_iter().map(|manifest| manifest.name.to_string()).collect()
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        self.runner.finish().await;
+    }
+}
+
+fn config(state_dir: &Path) -> RegistrarConfig {
+    let text = format!("dataset = \"tank/bootstash\"\nstate_dir = {state_dir:?}");
+    toml::from_str(&text).unwrap()
+}
+
+fn request(name: &str) -> RegisterRequest {
+    RegisterRequest { name: name.to_owned(), source: format!("/srv/images/{name}.raw").into(), format: None }
+}
+
+fn numbers(log: &PublicationLog) -> Vec<(Option<u64>, u64)> {
+    let log = log.now();
+    let number = |guid| {
+        let found = log.snapshots.iter().find(|snapshot| snapshot.guid == guid);
+        found.map(|snapshot| snapshot.name.number()).unwrap()
+    };
+    log.deltas.iter().map(|delta| (delta.from.map(number), number(delta.to))).collect()
+}
+
+#[tokio::test]
+async fn registers_publishes_and_leaves_no_scratch() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    for (name, number) in [("debian", 1), ("alpine", 2)] {
+        match bench.register(name).await {
+            JobOutcome::Registered { snapshot, delta_bytes, .. } => {
+                assert_eq!(snapshot.number(), number);
+                assert!(delta_bytes > 4096);
+            }
+            failed => panic!("{failed:?}"),
+        }
+    }
+    assert_eq!(bench.images(), ["alpine", "debian"]);
+    assert_eq!(numbers(&bench.log), [(None, 1), (Some(1), 2)]);
+    assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_failed_step_is_named_and_leaves_nothing() {
+    for step in [Step::Inspect, Step::Capture, Step::Verify, Step::Import, Step::Snapshot, Step::Publish] {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+        match step {
+            Step::Import => bench.capturer.lose_cache(),
+            Step::Snapshot => bench.zfs.fail_next(Verb::Snapshot, "no"),
+            Step::Publish => bench.zfs.fail_next(Verb::Send, "no"),
+            other => bench.capturer.fail_at(other),
+        }
+        match bench.register("debian").await {
+            JobOutcome::Failed { step: failed, error, .. } => assert_eq!(failed, step, "{error}"),
+            other => panic!("{step}: {other:?}"),
+        }
+        assert!(bench.images().is_empty(), "{step}");
+        assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0, "{step}");
+        assert!(matches!(bench.register("debian").await, JobOutcome::Registered { .. }), "{step}, again");
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
+async fn goes_on_after_a_restart_from_every_state() {
+    let whole = [
+        Done::Inspected(manifest("debian").source),
+        Done::Captured(Box::new(manifest("debian"))),
+        Done::Verified,
+    ];
+    for reached in 0..=whole.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let zfs = Arc::new(FakeZfs::new());
+        let bench = Bench::open(dir.path(), zfs.clone()).await;
+        let job = bench.submit("debian");
+        for done in whole.iter().take(reached).cloned() {
+            bench.board.advance(job, done, Duration::ZERO).unwrap();
+        }
+        FakeCapturer::write_cache(&bench.layout.job_dir(job));
+        bench.close().await;
+
+        let bench = Bench::open(dir.path(), zfs).await;
+        assert_eq!(bench.board.unfinished(), [job]);
+        bench.runner.start(job);
+        assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }), "after {reached} steps");
+        assert_eq!(bench.images(), ["debian"]);
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_without_its_delta_gets_one_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let zfs = Arc::new(FakeZfs::new());
+    let bench = Bench::open(dir.path(), zfs.clone()).await;
+    bench.register("debian").await;
+    bench.register("alpine").await;
+    let deltas = bench.log.now().deltas;
+    let last = deltas.last().unwrap();
+    std::fs::remove_file(bench.layout.deltas.join(&last.file)).unwrap();
+    bench.close().await;
+
+    let bench = Bench::open(dir.path(), zfs).await;
+    assert_eq!(bench.log.now().deltas.last().unwrap().to, last.to);
+    assert_eq!(numbers(&bench.log), [(None, 1), (Some(1), 2)]);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    bench.register("debian").await;
+    let name: bootstash::names::ImageName = "debian".parse().unwrap();
+    let reply = bench.volume.deregister(name.clone(), true).await.unwrap();
+    assert_eq!(reply.outcome, bootstash::zfs::Removed::Removed);
+    assert_eq!(reply.published.unwrap().number(), 2);
+    let reply = bench.volume.deregister(name, true).await.unwrap();
+    assert_eq!(reply.outcome, bootstash::zfs::Removed::Unchanged);
+    assert_eq!(reply.published, None);
+    assert_eq!(bench.log.now().snapshots.len(), 2);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn collecting_keeps_the_newest_and_drops_deltas_with_their_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    for name in ["a", "b", "c"] {
+        bench.register(name).await;
+    }
+    let dry = bench.volume.collect(Duration::ZERO, true).await.unwrap();
+    assert_eq!(bench.log.now().snapshots.len(), 3);
+    let report = bench.volume.collect(Duration::ZERO, false).await.unwrap();
+    assert_eq!(dry.snapshots.iter().filter(|fate| !fate.keep).count(), 2);
+    assert_eq!(report.deltas_removed.len(), 3);
+    assert_eq!(bench.log.now().snapshots.len(), 1);
+    assert_eq!(std::fs::read_dir(&bench.layout.deltas).unwrap().count(), 0);
+    // A node that comes now gets a full stream.
+    let full = bench.volume.full().await.unwrap();
+    assert_eq!(full.from, None);
+    assert!(bench.layout.deltas.join(&full.file).exists());
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn one_name_is_registered_once_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let job = bench.submit("debian");
+    let again = bench.board.submit("debian".parse().unwrap(), &request("debian")).unwrap();
+    assert_eq!(again, Submitted::UnderWay(job));
+    let other = bench.board.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
+    assert_eq!(bootstash::fault::Fault::kind(&other), FaultKind::Busy);
+    assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
+    assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
+    bench.close().await;
+}
