@@ -29,8 +29,12 @@ enum Verb {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
         nodes: u8,
     },
-    /// Remove every trace of every lab
-    Down,
+    /// Remove every trace of labs, but for those that a test or demo is using now
+    Down {
+        /// Those too
+        #[arg(long)]
+        all: bool,
+    },
     /// Run a command in a host of the lab; a shell where none is given
     Sh {
         /// storage, node1, …
@@ -60,7 +64,7 @@ fn main() -> Result<ExitCode> {
     }
     match verb {
         Verb::Up { nodes } => up(nodes.into())?,
-        Verb::Down => down()?,
+        Verb::Down { all } => down(all)?,
         Verb::Sh { host, command } => return shell(&host, &command),
         Verb::Init => init::run_init()?,
         Verb::Hold => match hold()? {},
@@ -99,12 +103,22 @@ async fn get(url: String) -> Result<()> {
     Ok(())
 }
 
-fn down() -> Result<()> {
-    let labs = LabRecord::all()?;
-    labs.iter().try_for_each(LabRecord::remove)?;
-    match labs.len() {
-        0 => println!("There was no lab."),
-        count => println!("Removed {count} lab{}.", if count == 1 { "" } else { "s" }),
+fn down(all: bool) -> Result<()> {
+    let (used, free): (Vec<_>, Vec<_>) = LabRecord::all()?.into_iter().partition(LabRecord::is_in_use);
+    let (spared, removed) = if all { (Vec::new(), [free, used].concat()) } else { (used, free) };
+    for lab in &removed {
+        lab.remove()?;
+        println!("Removed lab {}.", lab.id);
+    }
+    for lab in &spared {
+        println!(
+            "Spared lab {}: process {} is using it (--all takes it down too).",
+            lab.id,
+            lab.builder.pid()
+        );
+    }
+    if removed.is_empty() && spared.is_empty() {
+        println!("There was no lab.");
     }
     Ok(())
 }

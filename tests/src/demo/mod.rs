@@ -93,7 +93,8 @@ fn boot_everywhere(lab: &Lab, narrator: &Narrator) -> Result<Vec<WarmBoot>> {
         let boot = warm_boot(node, BOOTED)?;
         let (base, seconds) = (boot.base_bytes_read, boot.seconds);
         narrator.say(&format!("{}: login prompt after {seconds:.0} s, {base} bytes of the base", boot.node));
-        ensure!(base == 0, "{} asked its base for {base} bytes, and should ask for none", boot.node);
+        let reads = &boot.base_reads;
+        ensure!(base == 0, "{} read {base} bytes of its base, and should read none: {reads:?}", boot.node);
         Ok(boot)
     };
     thread::scope(|scope| {

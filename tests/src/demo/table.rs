@@ -107,6 +107,7 @@ mod tests {
                 node: "node1".to_owned(),
                 seconds: 71.0,
                 base_bytes_read: 0,
+                base_reads: Vec::new(),
                 network_bytes: 12_345,
             }],
             volume: VolumeReport {

@@ -145,6 +145,11 @@ impl LabRecord {
         self.hosts.iter().all(|host| host.init.is_some_and(ProcessId::runs))
     }
 
+    /// Whether its builder runs and will take it down.
+    pub fn is_in_use(&self) -> bool {
+        self.builder.runs() && !self.stays
+    }
+
     /// Whether nobody will take it down any more.
     pub fn is_abandoned(&self) -> bool {
         !(self.builder.runs() || self.stays && self.runs())

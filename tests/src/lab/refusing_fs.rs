@@ -23,13 +23,29 @@ const NO_CACHING: Duration = Duration::ZERO;
 /// Files have the numbers from here on, in order of name.
 const FIRST_FILE: u64 = INodeNo::ROOT.0 + 1;
 
+/// How many reads are described one by one.
+const DESCRIBED_READS: usize = 32;
+
+/// A read that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRead {
+    /// The file.
+    pub file: String,
+    /// Where it was to begin.
+    pub offset: u64,
+    /// How much was asked for.
+    pub bytes: u32,
+}
+
 /// What was asked for so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadCounts {
     /// Reads, all refused.
     pub reads: u64,
     /// Bytes they asked for.
     pub bytes: u64,
+    /// The first reads, for whoever must find out what was missing.
+    pub first: Vec<RefusedRead>,
 }
 
 /// The file system over one flat directory.
@@ -52,7 +68,7 @@ pub fn serve(directory: &Path, counts_file: &Path) -> Result<()> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::RO, MountOption::FSName("refusing".to_owned())];
     config.acl = SessionACL::All;
-    write_counts(&fs.counts_file, ReadCounts::default())?;
+    write_counts(&fs.counts_file, &ReadCounts::default())?;
     let session = Session::new(fs, directory, &config)
         .with_context(|| format!("mounting over {}", directory.display()))?;
     Ok(session.run()?)
@@ -77,16 +93,24 @@ impl RefusingFs {
         if number == INodeNo::ROOT {
             return Some(attributes(number, FileType::Directory, &fs::metadata(directory).ok()?));
         }
-        let index = usize::try_from(number.0.checked_sub(FIRST_FILE)?).ok()?;
-        let metadata = fs::metadata(Path::new(&directory).join(self.names.get(index)?)).ok()?;
+        let metadata = fs::metadata(Path::new(&directory).join(self.name(number)?)).ok()?;
         Some(attributes(number, FileType::RegularFile, &metadata))
     }
 
-    fn refuse(&self, bytes: u32) {
+    fn name(&self, number: INodeNo) -> Option<&OsString> {
+        let index = usize::try_from(number.0.checked_sub(FIRST_FILE)?).ok()?;
+        self.names.get(index)
+    }
+
+    fn refuse(&self, number: INodeNo, offset: u64, bytes: u32) {
         let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         counts.reads += 1;
         counts.bytes += u64::from(bytes);
-        if let Err(error) = write_counts(&self.counts_file, *counts) {
+        if counts.first.len() < DESCRIBED_READS {
+            let file = self.name(number).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            counts.first.push(RefusedRead { file, offset, bytes });
+        }
+        if let Err(error) = write_counts(&self.counts_file, &counts) {
             eprintln!("cannot count a read: {error}");
         }
     }
@@ -116,15 +140,15 @@ impl Filesystem for RefusingFs {
     fn read(
         &self,
         _req: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         _handle: FileHandle,
-        _offset: u64,
+        offset: u64,
         bytes: u32,
         _flags: OpenFlags,
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.refuse(bytes);
+        self.refuse(number, offset, bytes);
         reply.error(Errno::EIO);
     }
 
@@ -169,8 +193,8 @@ fn attributes(number: INodeNo, kind: FileType, metadata: &Metadata) -> FileAttr 
 }
 
 /// As a whole at once: a reader never sees half of it.
-fn write_counts(file: &Path, counts: ReadCounts) -> Result<()> {
+fn write_counts(file: &Path, counts: &ReadCounts) -> Result<()> {
     let new = file.with_extension("new");
-    fs::write(&new, serde_json::to_vec(&counts)?)?;
+    fs::write(&new, serde_json::to_vec(counts)?)?;
     Ok(fs::rename(new, file)?)
 }

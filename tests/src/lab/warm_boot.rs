@@ -2,6 +2,7 @@
 
 use super::host::Host;
 use super::refusing::RefusingImages;
+use super::refusing_fs::RefusedRead;
 use super::run::Process;
 use super::wait;
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,8 @@ pub struct WarmBoot {
     pub seconds: f64,
     /// Bytes that were asked of the base, and refused.
     pub base_bytes_read: u64,
+    /// Where those bytes are: the first reads.
+    pub base_reads: Vec<RefusedRead>,
     /// Bytes that crossed the node's interface meanwhile, both ways.
     pub network_bytes: u64,
 }
@@ -48,13 +51,14 @@ pub fn warm_boot(host: &Host, image: &str) -> Result<WarmBoot> {
     let vm = Vm::start(host, image)?;
     vm.wait_for_prompt()?;
     let (seconds, after) = (start.elapsed().as_secs_f64(), host.traffic()?);
-    let base_bytes_read = refusing.counts()?.bytes;
+    let refused = refusing.counts()?;
     vm.end()?;
     Ok(WarmBoot {
         image: image.to_owned(),
         node: host.name().to_owned(),
         seconds,
-        base_bytes_read,
+        base_bytes_read: refused.bytes,
+        base_reads: refused.first,
         network_bytes: after.received_bytes - before.received_bytes + after.sent_bytes - before.sent_bytes,
     })
 }
