@@ -39,7 +39,8 @@ pub async fn run(
     let tcp =
         TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let (task, volume) =
-        VolumeTask::open(Arc::clone(&zfs), layout.clone(), log.clone(), Arc::clone(&nodes)).await?;
+        VolumeTask::open(Arc::clone(&zfs), layout.clone(), log.clone(), Arc::clone(&nodes), config.window)
+            .await?;
 
     let metrics = Metrics::new();
     let runner = Runner::new(

@@ -142,6 +142,9 @@ impl Metrics {
         let bytes = published.deltas.iter().map(|delta| delta.bytes).sum::<u64>();
         self.delta_file_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.jobs.set(count(jobs));
+        if let Some(newest) = images.iter().map(|image| image.registered.timestamp()).max() {
+            self.last_success.set(newest.max(self.last_success.get()));
+        }
         self.cache_bytes.clear();
         for image in images {
             let label = Image { image: image.name.to_string() };

@@ -127,6 +127,7 @@ fn replace(path: &Path, known: &BTreeMap<NodeName, Known>) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
     serde_json::to_writer(&mut file, known)?;
     file.flush()?;
+    file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than any route waits (60 s), so that it ends only what hangs.
+/// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
+/// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Where a daemon listens.
@@ -86,11 +87,10 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
-        let builder =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).no_proxy();
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
         let (builder, base) = match &endpoint {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
-            Endpoint::Http(url) => (builder, url.trim_end_matches('/').to_owned()),
+            Endpoint::Http(url) => (builder.read_timeout(READ_TIMEOUT), url.trim_end_matches('/').to_owned()),
         };
         let http = builder
             .build()

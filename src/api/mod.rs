@@ -1,6 +1,6 @@
 //! What goes over the wire: HTTP/JSON between command, registrar and agents.
 //!
-//! The registrar serves operators on a Unix socket (all routes) and nodes on TCP (the routes under
+//! The registrar serves operators on a Unix socket and nodes on TCP (the routes under
 //! [`routes::LOG`], [`routes::DELTAS`], [`routes::NODES`] and `/metrics`). An agent serves its host
 //! on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
 

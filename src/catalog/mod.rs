@@ -91,5 +91,7 @@ pub fn read_all(root: &Path) -> Result<Vec<Manifest>, CatalogError> {
         names.extend(entry.file_name().to_str().and_then(|text| text.parse::<ImageName>().ok()));
     }
     names.sort();
-    names.iter().map(|name| read_manifest(root, name)).collect()
+    // One that goes while we read is not there.
+    let manifests = names.iter().map(|name| read_manifest(root, name));
+    manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. }))).collect()
 }

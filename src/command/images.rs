@@ -69,9 +69,10 @@ fn deregistered_text(name: &ImageName, reply: &DeregisterReply) -> String {
         Some(snapshot) => format!("; nodes learn it from snapshot {snapshot}"),
         None => "; nodes learn it with the next snapshot".to_owned(),
     };
-    match reply.outcome {
-        Removed::Removed => format!("deregistered {name}{told}"),
-        Removed::Unchanged => format!("{name} is not registered; nothing changed"),
+    match (reply.outcome, &reply.published) {
+        (Removed::Removed, _) => format!("deregistered {name}{told}"),
+        (Removed::Unchanged, None) => format!("{name} is not registered; nothing changed"),
+        (Removed::Unchanged, Some(_)) => format!("{name} was not registered any more{told}"),
     }
 }
 

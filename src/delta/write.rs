@@ -92,6 +92,8 @@ async fn fill(
     let block = header.encode().map_err(|problem| io_error(io::Error::other(problem)))?;
     file.seek(SeekFrom::Start(0)).await.map_err(io_error)?;
     file.write_all(&block).await.map_err(io_error)?;
+    // Waits for the write under way and gives its error, which `sync_all` would keep to itself.
+    file.flush().await.map_err(io_error)?;
     file.sync_all().await.map_err(io_error)?;
     Ok(Written { payload_bytes, digest: blake3::hash(&block).to_hex().to_string() })
 }

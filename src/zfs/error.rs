@@ -87,7 +87,7 @@ pub enum CreateError {
         name: DatasetName,
     },
     /// The pool has no room.
-    #[error("cannot create {name}: the pool is full")]
+    #[error("cannot create {name}: the pool is full; free some space or add a disk")]
     NoSpace {
         /// The file system.
         name: DatasetName,
@@ -133,7 +133,7 @@ pub enum SnapshotError {
         name: SnapshotName,
     },
     /// The pool has no room.
-    #[error("cannot take snapshot {name} of {of}: the pool is full")]
+    #[error("cannot take snapshot {name} of {of}: the pool is full; free some space or add a disk")]
     NoSpace {
         /// The file system.
         of: DatasetName,

@@ -70,6 +70,8 @@ impl Fault for FollowError {
             Self::Registrar(CallError::Answer { .. }) => FaultKind::Transient,
             Self::Registrar(error) => error.kind(),
             Self::FullInPreparation => FaultKind::Busy,
+            // Collected since the log was read; the next round reads a new one.
+            Self::Fetch(FetchError::Call(CallError::Refused { status: 404, .. })) => FaultKind::Transient,
             Self::Fetch(error) => error.kind(),
             Self::Apply(error) => error.kind(),
             Self::Catalog(error) => error.kind(),

@@ -7,7 +7,12 @@ use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
 use bootstash::names::{ImageName, SnapshotName};
 use chrono::Utc;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the storage of a base may take to say what it has.
+const BASE_DEADLINE: Duration = Duration::from_secs(20);
 
 impl Volume {
     /// Makes an overlay of `image` at `given`.
@@ -50,7 +55,7 @@ impl Volume {
         let wanted = image.clone();
         let manifest =
             read_off_thread(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
-        check_base(&manifest)?;
+        let manifest = check_base_in_time(manifest).await?;
         let overlay = OverlayView {
             path,
             image: image.clone(),
@@ -78,6 +83,20 @@ impl Volume {
             overlay.snapshot
         );
         Ok(overlay)
+    }
+}
+
+/// Shared storage can hang; the volume's task does not wait with it.
+async fn check_base_in_time(manifest: Manifest) -> Result<Manifest, CreateOverlayError> {
+    let (image, path) = (manifest.name.clone(), manifest.source.path.clone());
+    let check = tokio::task::spawn_blocking(move || check_base(&manifest).map(|()| manifest));
+    match tokio::time::timeout(BASE_DEADLINE, check).await {
+        Ok(Ok(checked)) => checked,
+        late_or_broken => {
+            let why = late_or_broken.map_or("its storage does not answer", |_| "looking at it broke off");
+            let source = BaseReadError::Io { path, source: io::Error::other(why) };
+            Err(CreateOverlayError::Base { image, source })
+        }
     }
 }
 

@@ -35,5 +35,7 @@ pub(super) async fn write(
 
 fn write_file(base: &Base, layout: &Layout, path: &Path) -> io::Result<()> {
     let mut file = File::create_new(path)?;
-    qcow2::write(layout, |buffer, offset| base.read_blocking(buffer, offset), &mut file)
+    qcow2::write(layout, |buffer, offset| base.read_blocking(buffer, offset), &mut file)?;
+    // The job's record says that the cache is there; after a power cut that must still be so.
+    file.sync_all()
 }

@@ -94,7 +94,9 @@ async fn run(
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
     let kept = request.work_dir.join(bootstash::catalog::CACHE_FILE);
-    std::fs::rename(&cache, &kept).map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
+    std::fs::rename(&cache, &kept)
+        .and_then(|()| std::fs::File::open(&request.work_dir)?.sync_all())
+        .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
     Ok(Captured { cache: kept, facts, confidence: confidence(&boots), boots, accelerator })
 }
 

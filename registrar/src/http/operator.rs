@@ -38,7 +38,9 @@ pub(super) async fn collect(
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
     let jobs = state.board.unfinished().len();
-    match state.metrics.scrape(&state.log, &state.nodes, &manifests(&state)?, jobs) {
+    // What cannot be read is missing from the answer; the rest is what tells of the trouble.
+    let images = manifests(&state).unwrap_or_default();
+    match state.metrics.scrape(&state.log, &state.nodes, &images, jobs) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }

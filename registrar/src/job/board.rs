@@ -113,7 +113,7 @@ impl Board {
         entry.record = record;
         entry.show(Progress::default());
         let state = entry.record.state.clone();
-        self.forget_old_failures(&mut jobs);
+        self.forget_old(&mut jobs);
         Ok(state)
     }
 
@@ -160,10 +160,19 @@ impl Board {
             .find_map(|entry| entry.record.state.next_step())
     }
 
-    fn forget_old_failures(&self, jobs: &mut BTreeMap<JobId, Entry>) {
-        let failed = jobs.values().filter(|entry| matches!(entry.record.state, JobState::Failed { .. }));
-        let failed: Vec<JobId> = failed.map(|entry| entry.record.id).collect();
-        for id in failed.iter().take(failed.len().saturating_sub(FAILED_KEPT)) {
+    /// Of each name the newest registration that came to something is kept, and the last failures.
+    fn forget_old(&self, jobs: &mut BTreeMap<JobId, Entry>) {
+        let records = || jobs.values().map(|entry| &entry.record);
+        let failed = records().filter(|record| matches!(record.state, JobState::Failed { .. }));
+        let failed: Vec<JobId> = failed.map(|record| record.id).collect();
+        let published = |record: &&JobRecord| matches!(record.state, JobState::Published { .. });
+        let newer = |old: &JobRecord| {
+            records().filter(published).any(|record| record.name == old.name && record.id > old.id)
+        };
+        let superseded = records().filter(published).filter(|record| newer(record)).map(|record| record.id);
+        let old: Vec<JobId> =
+            failed.iter().copied().take(failed.len().saturating_sub(FAILED_KEPT)).chain(superseded).collect();
+        for id in &old {
             match self.store.remove(*id) {
                 Ok(()) => drop(jobs.remove(id)),
                 Err(error) => tracing::warn!(%error, "cannot forget an old registration"),

@@ -13,4 +13,4 @@ mod tests;
 pub use capturer::{Capturer, QemuCapturer};
 pub use failure::StepFailure;
 pub use known::{Known, KnownError, look_up};
-pub use runner::{JobEnd, Runner};
+pub use runner::Runner;

@@ -1,14 +1,14 @@
 //! Runs jobs: one step after the other, each result on disk before the next begins.
 
 use super::manifest::manifest;
-use super::{Capturer, StepFailure};
+use super::{Capturer, StepFailure, look_up};
 use crate::job::{Board, Done, JobId, JobRecord, JobState};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{ImportRequest, VolumeHandle};
 use bootstash::api::{Progress, Step};
-use bootstash::catalog::{Manifest, Source};
-use bootstash::fault::FaultKind;
+use bootstash::catalog::{self, Manifest, Source};
+use bootstash::fault::{Chain, FaultKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,15 +35,6 @@ struct Inner {
     captures: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-/// How running a job came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobEnd {
-    /// It is registered, or failed: the job has ended.
-    Ended,
-    /// The registrar stops; the job goes on when it starts again.
-    Suspended,
 }
 
 impl Runner {
@@ -76,26 +67,26 @@ impl Runner {
 }
 
 impl Inner {
-    async fn run(&self, job: JobId) -> JobEnd {
+    /// Runs a job to its end, or until the registrar stops: then it goes on at the next start.
+    async fn run(&self, job: JobId) {
         while let Some(record) = self.board.record(job) {
             let Some(step) = record.state.next_step() else { break };
             let started = Instant::now();
             let result = self.step(&record).await;
             if matches!(&result, Err(failure) if failure.kind == FaultKind::Cancelled) {
-                return JobEnd::Suspended;
+                return;
             }
             let done = match result {
                 Ok(done) => done,
                 Err(failure) => self.failed(&record, step, failure).await,
             };
             if let Err(error) = self.board.advance(job, done, started.elapsed()) {
-                let error = bootstash::fault::Chain(&error).to_string();
+                let error = Chain(&error).to_string();
                 tracing::error!(%job, %step, error, "a registration stands still until the next start");
-                return JobEnd::Suspended;
+                return;
             }
         }
         self.end(job);
-        JobEnd::Ended
     }
 
     async fn step(&self, record: &JobRecord) -> Result<Done, StepFailure> {
@@ -107,8 +98,12 @@ impl Inner {
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,
             JobState::Verified { manifest } => self.import(record, manifest).await,
-            JobState::Imported { .. } => Ok(Done::Snapshotted(self.volume.snapshot().await?)),
+            JobState::Imported { .. } => {
+                self.is_in_the_head(record)?;
+                Ok(Done::Snapshotted(self.volume.snapshot().await?))
+            }
             JobState::Snapshotted { snapshot, .. } => {
+                self.is_in_the_head(record)?;
                 let delta = self.volume.publish(snapshot.clone()).await?;
                 Ok(Done::Published { delta_bytes: delta.bytes })
             }
@@ -116,6 +111,14 @@ impl Inner {
                 error: format!("a job at {ended:?} has no next step"),
                 kind: FaultKind::Permanent,
             }),
+        }
+    }
+
+    /// A crash between taking a failed image out and writing that down leaves a job that goes on here.
+    fn is_in_the_head(&self, record: &JobRecord) -> Result<(), StepFailure> {
+        match catalog::read_manifest(&self.layout.mountpoint, &record.name) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StepFailure { error: Chain(&error).to_string(), kind: FaultKind::Transient }),
         }
     }
 
@@ -135,6 +138,8 @@ impl Inner {
     }
 
     async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+        // Another registration under the name can have ended while this one was being taken.
+        look_up(&self.layout.mountpoint, &record.name, &record.source)?;
         let written_bytes = Arc::new(AtomicU64::new(0));
         let request = ImportRequest {
             cache: self.layout.captured_cache(record.id),

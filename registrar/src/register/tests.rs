@@ -11,6 +11,7 @@ use bootstash::api::{JobOutcome, RegisterRequest, Step};
 use bootstash::catalog;
 use bootstash::config::RegistrarConfig;
 use bootstash::fault::FaultKind;
+use bootstash::telemetry::testing::{LogWatch, fail_on_warnings};
 use bootstash::zfs::fake::{FakeZfs, Verb};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,17 +30,20 @@ struct Bench {
     capturer: Arc<FakeCapturer>,
     stop: CancellationToken,
     runner: Runner,
+    _logs: LogWatch,
 }
 
 impl Bench {
     async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
+        let logs = fail_on_warnings();
         let config = config(state_dir);
         let layout = Layout::new(&config).unwrap();
         layout.make_dirs().unwrap();
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone()).unwrap());
         let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone())).unwrap());
         let log = PublicationLog::new(layout.deltas.clone());
-        let (task, volume) = VolumeTask::open(zfs.clone(), layout.clone(), log.clone(), nodes).await.unwrap();
+        let (task, volume) =
+            VolumeTask::open(zfs.clone(), layout.clone(), log.clone(), nodes, config.window).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(task.run(stop.clone()));
         let capturer = Arc::new(FakeCapturer::default());
@@ -53,7 +57,7 @@ impl Bench {
             2,
             stop.clone(),
         );
-        Self { zfs, layout, board, volume, log, capturer, stop, runner }
+        Self { zfs, layout, board, volume, log, capturer, stop, runner, _logs: logs }
     }
 
     fn submit(&self, name: &str) -> JobId {

@@ -1,47 +1,68 @@
 //! Collect: snapshots that are old and needed by nobody go, and their deltas with them.
 
 use super::VolumeError;
+use super::log::has_both_ends;
 use super::publish::Publisher;
-use crate::nodes::Nodes;
-use bootstash::api::GcReport;
-use bootstash::names::{DatasetName, Guid};
+use bootstash::api::{DeltaRecord, GcReport, SnapshotFate};
+use bootstash::fault::Chain;
+use bootstash::names::{DatasetName, Guid, NodeName};
 use bootstash::retention::{self, Pin, SnapshotFacts};
-use bootstash::zfs::Zfs;
+use bootstash::zfs::{Snapshot, Zfs};
 use chrono::Utc;
 use std::time::Duration;
 
-/// Destroys what `retention` lets go, or only says so.
+/// Destroys what `retention` lets go, or only says so. `bases` are the newest snapshots of the nodes
+/// that count. A snapshot that somebody else holds on to stays, and does not stop the rest.
 pub(super) async fn collect(
     zfs: &dyn Zfs,
     volume: &DatasetName,
     publisher: &Publisher<'_>,
-    nodes: &Nodes,
+    bases: &[(NodeName, Guid)],
     window: Duration,
     dry_run: bool,
 ) -> Result<GcReport, VolumeError> {
-    let bases = nodes.bases(window);
     let snapshots = zfs.snapshots(volume).await?;
-    let facts: Vec<SnapshotFacts> = snapshots
-        .iter()
-        .map(|snapshot| SnapshotFacts {
-            name: snapshot.name.clone(),
-            created: snapshot.created,
-            pins: pins(&bases, snapshot.guid),
-        })
-        .collect();
-    let fates = retention::plan(&facts, Utc::now(), window);
-    if !dry_run {
-        for fate in fates.iter().filter(|fate| !fate.keep) {
-            zfs.destroy_snapshot(volume, &fate.name).await?;
-            tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed");
-        }
-        publisher.publish_all().await?;
+    let mut fates = retention::plan(&facts(&snapshots, bases), Utc::now(), window);
+    if dry_run {
+        let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
+        return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() });
     }
-    let deltas_removed = publisher.drop_unlisted(dry_run).await?;
+    for fate in fates.iter_mut().filter(|fate| !fate.keep) {
+        match zfs.destroy_snapshot(volume, &fate.name).await {
+            Ok(_) => tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed"),
+            Err(error) => {
+                let error = Chain(&error).to_string();
+                tracing::warn!(snapshot = %fate.name, error, "an old snapshot stays");
+                fate.keep = true;
+                fate.reason = error;
+            }
+        }
+    }
+    publisher.publish_all().await?;
+    let deltas_removed = publisher.drop_unlisted().await?;
     Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() })
 }
 
-fn pins(bases: &[(bootstash::names::NodeName, Guid)], snapshot: Guid) -> Vec<Pin> {
-    let here = bases.iter().filter(|(_, head)| *head == snapshot);
-    here.map(|(node, _)| Pin::BaseOf(node.clone())).collect()
+/// A node needs its newest snapshot and each one after it: while it walks along the deltas, any of
+/// them can be its base before it says so.
+fn facts(snapshots: &[Snapshot], bases: &[(NodeName, Guid)]) -> Vec<SnapshotFacts> {
+    let mut pins: Vec<Pin> = Vec::new();
+    let mut facts = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        let here = bases.iter().filter(|(_, head)| *head == snapshot.guid);
+        pins.extend(here.map(|(node, _)| Pin::BaseOf(node.clone())));
+        facts.push(SnapshotFacts {
+            name: snapshot.name.clone(),
+            created: snapshot.created,
+            pins: pins.clone(),
+        });
+    }
+    facts
+}
+
+fn would_go(deltas: &[DeltaRecord], snapshots: &[Snapshot], fates: &[SnapshotFate]) -> Vec<String> {
+    let stays = |snapshot: &&Snapshot| fates.iter().any(|fate| fate.keep && fate.name == snapshot.name);
+    let kept: Vec<Snapshot> = snapshots.iter().filter(stays).cloned().collect();
+    let gone = deltas.iter().filter(|delta| !has_both_ends(delta, &kept));
+    gone.map(|delta| delta.file.clone()).collect()
 }

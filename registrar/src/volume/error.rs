@@ -57,6 +57,15 @@ pub enum VolumeError {
     /// There is no snapshot yet.
     #[error("nothing is published yet; register an image first")]
     Empty,
+    /// A snapshot has no delta.
+    #[error("no delta leads to snapshot {snapshot}")]
+    NoDelta {
+        /// The snapshot.
+        snapshot: bootstash::names::SnapshotName,
+    },
+    /// Work on files broke off in the middle.
+    #[error("work on the volume's files broke off; see the log")]
+    Broken,
     /// The registrar stops.
     #[error("the registrar is stopping")]
     Stopping,
@@ -73,7 +82,8 @@ impl Fault for VolumeError {
             Self::Send(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
-            Self::Empty => FaultKind::Transient,
+            Self::Empty | Self::NoDelta { .. } => FaultKind::Transient,
+            Self::Broken => FaultKind::Operator,
             Self::Stopping => FaultKind::Cancelled,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::VolumeError;
 use bootstash::catalog::{self, CACHE_FILE, MANIFEST_FILE, Manifest};
+use bootstash::fault::Chain;
 use bootstash::names::ImageName;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -36,8 +37,10 @@ pub(super) fn import(mountpoint: &Path, request: &ImportRequest) -> Result<(), V
         discard(mountpoint, name)?;
         fs::rename(&part, catalog::image_dir(mountpoint, name)).map_err(|source| io_error(&part, source))
     });
-    if result.is_err() {
-        remove_tree(&part)?;
+    if result.is_err()
+        && let Err(left) = remove_tree(&part)
+    {
+        tracing::warn!(error = %Chain(&left), "a part of an import stays until the next start");
     }
     result.map_err(|error| no_space(error, request))
 }
@@ -75,6 +78,11 @@ pub(super) fn sweep(mountpoint: &Path) -> Result<(), VolumeError> {
 fn fill(part: &Path, request: &ImportRequest) -> Result<(), VolumeError> {
     make_dir(part)?;
     copy(&request.cache, &part.join(CACHE_FILE), &request.written_bytes)?;
+    let copied = request.written_bytes.load(Ordering::Relaxed);
+    if copied != request.manifest.cache.bytes {
+        let wrong = format!("it has {copied} bytes, captured were {}", request.manifest.cache.bytes);
+        return Err(io_error(&request.cache, io::Error::other(wrong)));
+    }
     let path = part.join(MANIFEST_FILE);
     let json = serde_json::to_vec_pretty(&request.manifest).map_err(|error| io_error(&path, error.into()))?;
     let mut file = create(&path)?;
@@ -153,7 +161,7 @@ mod tests {
         let volume = dir.path().join("volume");
         fs::create_dir(&volume).unwrap();
         let name = "debian".parse().unwrap();
-        for bytes in [&b"first"[..], b"second"] {
+        for bytes in [&b"first."[..], b"second"] {
             import(&volume, &request(dir.path(), bytes)).unwrap();
             assert_eq!(fs::read(catalog::cache_path(&volume, &name)).unwrap(), bytes);
             assert_eq!(catalog::read_all(&volume).unwrap(), [manifest("debian")]);
@@ -168,12 +176,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = dir.path().join("volume");
         fs::create_dir(&volume).unwrap();
-        import(&volume, &request(dir.path(), b"first")).unwrap();
+        import(&volume, &request(dir.path(), b"first.")).unwrap();
         let mut second = request(dir.path(), b"second");
         second.cache = dir.path().join("missing");
         import(&volume, &second).unwrap_err();
         assert_eq!(fs::read_dir(volume.join("images")).unwrap().count(), 1);
-        assert_eq!(fs::read(catalog::cache_path(&volume, &"debian".parse().unwrap())).unwrap(), b"first");
+        assert_eq!(fs::read(catalog::cache_path(&volume, &"debian".parse().unwrap())).unwrap(), b"first.");
     }
 
     #[test]

@@ -109,6 +109,19 @@ pub(super) async fn scan(dir: &Path) -> std::io::Result<Vec<DeltaRecord>> {
     Ok(records)
 }
 
+/// Files that a crash left unfinished in `dir`.
+pub(super) async fn unfinished(dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut entries = tokio::fs::read_dir(dir).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') && name.ends_with(".part") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 fn record(header: &Header, path: &Path) -> Result<DeltaRecord, DeltaReadError> {
     let block =
         header.encode().map_err(|problem| DeltaReadError::Header { path: path.to_owned(), problem })?;

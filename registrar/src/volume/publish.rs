@@ -19,18 +19,36 @@ pub(super) struct Publisher<'a> {
 impl Publisher<'_> {
     /// Makes the deltas that are missing between the snapshots there are, and announces all. The
     /// first snapshot has none but what it was born with: a node that lacks it takes a full stream.
+    ///
+    /// # Errors
+    /// Where a delta cannot be made: what leads up to it is announced all the same.
     pub(super) async fn publish_all(&self) -> Result<(), VolumeError> {
-        let snapshots = self.zfs.snapshots(self.volume).await?;
+        let mut snapshots = self.zfs.snapshots(self.volume).await?;
         let mut deltas = self.scan().await?;
         deltas.retain(|record| log::has_both_ends(record, &snapshots));
         keep_newest_full(&mut deltas);
-        for (from, to) in steps(&snapshots) {
-            if !deltas.iter().any(|record| leads(record, from, to)) {
-                deltas.push(self.make(from, to).await?);
-            }
+        let made = self.make_missing(&snapshots, &mut deltas).await;
+        if let Err((announced, _)) = &made {
+            snapshots.truncate(*announced);
         }
+        deltas.retain(|record| log::has_both_ends(record, &snapshots));
         deltas.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));
         self.log.replace(snapshots, deltas);
+        made.map_err(|(_, error)| error)
+    }
+
+    /// An error comes with how many snapshots can be reached without the delta that is missing.
+    async fn make_missing(
+        &self,
+        snapshots: &[Snapshot],
+        deltas: &mut Vec<DeltaRecord>,
+    ) -> Result<(), (usize, VolumeError)> {
+        for (from, to) in steps(snapshots) {
+            if !deltas.iter().any(|record| leads(record, from, to)) {
+                let reached = snapshots.iter().take_while(|snapshot| snapshot.guid != to.guid).count();
+                deltas.push(self.make(from, to).await.map_err(|error| (reached, error))?);
+            }
+        }
         Ok(())
     }
 
@@ -40,7 +58,9 @@ impl Publisher<'_> {
         let log = self.log.now();
         let found = log.deltas.into_iter().filter(|record| record.to_name == *name);
         // Of a full stream and a difference the difference says what the image costs.
-        found.max_by_key(|record| record.from.is_some()).ok_or(VolumeError::Empty)
+        found
+            .max_by_key(|record| record.from.is_some())
+            .ok_or_else(|| VolumeError::NoDelta { snapshot: name.clone() })
     }
 
     /// The full stream of the newest snapshot.
@@ -59,13 +79,11 @@ impl Publisher<'_> {
     }
 
     /// Removes the files of deltas that are no longer announced; returns their names.
-    pub(super) async fn drop_unlisted(&self, dry_run: bool) -> Result<Vec<String>, VolumeError> {
+    pub(super) async fn drop_unlisted(&self) -> Result<Vec<String>, VolumeError> {
         let mut dropped = Vec::new();
         for record in self.scan().await? {
             if self.log.delta_path(&record.file).is_none() {
-                if !dry_run {
-                    self.remove(&record.file).await?;
-                }
+                self.remove(&record.file).await?;
                 dropped.push(record.file);
             }
         }
@@ -81,7 +99,17 @@ impl Publisher<'_> {
         Ok(record)
     }
 
-    async fn scan(&self) -> Result<Vec<DeltaRecord>, VolumeError> {
+    /// Removes what a crash left of unfinished deltas. Nobody else writes there.
+    pub(super) async fn sweep(&self) -> Result<(), VolumeError> {
+        let dir = self.log.dir();
+        let unfinished = log::unfinished(dir).await;
+        for file in unfinished.map_err(|source| VolumeError::Io { path: dir.to_owned(), source })? {
+            self.remove(&file).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn scan(&self) -> Result<Vec<DeltaRecord>, VolumeError> {
         let dir = self.log.dir();
         log::scan(dir).await.map_err(|source| VolumeError::Io { path: dir.to_owned(), source })
     }

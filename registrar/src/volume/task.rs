@@ -11,6 +11,7 @@ use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ pub struct VolumeTask {
     layout: Layout,
     log: PublicationLog,
     nodes: Arc<Nodes>,
+    window: Duration,
     requests: mpsc::Receiver<Request>,
     /// The head differs from the newest snapshot, or may.
     dirty: bool,
@@ -33,19 +35,22 @@ impl VolumeTask {
     /// Makes and mounts what is missing, cleans up after a crash, and publishes what is there.
     ///
     /// # Errors
-    /// See [`VolumeError`].
+    /// See [`VolumeError`]. `window`: how long a node counts after it was last heard of.
     pub async fn open(
         zfs: Arc<dyn Zfs>,
         layout: Layout,
         log: PublicationLog,
         nodes: Arc<Nodes>,
+        window: Duration,
     ) -> Result<(Self, VolumeHandle), VolumeError> {
         make_datasets(zfs.as_ref(), &layout).await?;
         let (sender, requests) = mpsc::channel(QUEUE);
-        let task = Self { zfs, layout, log, nodes, requests, dirty: true };
+        let task = Self { zfs, layout, log, nodes, window, requests, dirty: true };
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
-        task.publisher().publish_all().await?;
-        task.publisher().drop_unlisted(false).await?;
+        task.publisher().sweep().await?;
+        // A full disk must not keep the registrar from starting: it is who can free some.
+        task.publisher().publish_all().await.unwrap_or_else(|error| log_failure(&error));
+        task.publisher().drop_unlisted().await?;
         Ok((task, VolumeHandle::new(sender)))
     }
 
@@ -78,7 +83,9 @@ impl VolumeTask {
             Request::Collect { window, dry_run, reply } => {
                 let publisher = self.publisher();
                 let (zfs, volume) = (self.zfs.as_ref(), &self.layout.volume);
-                let report = collect::collect(zfs, volume, &publisher, &self.nodes, window, dry_run).await;
+                // A narrower window for once is no reason to strand a node that was heard of.
+                let bases = self.nodes.bases(window.max(self.window));
+                let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
                 drop(reply.send(report));
             }
         }
@@ -113,6 +120,8 @@ impl VolumeTask {
     }
 
     async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
+        // Were it unmounted, the cache would land in the directory below.
+        self.zfs.mount(&self.layout.volume).await?;
         self.dirty = true;
         self.blocking(move |mountpoint| import::import(&mountpoint, &request)).await
     }
@@ -128,6 +137,10 @@ impl VolumeTask {
         match newest {
             Some(newest) if !self.dirty => Ok(newest.name),
             newest => {
+                // Each snapshot has its delta before the next one comes.
+                if newest.as_ref().map(|newest| newest.guid) != self.log.head().map(|head| head.guid) {
+                    self.publisher().publish_all().await?;
+                }
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
                 let name = SnapshotName::new(number, Utc::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
@@ -168,7 +181,7 @@ impl VolumeTask {
         work: impl FnOnce(PathBuf) -> Result<T, VolumeError> + Send + 'static,
     ) -> Result<T, VolumeError> {
         let mountpoint = self.layout.mountpoint.clone();
-        tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Stopping)?
+        tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Broken)?
     }
 }
 
