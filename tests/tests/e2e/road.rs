@@ -33,6 +33,7 @@ fn a_real_guest_boots_on_every_node_without_its_base() {
     .unwrap();
     node.kill(Program::Agent);
     lab.storage().kill(Program::Registrar);
+    lab.expect_log("registrar");
     vm.wait_for_prompt().unwrap();
     lab.storage().start(Program::Registrar).unwrap();
     node.start(Program::Agent).unwrap();
