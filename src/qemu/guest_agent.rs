@@ -2,8 +2,9 @@
 
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -11,10 +12,20 @@ const LINE_MAX_BYTES: u64 = 4096;
 /// What is asked while nobody listens stays in the channel; so it is not asked forever.
 const MAX_QUESTIONS: u64 = 2000;
 
-/// Returns when the agent behind `stream` has answered. Never returns where there is none.
-pub(super) async fn answered(stream: UnixStream) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader);
+/// Asks the agent behind `stream` until it has answered, says so, and then stays connected until the
+/// guest ends: an agent that finds nobody at the other end polls for all the processor's time, and
+/// what the guest runs when it is idle would never be seen. Never returns where there is none.
+pub(super) async fn attend(stream: UnixStream, answered: &watch::Sender<bool>) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.into_split();
+    answer(&mut BufReader::new(&mut reader), &mut writer).await?;
+    answered.send_replace(true);
+    tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.map(drop)
+}
+
+async fn answer(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
     let ask = async {
         let mut clock = tokio::time::interval(ASK_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,7 +38,7 @@ pub(super) async fn answered(stream: UnixStream) -> io::Result<()> {
     let listen = async {
         loop {
             let mut line = Vec::new();
-            let read = (&mut reader).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await?;
+            let read = (&mut *reader).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -57,16 +68,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waits_through_noise_for_an_answer() {
+    async fn waits_through_noise_for_an_answer_and_stays_connected() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (reader, mut writer) = theirs.into_split();
+        let (answered, mut seen) = watch::channel(false);
         let guest = async move {
+            let (reader, mut writer) = theirs.into_split();
+            let mut reader = BufReader::new(reader);
             let mut asked = Vec::new();
-            BufReader::new(reader).read_until(b'\n', &mut asked).await.unwrap();
+            reader.read_until(b'\n', &mut asked).await.unwrap();
             assert_eq!(asked, question(1));
-            writer.write_all(b"garbage\n{\"error\": {}}\n{\"return\": 1}\n").await.unwrap();
+            writer.write_all(b"garbage\n{\"error\": {}}\n").await.unwrap();
+            assert!(!*seen.borrow());
+            writer.write_all(b"{\"return\": 1}\n").await.unwrap();
+            seen.wait_for(|answered| *answered).await.unwrap();
+            // A peer that had gone would make this fail.
+            writer.write_all(b"more\n").await.unwrap();
         };
-        let (result, ()) = tokio::join!(answered(ours), guest);
+        let (result, ()) = tokio::join!(attend(ours, &answered), guest);
         result.unwrap();
     }
 
@@ -74,6 +92,8 @@ mod tests {
     async fn an_end_is_no_answer() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        assert!(answered(ours).await.is_err());
+        let (answered, seen) = watch::channel(false);
+        assert!(attend(ours, &answered).await.is_err());
+        assert!(!*seen.borrow());
     }
 }

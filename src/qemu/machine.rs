@@ -185,9 +185,8 @@ fn follow_console(mut serial: UnixStream) -> (watch::Receiver<ConsoleText>, Abor
 fn follow_agent(stream: UnixStream) -> (watch::Receiver<bool>, AbortOnDropHandle<()>) {
     let (answered, receiver) = watch::channel(false);
     let task = tokio::spawn(async move {
-        if guest_agent::answered(stream).await.is_ok() {
-            answered.send_replace(true);
-        }
+        // A connection that ends is the guest's end, which is seen elsewhere.
+        drop(guest_agent::attend(stream, &answered).await);
     });
     (receiver, AbortOnDropHandle::new(task))
 }
