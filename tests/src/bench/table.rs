@@ -1,7 +1,7 @@
 //! The figures for people. Pure.
 
 use super::Figures;
-use crate::demo::narrate::mib;
+use crate::demo::narrate::size;
 use crate::demo::table::{finish, new};
 
 /// The figures as text.
@@ -27,11 +27,11 @@ pub fn render(figures: &Figures) -> String {
 
 fn facts(figures: &Figures) -> String {
     let facts = [
-        ("boot cache", mib(figures.cache_bytes)),
-        ("delta", mib(figures.delta_bytes)),
+        ("boot cache", size(figures.cache_bytes)),
+        ("delta", size(figures.delta_bytes)),
         ("warm boot read from base", format!("{} bytes", figures.warm_boot.base_bytes_read)),
-        ("agent's peak memory", mib(figures.agent_peak_rss_bytes)),
-        ("registrar's peak memory", mib(figures.registrar_peak_rss_bytes)),
+        ("agent's peak memory", size(figures.agent_peak_rss_bytes)),
+        ("registrar's peak memory", size(figures.registrar_peak_rss_bytes)),
     ];
     let mut table = new(["FACT", figures.image.as_str()]);
     facts.into_iter().for_each(|(what, value)| {

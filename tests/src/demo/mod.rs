@@ -65,7 +65,7 @@ fn register_one(storage: &Host, name: &str, narrator: &Narrator) -> Result<Regis
         }
     })?;
     let (cache_bytes, _, boots) = registration.facts()?;
-    let cache = narrate::mib(cache_bytes);
+    let cache = narrate::size(cache_bytes);
     narrator.say(&format!("{name}: registered after {boots} boots, a cache of {cache}"));
     Ok(registration)
 }

@@ -30,9 +30,10 @@ fn clock(seconds: u64) -> String {
 }
 
 /// Bytes as a person reads them.
-pub fn mib(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     // Exact below 2^53 bytes.
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod tests {
     #[test]
     fn times_and_sizes_read_well() {
         assert_eq!(clock(65), " 1:05");
-        assert_eq!(mib(3 << 19), "1.5 MiB");
+        assert_eq!(size(3 << 19), "1.5 MiB");
+        assert_eq!(size(3 << 30), "3.0 GiB");
     }
 }

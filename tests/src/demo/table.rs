@@ -1,6 +1,6 @@
 //! What the demo found out, for people: tables of at most 100 columns. Pure.
 
-use super::narrate::mib;
+use super::narrate::size;
 use super::report::Report;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -13,8 +13,8 @@ pub fn render(report: &Report) -> String {
         nodes(report),
         format!(
             "Volume: {} of boot caches take {} in the pool (dedup {:.2}x, compression {:.2}x)",
-            mib(volume.logical_bytes),
-            mib(volume.used_bytes),
+            size(volume.logical_bytes),
+            size(volume.used_bytes),
             volume.dedup_ratio,
             volume.compress_ratio
         ),
@@ -27,11 +27,11 @@ fn images(report: &Report) -> String {
     for image in &report.images {
         table.add_row([
             image.name.clone(),
-            mib(image.image_bytes),
-            mib(image.cache_bytes),
+            size(image.image_bytes),
+            size(image.cache_bytes),
             image.boots.to_string(),
             format!("{:.0} s", image.register_seconds),
-            mib(image.delta_bytes),
+            size(image.delta_bytes),
         ]);
     }
     finish(table)
@@ -55,7 +55,7 @@ fn boots(report: &Report) -> String {
 fn nodes(report: &Report) -> String {
     let mut table = new(["NODE", "SNAPSHOT", "BEHIND", "AGENT MEMORY"]);
     for node in &report.nodes {
-        let (behind, memory) = (node.lag.to_string(), mib(node.agent_rss_bytes));
+        let (behind, memory) = (node.lag.to_string(), size(node.agent_rss_bytes));
         table.add_row([node.name.clone(), node.snapshot.clone(), behind, memory]);
     }
     finish(table)

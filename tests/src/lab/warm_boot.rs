@@ -1,11 +1,12 @@
 //! Booting an image on a node from a base that answers every read with an error: what a node is for.
 
 use super::host::Host;
+use super::record::ProcessId;
 use super::refusing::RefusingImages;
 use super::refusing_fs::RefusedRead;
 use super::run::Process;
 use super::wait;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bootstash::qemu::ConsoleText;
 use serde::Serialize;
 use std::fs;
@@ -75,24 +76,32 @@ impl<'a> Vm<'a> {
         Ok(Self { host, process, console, image: image.to_owned() })
     }
 
+    /// Waits until it has its overlay and prints.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub fn wait_for_console(&self) -> Result<()> {
+        self.wait_for("show its console", |text| text.newest_line().is_some())
+    }
+
     /// Waits until it asks for a login.
     ///
     /// # Errors
     /// When it ends, hits what no boot comes back from, or takes too long.
     pub fn wait_for_prompt(&self) -> Result<()> {
-        let what = format!("{} on {} to ask for a login", self.image, self.host.name());
-        wait::until(&what, BOOT_DEADLINE, || {
+        self.wait_for("ask for a login", ConsoleText::login_prompt)
+    }
+
+    fn wait_for(&self, deed: &str, done: impl Fn(&ConsoleText) -> bool) -> Result<()> {
+        let what = format!("{} on {} to {deed}", self.image, self.host.name());
+        let seen = wait::until(&what, BOOT_DEADLINE, || {
+            let running = ProcessId::of(self.process.pid()).is_some();
             let text = read_console(&self.console)?;
-            if let Some(why) = text.fatal() {
-                return Ok(Some(Err(anyhow::anyhow!("{why}"))));
-            }
-            if super::record::ProcessId::of(self.process.pid()).is_none() {
-                return Ok(Some(Err(anyhow::anyhow!("it ended"))));
-            }
-            Ok(text.login_prompt().then_some(Ok(())))
-        })
-        .and_then(|end| end.with_context(|| what.clone()))
-        .with_context(|| self.console_tail())
+            let hopeless = text.fatal().or((!running).then_some("it ended"));
+            Ok(done(&text).then_some(Ok(())).or(hopeless.map(Err)))
+        });
+        seen.and_then(|end| end.map_err(|why| anyhow!("waited for {what}: {why}")))
+            .with_context(|| self.console_tail())
     }
 
     /// The end of what it printed.

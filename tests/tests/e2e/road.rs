@@ -3,8 +3,7 @@
 use crate::setting::{Setting, assert_says};
 use bootstash_tests::lab::registration::register;
 use bootstash_tests::lab::warm_boot::{Vm, warm_boot};
-use bootstash_tests::lab::{Lab, LabPlan, Program, wait};
-use std::time::Duration;
+use bootstash_tests::lab::{Lab, LabPlan, Program};
 
 #[test]
 fn a_real_guest_boots_on_every_node_without_its_base() {
@@ -24,15 +23,13 @@ fn a_real_guest_boots_on_every_node_without_its_base() {
     });
     assert_eq!(boots.iter().map(|boot| boot.base_bytes_read).collect::<Vec<_>>(), [0, 0]);
 
-    // A guest goes on while every daemon is killed, from before its kernel starts.
+    // A guest goes on while every daemon is killed, from its boot loader on.
     let node = lab.host("node1");
     let vm = Vm::start(node, "alpine").unwrap();
-    wait::until("the VM to start", Duration::from_secs(60), || {
-        Ok((!node.overlays()?.is_empty()).then_some(()))
-    })
-    .unwrap();
+    vm.wait_for_console().unwrap();
     node.kill(Program::Agent);
     lab.storage().kill(Program::Registrar);
+    lab.expect_log("registrar");
     vm.wait_for_prompt().unwrap();
     lab.storage().start(Program::Registrar).unwrap();
     node.start(Program::Agent).unwrap();
