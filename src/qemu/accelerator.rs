@@ -32,6 +32,15 @@ impl Accelerator {
             Self::Tcg => "tcg",
         }
     }
+
+    /// The processor a guest sees, as QEMU spells it.
+    pub(super) fn cpu_model(self) -> &'static str {
+        match self {
+            Self::Kvm => "host",
+            // Five-level page tables would only make each emulated page walk longer.
+            Self::Tcg => "max,la57=off",
+        }
+    }
 }
 
 impl fmt::Display for Accelerator {
@@ -89,6 +98,9 @@ impl Qemu {
             &"stdio",
             &"-accel",
             &accelerator.as_str(),
+            // As real guests have it: a host can take this guest and refuse that processor's registers.
+            &"-cpu",
+            &accelerator.cpu_model(),
             &"-device",
             &"isa-debug-exit,iobase=0xf4,iosize=1",
             &"-drive",

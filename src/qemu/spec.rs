@@ -89,10 +89,9 @@ pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec) -> Vec<OsString> 
 }
 
 fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
-    let (accel, cpu) = match accelerator {
-        Accelerator::Kvm => ("kvm", "host"),
-        // Five-level page tables would only make each emulated page walk longer.
-        Accelerator::Tcg => ("tcg,thread=multi", "max,la57=off"),
+    let accel = match accelerator {
+        Accelerator::Kvm => "kvm",
+        Accelerator::Tcg => "tcg,thread=multi",
     };
     words([
         "-nodefaults",
@@ -106,7 +105,7 @@ fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsStrin
         "-accel",
         accel,
         "-cpu",
-        cpu,
+        accelerator.cpu_model(),
         "-smp",
         &cpus.to_string(),
         "-m",
