@@ -54,9 +54,8 @@ test-e2e: ground ## Tests with real guests and networks (root)
 demo: ground ## Do the main job on real parts and show it (root)
 	@$(BIN)/demo
 
-bench: root images ## Measure, and write target/bench/main.json (root)
-	@cargo build --quiet --workspace --bins --release
-	@$(dir $(BIN))release/bench
+bench: ground ## Measure, and write target/bench/main.json (root)
+	@$(BIN)/bench
 
 lab: ground ## Start a storage node and NODES=2 compute nodes, leave them running (root)
 	@$(BIN)/lab up --nodes $(NODES)
