@@ -88,7 +88,7 @@ pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec) -> Vec<OsString> 
     args
 }
 
-fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
+pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         // Five-level page tables would only make each emulated page walk longer.
