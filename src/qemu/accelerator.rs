@@ -4,6 +4,7 @@
 //! must come through the firmware and say so within a deadline.
 
 use super::run::{self, Limits};
+use super::spec::hardware;
 use super::{AcceleratorError, Qemu};
 use crate::config;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+const PROBE_MEMORY_MIB: u32 = 64;
 /// QEMU's exit status after the guest writes 0x2a to `isa-debug-exit`.
 const PROBE_STATUS: i32 = 0x55;
 
@@ -30,15 +32,6 @@ impl Accelerator {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
-        }
-    }
-
-    /// The processor a guest sees, as QEMU spells it.
-    pub(super) fn cpu_model(self) -> &'static str {
-        match self {
-            Self::Kvm => "host",
-            // Five-level page tables would only make each emulated page walk longer.
-            Self::Tcg => "max,la57=off",
         }
     }
 }
@@ -80,32 +73,21 @@ impl Qemu {
 
     async fn boot_probe(&self, accelerator: Accelerator, deadline: Duration) -> Result<(), String> {
         let disk = boot_sector_file().map_err(|error| format!("no boot sector could be written: {error}"))?;
-        let drive = format!("file={},format=raw,if=floppy,readonly=on", disk.path().display());
-        let args = run::args([
-            &"-nodefaults",
-            &"-no-user-config",
-            &"-display",
-            &"none",
-            &"-machine",
-            &"pc",
-            &"-m",
-            &"16",
+        let drive = format!("file={},format=raw,if=none,id=probe,readonly=on", disk.path().display());
+        // The very machine that guests get: one of another processor can run where theirs does not.
+        let mut args = hardware(accelerator, PROBE_MEMORY_MIB, 1);
+        args.extend(run::args([
             &"-nic",
             &"none",
-            &"-boot",
-            &"a",
             &"-serial",
             &"stdio",
-            &"-accel",
-            &accelerator.as_str(),
-            // As real guests have it: a host can take this guest and refuse that processor's registers.
-            &"-cpu",
-            &accelerator.cpu_model(),
             &"-device",
             &"isa-debug-exit,iobase=0xf4,iosize=1",
             &"-drive",
             &drive,
-        ]);
+            &"-device",
+            &"virtio-blk-pci,drive=probe,bootindex=1",
+        ]));
         let limits = Limits { deadline, memory_bytes: 4 << 30 };
         let end = run::qemu_system(self.programs(), &args, limits).await;
         match end {
@@ -120,7 +102,7 @@ impl Qemu {
     }
 }
 
-/// A floppy whose boot sector prints `K` on the first serial port and ends QEMU.
+/// A disk whose boot sector prints `K` on the first serial port and ends QEMU.
 fn boot_sector_file() -> std::io::Result<tempfile::NamedTempFile> {
     #[rustfmt::skip]
     const CODE: [u8; 15] = [
@@ -128,12 +110,12 @@ fn boot_sector_file() -> std::io::Result<tempfile::NamedTempFile> {
         0xba, 0xf4, 0x00, 0xb0, 0x2a, 0xee, // mov dx, 0xf4; mov al, 0x2a; out dx, al
         0xf4, 0xeb, 0xfd,                   // hlt; jmp to hlt
     ];
-    let mut floppy = vec![0; 1440 * 1024];
-    floppy[..CODE.len()].copy_from_slice(&CODE);
-    floppy[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut disk = vec![0; 1440 * 1024];
+    disk[..CODE.len()].copy_from_slice(&CODE);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     // No comma can occur in its name, which QEMU would take for the next option.
     let mut file = tempfile::Builder::new().prefix("bootstash-probe-").tempfile()?;
-    file.write_all(&floppy)?;
+    file.write_all(&disk)?;
     Ok(file)
 }
 
@@ -142,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probe_floppy_is_bootable() {
+    fn probe_disk_is_bootable() {
         let file = boot_sector_file().unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!((bytes.len(), &bytes[510..512]), (1_474_560, &[0x55, 0xaa][..]));

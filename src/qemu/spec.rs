@@ -88,10 +88,11 @@ pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec) -> Vec<OsString> 
     args
 }
 
-fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
-    let accel = match accelerator {
-        Accelerator::Kvm => "kvm",
-        Accelerator::Tcg => "tcg,thread=multi",
+pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
+    let (accel, cpu) = match accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // Five-level page tables would only make each emulated page walk longer.
+        Accelerator::Tcg => ("tcg,thread=multi", "max,la57=off"),
     };
     words([
         "-nodefaults",
@@ -105,7 +106,7 @@ fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsStrin
         "-accel",
         accel,
         "-cpu",
-        accelerator.cpu_model(),
+        cpu,
         "-smp",
         &cpus.to_string(),
         "-m",

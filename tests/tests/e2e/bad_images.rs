@@ -3,8 +3,10 @@
 use crate::setting::{Setting, assert_says, inside};
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::run::Call;
+use bootstash_tests::lab::{Program, wait};
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 fn qemu_img(args: &[&str], file: &Path, size: &[&str]) {
     Call::new("qemu-img").args(args).args([file]).args(size).output().unwrap();
@@ -61,7 +63,7 @@ fn an_image_that_never_boots() {
 fn a_pool_that_is_full() {
     let setting = Setting::without_daemons(0, |plan| plan.pool_bytes(128 << 20));
     let storage = setting.lab.storage();
-    storage.start(bootstash_tests::lab::Program::Registrar).unwrap();
+    storage.start(Program::Registrar).unwrap();
     let filler = format!("{}/filler", storage.pool());
     let zfs = |args: &[&str]| storage.command("/usr/sbin/zfs", args).output().unwrap();
     zfs(&["create", "-o", "mountpoint=/run/bootstash/filler", &filler]);
@@ -73,7 +75,9 @@ fn a_pool_that_is_full() {
     setting.lab.expect_log("big");
     let error = setting.try_register("big", &source).failure().unwrap();
     assert_says(&error, &["big", "import", "space"]);
-    zfs(&["destroy", &filler]);
+    // A FUSE file system is unmounted a moment after the command for it ends.
+    let destroy = storage.command("/usr/sbin/zfs", ["destroy", &filler]);
+    wait::until("the filler to go", Duration::from_secs(20), || destroy.output().map(Some)).unwrap();
     setting.assert_untouched();
     setting.try_register("big", &source).success().unwrap();
     setting.lab.finish().unwrap();
