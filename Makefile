@@ -33,7 +33,7 @@ build: setup ## Compile everything, tests included
 lint: ## Check format, clippy, shell scripts and file lengths
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x .ci/run tests/ground/*.sh tests/ground/images/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/images/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
