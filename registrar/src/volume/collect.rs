@@ -66,3 +66,23 @@ fn would_go(deltas: &[DeltaRecord], snapshots: &[Snapshot], fates: &[SnapshotFat
     let gone = deltas.iter().filter(|delta| !has_both_ends(delta, &kept));
     gone.map(|delta| delta.file.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::testing::snapshot;
+
+    #[test]
+    fn a_node_that_walks_on_finds_every_snapshot_from_its_base() {
+        let snapshots: Vec<Snapshot> = (1..=4).map(snapshot).collect();
+        let bases = [("node1".parse().unwrap(), snapshots[1].guid)];
+        let fates = retention::plan(&facts(&snapshots, &bases), Utc::now(), Duration::ZERO);
+        let kept: Vec<bool> = fates.iter().map(|fate| fate.keep).collect();
+        assert_eq!(kept, [false, true, true, true]);
+        let gone = facts(&snapshots, &[]);
+        assert_eq!(
+            retention::plan(&gone, Utc::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),
+            1
+        );
+    }
+}
