@@ -230,13 +230,14 @@ pub fn remove_abandoned() -> Result<()> {
     LabRecord::all()?.iter().filter(|lab| lab.is_abandoned()).try_for_each(LabRecord::remove)
 }
 
-/// Held while labs are begun or removed.
+/// Held while labs are begun or removed. The directory of labs is there when this returns.
 fn lock() -> Result<Flock<File>> {
-    fs::create_dir_all(LABS)?;
     // The directory above: a file to lock would be a trace.
     let above = File::open(Path::new(LABS).parent().unwrap_or(Path::new("/")))?;
-    Flock::lock(above, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| anyhow::anyhow!("locking {LABS}: {errno}"))
+    let lock = Flock::lock(above, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| anyhow::anyhow!("locking {LABS}: {errno}"))?;
+    fs::create_dir_all(LABS)?;
+    Ok(lock)
 }
 
 #[cfg(test)]
