@@ -103,6 +103,7 @@ impl LabRecord {
     /// When there is a lab of this name.
     pub fn create(id: &str, stays: bool, hosts: Vec<HostRecord>) -> Result<Self> {
         let _lock = lock()?;
+        fs::create_dir_all(LABS)?;
         let record = Self { id: id.to_owned(), builder: ProcessId::own()?, stays, hosts };
         if let Err(error) = fs::create_dir(record.dir()) {
             bail!("cannot make {}: {error}; `lab down` removes what is left of labs", record.dir().display());
@@ -194,6 +195,7 @@ fn destroy_kernel_pool(host: &HostRecord) -> Result<()> {
 /// When one cannot be made.
 pub fn make_mount_points(paths: &[&str]) -> Result<()> {
     let _lock = lock()?;
+    fs::create_dir_all(LABS)?;
     let list = Path::new(LABS).join(MADE);
     let mut made = fs::read_to_string(&list).unwrap_or_default();
     for path in paths.iter().filter(|path| !Path::new(path).exists()) {
@@ -206,6 +208,9 @@ pub fn make_mount_points(paths: &[&str]) -> Result<()> {
 
 /// With the last lab gone, takes away what was made for labs. Whoever calls it holds the lock.
 fn remove_made() -> Result<()> {
+    if !Path::new(LABS).exists() {
+        return Ok(());
+    }
     let dirs =
         fs::read_dir(LABS)?.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir());
     // Without a record it is what a killed removal left.
@@ -232,7 +237,6 @@ pub fn remove_abandoned() -> Result<()> {
 
 /// Held while labs are begun or removed.
 fn lock() -> Result<Flock<File>> {
-    fs::create_dir_all(LABS)?;
     // The directory above: a file to lock would be a trace.
     let above = File::open(Path::new(LABS).parent().unwrap_or(Path::new("/")))?;
     Flock::lock(above, FlockArg::LockExclusive)
