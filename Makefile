@@ -15,7 +15,7 @@ CARGO_TEST := cargo test --quiet --workspace
 PLAIN_TESTS := $(filter-out zfs% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 .PHONY: help setup images build lint test test-unit test-zfs test-e2e demo bench lab lab-down clean \
-  clean-images ground root
+  clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,13 +51,13 @@ test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
 
-demo: ground ## Do the main job on real parts and show it (root)
+demo: stage ## Do the main job on real parts and show it (root)
 	@$(BIN)/demo
 
-bench: ground ## Measure, and write target/bench/main.json (root)
+bench: stage ## Measure, and write target/bench/main.json (root)
 	@$(BIN)/bench
 
-lab: ground ## Start a storage node and NODES=2 compute nodes, leave them running (root)
+lab: stage ## Start a storage node and NODES=2 compute nodes, leave them running (root)
 	@$(BIN)/lab up --nodes $(NODES)
 
 lab-down: root ## Remove every trace of the lab, also of one that died (root)
@@ -73,6 +73,13 @@ clean-images: ## Remove the cached guest images
 # What the real thing stands on. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
 ground: root setup
 	@$(MAKE) -j2 images build
+
+# The same without the tests, for who only wants to see it run.
+stage: root setup
+	@$(MAKE) -j2 images binaries
+
+binaries: setup
+	@start=$$SECONDS; cargo build --quiet --workspace --bins; echo "build: done in $$((SECONDS - start)) s"
 
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'This needs root: it makes network namespaces, mounts and ZFS pools. Run:' >&2; \
