@@ -25,18 +25,23 @@ pub(super) async fn download(
     }
 }
 
-/// The full stream's record, or 202 while it is made.
+/// The full stream's record, 202 while it is made, or why it could not be made.
 pub(super) async fn full(Shared(state): Shared<State>) -> Response {
     if let FullStream::Ready(record) = state.log.full() {
         return Json(record).into_response();
     }
+    if let Some(error) = state.log.take_failure() {
+        return Refusal::unavailable(error).into_response();
+    }
     if state.log.begin_full() {
-        let volume = state.volume.clone();
+        let (volume, log) = (state.volume.clone(), state.log.clone());
         // Owned by the volume's task: it ends when that answers or stops.
         tokio::spawn(async move {
-            if let Err(error) = volume.full().await {
-                tracing::warn!(error = %Chain(&error), "cannot make a full stream");
+            let made = volume.full().await.map_err(|error| Chain(&error).to_string());
+            if let Err(error) = &made {
+                tracing::warn!(error, "cannot make a full stream");
             }
+            log.finish_full(made);
         });
     }
     StatusCode::ACCEPTED.into_response()

@@ -20,6 +20,12 @@ impl Refusal {
         Self { status: StatusCode::NOT_FOUND, body }
     }
 
+    /// It cannot be had now; asking again may help.
+    pub(super) fn unavailable(error: String) -> Self {
+        let body = ErrorBody { error, kind: FaultKind::Transient };
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body }
+    }
+
     /// The request itself is wrong.
     pub(super) fn bad_request(error: &dyn std::error::Error) -> Self {
         let body = ErrorBody { error: Chain(error).to_string(), kind: FaultKind::Permanent };

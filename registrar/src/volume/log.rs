@@ -26,6 +26,8 @@ pub enum FullStream {
     Making,
     /// It is there.
     Ready(DeltaRecord),
+    /// It could not be made, and why; who asks is told once, then it is tried again.
+    Failed(String),
 }
 
 impl PublicationLog {
@@ -85,8 +87,22 @@ impl PublicationLog {
         self.log.send_replace(new);
     }
 
-    pub(super) fn finish_full(&self, made: Option<DeltaRecord>) {
-        self.full.send_replace(made.map_or(FullStream::Absent, FullStream::Ready));
+    /// Notes what came of making the full stream.
+    pub fn finish_full(&self, made: Result<DeltaRecord, String>) {
+        self.full.send_replace(made.map_or_else(FullStream::Failed, FullStream::Ready));
+    }
+
+    /// Why the last try at the full stream failed; the next to ask makes it anew.
+    pub fn take_failure(&self) -> Option<String> {
+        let mut why = None;
+        self.full.send_if_modified(|full| {
+            if let FullStream::Failed(error) = full {
+                why = Some(std::mem::take(error));
+                *full = FullStream::Absent;
+            }
+            why.is_some()
+        });
+        why
     }
 }
 

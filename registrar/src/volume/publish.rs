@@ -70,12 +70,10 @@ impl Publisher<'_> {
         }
         let head = self.log.head().ok_or(VolumeError::Empty)?;
         let there = self.log.now().deltas.into_iter().find(|record| leads(record, None, &head));
-        let made = match there {
+        match there {
             Some(record) => Ok(record),
             None => self.make(None, &head).await,
-        };
-        self.log.finish_full(made.as_ref().ok().cloned());
-        made
+        }
     }
 
     /// Removes the files of deltas that are no longer announced; returns their names.
