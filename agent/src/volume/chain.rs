@@ -75,7 +75,12 @@ impl Volume {
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
-        self.leases.put(Lease { stage: Stage::Made, overlay: overlay.clone() })?;
+        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, overlay: overlay.clone() }) {
+            // Whoever asked is told that it failed, and will not look for a file.
+            drop(std::fs::remove_file(&overlay.path));
+            self.leases.remove(&overlay.path)?;
+            return Err(error.into());
+        }
         tracing::info!(
             "made overlay {} of {} on {}",
             overlay.path.display(),
