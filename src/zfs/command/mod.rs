@@ -3,6 +3,7 @@
 //! Promises those of [`Zfs`]. Programs are absolute paths, checked when opened; only columns asked
 //! for by name are read; `run` alone starts processes and `stderr` alone knows what they say.
 
+mod begin;
 mod destroy;
 mod make;
 mod parse;

@@ -5,6 +5,7 @@
 //! leaves the file system at the snapshot it had; dropping the future closes it, too.
 
 use super::CommandZfs;
+use super::begin;
 use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
@@ -95,6 +96,10 @@ impl CommandZfs {
         if there.as_ref().is_some_and(|found| found.state.role != Some(Role::Volume)) {
             return Err(ReceiveError::Foreign { into: into.clone() });
         }
+        let stream = match &there {
+            Some(_) => stream,
+            None => self.full(into, stream).await?,
+        };
         let marked = there.is_some() && self.marked(into).await.map_err(other)?;
         let from = match &there {
             Some(_) => self.newest(into).await.map_err(other)?,
@@ -112,6 +117,21 @@ impl CommandZfs {
             None => {
                 Err(other(parse::answer("zfs receive", into.as_str(), "file system with a snapshot of ours")))
             }
+        }
+    }
+
+    /// The stream, unless it is an increment. zfs-fuse, given one for a file system that is not there,
+    /// looks for any that has the base, and receives into that instead.
+    async fn full(&self, into: &DatasetName, stream: ByteStream) -> Result<ByteStream, ReceiveError> {
+        let broken = |source| ReceiveError::Source { into: into.clone(), source };
+        let stall = self.limits.stall;
+        match timeout(stall, begin::base(stream))
+            .await
+            .map_err(|_| broken(stalled(stall)))?
+            .map_err(broken)?
+        {
+            (None, stream) => Ok(stream),
+            (Some(_), _) => Err(ReceiveError::WrongBase { into: into.clone() }),
         }
     }
 

@@ -20,11 +20,13 @@ pub(super) async fn an_increment_wants_its_base(bed: &Bed) -> Result<()> {
 }
 
 pub(super) async fn an_increment_wants_a_file_system(bed: &Bed) -> Result<()> {
-    let (_, _, increment) = bed.lagging().await?;
+    let (_, copy, increment) = bed.lagging().await?;
     let nobody = bed.name("nobody")?;
     let refused = bed.receive(&nobody, increment).await;
     ensure!(matches!(refused, Err(ReceiveError::WrongBase { .. })), "{refused:?}");
     ensure!(bed.zfs.dataset(&nobody).await?.is_none());
+    // zfs-fuse by itself would have found the one that has the base, and brought that on.
+    ensure!(bed.numbers(&copy).await? == [1]);
     Ok(())
 }
 
