@@ -11,11 +11,11 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, capture (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, openzfs, capture (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% openzfs% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
-.PHONY: help setup images build lint test test-unit test-zfs test-e2e demo bench lab lab-down clean \
-  clean-images ground stage binaries root
+.PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-e2e demo bench \
+  lab lab-down clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ setup: ## Install what is missing (apt); as root, and says what
 
 images: setup ## Make the guest images, unless they are cached
 	@tests/ground/images.sh
+
+openzfs: setup ## Make the guest with OpenZFS in its kernel, unless it is cached
+	@tests/ground/openzfs.sh
 
 build: setup ## Compile everything, tests included
 	@start=$$SECONDS; cargo build --quiet --workspace --all-targets; \
@@ -39,13 +42,16 @@ lint: ## Check format, clippy, shell scripts and file lengths
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
 
-test: ground test-unit test-zfs test-e2e ## Run every test, set-up included (root)
+test: ground test-unit test-zfs test-openzfs test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit and other tests on fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
 
 test-zfs: root setup ## Tests on a real ZFS (root)
 	$(CARGO_TEST) --test zfs
+
+test-openzfs: ground openzfs ## Tests on the OpenZFS of a guest's kernel (root)
+	$(CARGO_TEST) --test openzfs -- --test-threads=1 --nocapture
 
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
@@ -67,8 +73,8 @@ lab-down: root ## Remove every trace of the lab, also of one that died (root)
 clean: ## Remove what was compiled
 	@cargo clean
 
-clean-images: ## Remove the cached guest images
-	@rm -rf "$(CACHE)/images"
+clean-images: ## Remove the cached guests and their images
+	@rm -rf "$(CACHE)/images" "$(CACHE)/openzfs"
 
 # What the real thing stands on. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
 ground: root setup

@@ -33,6 +33,8 @@ fdisk             sfdisk
 grub-common       grub-mkimage
 grub-pc-bin       /usr/lib/grub/i386-pc/boot.img
 gcc               cc
+xz-utils          xz
+libelf1           /usr/lib/x86_64-linux-gnu/libelf.so.1
 libc6-dev         /usr/include/stdio.h
 pkg-config        pkg-config
 python3           python3

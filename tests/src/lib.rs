@@ -5,4 +5,5 @@ pub mod contract;
 pub mod demo;
 pub mod guest;
 pub mod lab;
+pub mod openzfs;
 pub mod prometheus;

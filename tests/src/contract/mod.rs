@@ -1,15 +1,17 @@
-//! What every ZFS behind the trait must do: one list of cases, run over the fake here and over the
-//! real one in `tests/zfs.rs`.
+//! What every ZFS behind the trait must do: one list of cases, run over the fake here, over a
+//! real one in `real`.
 
 mod bed;
 mod destroying;
 mod fake;
 mod making;
+mod real;
 mod receiving;
 mod sending;
 mod viewing;
 
 pub use bed::{Bed, Files, Ground};
+pub use real::on_real_zfs;
 
 use anyhow::Result;
 use futures::future::BoxFuture;

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -221,7 +222,9 @@ fn kernel_zfs() -> bool {
 
 /// Kernel pools share one space of names with the machine's own and with other runs.
 fn pool_name(wanted: &str) -> String {
-    if kernel_zfs() { format!("{wanted}-{}", std::process::id()) } else { wanted.to_owned() }
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    if kernel_zfs() { format!("{wanted}-{}-{made}", std::process::id()) } else { wanted.to_owned() }
 }
 
 fn hold(options: &ZfsHostOptions) -> Result<Child> {
