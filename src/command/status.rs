@@ -130,6 +130,7 @@ mod tests {
             available_bytes: 12 << 30,
             dedup_ratio: 1.914,
             compress_ratio: 2.0,
+            dedup_table: None,
         }
     }
 

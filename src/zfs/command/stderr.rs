@@ -22,6 +22,7 @@ pub(super) enum Said {
     NotMounted,
     Unavailable,
     NoPool,
+    Stale,
 }
 
 /// The first line whose words occur counts: special ones stand before general ones.
@@ -31,6 +32,8 @@ const TABLE: &[(&str, Said)] = &[
     ("the zfs module", Said::Unavailable),
     ("file descriptor closed", Said::Unavailable),
     ("failed to initialize zfs library", Said::Unavailable),
+    ("used in the initial send no longer exists", Said::Stale),
+    ("resume token is corrupt", Said::Stale),
     ("no such pool", Said::NoPool),
     ("contains partially-complete state", Said::PartialState),
     ("does not match incremental source", Said::WrongBase),
