@@ -48,7 +48,8 @@ impl Qemu {
     /// all references finds those which point past its end.
     async fn refuse_damage(&self, path: &Path, size_bytes: u64) -> Result<(), InspectError> {
         let other = |source| InspectError::Other { path: path.to_owned(), source };
-        let args = run::args([&"check", &"--output=json", &"-f", &"qcow2", &"--", &path]);
+        let alone = run::alone(path);
+        let args = run::args([&"check", &"--output=json", &"--", &alone]);
         let finished =
             run::qemu_img(self.programs(), &args, Limits::reading(size_bytes)).await.map_err(other)?;
         // 0: sound, 2: corrupt, 3: leaks only, which harm no reader. Others, such as 1: not checked;
@@ -59,7 +60,10 @@ impl Qemu {
                 judge(path, size_bytes, &read_json(finished).map_err(other)?, &complaints)
             }
             _ if finished.stderr.is_empty() => Err(other(finished.unexpected())),
-            _ => Err(InspectError::Corrupt { path: path.to_owned(), found: finished.stderr }),
+            _ => {
+                let found = finished.stderr.replace(&alone, &path.to_string_lossy());
+                Err(InspectError::Corrupt { path: path.to_owned(), found })
+            }
         }
     }
 }
