@@ -46,7 +46,7 @@ impl Qemu {
 
     /// `qemu-img info` passes on a truncated file as long as the header is whole; only a walk over
     /// all references finds those which point past its end.
-    async fn refuse_damage(&self, path: &Path, size_bytes: u64) -> Result<(), InspectError> {
+    pub(super) async fn refuse_damage(&self, path: &Path, size_bytes: u64) -> Result<(), InspectError> {
         let other = |source| InspectError::Other { path: path.to_owned(), source };
         let alone = run::alone(path);
         let args = run::args([&"check", &"--output=json", &"--", &alone]);
@@ -122,7 +122,7 @@ fn refuse_by_header(
     };
     match header {
         h if h.data_file => Err(InspectError::DataFile { path: path() }),
-        h if h.backing => Err(InspectError::Backing { path: path() }),
+        h if h.backing.is_some() => Err(InspectError::Backing { path: path() }),
         h if h.encrypted => Err(InspectError::Encrypted { path: path() }),
         h if h.marked_corrupt => {
             Err(InspectError::Corrupt { path: path(), found: "it is marked as corrupt".to_owned() })
