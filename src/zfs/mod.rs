@@ -103,9 +103,13 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// Gives up what a cut receive left; a file system that it was making is gone then.
     async fn drop_partial(&self, of: &DatasetName) -> Result<Removed, ReceiveError>;
 
-    /// The rest of a stream of one of `of`'s snapshots, for who holds `token`; a token of anything else
-    /// is stale.
-    async fn send_rest(&self, of: &DatasetName, token: &ResumeToken) -> Result<ByteStream, SendError>;
+    /// The rest of a stream of one of `of`'s snapshots, and which, for who holds `token`; a token of
+    /// anything else is stale.
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError>;
 
     /// About how many bytes [`Self::send`] would give; `None` where this ZFS cannot tell.
     async fn send_size(

@@ -135,7 +135,11 @@ impl Zfs for CommandZfs {
         self.abandon(of).await
     }
 
-    async fn send_rest(&self, of: &DatasetName, token: &ResumeToken) -> Result<ByteStream, SendError> {
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
         self.resume_send(of, token).await
     }
 

@@ -34,7 +34,7 @@ impl CommandZfs {
         &self,
         of: &DatasetName,
         token: &ResumeToken,
-    ) -> Result<ByteStream, SendError> {
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
         let other = |source| SendError::Other { of: of.clone(), source };
         let stale = || SendError::Stale { of: of.clone() };
         if !self.capabilities.resumable_receive {
@@ -44,8 +44,10 @@ impl CommandZfs {
         // Where it prints what the token says differs between versions.
         let said = format!("{}\n{}", looked.stdout, looked.stderr);
         match stderr::read(&looked.stderr) {
-            _ if looked.ok && is_of(&said, of) => self.stream(&["send", "-t", token.as_str()]).map_err(other),
-            _ if looked.ok => Err(stale()),
+            _ if looked.ok => {
+                let name = snapshot_of(&said, of).ok_or_else(stale)?;
+                Ok((name, self.stream(&["send", "-t", token.as_str()]).map_err(other)?))
+            }
             Some(Said::Stale | Said::Missing) => Err(stale()),
             _ => Err(other(failure(looked))),
         }
@@ -73,18 +75,12 @@ impl CommandZfs {
     }
 }
 
-/// Whether what `zfs send -nvt` said names a snapshot of `of` that bootstash named.
-fn is_of(said: &str, of: &DatasetName) -> bool {
-    let names: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("toname = ")).collect();
-    let ours = |name: &str| {
-        name.split_once('@')
-            .is_some_and(|(file_system, snapshot)| file_system == of.as_str() && is_snapshot(snapshot))
-    };
-    matches!(names[..], [name] if ours(name))
-}
-
-fn is_snapshot(name: &str) -> bool {
-    name.parse::<SnapshotName>().is_ok()
+/// The snapshot that `zfs send -nvt` named, if it is one of `of` that bootstash named.
+fn snapshot_of(said: &str, of: &DatasetName) -> Option<SnapshotName> {
+    let mut names = said.lines().filter_map(|line| line.trim().strip_prefix("toname = "));
+    let (file_system, snapshot) = names.next()?.split_once('@')?;
+    let ours = file_system == of.as_str() && names.next().is_none();
+    ours.then(|| snapshot.parse().ok()).flatten()
 }
 
 /// The last line of `zfs send -nvP`: `size`, a tab, a number.
@@ -103,11 +99,12 @@ mod tests {
     #[test]
     fn a_token_of_another_file_system_is_not_ours() {
         let of = |name: &str| name.parse::<DatasetName>().unwrap();
-        assert!(is_of(SAID, &of("tank/v")));
-        assert!(!is_of(SAID, &of("tank/other")));
-        assert!(!is_of(&SAID.replace("bs-000001-20261121T101530Z", "private"), &of("tank/v")));
-        assert!(!is_of(&format!("{SAID}{SAID}"), &of("tank/v")));
-        assert!(!is_of("", &of("tank/v")));
+        assert_eq!(snapshot_of(SAID, &of("tank/v")).unwrap().number(), 1);
+        assert_eq!(snapshot_of(SAID, &of("tank/other")), None);
+        let private = SAID.replace("bs-000001-20261121T101530Z", "private");
+        assert_eq!(snapshot_of(&private, &of("tank/v")), None);
+        assert_eq!(snapshot_of(&format!("{SAID}{SAID}"), &of("tank/v")), None);
+        assert_eq!(snapshot_of("", &of("tank/v")), None);
     }
 
     #[test]

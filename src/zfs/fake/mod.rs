@@ -210,7 +210,11 @@ impl Zfs for FakeZfs {
         Ok(self.state().drop_partial(of))
     }
 
-    async fn send_rest(&self, of: &DatasetName, token: &ResumeToken) -> Result<ByteStream, SendError> {
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
         let gate = self.faults.gate(Verb::Send).await;
         gate.map_err(|source| SendError::Other { of: of.clone(), source })?;
         self.state().send_rest(of, token)

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::stream::Unreadable;
-use crate::names::{DatasetName, Guid};
+use crate::names::{DatasetName, Guid, SnapshotName};
 use crate::zfs::{ByteStream, Receive, ReceiveError, Received, Removed, ResumeToken, Role, SendError};
 use std::io::{self, Cursor};
 
@@ -45,17 +45,22 @@ impl State {
         if self.take_partial(of) { Removed::Removed } else { Removed::Unchanged }
     }
 
-    pub(super) fn send_rest(&self, of: &DatasetName, token: &ResumeToken) -> Result<ByteStream, SendError> {
+    pub(super) fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
         let rest = || {
             let mut parts = token.as_str().split('-').skip(1);
             let guid = Guid::new(u64::from_str_radix(parts.next()?, 16).ok()?);
             let from = usize::from_str_radix(parts.next()?, 16).ok()?;
             let file_system = self.file_systems.get(of)?;
             let taken = file_system.taken.iter().find(|taken| taken.snapshot.guid == guid)?;
-            self.encoded(of, None, &taken.snapshot.name).ok()?.get(from..).map(<[u8]>::to_vec)
+            let name = taken.snapshot.name.clone();
+            Some((self.encoded(of, None, &name).ok()?.get(from..)?.to_vec(), name))
         };
         match rest() {
-            Some(rest) => Ok(Box::pin(Cursor::new(rest))),
+            Some((rest, name)) => Ok((name, Box::pin(Cursor::new(rest)))),
             None => Err(SendError::Stale { of: of.clone() }),
         }
     }
