@@ -7,3 +7,4 @@ pub mod guest;
 pub mod lab;
 pub mod openzfs;
 pub mod prometheus;
+pub mod replication;
