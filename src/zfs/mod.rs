@@ -4,15 +4,18 @@
 //! ever destroyed; a call that fails leaves the data set as it was.
 
 mod command;
+mod ending;
 mod error;
+mod failure;
 pub mod fake;
 mod model;
+mod patience;
 
 pub use command::{CommandZfs, Limits, OpenError, Programs};
 pub use error::{
     CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError, SendError, SnapshotError,
-    ZfsFailure,
 };
+pub use failure::ZfsFailure;
 pub use model::{
     Capabilities, Dataset, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed, Role,
     Snapshot, Usage,
