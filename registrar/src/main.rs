@@ -25,17 +25,24 @@ struct Cli {
     log_format: LogFormat,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log_format);
-    match run(cli).await {
+    match serve(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(run(cli));
+    // A call that hangs in ZFS must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
