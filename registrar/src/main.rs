@@ -4,7 +4,7 @@ use anyhow::Context;
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
-use bootstash::zfs::{CommandZfs, Programs};
+use bootstash::zfs::{self, Programs};
 use bootstash::{config, fault};
 use bootstash_registrar::daemon;
 use bootstash_registrar::register::QemuCapturer;
@@ -49,7 +49,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let stop = shutdown_on_signal().context("cannot listen for signals")?;
     let config = config::load_registrar(&cli.config)?;
     let _lock = InstanceLock::acquire("registrar", &config.state_dir)?;
-    let zfs = Arc::new(CommandZfs::open(&Programs::find()?, config.dataset.pool()).await?);
+    let zfs = zfs::open(&Programs::find()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     // The answer to whether KVM works can take seconds; have it before the first image comes.
     let probe = qemu.clone();

@@ -68,6 +68,8 @@ pub struct Capabilities {
     pub resumable_receive: bool,
     /// `zfs list -p` prints exact numbers.
     pub parsable_list: bool,
+    /// Snapshots are taken, destroyed and sent by libzfs_core, without a program.
+    pub libzfs_core: bool,
 }
 
 /// A property we set on a file system.

@@ -48,8 +48,13 @@ impl FakeZfs {
 
     /// An empty one whose GUIDs follow from `seed`.
     pub fn seeded(seed: u64) -> Self {
-        let capabilities =
-            Capabilities { flavor: Flavor::Fake, zstd: true, resumable_receive: false, parsable_list: true };
+        let capabilities = Capabilities {
+            flavor: Flavor::Fake,
+            zstd: true,
+            resumable_receive: false,
+            parsable_list: true,
+            libzfs_core: false,
+        };
         Self { capabilities, state: Mutex::new(State::new(seed)), faults: Faults::default() }
     }
 
