@@ -33,8 +33,8 @@ fn in_a_guest(words: &[&str]) -> Result<()> {
         disk_bytes: 4 << 30,
         cables: Vec::new(),
     };
-    let guest = Guest::boot(&MadeGuest::find(Path::new(INIT))?, &options)?;
-    let told = guest.show(words, &[], LIMIT)?;
+    let guests = Guest::boot_all(&MadeGuest::find(Path::new(INIT))?, &[options])?;
+    let told = guests[0].show(words, &[], LIMIT)?;
     ensure!(told.code == 0, "{words:?} failed in the guest");
     Ok(())
 }

@@ -25,6 +25,7 @@ pub struct Guest {
     /// Those at rest; a program that runs holds one.
     ports: Mutex<Vec<BufReader<UnixStream>>>,
     returned: Condvar,
+    started: Instant,
     booted_in: Duration,
 }
 
@@ -40,11 +41,19 @@ pub struct Told {
 }
 
 impl Guest {
-    /// Starts a guest and waits until it can run programs.
+    /// Starts guests, side by side, and waits until each can run programs. They end with the calling
+    /// thread, should that end first.
     ///
     /// # Errors
-    /// With the end of its console, when it does not come up in time.
-    pub fn boot(made: &MadeGuest, options: &GuestOptions) -> Result<Self> {
+    /// With the end of a console, when one does not come up in time.
+    pub fn boot_all(made: &MadeGuest, options: &[GuestOptions]) -> Result<Vec<Self>> {
+        let mut guests: Vec<_> =
+            options.iter().map(|options| Self::start(made, options)).collect::<Result<_>>()?;
+        guests.iter_mut().try_for_each(Self::come_up)?;
+        Ok(guests)
+    }
+
+    fn start(made: &MadeGuest, options: &GuestOptions) -> Result<Self> {
         std::fs::create_dir_all(options.dir.join("share"))?;
         let started = Instant::now();
         let mut process = made.call(options)?.start(&options.dir.join("qemu.log"))?;
@@ -52,19 +61,24 @@ impl Guest {
         for port in 0..PORTS {
             ports.push(connect(&port_socket(&options.dir, port), &mut process, started)?);
         }
-        let mut guest = Self {
+        Ok(Self {
             name: options.name.clone(),
             dir: options.dir.clone(),
             _process: Mutex::new(process),
             ports: Mutex::new(ports),
             returned: Condvar::new(),
+            started,
             booted_in: Duration::ZERO,
-        };
-        guest.run(&["zfs", "version"], BOOT_LIMIT).and_then(Told::success).with_context(|| {
-            format!("guest {} did not come up; its console: {}", guest.name, guest.console())
+        })
+    }
+
+    fn come_up(&mut self) -> Result<()> {
+        let answer = self.run(&["zfs", "version"], BOOT_LIMIT).and_then(Told::success);
+        answer.with_context(|| {
+            format!("guest {} did not come up; its console: {}", self.name, self.console())
         })?;
-        guest.booted_in = started.elapsed();
-        Ok(guest)
+        self.booted_in = self.started.elapsed();
+        Ok(())
     }
 
     /// From power-on until it could run programs.
