@@ -5,7 +5,7 @@
 #   record-zfs-texts.sh facts      shows the behaviour that docs/zfs.md speaks of, command by command
 #   record-zfs-texts.sh figures    measures the sizes and times in docs/zfs.md
 #
-# A second argument, zfs-fuse or openzfs, leaves the other kind out. zfs-fuse runs in namespaces of its
+# A second argument, zfs-fuse or openzfs, leaves the other kind out; a third names a fact. zfs-fuse runs in namespaces of its
 # own; OpenZFS in a guest (`make openzfs`). Nothing of this machine's own is touched, its ZFS included.
 set -eEuo pipefail
 export LC_ALL=C TZ=UTC
@@ -66,7 +66,7 @@ without_module() {
 on_host() {
   [[ ! -e /dev/zfs ]] || die "this machine has ZFS in its kernel, beside which zfs-fuse is not installed"
   setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-    -- "$SELF" --inside zfs-fuse "$1" "$2" </dev/null &
+    -- "$SELF" --inside zfs-fuse "$@" </dev/null &
   trap 'kill -KILL $! 2>/dev/null || true; rm -rf "$WORK"' EXIT
   wait $!
 }
@@ -75,13 +75,14 @@ on_host() {
 in_guest() {
   [[ -x $GUEST ]] || die "there is no $GUEST; run: cargo build -p bootstash-tests --bin openzfs-guest"
   mkdir -p "$WORK/guest/share/out"
-  "$GUEST" run "$WORK/guest" "$SELF" --inside openzfs "$1" /share/out | sed -u 's/^openzfs| //'
+  "$GUEST" run "$WORK/guest" "$SELF" --inside openzfs "$1" /share/out "${@:3}" | sed -u 's/^openzfs| //'
   cp "$WORK/guest/share/out/"* "$2/" 2>/dev/null || true
 }
 
 inside() {
   KIND=$1
   OUT=$3
+  ONLY=${4:-}
   trap 'printf "zfs-texts: %s: line %s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
   if is zfs-fuse; then beside_zfs_fuse; else mount -t tmpfs -o size=1600m tmpfs /mnt; fi
   "$2"
@@ -102,8 +103,8 @@ main() {
   mkdir "$WORK/out"
   for kind in $kinds; do
     case $kind in
-      zfs-fuse) on_host "$what" "$WORK/out" ;;
-      openzfs) in_guest "$what" "$WORK/out" ;;
+      zfs-fuse) on_host "$what" "$WORK/out" "${@:3}" ;;
+      openzfs) in_guest "$what" "$WORK/out" "${@:3}" ;;
       *) die "there is no kind of ZFS called $kind" ;;
     esac
   done
