@@ -3,7 +3,7 @@
 use crate::volume::VolumeState;
 use bootstash::fault::FaultKind;
 use bootstash::names::SnapshotName;
-use bootstash::telemetry::{self, SECOND_BUCKETS};
+use bootstash::telemetry::{self, SECOND_BUCKETS, SpaceMetrics};
 use bootstash::zfs::Usage;
 use chrono::Utc;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -33,11 +33,7 @@ pub struct Metrics {
     apply_failures: Family<KindLabel, Counter>,
     overlays: Gauge,
     views: Gauge,
-    logical_bytes: Gauge,
-    used_bytes: Gauge,
-    available_bytes: Gauge,
-    dedup_ratio: FloatGauge,
-    compress_ratio: FloatGauge,
+    space: SpaceMetrics,
 }
 
 impl Metrics {
@@ -52,15 +48,12 @@ impl Metrics {
             apply_failures: Family::default(),
             overlays: Gauge::default(),
             views: Gauge::default(),
-            logical_bytes: Gauge::default(),
-            used_bytes: Gauge::default(),
-            available_bytes: Gauge::default(),
-            dedup_ratio: FloatGauge::default(),
-            compress_ratio: FloatGauge::default(),
+            space: SpaceMetrics::default(),
         };
         let mut registry = telemetry::new_registry("agent");
         metrics.register_following(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_volume(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -99,20 +92,6 @@ impl Metrics {
     fn register_volume(&self, registry: &mut Registry) {
         registry.register("overlays", "Overlays made here and not removed", self.overlays.clone());
         registry.register("views", "Snapshots that have a view", self.views.clone());
-        let bytes = [
-            ("volume_logical", "What the volume's files hold", &self.logical_bytes),
-            ("volume_used", "What the pool has allocated", &self.used_bytes),
-            ("volume_available", "What the pool has left", &self.available_bytes),
-        ];
-        for (name, help, gauge) in bytes {
-            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-        }
-        registry.register("dedup_ratio", "Bytes referenced over bytes stored", self.dedup_ratio.clone());
-        registry.register(
-            "compress_ratio",
-            "Bytes before over bytes after compression",
-            self.compress_ratio.clone(),
-        );
     }
 
     /// A delta was applied.
@@ -141,11 +120,7 @@ impl Metrics {
         self.overlays.set(gauged(state.overlays.len() as u64));
         self.views.set(gauged(state.views.len() as u64));
         if let Some(usage) = usage {
-            self.logical_bytes.set(gauged(usage.logical_bytes));
-            self.used_bytes.set(gauged(usage.used_bytes));
-            self.available_bytes.set(gauged(usage.available_bytes));
-            self.dedup_ratio.set(usage.dedup_ratio);
-            self.compress_ratio.set(usage.compress_ratio);
+            self.space.set(usage);
         }
         telemetry::encode(&self.registry)
     }
@@ -190,7 +165,7 @@ mod tests {
             "bootstash_agent_last_success_timestamp_seconds ",
             "bootstash_agent_snapshot_number 0",
             "bootstash_agent_overlays 0",
-            "bootstash_agent_volume_used_bytes 0",
+            "bootstash_agent_pool_used_bytes 0",
             "process_resident_memory_bytes ",
         ] {
             assert!(text.lines().any(|given| given.starts_with(line)), "{line}\n{text}");

@@ -14,8 +14,11 @@ use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+/// Full streams straight from ZFS at once: each reads the whole volume.
+const FULL_STREAMS: usize = 2;
 /// How long connections may take to end once the registrar stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,7 @@ pub async fn run(
         nodes,
         layout,
         zfs,
+        streams: Arc::new(Semaphore::new(FULL_STREAMS)),
         metrics,
         window,
         stop: stop.clone(),

@@ -5,7 +5,8 @@ use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
 use bootstash::api::{JobOutcome, Step};
 use bootstash::catalog::Manifest;
-use bootstash::telemetry::{self, BYTE_BUCKETS};
+use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
+use bootstash::zfs::Usage;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,6 +45,7 @@ pub struct Metrics {
     node_lag: Family<Node, Gauge>,
     node_contact: Family<Node, Gauge<f64, std::sync::atomic::AtomicU64>>,
     jobs: Gauge,
+    space: SpaceMetrics,
 }
 
 impl Metrics {
@@ -62,8 +64,10 @@ impl Metrics {
             node_lag: Family::default(),
             node_contact: Family::default(),
             jobs: Gauge::default(),
+            space: SpaceMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
+        metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -134,6 +138,7 @@ impl Metrics {
         nodes: &Nodes,
         images: &[Manifest],
         jobs: usize,
+        usage: Option<&Usage>,
     ) -> Result<String, std::fmt::Error> {
         let published = log.now();
         let newest = published.snapshots.last().map_or(0, |snapshot| snapshot.name.number());
@@ -142,6 +147,9 @@ impl Metrics {
         let bytes = published.deltas.iter().map(|delta| delta.bytes).sum::<u64>();
         self.delta_file_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.jobs.set(count(jobs));
+        if let Some(usage) = usage {
+            self.space.set(usage);
+        }
         if let Some(newest) = images.iter().map(|image| image.registered.timestamp()).max() {
             self.last_success.set(newest.max(self.last_success.get()));
         }

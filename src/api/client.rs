@@ -141,6 +141,14 @@ impl Client {
         self.send(Method::GET, path, &(), None::<&()>, range).await
     }
 
+    /// `GET path?query`, the answer as it comes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn stream(&self, path: &str, query: &impl Serialize) -> Result<Response, CallError> {
+        self.send(Method::GET, path, query, None::<&()>, None).await
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -18,6 +18,10 @@ pub struct RegisterRequest {
     pub source: PathBuf,
     /// Its format; detected where it is not given.
     pub format: Option<ImageFormat>,
+    /// Absolute path of a boot cache to adopt, on the registrar's host; where none is given the image
+    /// is booted.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }
 
 /// Number of a registration.
@@ -53,7 +57,7 @@ pub enum RegisterReply {
 pub enum Step {
     /// Looking at the image.
     Inspect,
-    /// Booting it and tracing its reads.
+    /// Booting it and tracing its reads, or adopting the cache that was given.
     Capture,
     /// Checking the cache against the base.
     Verify,
@@ -112,7 +116,7 @@ pub enum JobOutcome {
         delta_bytes: u64,
         /// Size of its cache, in bytes.
         cache_bytes: u64,
-        /// How many boots it took.
+        /// Boots on record for the cache; none where it was adopted without a record.
         boots: u32,
     },
     /// It is not, and nothing of it is left.

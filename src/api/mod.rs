@@ -11,6 +11,7 @@ mod node;
 mod overlay;
 pub mod routes;
 mod status;
+mod stream;
 
 pub use client::{CallError, Client, Endpoint};
 pub use collect::{GcQuery, GcReport, SnapshotFate};
@@ -20,7 +21,8 @@ pub use image::{
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
-pub use status::{AgentState, AgentStatus, RegistrarStatus};
+pub use status::{AgentState, AgentStatus, RegistrarStatus, Transfer};
+pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 
 use crate::fault::FaultKind;
 use serde::{Deserialize, Serialize};

@@ -18,6 +18,8 @@ pub const LOG: &str = "/v1/log";
 pub const DELTAS: &str = "/v1/deltas";
 /// Registrar: `GET` a full stream's record, made on demand; 202 while it is being made.
 pub const FULL: &str = "/v1/full";
+/// Registrar: `GET` a full stream itself, or with `?resume=TOKEN` the rest of one.
+pub const STREAM: &str = "/v1/stream";
 /// Both: `GET`.
 pub const STATUS: &str = "/v1/status";
 /// Both: `POST`.

@@ -42,12 +42,24 @@ pub enum AgentState {
     Applying {
         /// The snapshot it goes to.
         to: SnapshotName,
+        /// How far it is, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<Transfer>,
     },
     /// It cannot go on unaided.
     Stopped {
         /// Why.
         error: String,
     },
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Bytes received, decoded.
+    pub bytes: u64,
+    /// About how many there are; of the rest of a stream that was cut it is not known.
+    pub total_bytes: Option<u64>,
 }
 
 /// An agent's state.

@@ -75,7 +75,7 @@ pub enum BootSignal {
 pub enum Confidence {
     /// A signal told that it booted, and the last boot read nothing new.
     High,
-    /// No signal came, or the last boot still read something new.
+    /// No signal came, the last boot still read something new, or no boot is on record.
     Low,
 }
 
@@ -116,13 +116,13 @@ pub struct Manifest {
     pub source: Source,
     /// Its boot cache.
     pub cache: CacheFacts,
-    /// The capture boots, in order.
+    /// The capture boots, in order; none where the cache was adopted without a record of them.
     pub boots: Vec<BootRecord>,
     /// How far to trust the cache.
     pub confidence: Confidence,
-    /// `kvm` or `tcg`.
+    /// What ran the boots: `kvm` or `tcg`; `none` where there is no record of boots.
     pub accelerator: String,
-    /// When the capture was done.
+    /// When the cache was captured or adopted.
     pub registered: DateTime<Utc>,
 }
 

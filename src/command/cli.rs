@@ -92,6 +92,9 @@ pub(super) struct RegisterArgs {
     /// Its format, raw or qcow2; detected where not given
     #[arg(long)]
     pub(super) format: Option<ImageFormat>,
+    /// Do not boot it: adopt this boot cache, which another registrar made of the same image
+    #[arg(long, value_name = "FILE")]
+    pub(super) cache: Option<PathBuf>,
     /// Print each change as a JSON object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -193,6 +196,19 @@ mod tests {
                 Cli::try_parse_from(["bootstash", "register", name, "/a.raw"]).unwrap_err().to_string();
             assert!(error.contains("image name"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_registration_takes_a_cache_or_none() {
+        let cache = |options: &[&str]| {
+            let line = [&["bootstash", "register", "debian12", "/a.raw"], options].concat();
+            let Verb::Register(args) = Cli::try_parse_from(line).unwrap().verb else {
+                panic!("not register")
+            };
+            args.cache
+        };
+        assert_eq!(cache(&[]), None);
+        assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
     }
 
     #[test]

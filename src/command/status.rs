@@ -5,7 +5,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
 use super::render::{guest_text, size};
-use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, routes};
+use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, Transfer, routes};
 use bootstash::names::SnapshotName;
 use bootstash::zfs::{Flavor, Usage};
 use serde::Serialize;
@@ -105,8 +105,19 @@ fn state(state: &AgentState) -> String {
         AgentState::Starting => "starting".to_owned(),
         AgentState::Waiting { error } => format!("waiting for the registrar: {}", guest_text(error)),
         AgentState::InStep => "in step".to_owned(),
-        AgentState::Applying { to } => format!("applying {to}"),
+        AgentState::Applying { to, transfer } => format!("applying {to}{}", progress(*transfer)),
         AgentState::Stopped { error } => format!("stopped: {}", guest_text(error)),
+    }
+}
+
+/// How far a stream is; ZFS's own estimate is a little low at times.
+fn progress(transfer: Option<Transfer>) -> String {
+    match transfer {
+        None => String::new(),
+        Some(Transfer { bytes, total_bytes: None }) => format!(", {} so far", size(bytes)),
+        Some(Transfer { bytes, total_bytes: Some(total) }) => {
+            format!(", {} of about {}", size(bytes), size(total.max(bytes)))
+        }
     }
 }
 
@@ -130,6 +141,7 @@ mod tests {
             available_bytes: 12 << 30,
             dedup_ratio: 1.914,
             compress_ratio: 2.0,
+            dedup_table: None,
         }
     }
 

@@ -13,6 +13,7 @@
 //! Promises: a file under its final name is whole and on disk; [`verify`] passes only on the bytes
 //! that were published (the announced digest covers the header, the header's the payload); reading and writing stream, whatever the size.
 
+mod encoding;
 mod error;
 mod header;
 mod read;

@@ -1,12 +1,11 @@
 //! Reading a delta file: verify the whole, then stream it.
 
-use super::{DeltaReadError, Encoding, HEADER_BYTES, Header};
+use super::{DeltaReadError, HEADER_BYTES, Header};
 use crate::api::DeltaRecord;
 use crate::zfs::ByteStream;
-use async_compression::tokio::bufread::ZstdDecoder;
 use std::path::Path;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -56,10 +55,7 @@ pub async fn verify(path: &Path, record: &DeltaRecord) -> Result<Header, DeltaRe
 /// When it cannot be read, or is none.
 pub async fn open(path: &Path) -> Result<(Header, ByteStream), DeltaReadError> {
     let (header, file) = open_file(path).await?;
-    let payload = BufReader::with_capacity(BUFFER_BYTES, file);
-    let stream: ByteStream = match header.encoding {
-        Encoding::Zstd => Box::pin(ZstdDecoder::new(payload)),
-    };
+    let stream = header.encoding.decode(file);
     Ok((header, stream))
 }
 

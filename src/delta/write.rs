@@ -3,18 +3,17 @@
 use super::{DeltaWriteError, Encoding, HEADER_BYTES, Header, SnapshotId, file_name};
 use crate::api::DeltaRecord;
 use crate::zfs::ByteStream;
-use async_compression::Level;
-use async_compression::tokio::bufread::ZstdEncoder;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, ReadBuf};
 
 const BUFFER_BYTES: usize = 256 * 1024;
-/// zstd's own default: 3. Higher levels cost more time than the smaller delta saves on a LAN.
-const LEVEL: Level = Level::Default;
+const ENCODING: Encoding = Encoding::Zstd;
 
 /// Writes the delta that `stream` carries into `dir`, under [`file_name`]. A file of that name is replaced.
 ///
@@ -65,8 +64,9 @@ async fn fill(
     let io_error = |source| DeltaWriteError::Io { path: path.to_owned(), source };
     let mut file = File::create(path).await.map_err(io_error)?;
     file.seek(SeekFrom::Start(HEADER_BYTES as u64)).await.map_err(io_error)?;
-    let counted = Counted { inner: stream, bytes: 0 };
-    let mut encoder = ZstdEncoder::with_quality(BufReader::with_capacity(BUFFER_BYTES, counted), LEVEL);
+    let stream_bytes = Arc::new(AtomicU64::new(0));
+    let counted = Counted { inner: stream, bytes: Arc::clone(&stream_bytes) };
+    let mut encoder = ENCODING.encode(counted);
     let (mut payload, mut payload_bytes) = (blake3::Hasher::new(), 0);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -79,13 +79,12 @@ async fn fill(
         payload_bytes += read as u64;
         file.write_all(&buffer[..read]).await.map_err(io_error)?;
     }
-    let stream_bytes = encoder.get_ref().get_ref().bytes;
     let header = Header {
         format: Header::FORMAT,
         from,
         to,
-        encoding: Encoding::Zstd,
-        stream_bytes,
+        encoding: ENCODING,
+        stream_bytes: stream_bytes.load(Ordering::Relaxed),
         payload_bytes,
         payload_digest: payload.finalize().to_hex().to_string(),
     };
@@ -109,7 +108,7 @@ async fn publish(from: &Path, to: &Path) -> io::Result<()> {
 /// Counts what passes.
 struct Counted<R> {
     inner: R,
-    bytes: u64,
+    bytes: Arc<AtomicU64>,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
@@ -120,7 +119,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        self.bytes += (buf.filled().len() - before) as u64;
+        self.bytes.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         result
     }
 }

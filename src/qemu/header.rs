@@ -5,18 +5,31 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Qcow2Header {
     pub(super) version: u32,
-    pub(super) backing: bool,
+    pub(super) backing: Option<NameAt>,
     pub(super) data_file: bool,
     pub(super) encrypted: bool,
     pub(super) marked_corrupt: bool,
+    /// Any other bit without which the file cannot be read right.
+    pub(super) other_features: bool,
+    pub(super) cluster_bytes: u64,
+    pub(super) virtual_size_bytes: u64,
     /// Where the tables end that every qcow2 file has. Past the end of a file QEMU reads zeros, so
     /// that an image without its first-level table looks sound and empty.
     pub(super) tables_end: u64,
 }
 
+/// Where in a file a name stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NameAt {
+    pub(super) offset: u64,
+    pub(super) bytes: u32,
+}
+
 /// So many bytes of a file tell all of it.
 pub(super) const HEADER_BYTES: usize = 104;
 
+const MARKED_CORRUPT: u64 = 0b10;
+const DATA_FILE: u64 = 0b100;
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 
 /// Whether a file that begins with these bytes claims to be qcow2.
@@ -38,16 +51,28 @@ pub(super) fn parse(start: &[u8]) -> Option<Qcow2Header> {
     let features = if version >= 3 { be64(start, 72)? } else { 0 };
     Some(Qcow2Header {
         version,
-        backing: be64(start, 8)? != 0,
+        backing: backing(start)?,
         encrypted: be32(start, 32)? != 0,
-        marked_corrupt: features & 0b10 != 0,
-        data_file: features & 0b100 != 0,
+        marked_corrupt: features & MARKED_CORRUPT != 0,
+        data_file: features & DATA_FILE != 0,
+        other_features: features & !(MARKED_CORRUPT | DATA_FILE) != 0,
+        cluster_bytes: cluster_bytes(start)?,
+        virtual_size_bytes: be64(start, 24)?,
         tables_end: tables_end(start)?,
     })
 }
 
+fn backing(start: &[u8]) -> Option<Option<NameAt>> {
+    let (offset, bytes) = (be64(start, 8)?, be32(start, 16)?);
+    Some((offset != 0).then_some(NameAt { offset, bytes }))
+}
+
+fn cluster_bytes(start: &[u8]) -> Option<u64> {
+    1_u64.checked_shl(be32(start, 20)?)
+}
+
 fn tables_end(start: &[u8]) -> Option<u64> {
-    let cluster_bytes = 1_u64.checked_shl(be32(start, 20)?)?;
+    let cluster_bytes = cluster_bytes(start)?;
     let level1 = be64(start, 40)?.checked_add(u64::from(be32(start, 36)?) * 8)?;
     let refcounts = be64(start, 48)?.checked_add(cluster_bytes.checked_mul(be32(start, 56)?.into())?)?;
     Some(level1.max(refcounts))
@@ -78,10 +103,13 @@ mod tests {
             parse(&header(3)),
             Some(Qcow2Header {
                 version: 3,
-                backing: false,
+                backing: None,
                 data_file: false,
                 encrypted: false,
                 marked_corrupt: false,
+                other_features: false,
+                cluster_bytes: 1,
+                virtual_size_bytes: 0,
                 tables_end: 0,
             })
         );
@@ -90,10 +118,11 @@ mod tests {
             bytes[at] = bit;
             parse(&bytes).unwrap()
         };
-        assert!(with(15, 1).backing);
+        assert_eq!(with(15, 1).backing, Some(NameAt { offset: 1, bytes: 0 }));
         assert!(with(35, 2).encrypted);
         assert!(with(79, 2).marked_corrupt);
-        assert!(with(79, 4).data_file);
+        assert!(with(79, 4).data_file && !with(79, 4).other_features);
+        assert!(with(79, 1).other_features && with(72, 128).other_features);
     }
 
     #[test]

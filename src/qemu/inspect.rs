@@ -46,9 +46,10 @@ impl Qemu {
 
     /// `qemu-img info` passes on a truncated file as long as the header is whole; only a walk over
     /// all references finds those which point past its end.
-    async fn refuse_damage(&self, path: &Path, size_bytes: u64) -> Result<(), InspectError> {
+    pub(super) async fn refuse_damage(&self, path: &Path, size_bytes: u64) -> Result<(), InspectError> {
         let other = |source| InspectError::Other { path: path.to_owned(), source };
-        let args = run::args([&"check", &"--output=json", &"-f", &"qcow2", &"--", &path]);
+        let alone = run::alone(path);
+        let args = run::args([&"check", &"--output=json", &"--", &alone]);
         let finished =
             run::qemu_img(self.programs(), &args, Limits::reading(size_bytes)).await.map_err(other)?;
         // 0: sound, 2: corrupt, 3: leaks only, which harm no reader. Others, such as 1: not checked;
@@ -59,7 +60,10 @@ impl Qemu {
                 judge(path, size_bytes, &read_json(finished).map_err(other)?, &complaints)
             }
             _ if finished.stderr.is_empty() => Err(other(finished.unexpected())),
-            _ => Err(InspectError::Corrupt { path: path.to_owned(), found: finished.stderr }),
+            _ => {
+                let found = finished.stderr.replace(&alone, &path.to_string_lossy());
+                Err(InspectError::Corrupt { path: path.to_owned(), found })
+            }
         }
     }
 }
@@ -118,7 +122,7 @@ fn refuse_by_header(
     };
     match header {
         h if h.data_file => Err(InspectError::DataFile { path: path() }),
-        h if h.backing => Err(InspectError::Backing { path: path() }),
+        h if h.backing.is_some() => Err(InspectError::Backing { path: path() }),
         h if h.encrypted => Err(InspectError::Encrypted { path: path() }),
         h if h.marked_corrupt => {
             Err(InspectError::Corrupt { path: path(), found: "it is marked as corrupt".to_owned() })

@@ -1,4 +1,4 @@
-//! The only door to QEMU: look at an image, boot a machine, make an overlay, check a cache.
+//! The only door to QEMU: look at an image or a cache, boot a machine, make an overlay, check a cache.
 //!
 //! Promises: every program runs with a deadline, limits on memory and bounded output, and ends with
 //! the value or future that owns it, also when that is dropped. Images are hostile: what their
@@ -11,6 +11,7 @@ mod find;
 mod guest_agent;
 mod header;
 mod inspect;
+mod inspect_cache;
 mod machine;
 mod overlay;
 mod qmp;
@@ -27,6 +28,7 @@ pub use error::{
     OverlayError, QemuFailure,
 };
 pub use find::Qemu;
+pub use inspect_cache::{InspectCacheError, Unfit};
 pub use machine::{Machine, MachineEnd};
 pub use sockets::SocketDir;
 pub use spec::{ConsoleSpec, DiskChain, MachineSpec};

@@ -2,6 +2,7 @@
 
 use super::QemuFailure;
 use super::find::Programs;
+use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -150,6 +151,13 @@ pub(super) fn args<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> V
 /// A path that no tool takes for an option or a protocol.
 pub(super) fn absolute(path: &Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A qcow2 file as an argument that opens it alone: a plain path has `qemu-img check` open, too, the
+/// backing file that the header names, in the format the header says or none says.
+pub(super) fn alone(path: &Path) -> String {
+    let file = json!({ "driver": "file", "filename": path.to_string_lossy() });
+    format!("json:{}", json!({ "driver": "qcow2", "backing": null, "file": file }))
 }
 
 #[cfg(test)]

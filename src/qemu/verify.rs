@@ -12,7 +12,7 @@ impl Qemu {
     /// `Corrupt` where there is any error or leak: we write caches, so there must be none.
     pub async fn check(&self, cache: &Path) -> Result<(), CheckError> {
         let cache = run::absolute(cache);
-        let args = run::args([&"check", &"-f", &"qcow2", &"--", &cache]);
+        let args = run::args([&"check", &"--", &run::alone(&cache)]);
         let other = |source| CheckError::Other { path: cache.clone(), source };
         let finished = run::qemu_img(self.programs(), &args, Limits::METADATA).await.map_err(other)?;
         match finished.status.code() {

@@ -3,8 +3,10 @@
 mod logging;
 mod metrics;
 mod process;
+mod space;
 pub mod testing;
 
 pub use logging::{LogFormat, init_logging};
 pub use metrics::{BYTE_BUCKETS, CONTENT_TYPE, SECOND_BUCKETS, encode, new_registry};
 pub use process::resident_bytes;
+pub use space::SpaceMetrics;

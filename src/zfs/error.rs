@@ -223,6 +223,12 @@ pub enum SendError {
         /// The missing snapshot.
         snapshot: SnapshotName,
     },
+    /// A resume token leads nowhere (any more).
+    #[error("the resume token fits no snapshot of {of}; start the receive anew")]
+    Stale {
+        /// The file system.
+        of: DatasetName,
+    },
     /// Anything else.
     #[error("cannot send {of}")]
     Other {
@@ -389,7 +395,7 @@ impl Fault for CloneError {
 impl Fault for SendError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Missing { .. } => FaultKind::Permanent,
+            Self::Missing { .. } | Self::Stale { .. } => FaultKind::Permanent,
             Self::Other { source, .. } => source.kind(),
         }
     }

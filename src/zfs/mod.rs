@@ -7,6 +7,7 @@ mod command;
 mod error;
 pub mod fake;
 mod model;
+mod resume;
 
 pub use command::{CommandZfs, Limits, OpenError, Programs};
 pub use error::{
@@ -14,9 +15,11 @@ pub use error::{
     ZfsFailure,
 };
 pub use model::{
-    Capabilities, Dataset, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed, Role,
-    Snapshot, Usage,
+    Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
+    Role, Snapshot, Usage,
 };
+
+pub use resume::{Receive, ResumeToken};
 
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -80,7 +83,45 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// Receives a stream into `into` without mounting it; a file system made by this gets
     /// [`Role::Volume`]. An error from `stream` aborts the receive. On any error, and when the future
     /// is dropped, `into` is at the snapshot it had before.
-    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError>;
+    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError> {
+        self.receive_as(into, stream, Receive::Whole).await
+    }
+
+    /// Like [`Self::receive`], and says what becomes of it when it is cut. Partial state of an earlier
+    /// one is an error, but for [`Receive::Rest`], which is one without it.
+    async fn receive_as(
+        &self,
+        into: &DatasetName,
+        stream: ByteStream,
+        how: Receive,
+    ) -> Result<Received, ReceiveError>;
+
+    /// What a cut receive into `of` left to go on with; `None` where it left nothing, or this ZFS never
+    /// leaves anything.
+    async fn partial(&self, of: &DatasetName) -> Result<Option<ResumeToken>, ReadError>;
+
+    /// Gives up what a cut receive left; a file system that it was making is gone then.
+    async fn drop_partial(&self, of: &DatasetName) -> Result<Removed, ReceiveError>;
+
+    /// The rest of a stream of one of `of`'s snapshots, and which, for who holds `token`; a token of
+    /// anything else is stale.
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError>;
+
+    /// About how many bytes [`Self::send`] would give; `None` where this ZFS cannot tell.
+    async fn send_size(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<Option<u64>, SendError>;
+
+    /// Loads the deduplication table of `of`'s pool into memory, so that the first writes after a boot do
+    /// not wait for it piece by piece. `Made::Unchanged` where this ZFS cannot.
+    async fn prefetch_dedup_table(&self, of: &DatasetName) -> Result<Made, ReadError>;
 
     /// Space taken by a file system and its pool's ratios.
     async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError>;

@@ -68,6 +68,8 @@ pub struct Capabilities {
     pub resumable_receive: bool,
     /// `zfs list -p` prints exact numbers.
     pub parsable_list: bool,
+    /// The size of the deduplication table, its quota and its prefetch exist (OpenZFS 2.3).
+    pub dedup_table: bool,
 }
 
 /// A property we set on a file system.
@@ -163,4 +165,15 @@ pub struct Usage {
     pub dedup_ratio: f64,
     /// Bytes before over bytes after compression, of the file system.
     pub compress_ratio: f64,
+    /// The pool's deduplication table, where this ZFS tells of it.
+    pub dedup_table: Option<DedupTable>,
+}
+
+/// A pool's deduplication table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DedupTable {
+    /// Its size on disk, in bytes.
+    pub bytes: u64,
+    /// The size from which new blocks are no longer deduplicated, in bytes; none where there is no quota.
+    pub quota_bytes: Option<u64>,
 }

@@ -1,8 +1,10 @@
-//! The door to QEMU, the NBD export, the cache writer and the capture verb, with the real QEMU.
+//! The door to QEMU, the NBD export, the cache writer, the capture verb and adopting, with the real QEMU.
 //! Needs QEMU, no root and no guest images: guests are boot sectors made here.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
 
+#[path = "capture/adopt.rs"]
+mod adopt;
 #[path = "capture/cache.rs"]
 mod cache;
 #[path = "capture/door.rs"]

@@ -12,7 +12,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 impl Follower {
     /// Brings in one delta. A file that turns out to be damaged is fetched a second time, not a third.
     pub(super) async fn bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
-        self.state.send_replace(AgentState::Applying { to: record.to_name.clone() });
+        self.state.send_replace(AgentState::Applying { to: record.to_name.clone(), transfer: None });
         let brought = match self.try_bring(record).await {
             Err(error) if blames_the_file(&error) => {
                 tracing::warn!("fetching {} again: {}", record.file, Chain(&error));

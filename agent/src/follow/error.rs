@@ -17,6 +17,14 @@ pub enum FollowError {
     /// The registrar is still writing the full stream.
     #[error("the registrar is preparing a full stream")]
     FullInPreparation,
+    /// The registrar's stream does not say what it is.
+    #[error(
+        "the registrar sent a stream without the header {header}; are its and this agent's versions far apart?"
+    )]
+    Stream {
+        /// The header.
+        header: &'static str,
+    },
     /// A delta could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -75,7 +83,7 @@ impl Fault for FollowError {
             Self::Fetch(error) => error.kind(),
             Self::Apply(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
-            Self::NeedsFull { .. } | Self::Diverged { .. } => FaultKind::Operator,
+            Self::Stream { .. } | Self::NeedsFull { .. } | Self::Diverged { .. } => FaultKind::Operator,
         }
     }
 }

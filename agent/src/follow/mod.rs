@@ -9,6 +9,7 @@ mod fetch;
 mod health;
 mod pace;
 mod report;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -162,8 +163,7 @@ impl Follower {
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
-                let record = self.full_record().await?;
-                self.bring(&record).await?;
+                return self.bring_whole().await;
             }
             Plan::Full { reason } => return Err(FollowError::NeedsFull { reason, volume }),
             Plan::Diverged { conflict } => return Err(FollowError::Diverged { conflict, volume }),

@@ -50,6 +50,64 @@ async fn empty_node_takes_a_full_stream_once_it_is_made() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_cut_goes_on_where_it_was() {
+    let mut watch = fail_on_warnings();
+    watch.expect("broke off");
+    let mut node = Node::new();
+    let registrar = live_registrar(&node).await;
+    let newest = registrar.publish(&["alpine", "debian12"]).await;
+    registrar.stream(&[400_000, 150_000]);
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(registrar.asked_for_rest(), [false, true, true]);
+    assert_eq!(snapshots(&node).await, [newest.guid]);
+    assert_eq!(node.volume().state().images.len(), 2);
+    assert_eq!(node.volume().state().partial, None);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_node_goes_on_with_its_stream() {
+    let mut watch = fail_on_warnings();
+    watch.expect("broke off");
+    let mut node = Node::new();
+    let mut registrar = live_registrar(&node).await;
+    let newest = registrar.publish(&["alpine", "debian12"]).await;
+    registrar.stream(&[400_000]);
+    node.start(registrar.address()).await;
+    node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
+    registrar.die().await;
+    node.stop().await;
+    registrar.live().await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert!(registrar.asked_for_rest()[1..].iter().all(|rest| *rest));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_a_snapshot_that_is_gone_starts_anew() {
+    let mut watch = fail_on_warnings();
+    watch.expect("broke off");
+    let mut node = Node::new();
+    let mut registrar = live_registrar(&node).await;
+    registrar.publish(&["alpine", "debian12"]).await;
+    registrar.stream(&[400_000]);
+    node.start(registrar.address()).await;
+    node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
+    registrar.die().await;
+    node.stop().await;
+    let newest = registrar.publish(&["debian12-nginx"]).await;
+    registrar.forget_old().await;
+    registrar.live().await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(registrar.asked_for_rest()[1..], [true, false]);
+    assert_eq!(snapshots(&node).await, [newest.guid]);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn straight_road_is_followed_event_by_event_and_reported() {
     let _watch = fail_on_warnings();
     let (mut node, registrar, first) = followed().await;

@@ -2,6 +2,7 @@
 
 mod node;
 mod registrar;
+mod stream;
 
 pub(crate) use node::{Node, OVERLAY_BYTES, OverlayFiles};
 pub(crate) use registrar::{DownloadFault, StubRegistrar};

@@ -1,5 +1,6 @@
 //! A registrar with a real volume (in memory), real delta files, and faults on order.
 
+use super::stream::Streams;
 use axum::Router;
 use axum::extract::{Json, Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -43,7 +44,8 @@ struct Shared {
 
 /// The registrar.
 pub(crate) struct StubRegistrar {
-    zfs: FakeZfs,
+    zfs: Arc<FakeZfs>,
+    streams: Streams,
     volume: DatasetName,
     root: PathBuf,
     shared: Shared,
@@ -59,7 +61,8 @@ impl StubRegistrar {
         let (root, deltas) = (dir.join("registrar/volume"), dir.join("registrar/deltas"));
         std::fs::create_dir_all(&deltas).unwrap();
         std::fs::create_dir_all(dir.join("bases")).unwrap();
-        let zfs = FakeZfs::seeded(7);
+        let zfs = Arc::new(FakeZfs::seeded(7));
+        let streams = Streams::of(Arc::clone(&zfs), volume.clone());
         let new = NewDataset { role: Role::Volume, mountpoint: Some(root.clone()), properties: Vec::new() };
         zfs.create(&volume, &new).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,7 +76,7 @@ impl StubRegistrar {
         };
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut registrar =
-            Self { zfs, volume, root, shared, listener: Some(listener), address, serving: None };
+            Self { zfs, streams, volume, root, shared, listener: Some(listener), address, serving: None };
         registrar.die().await;
         registrar
     }
@@ -96,7 +99,7 @@ impl StubRegistrar {
     /// From now on it answers.
     pub(crate) async fn live(&mut self) {
         let listener = self.take_listener().await;
-        let routes = routes(self.shared.clone());
+        let routes = routes(self.shared.clone()).merge(self.streams.routes());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         self.serving = Some(task.abort_handle());
     }
@@ -147,6 +150,29 @@ impl StubRegistrar {
         let record = self.delta(None, &newest).await;
         std::fs::write(self.shared.dir.join("full.json"), serde_json::to_vec(&record).unwrap()).unwrap();
         self.shared.full.lock().unwrap().extend(vec![StatusCode::ACCEPTED; delays]);
+    }
+
+    /// Streams the volume itself from now on; the first streams are cut after so many bytes each.
+    pub(crate) fn stream(&self, cuts: &[usize]) {
+        self.streams.cuts.lock().unwrap().extend(cuts);
+        self.streams.offered.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Of each stream that was asked for, whether it was to be the rest of one that was cut.
+    pub(crate) fn asked_for_rest(&self) -> Vec<bool> {
+        self.streams.asked.lock().unwrap().clone()
+    }
+
+    /// Forgets all but the newest snapshot.
+    pub(crate) async fn forget_old(&self) {
+        let snapshots = self.zfs.snapshots(&self.volume).await.unwrap();
+        for old in &snapshots[..snapshots.len() - 1] {
+            self.zfs.destroy_snapshot(&self.volume, &old.name).await.unwrap();
+        }
+        self.change_log(|log| {
+            log.deltas.clear();
+            log.snapshots = snapshots[snapshots.len() - 1..].to_vec();
+        });
     }
 
     fn write_image(&self, name: &ImageName) {

@@ -14,6 +14,10 @@ impl Volume {
         if self.head().map(|head| head.guid) != record.from {
             return Err(ApplyError::WrongBase { file: record.file.clone() });
         }
+        if self.partial.is_some() {
+            tracing::info!("giving up what a cut receive left, for delta {}", record.file);
+            self.drop_partial().await?;
+        }
         let stream = open(record, file).await?;
         let received = self.receive(stream).await;
         // Also after an error: what is published must be what is there.

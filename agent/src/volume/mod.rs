@@ -11,6 +11,7 @@ mod chain;
 mod collect;
 mod error;
 mod in_use;
+mod incoming;
 mod lease;
 mod open;
 mod overlay_maker;
@@ -27,6 +28,7 @@ pub use error::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, OpenError, RemoveOverlayError, Stopping,
     ViewError,
 };
+pub use incoming::Incoming;
 pub use lease::LeaseError;
 pub use overlay_maker::OverlayMaker;
 pub use state::VolumeState;
@@ -35,7 +37,7 @@ pub use task::VolumeHandle;
 use crate::layout::Layout;
 use bootstash::catalog::Manifest;
 use bootstash::names::SnapshotName;
-use bootstash::zfs::{ReadError, Snapshot, Zfs};
+use bootstash::zfs::{ReadError, ResumeToken, Snapshot, Zfs};
 use lease::Leases;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub struct Volume {
     leases: Leases,
     views: BTreeSet<SnapshotName>,
     snapshots: Vec<Snapshot>,
+    partial: Option<ResumeToken>,
     images: Arc<Vec<Manifest>>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
@@ -63,12 +66,15 @@ impl Volume {
 
     async fn read_snapshots(&mut self) -> Result<(), ReadError> {
         self.snapshots = self.zfs.snapshots(&self.layout.volume).await?;
+        self.partial = self.zfs.partial(&self.layout.volume).await?;
         Ok(())
     }
 
     fn publish(&self) {
         self.published.send_replace(VolumeState {
             snapshots: self.snapshots.clone(),
+            resumable: self.zfs.capabilities().resumable_receive,
+            partial: self.partial.clone(),
             views: self.views.iter().cloned().collect(),
             overlays: self.leases.overlays().cloned().collect(),
             images: Arc::clone(&self.images),

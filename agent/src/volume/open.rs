@@ -33,9 +33,11 @@ impl Volume {
         let leases = Leases::load(&layout.leases_dir)?;
         let views = existing_views(zfs.as_ref(), &layout).await?;
         let snapshots = zfs.snapshots(&layout.volume).await?;
+        let partial = zfs.partial(&layout.volume).await?;
         let published = watch::Sender::new(VolumeState::default());
         let images = Arc::default();
-        let mut volume = Self { zfs, overlays, layout, leases, views, snapshots, images, published, cancel };
+        let mut volume =
+            Self { zfs, overlays, layout, leases, views, snapshots, partial, images, published, cancel };
         volume.restore_views().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));

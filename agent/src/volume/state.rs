@@ -3,7 +3,7 @@
 use bootstash::api::OverlayView;
 use bootstash::catalog::Manifest;
 use bootstash::names::SnapshotName;
-use bootstash::zfs::Snapshot;
+use bootstash::zfs::{ResumeToken, Snapshot};
 use std::sync::Arc;
 
 /// A volume as it is between two changes.
@@ -11,6 +11,10 @@ use std::sync::Arc;
 pub struct VolumeState {
     /// Its snapshots, oldest first.
     pub snapshots: Vec<Snapshot>,
+    /// Whether this node's ZFS can go on with a receive that was cut.
+    pub resumable: bool,
+    /// What one that was cut left to go on with.
+    pub partial: Option<ResumeToken>,
     /// The snapshots that have a view.
     pub views: Vec<SnapshotName>,
     /// The overlays made here, in order of path.

@@ -1,10 +1,11 @@
 //! The task that owns the volume, and the handle by which others order changes.
 
 use super::{
-    ApplyError, CatalogReadError, CollectError, CreateOverlayError, RemoveOverlayError, Stopping, Volume,
-    VolumeState,
+    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
+    Volume, VolumeState,
 };
 use bootstash::api::{DeltaRecord, GcReport, OverlayView};
+use bootstash::fault::Chain;
 use bootstash::names::ImageName;
 use bootstash::zfs::{Removed, Snapshot};
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// A change to make.
 enum Order {
     Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
+    ReceiveFull { incoming: Incoming, reply: Reply<Snapshot, ApplyError> },
+    DropPartial { reply: Reply<Removed, ApplyError> },
     ReadCatalog { reply: Reply<(), CatalogReadError> },
     CreateOverlay { image: ImageName, path: PathBuf, reply: Reply<OverlayView, CreateOverlayError> },
     RemoveOverlay { path: PathBuf, reply: Reply<Removed, RemoveOverlayError> },
@@ -47,6 +50,10 @@ impl Volume {
     /// by being broken off.
     pub async fn run(mut self, mut orders: Orders) {
         let cancel = self.cancel.clone();
+        match self.zfs.prefetch_dedup_table(&self.layout.volume).await {
+            Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
+            Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
+        }
         while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
             self.carry_out(order).await;
         }
@@ -58,6 +65,14 @@ impl Volume {
         match order {
             Order::Apply { record, file, reply } => {
                 let done = self.apply(&record, &file).await;
+                self.answer(reply, done);
+            }
+            Order::ReceiveFull { incoming, reply } => {
+                let done = self.receive_full(incoming).await;
+                self.answer(reply, done);
+            }
+            Order::DropPartial { reply } => {
+                let done = self.drop_partial().await;
                 self.answer(reply, done);
             }
             Order::ReadCatalog { reply } => {
@@ -102,6 +117,22 @@ impl VolumeHandle {
     /// See [`ApplyError`].
     pub async fn apply(&self, record: DeltaRecord, file: PathBuf) -> Result<Snapshot, ApplyError> {
         self.order(|reply| Order::Apply { record, file, reply }).await
+    }
+
+    /// Receives a full stream into a volume that is not there yet.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn receive_full(&self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
+        self.order(|reply| Order::ReceiveFull { incoming, reply }).await
+    }
+
+    /// Gives up what a cut receive left.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn drop_partial(&self) -> Result<Removed, ApplyError> {
+        self.order(|reply| Order::DropPartial { reply }).await
     }
 
     /// Reads anew which images the newest snapshot holds.

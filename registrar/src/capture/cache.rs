@@ -1,4 +1,4 @@
-//! Writing the cache file of what was read so far.
+//! Writing a cache file: of what was read so far, or of what a cache that is adopted holds.
 
 use super::error::CaptureError;
 use bootstash::catalog::{CacheFacts, Source};
@@ -19,23 +19,35 @@ pub(super) async fn write(
 ) -> Result<CacheFacts, CaptureError> {
     let data = read.iter().copied().collect();
     let layout = Layout::new(image.virtual_size_bytes, data, zeros.clone(), &image.path, image.format)?;
-    let facts = CacheFacts {
-        bytes: layout.file_bytes(),
-        cluster_bytes: CLUSTER_BYTES,
-        data_clusters: layout.data().len() as u64,
-        zero_clusters: layout.zero_clusters(),
-    };
+    let facts = facts(&layout);
     let (base, file) = (base.clone(), path.to_owned());
-    let written = tokio::task::spawn_blocking(move || write_file(&base, &layout, &file)).await;
+    let written = tokio::task::spawn_blocking(move || {
+        write_file(&layout, |buffer, offset| base.read_blocking(buffer, offset), &file)
+    })
+    .await;
     written
         .unwrap_or_else(|failure| Err(io::Error::other(failure)))
         .map_err(|source| CaptureError::Write { path: path.to_owned(), source })?;
     Ok(facts)
 }
 
-fn write_file(base: &Base, layout: &Layout, path: &Path) -> io::Result<()> {
+pub(super) fn facts(layout: &Layout) -> CacheFacts {
+    CacheFacts {
+        bytes: layout.file_bytes(),
+        cluster_bytes: CLUSTER_BYTES,
+        data_clusters: layout.data().len() as u64,
+        zero_clusters: layout.zero_clusters(),
+    }
+}
+
+/// Writes a new file, with data from `read`, through to the disk. Blocks.
+pub(super) fn write_file(
+    layout: &Layout,
+    read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    path: &Path,
+) -> io::Result<()> {
     let mut file = File::create_new(path)?;
-    qcow2::write(layout, |buffer, offset| base.read_blocking(buffer, offset), &mut file)?;
+    qcow2::write(layout, read, &mut file)?;
     // The job's record says that the cache is there; after a power cut that must still be so.
     file.sync_all()
 }

@@ -5,7 +5,9 @@ use bootstash::catalog::BaseReadError;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::nbd::{ExportError, OpenBaseError};
 use bootstash::qcow2::LayoutError;
-use bootstash::qemu::{AcceleratorError, CheckError, CompareError, MachineError, OverlayError};
+use bootstash::qemu::{
+    AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
+};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -37,10 +39,13 @@ pub enum CaptureError {
     /// The image could not be opened.
     #[error(transparent)]
     Open(#[from] OpenBaseError),
-    /// The image could not be read through.
+    /// The cache to adopt was refused.
+    #[error(transparent)]
+    Foreign(#[from] InspectCacheError),
+    /// The image, or the cache to adopt, could not be read through.
     #[error("cannot read {}", .path.display())]
     Scan {
-        /// The image.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -89,6 +94,7 @@ impl Fault for CaptureError {
             Self::Cancelled { .. } => FaultKind::Cancelled,
             Self::Accelerator(error) => error.kind(),
             Self::Open(error) => error.kind(),
+            Self::Foreign(error) => error.kind(),
             Self::Export(error) => error.kind(),
             Self::Overlay(error) => error.kind(),
             Self::Layout(error) => error.kind(),

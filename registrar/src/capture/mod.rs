@@ -3,8 +3,10 @@
 //!
 //! Promises: the guest has no network and writes to an overlay that is thrown away; an image that does
 //! not come up is an error with its last console lines, never a cache; scratch files go on every end.
-//! When a boot is complete is decided in `detect`, which does no I/O.
+//! When a boot is complete is decided in `detect`, which does no I/O. A cache that exists already is taken
+//! over by `adopt`, which boots nothing.
 
+mod adopt;
 mod boot;
 mod cache;
 mod detect;
@@ -13,6 +15,7 @@ mod progress;
 mod scan;
 mod verify;
 
+pub use adopt::adopt;
 pub use error::{CaptureError, VerifyError};
 pub use verify::verify;
 
@@ -47,12 +50,12 @@ pub struct Captured {
     pub cache: PathBuf,
     /// Facts about it.
     pub facts: CacheFacts,
-    /// The boots, in order.
+    /// The boots, in order; none where it was adopted without a record of them.
     pub boots: Vec<BootRecord>,
     /// How far to trust it.
     pub confidence: Confidence,
-    /// What ran the guest.
-    pub accelerator: Accelerator,
+    /// What ran the guest; none where no boot is on record.
+    pub accelerator: Option<Accelerator>,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -93,11 +96,17 @@ async fn run(
     };
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
-    let kept = request.work_dir.join(bootstash::catalog::CACHE_FILE);
-    std::fs::rename(&cache, &kept)
-        .and_then(|()| std::fs::File::open(&request.work_dir)?.sync_all())
+    let cache = keep(&cache, &request.work_dir)?;
+    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator: Some(accelerator) })
+}
+
+/// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
+fn keep(cache: &Path, work_dir: &Path) -> Result<PathBuf, CaptureError> {
+    let kept = work_dir.join(bootstash::catalog::CACHE_FILE);
+    std::fs::rename(cache, &kept)
+        .and_then(|()| std::fs::File::open(work_dir)?.sync_all())
         .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
-    Ok(Captured { cache: kept, facts, confidence: confidence(&boots), boots, accelerator })
+    Ok(kept)
 }
 
 fn scratch(work_dir: &Path) -> Result<tempfile::TempDir, CaptureError> {
@@ -203,6 +212,7 @@ mod tests {
             (vec![boot(LoginPrompt, 9), boot(LoginPrompt, 1)], Confidence::Low),
             (vec![boot(Quiet, 9), boot(LoginPrompt, 0)], Confidence::Low),
             (vec![boot(LoginPrompt, 9)], Confidence::Low),
+            (vec![], Confidence::Low),
         ];
         for (boots, wanted) in cases {
             assert_eq!(confidence(&boots), wanted, "{boots:?}");

@@ -43,8 +43,9 @@ pub(super) async fn register(
     Json(request): Json<RegisterRequest>,
 ) -> Result<Json<RegisterReply>, Refusal> {
     let name: ImageName = request.name.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if !request.source.is_absolute() {
-        return Err(RequestError::Relative { path: request.source }.into());
+    let mut paths = std::iter::once(&request.source).chain(&request.cache);
+    if let Some(path) = paths.find(|path| path.is_relative()) {
+        return Err(RequestError::Relative { path: path.clone() }.into());
     }
     // An import under way shows in the head before it is published: its job speaks for it.
     if state.board.active_step(&name).is_none()

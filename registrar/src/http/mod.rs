@@ -9,6 +9,7 @@ mod log;
 mod operator;
 mod reply;
 mod state;
+mod stream;
 
 pub use state::State;
 
@@ -40,6 +41,7 @@ pub fn node_routes(state: State) -> Router {
     Router::new()
         .route(routes::LOG, get(log::follow))
         .route(routes::FULL, get(deltas::full))
+        .route(routes::STREAM, get(stream::send))
         .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download))
         .route(routes::NODE_REPORT, post(log::report))
         .route(routes::METRICS, get(operator::metrics))

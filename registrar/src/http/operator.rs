@@ -40,7 +40,8 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Re
     let jobs = state.board.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = manifests(&state).unwrap_or_default();
-    match state.metrics.scrape(&state.log, &state.nodes, &images, jobs) {
+    let usage = state.zfs.usage(&state.layout.volume).await.ok();
+    match state.metrics.scrape(&state.log, &state.nodes, &images, jobs, usage.as_ref()) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }

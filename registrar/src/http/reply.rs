@@ -20,6 +20,12 @@ impl Refusal {
         Self { status: StatusCode::NOT_FOUND, body }
     }
 
+    /// It was there once.
+    pub(super) fn gone(error: String) -> Self {
+        let body = ErrorBody { error, kind: FaultKind::Permanent };
+        Self { status: StatusCode::GONE, body }
+    }
+
     /// It cannot be had now; asking again may help.
     pub(super) fn unavailable(error: String) -> Self {
         let body = ErrorBody { error, kind: FaultKind::Transient };

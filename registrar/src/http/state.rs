@@ -9,6 +9,7 @@ use crate::volume::{PublicationLog, VolumeHandle};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all handlers. Cheap to clone.
@@ -28,6 +29,8 @@ pub struct State {
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
+    /// Permits for full streams straight from ZFS.
+    pub streams: Arc<Semaphore>,
     /// Counts.
     pub metrics: Metrics,
     /// How long snapshots are kept.

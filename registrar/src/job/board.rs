@@ -5,7 +5,8 @@ use bootstash::api::{JobView, Progress, RegisterRequest, Step};
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::ImageName;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,10 +39,10 @@ pub enum Submitted {
 /// A registration could not be taken or moved on.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// Another image is being registered under the name.
+    /// Another image is being registered under the name, or this one with another cache.
     #[error(
-        "image {name} is being registered from {} right now (job {job}); wait for it, or choose another name",
-        .source_path.display()
+        "image {name} is being registered from {}{} right now (job {job}); wait for it, or choose another name",
+        .source_path.display(), WithCache(.cache.as_deref())
     )]
     NameTaken {
         /// The name.
@@ -50,6 +51,8 @@ pub enum SubmitError {
         job: JobId,
         /// What that job registers.
         source_path: PathBuf,
+        /// The cache it adopts.
+        cache: Option<PathBuf>,
     },
     /// The record could not be kept.
     #[error("cannot take the registration")]
@@ -79,10 +82,10 @@ impl Board {
         Ok(Self { store, jobs: Mutex::new(jobs) })
     }
 
-    /// Takes a registration, or finds the one under way for the same image.
+    /// Takes a registration, or finds the one under way for the same image with the same cache.
     ///
     /// # Errors
-    /// When another image is being registered under the name, or the record cannot be kept.
+    /// When another is under way under the name, or the record cannot be kept.
     pub fn submit(&self, name: ImageName, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
         let mut jobs = self.lock();
         let active = jobs.values().map(|entry| &entry.record);
@@ -187,14 +190,24 @@ impl Board {
 }
 
 fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
-    if record.source == request.source {
+    if record.source == request.source && record.cache == request.cache {
         return Ok(Submitted::UnderWay(record.id));
     }
     Err(SubmitError::NameTaken {
         name: record.name.clone(),
         job: record.id,
         source_path: record.source.clone(),
+        cache: record.cache.clone(),
     })
+}
+
+/// The cache that a registration adopts, as words to put behind its source.
+struct WithCache<'a>(Option<&'a Path>);
+
+impl fmt::Display for WithCache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cache| write!(f, " with the cache {}", cache.display()))
+    }
 }
 
 impl Entry {

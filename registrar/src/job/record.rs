@@ -19,6 +19,9 @@ pub struct JobRecord {
     pub source: PathBuf,
     /// The format asked for.
     pub format: Option<ImageFormat>,
+    /// The boot cache to adopt instead of booting; absent from records older than adopting.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -35,6 +38,7 @@ impl JobRecord {
             name,
             source: request.source.clone(),
             format: request.format,
+            cache: request.cache.clone(),
             submitted: Utc::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,

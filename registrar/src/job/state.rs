@@ -51,7 +51,7 @@ pub enum JobState {
         delta_bytes: u64,
         /// Size of its cache, in bytes.
         cache_bytes: u64,
-        /// How many boots it took.
+        /// Boots on record for its cache.
         boots: u32,
     },
     /// It failed, and what it left was removed.

@@ -11,7 +11,7 @@ use std::path::Path;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Looks at images, boots them, checks caches.
+/// Looks at images, boots them, adopts and checks caches.
 #[async_trait]
 pub trait Capturer: Send + Sync + std::fmt::Debug {
     /// Looks at the image at `path`.
@@ -25,6 +25,10 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Result<Captured, StepFailure>;
+
+    /// Takes the boot cache at `cache`, which is not trusted, instead of booting, and leaves a cache
+    /// with its content in `work_dir`.
+    async fn adopt(&self, source: &Source, cache: &Path, work_dir: &Path) -> Result<Captured, StepFailure>;
 
     /// Checks the cache against its base.
     async fn verify(&self, cache: &Path, source: &Source) -> Result<(), StepFailure>;
@@ -58,6 +62,10 @@ impl Capturer for QemuCapturer {
             config: self.config.clone(),
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
+    }
+
+    async fn adopt(&self, source: &Source, cache: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
+        Ok(capture::adopt(&self.qemu, source, cache, work_dir).await?)
     }
 
     async fn verify(&self, cache: &Path, source: &Source) -> Result<(), StepFailure> {

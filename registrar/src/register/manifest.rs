@@ -1,8 +1,9 @@
-//! The manifest of what was captured.
+//! The manifest of what was captured or adopted.
 
 use crate::capture::Captured;
 use bootstash::catalog::{Manifest, Source};
 use bootstash::names::ImageName;
+use bootstash::qemu::Accelerator;
 use chrono::Utc;
 
 /// What will lie beside the cache.
@@ -14,7 +15,7 @@ pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> M
         cache: captured.facts,
         boots: captured.boots,
         confidence: captured.confidence,
-        accelerator: captured.accelerator.as_str().to_owned(),
+        accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
         registered: Utc::now(),
     }
 }

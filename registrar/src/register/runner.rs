@@ -2,6 +2,7 @@
 
 use super::manifest::manifest;
 use super::{Capturer, StepFailure, look_up};
+use crate::capture::Captured;
 use crate::job::{Board, Done, JobId, JobRecord, JobState};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -123,18 +124,38 @@ impl Inner {
     }
 
     async fn capture(&self, record: &JobRecord, source: &Source) -> Result<Done, StepFailure> {
+        let captured = match &record.cache {
+            Some(cache) => self.adopt(record, source, cache).await?,
+            None => self.boot(record, source).await?,
+        };
+        Ok(Done::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
+    }
+
+    /// Boots nothing, so it waits for none of the boots that run.
+    async fn adopt(
+        &self,
+        record: &JobRecord,
+        source: &Source,
+        cache: &Path,
+    ) -> Result<Captured, StepFailure> {
+        let dir = self.layout.job_dir(record.id);
+        self.unless_stopped(self.capturer.adopt(source, cache, &dir)).await
+    }
+
+    async fn boot(&self, record: &JobRecord, source: &Source) -> Result<Captured, StepFailure> {
         let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
         let dir = self.layout.job_dir(record.id);
         let (progress, mut seen) = watch::channel(Progress::default());
         let capture = self.capturer.capture(source, &dir, &progress, &self.stop);
         let captured = self.relay(record.id, &mut seen, capture).await;
         drop(permit);
-        Ok(Done::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured?))))
+        captured
     }
 
     async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
         let cache = self.layout.captured_cache(record.id);
-        self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await.map(|()| Done::Verified)
+        let verified = self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await;
+        verified.map(|()| Done::Verified).map_err(|failure| name_adopted(record, failure))
     }
 
     async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
@@ -218,6 +239,19 @@ impl Inner {
             self.metrics.registration_ended(&record.state);
         }
     }
+}
+
+/// What failed was a copy, in scratch space, of a file that somebody gave: that one is to be named.
+fn name_adopted(record: &JobRecord, failure: StepFailure) -> StepFailure {
+    let Some(cache) = record.cache.as_ref().filter(|_| failure.kind == FaultKind::Permanent) else {
+        return failure;
+    };
+    let error = format!(
+        "{} (this cache was adopted from {}; if that is of another image, register without it)",
+        failure.error,
+        cache.display()
+    );
+    StepFailure { error, ..failure }
 }
 
 fn remove_scratch(dir: &Path) {

@@ -10,7 +10,7 @@ use bootstash::names::{Guid, SnapshotName};
 use bootstash::qemu::Accelerator;
 use bootstash::zfs::Snapshot;
 use chrono::DateTime;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ pub(crate) fn snapshot(number: u64) -> Snapshot {
 pub(crate) struct FakeCapturer {
     fail_at: Mutex<Option<Step>>,
     lose_cache: AtomicBool,
+    adopted: Mutex<Vec<PathBuf>>,
 }
 
 impl FakeCapturer {
@@ -67,6 +68,11 @@ impl FakeCapturer {
     /// The next capture leaves no file.
     pub(crate) fn lose_cache(&self) {
         self.lose_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// The caches it adopted, in order.
+    pub(crate) fn adopted(&self) -> Vec<PathBuf> {
+        self.adopted.lock().unwrap().clone()
     }
 
     pub(crate) fn write_cache(work_dir: &Path) {
@@ -101,7 +107,17 @@ impl Capturer for FakeCapturer {
         }
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: Accelerator::Tcg })
+        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg) })
+    }
+
+    /// As from a cache without a record of its boots.
+    async fn adopt(&self, _: &Source, cache: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
+        self.pass(Step::Capture)?;
+        self.adopted.lock().unwrap().push(cache.to_owned());
+        Self::write_cache(work_dir);
+        let (facts, confidence) = (manifest("any").cache, Confidence::Low);
+        let cache = work_dir.join(CACHE_FILE);
+        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

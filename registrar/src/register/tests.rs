@@ -61,7 +61,11 @@ impl Bench {
     }
 
     fn submit(&self, name: &str) -> JobId {
-        match self.board.submit(name.parse().unwrap(), &request(name)).unwrap() {
+        self.submit_as(&request(name))
+    }
+
+    fn submit_as(&self, request: &RegisterRequest) -> JobId {
+        match self.board.submit(request.name.parse().unwrap(), request).unwrap() {
             Submitted::New(job) => job,
             Submitted::UnderWay(job) => panic!("job {job} is under way"),
         }
@@ -96,7 +100,13 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 }
 
 fn request(name: &str) -> RegisterRequest {
-    RegisterRequest { name: name.to_owned(), source: format!("/srv/images/{name}.raw").into(), format: None }
+    let source = format!("/srv/images/{name}.raw").into();
+    RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+}
+
+/// The same with a cache to adopt.
+fn request_with(name: &str, cache: &str) -> RegisterRequest {
+    RegisterRequest { cache: Some(cache.into()), ..request(name) }
 }
 
 fn numbers(log: &PublicationLog) -> Vec<(Option<u64>, u64)> {
@@ -242,5 +252,76 @@ async fn one_name_is_registered_once_at_a_time() {
     assert_eq!(bootstash::fault::Fault::kind(&other), FaultKind::Busy);
     assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
     assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn an_adopted_cache_is_registered_without_a_boot() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
+    bench.runner.start(job);
+    assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { boots: 0, .. }));
+    assert_eq!(bench.capturer.adopted(), [Path::new("/mnt/cache.qcow2")]);
+    let manifest = catalog::read_manifest(&bench.layout.mountpoint, &"debian".parse().unwrap()).unwrap();
+    assert_eq!((manifest.boots.len(), manifest.accelerator.as_str()), (0, "none"));
+    assert_eq!(manifest.confidence, catalog::Confidence::Low);
+    assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_restarted_registrar_still_adopts_and_older_records_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let zfs = Arc::new(FakeZfs::new());
+    let bench = Bench::open(dir.path(), zfs.clone()).await;
+    let adopting = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
+    let older = bench.submit("alpine");
+    let record = bench.layout.jobs.join(format!("{older}.json"));
+    bench.close().await;
+    let text = std::fs::read_to_string(&record).unwrap().replace("\"cache\": null,", "");
+    assert!(!text.contains("cache"), "{text}");
+    std::fs::write(&record, text).unwrap();
+
+    let bench = Bench::open(dir.path(), zfs).await;
+    for job in [adopting, older] {
+        bench.runner.start(job);
+        assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }));
+    }
+    assert_eq!(bench.capturer.adopted(), [Path::new("/mnt/cache.qcow2")]);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn an_adopted_cache_that_does_not_pass_is_named_and_leaves_nothing() {
+    for step in [Step::Capture, Step::Verify] {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+        bench.capturer.fail_at(step);
+        let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
+        bench.runner.start(job);
+        let JobOutcome::Failed { step: failed, error, .. } = bench.outcome(job).await else {
+            panic!("{step}")
+        };
+        assert_eq!(failed, step);
+        assert_eq!(error.contains("adopted from /mnt/cache.qcow2"), step == Step::Verify, "{error}");
+        assert!(bench.images().is_empty());
+        assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
+async fn one_name_takes_one_cache_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let job = bench.submit_as(&request_with("debian", "/mnt/a.qcow2"));
+    let again = |request: &RegisterRequest| bench.board.submit("debian".parse().unwrap(), request);
+    assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).unwrap(), Submitted::UnderWay(job));
+    for other in [request_with("debian", "/mnt/b.qcow2"), request("debian")] {
+        let error = again(&other).unwrap_err();
+        assert_eq!(bootstash::fault::Fault::kind(&error), FaultKind::Busy);
+        assert!(error.to_string().contains("debian.raw with the cache /mnt/a.qcow2 right now"), "{error}");
+    }
     bench.close().await;
 }

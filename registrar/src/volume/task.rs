@@ -6,6 +6,7 @@ use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::DeregisterReply;
+use bootstash::fault::Chain;
 use bootstash::names::{ImageName, SnapshotName};
 use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
@@ -56,6 +57,10 @@ impl VolumeTask {
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
+        match self.zfs.prefetch_dedup_table(&self.layout.volume).await {
+            Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
+            Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
+        }
         loop {
             let request = tokio::select! {
                 biased;

@@ -36,9 +36,16 @@ fn is_final(reply: &RegisterReply, args: &RegisterArgs) -> bool {
 }
 
 async fn ask(registrar: &Client, args: &RegisterArgs) -> Result<RegisterReply, CommandError> {
-    let source = path::absolute(&args.source)?;
-    let request = RegisterRequest { name: args.name.to_string(), source, format: args.format };
-    Ok(registrar.post(routes::IMAGES, &request).await?)
+    Ok(registrar.post(routes::IMAGES, &request(args)?).await?)
+}
+
+fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
+    Ok(RegisterRequest {
+        name: args.name.to_string(),
+        source: path::absolute(&args.source)?,
+        format: args.format,
+        cache: args.cache.as_deref().map(path::absolute).transpose()?,
+    })
 }
 
 async fn to_the_end(registrar: &Client, job: JobId, args: &RegisterArgs) -> Result<ExitCode, CommandError> {
@@ -150,6 +157,7 @@ mod tests {
             name: name.parse().unwrap(),
             source: "Cargo.toml".into(),
             format: None,
+            cache: None,
             json: false,
             detach: false,
         }
@@ -180,6 +188,16 @@ mod tests {
         assert_eq!(seen.0, [1, 4, 9]);
         assert!(matches!(end.outcome, Some(JobOutcome::Registered { .. })));
         assert_eq!(*asked.lock().unwrap(), ["7 after None", "7 after Some(1)", "7 after Some(4)"]);
+    }
+
+    #[test]
+    fn a_cache_is_asked_for_by_its_absolute_path() {
+        assert_eq!(request(&args("debian12")).unwrap().cache, None);
+        let here = std::env::current_dir().unwrap();
+        let asked = request(&RegisterArgs { cache: Some("src/main.rs".into()), ..args("debian12") }).unwrap();
+        assert_eq!(asked.cache, Some(here.join("src/main.rs")));
+        let lost = request(&RegisterArgs { cache: Some("/nonexistent/c".into()), ..args("debian12") });
+        assert_eq!(lost.unwrap_err().to_string(), "cannot find /nonexistent/c");
     }
 
     #[tokio::test]

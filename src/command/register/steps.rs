@@ -73,9 +73,13 @@ pub(super) fn summary(job: &JobView) -> String {
     }
 }
 
-/// `1 boot`, `2 boots`.
+/// `1 boot`, `2 boots`; what no boot is on record of was not captured but `adopted`.
 pub(super) fn boots(count: usize) -> String {
-    format!("{count} boot{}", if count == 1 { "" } else { "s" })
+    match count {
+        0 => "adopted".to_owned(),
+        1 => "1 boot".to_owned(),
+        more => format!("{more} boots"),
+    }
 }
 
 #[cfg(test)]
@@ -118,5 +122,16 @@ mod tests {
              \x20 snapshot  bs-000042-20261121T101530Z\n\
              \x20 delta     33 MiB"
         );
+    }
+
+    #[test]
+    fn a_cache_without_boots_was_adopted() {
+        let mut job = samples::registered();
+        let Some(JobOutcome::Registered { boots: count, .. }) = &mut job.outcome else { panic!("failed") };
+        *count = 0;
+        assert!(summary(&job).contains("\n  cache     118.3 MiB, adopted\n"), "{}", summary(&job));
+        let lines = Steps::default().news(&job);
+        assert_eq!(lines[1], "capture    128.4 s");
+        assert_eq!((boots(1), boots(2)), ("1 boot".to_owned(), "2 boots".to_owned()));
     }
 }

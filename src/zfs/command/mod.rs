@@ -10,6 +10,7 @@ mod parse;
 mod probe;
 mod read;
 mod receive;
+mod resume;
 mod run;
 mod send;
 mod stderr;
@@ -18,7 +19,8 @@ pub use probe::{OpenError, Programs};
 
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError, NewDataset,
-    ReadError, ReceiveError, Received, Removed, SendError, Snapshot, SnapshotError, Usage, Zfs,
+    ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError, Snapshot, SnapshotError,
+    Usage, Zfs,
 };
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -116,8 +118,42 @@ impl Zfs for CommandZfs {
         self.start_send(of, from, to).await
     }
 
-    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError> {
-        self.receive_stream(into, stream).await
+    async fn receive_as(
+        &self,
+        into: &DatasetName,
+        stream: ByteStream,
+        how: Receive,
+    ) -> Result<Received, ReceiveError> {
+        self.receive_stream(into, stream, how).await
+    }
+
+    async fn partial(&self, of: &DatasetName) -> Result<Option<ResumeToken>, ReadError> {
+        self.find_partial(of).await.map_err(|source| ReadError { name: of.to_string(), source })
+    }
+
+    async fn drop_partial(&self, of: &DatasetName) -> Result<Removed, ReceiveError> {
+        self.abandon(of).await
+    }
+
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
+        self.resume_send(of, token).await
+    }
+
+    async fn send_size(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<Option<u64>, SendError> {
+        self.estimate(of, from, to).await
+    }
+
+    async fn prefetch_dedup_table(&self, of: &DatasetName) -> Result<Made, ReadError> {
+        self.load_dedup_table(of).await.map_err(|source| ReadError { name: of.to_string(), source })
     }
 
     async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError> {

@@ -1,7 +1,7 @@
 //! Reads the columns that `zfs get -Hp` and `zpool list -H` print. Pure.
 
 use crate::names::{DatasetName, Guid, SnapshotName};
-use crate::zfs::{Dataset, ROLE_PROPERTY, Snapshot, ZfsFailure};
+use crate::zfs::{Dataset, DedupTable, ROLE_PROPERTY, Snapshot, ZfsFailure};
 use chrono::DateTime;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +52,15 @@ pub(super) fn dataset(
     let state =
         Dataset { name: name.clone(), guid, role, mountpoint, mounted: text("mounted") == Some("yes") };
     Ok((state, text("origin").filter(|origin| origin.contains('@')).map(str::to_owned)))
+}
+
+/// The size of the deduplication table and its quota: a number, `none`, or `auto` (which is none where
+/// the pool has no device for the table alone).
+pub(super) fn dedup_table(command: &str, stdout: &str) -> Result<DedupTable, ZfsFailure> {
+    let wrong = || answer(command, stdout, "size and quota of the deduplication table");
+    let (bytes, quota) = stdout.trim().split_once('\n').ok_or_else(wrong)?;
+    let bytes = bytes.trim().parse().map_err(|_| wrong())?;
+    Ok(DedupTable { bytes, quota_bytes: quota.trim().parse().ok().filter(|&quota: &u64| quota < u64::MAX) })
 }
 
 /// The value of a property, where it was set on the object itself.
@@ -139,6 +148,16 @@ mod tests {
             + &line("bs-000002-20261121T101530Z", 7);
         let numbers: Vec<_> = snapshots("zfs get", &text).unwrap().iter().map(|s| s.name.number()).collect();
         assert_eq!(numbers, [2, 1]);
+    }
+
+    #[test]
+    fn reads_the_dedup_table() {
+        let read = |text| dedup_table("zpool get", text).ok();
+        let table = |bytes, quota_bytes| Some(DedupTable { bytes, quota_bytes });
+        assert_eq!(read("983040\nauto\n"), table(983_040, None));
+        assert_eq!(read("983040\n1048576\n"), table(983_040, Some(1_048_576)));
+        assert_eq!(read("0\nnone\n"), table(0, None));
+        assert_eq!((read("-\nauto\n"), read("")), (None, None));
     }
 
     #[test]

@@ -124,13 +124,21 @@ async fn probe(
             zstd: false,
             resumable_receive: false,
             parsable_list: false,
+            dedup_table: false,
         });
     }
     // The module may know zstd and an old pool not have it.
     let feature =
         zpool.call(&["get", "-H", "-o", "value", "feature@zstd_compress", pool], limits.call).await?;
     let zstd = feature.ok && matches!(feature.stdout.trim(), "enabled" | "active");
-    Ok(Capabilities { flavor: Flavor::OpenZfs, zstd, resumable_receive: true, parsable_list: true })
+    let table = zpool.call(&["get", "-H", "-o", "value", "dedup_table_size", pool], limits.call).await?;
+    Ok(Capabilities {
+        flavor: Flavor::OpenZfs,
+        zstd,
+        resumable_receive: true,
+        parsable_list: true,
+        dedup_table: table.ok,
+    })
 }
 
 /// What a failed call becomes where no type foresees it.

@@ -6,7 +6,7 @@ use super::run::Answer;
 use super::stderr::{self, Said};
 use super::{CommandZfs, receive::RECEIVING_PROPERTY};
 use crate::names::{DatasetName, SnapshotName};
-use crate::zfs::{Dataset, Flavor, Role, Snapshot, Usage, ZfsFailure};
+use crate::zfs::{Dataset, DedupTable, Flavor, Made, Role, Snapshot, Usage, ZfsFailure};
 
 const COLUMNS: &str = "name,property,value,source";
 
@@ -29,7 +29,7 @@ impl CommandZfs {
     }
 
     /// Runs `zfs` on something that may not be there.
-    async fn maybe(&self, args: &[&str]) -> Result<Option<Answer>, ZfsFailure> {
+    pub(super) async fn maybe(&self, args: &[&str]) -> Result<Option<Answer>, ZfsFailure> {
         let answer = self.call(args).await?;
         match answer.ok {
             true => Ok(Some(answer)),
@@ -113,7 +113,29 @@ impl CommandZfs {
         };
         let available_bytes = number("available", "available size")?;
         let (used_bytes, dedup_ratio) = self.measure_pool(of).await?;
-        Ok(Usage { logical_bytes, used_bytes, available_bytes, dedup_ratio, compress_ratio })
+        let dedup_table = self.measure_dedup_table(of).await?;
+        Ok(Usage { logical_bytes, used_bytes, available_bytes, dedup_ratio, compress_ratio, dedup_table })
+    }
+
+    async fn measure_dedup_table(&self, of: &DatasetName) -> Result<Option<DedupTable>, ZfsFailure> {
+        if !self.capabilities.dedup_table {
+            return Ok(None);
+        }
+        let args = ["get", "-H", "-p", "-o", "value", "dedup_table_size,dedup_table_quota", of.pool()];
+        let answer = self.zpool.call(&args, self.limits.call).await?;
+        if !answer.ok {
+            return Err(failure(answer));
+        }
+        parse::dedup_table(&answer.command, &answer.stdout).map(Some)
+    }
+
+    /// ZFS gives up by itself what does not fit into memory.
+    pub(super) async fn load_dedup_table(&self, of: &DatasetName) -> Result<Made, ZfsFailure> {
+        if !self.capabilities.dedup_table {
+            return Ok(Made::Unchanged);
+        }
+        let answer = self.zpool.call(&["prefetch", "-t", "ddt", of.pool()], self.limits.call).await?;
+        if answer.ok { Ok(Made::Created) } else { Err(failure(answer)) }
     }
 
     async fn measure_pool(&self, of: &DatasetName) -> Result<(u64, f64), ZfsFailure> {

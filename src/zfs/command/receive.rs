@@ -11,7 +11,7 @@ use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, Said};
 use crate::names::DatasetName;
-use crate::zfs::{ByteStream, ROLE_PROPERTY, ReceiveError, Received, Role, Snapshot, ZfsFailure};
+use crate::zfs::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -89,6 +89,7 @@ impl CommandZfs {
         &self,
         into: &DatasetName,
         stream: ByteStream,
+        how: Receive,
     ) -> Result<Received, ReceiveError> {
         let other = |source| ReceiveError::Other { into: into.clone(), source };
         let lock = self.lock(into).await?;
@@ -100,12 +101,13 @@ impl CommandZfs {
             Some(_) => stream,
             None => self.full(into, stream).await?,
         };
+        self.check_partial(into, how).await?;
         let marked = there.is_some() && self.marked(into).await.map_err(other)?;
         let from = match &there {
             Some(_) => self.newest(into).await.map_err(other)?,
             None => self.announce(into).await.map(|()| None)?,
         };
-        let fed = self.feed(into, stream, lock).await;
+        let fed = self.feed(into, stream, how, lock).await;
         let mark = if marked { Ok(()) } else { self.mark(into).await };
         // The first thing to go wrong is the one to tell.
         fed.and(mark.map_err(other))?;
@@ -117,6 +119,18 @@ impl CommandZfs {
             None => {
                 Err(other(parse::answer("zfs receive", into.as_str(), "file system with a snapshot of ours")))
             }
+        }
+    }
+
+    /// ZFS itself would name one kind of partial state and call the other an existing file system.
+    async fn check_partial(&self, into: &DatasetName, how: Receive) -> Result<(), ReceiveError> {
+        let other = |source| ReceiveError::Other { into: into.clone(), source };
+        match (how, self.find_partial(into).await.map_err(other)?) {
+            (Receive::Rest, None) => Err(ReceiveError::WrongBase { into: into.clone() }),
+            (Receive::Whole | Receive::Resumable, Some(_)) => {
+                Err(ReceiveError::PartialState { into: into.clone() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -167,7 +181,7 @@ impl CommandZfs {
         Ok(parse::local_value(&answer.stdout, ROLE_PROPERTY).is_some())
     }
 
-    async fn lock(&self, into: &DatasetName) -> Result<OwnedMutexGuard<()>, ReceiveError> {
+    pub(super) async fn lock(&self, into: &DatasetName) -> Result<OwnedMutexGuard<()>, ReceiveError> {
         timeout(self.limits.busy, self.receiving.of(into).lock_owned())
             .await
             .map_err(|_| ReceiveError::Busy { into: into.clone() })
@@ -177,10 +191,13 @@ impl CommandZfs {
         &self,
         into: &DatasetName,
         stream: ByteStream,
+        how: Receive,
         lock: OwnedMutexGuard<()>,
     ) -> Result<(), ReceiveError> {
         let other = |source| ReceiveError::Other { into: into.clone(), source };
-        let mut running = self.zfs.start(&["receive", "-u", into.as_str()], Pipe::Input).map_err(other)?;
+        let keep = how != Receive::Whole && self.capabilities.resumable_receive;
+        let flags = if keep { "-su" } else { "-u" };
+        let mut running = self.zfs.start(&["receive", flags, into.as_str()], Pipe::Input).map_err(other)?;
         let pipe = running.child.stdin.take();
         let mut feeding = Feeding { running: Some((running, lock)), limit: self.limits.call };
         let fed = match pipe {
@@ -192,8 +209,34 @@ impl CommandZfs {
         match fed {
             Fed::Broken(source) => Err(ReceiveError::Source { into: into.clone(), source }),
             Fed::Whole | Fed::Refused if answer.ok => Ok(()),
-            Fed::Whole | Fed::Refused => Err(refusal(into.clone(), answer)),
+            // A stream that came to its own end was not cut: what ZFS cannot tell apart here is damage.
+            Fed::Whole if keep && stderr::read(&answer.stderr) == Some(Said::Truncated) => {
+                Err(ReceiveError::Corrupt { into: into.clone() })
+            }
+            Fed::Whole | Fed::Refused => Err(self.refusal(into.clone(), answer).await),
         }
+    }
+}
+
+impl CommandZfs {
+    /// zfs-fuse says the same of a quota that is reached as of a full pool.
+    async fn refusal(&self, into: DatasetName, answer: Answer) -> ReceiveError {
+        match refusal(into, answer) {
+            ReceiveError::NoSpace { into } if self.is_confined(&into).await => ReceiveError::Quota { into },
+            other => other,
+        }
+    }
+
+    /// Whether the file system above has less room than the pool.
+    async fn is_confined(&self, into: &DatasetName) -> bool {
+        let above = into.parent().unwrap_or_else(|| into.clone());
+        let (above, pool) = (self.available(above.as_str()).await, self.available(into.pool()).await);
+        matches!((above, pool), (Some(above), Some(pool)) if above < pool)
+    }
+
+    async fn available(&self, name: &str) -> Option<u64> {
+        let answer = self.must(&["get", "-H", "-p", "-o", "value", "available", name]).await.ok()?;
+        parse::bytes(answer.stdout.trim())
     }
 }
 

@@ -8,7 +8,7 @@ use super::probe::failure;
 use super::run::{Pipe, Running};
 use crate::fault::Chain;
 use crate::names::{DatasetName, SnapshotName};
-use crate::zfs::{ByteStream, SendError};
+use crate::zfs::{ByteStream, SendError, ZfsFailure};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -35,7 +35,14 @@ impl CommandZfs {
         let mut args = vec!["send"];
         args.extend(base.iter().flat_map(|base| ["-i", base.as_str()]));
         args.push(&target);
-        let running = self.zfs.start(&args, Pipe::Output).map_err(other)?;
+        self.stream(&args).map_err(other)
+    }
+}
+
+impl CommandZfs {
+    /// What `zfs` prints.
+    pub(super) fn stream(&self, args: &[&str]) -> Result<ByteStream, ZfsFailure> {
+        let running = self.zfs.start(args, Pipe::Output)?;
         Ok(Box::pin(SendStream::new(running, self.limits.stall)))
     }
 }

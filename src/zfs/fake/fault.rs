@@ -30,6 +30,8 @@ pub enum Verb {
     Send,
     /// `receive`
     Receive,
+    /// `partial`
+    Partial,
     /// `usage`
     Usage,
 }

@@ -5,6 +5,7 @@
 //! written out there. Pools need not be made. GUIDs come from the seed alone.
 
 mod fault;
+mod resume;
 mod state;
 mod stream;
 mod transfer;
@@ -16,13 +17,14 @@ pub use fault::{Hanging, Verb};
 
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Flavor, Made, MountError,
-    NewDataset, Property, ReadError, ReceiveError, Received, Removed, SendError, Snapshot, SnapshotError,
-    Usage, Zfs, ZfsFailure,
+    NewDataset, Property, ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError,
+    Snapshot, SnapshotError, Usage, Zfs, ZfsFailure,
 };
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
 use fault::Faults;
 use state::State;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +34,7 @@ pub struct FakeZfs {
     capabilities: Capabilities,
     state: Mutex<State>,
     faults: Faults,
+    receiving: Mutex<HashSet<DatasetName>>,
 }
 
 impl Default for FakeZfs {
@@ -48,14 +51,29 @@ impl FakeZfs {
 
     /// An empty one whose GUIDs follow from `seed`.
     pub fn seeded(seed: u64) -> Self {
-        let capabilities =
-            Capabilities { flavor: Flavor::Fake, zstd: true, resumable_receive: false, parsable_list: true };
-        Self { capabilities, state: Mutex::new(State::new(seed)), faults: Faults::default() }
+        let capabilities = Capabilities {
+            flavor: Flavor::Fake,
+            zstd: true,
+            resumable_receive: true,
+            parsable_list: true,
+            dedup_table: false,
+        };
+        Self {
+            capabilities,
+            state: Mutex::new(State::new(seed)),
+            faults: Faults::default(),
+            receiving: Mutex::default(),
+        }
     }
 
     /// How many bytes a pool takes before it is full; each content counts once.
     pub fn set_capacity(&self, pool: &str, bytes: u64) {
         self.state().set_capacity(pool, bytes);
+    }
+
+    /// How many bytes a file system and those below it take.
+    pub fn set_quota(&self, of: &DatasetName, bytes: u64) {
+        self.state().set_quota(of, bytes);
     }
 
     /// Makes a file system without our role, as an operator might.
@@ -170,12 +188,49 @@ impl Zfs for FakeZfs {
         self.state().send(of, from, to)
     }
 
-    async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError> {
+    async fn receive_as(
+        &self,
+        into: &DatasetName,
+        stream: ByteStream,
+        how: Receive,
+    ) -> Result<Received, ReceiveError> {
         let gate = self.faults.gate(Verb::Receive).await;
         gate.map_err(|source| ReceiveError::Other { into: into.clone(), source })?;
         self.state().may_receive(into)?;
-        let bytes = transfer::read_all(into, stream).await?;
-        self.state().receive(into, &bytes)
+        let _alone = transfer::Alone::with(&self.receiving, into)?;
+        let (came, cut) = transfer::read_all(stream).await;
+        self.state().receive_as(into, came, cut, how)
+    }
+
+    async fn partial(&self, of: &DatasetName) -> Result<Option<ResumeToken>, ReadError> {
+        Ok(self.reading(Verb::Partial, of).await?.partial(of))
+    }
+
+    async fn drop_partial(&self, of: &DatasetName) -> Result<Removed, ReceiveError> {
+        Ok(self.state().drop_partial(of))
+    }
+
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        token: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
+        let gate = self.faults.gate(Verb::Send).await;
+        gate.map_err(|source| SendError::Other { of: of.clone(), source })?;
+        self.state().send_rest(of, token)
+    }
+
+    async fn send_size(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<Option<u64>, SendError> {
+        Ok(Some(self.state().encoded(of, from, to)?.len() as u64))
+    }
+
+    async fn prefetch_dedup_table(&self, _: &DatasetName) -> Result<Made, ReadError> {
+        Ok(Made::Unchanged)
     }
 
     async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError> {

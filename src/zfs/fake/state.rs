@@ -28,6 +28,8 @@ pub(super) struct FileSystem {
     pub(super) head: Tree,
     pub(super) taken: Vec<Taken>,
     pub(super) origin: Option<(DatasetName, SnapshotName)>,
+    /// What came of a receive that was cut.
+    pub(super) partial: Option<Vec<u8>>,
 }
 
 /// All there is.
@@ -35,13 +37,20 @@ pub(super) struct FileSystem {
 pub(super) struct State {
     pub(super) file_systems: BTreeMap<DatasetName, FileSystem>,
     capacities: HashMap<String, u64>,
+    quotas: HashMap<DatasetName, u64>,
     seed: u64,
     counter: u64,
 }
 
 impl State {
     pub(super) fn new(seed: u64) -> Self {
-        Self { file_systems: BTreeMap::new(), capacities: HashMap::new(), seed, counter: 0 }
+        Self {
+            file_systems: BTreeMap::new(),
+            capacities: HashMap::new(),
+            quotas: HashMap::new(),
+            seed,
+            counter: 0,
+        }
     }
 
     /// The same numbers for the same seed, and no zero.
@@ -63,6 +72,7 @@ impl State {
             head: Tree::new(),
             taken: Vec::new(),
             origin: None,
+            partial: None,
         })
     }
 
@@ -86,6 +96,27 @@ impl State {
 
     pub(super) fn set_capacity(&mut self, pool: &str, bytes: u64) {
         self.capacities.insert(pool.to_owned(), bytes);
+    }
+
+    pub(super) fn set_quota(&mut self, of: &DatasetName, bytes: u64) {
+        self.quotas.insert(of.clone(), bytes);
+    }
+
+    /// Whether a file system or one above it holds more than its quota.
+    pub(super) fn is_over_quota(&self, name: &DatasetName) -> bool {
+        let above = std::iter::successors(Some(name.clone()), DatasetName::parent);
+        above
+            .into_iter()
+            .any(|above| self.quotas.get(&above).is_some_and(|&quota| self.below_bytes(&above) > quota))
+    }
+
+    fn below_bytes(&self, above: &DatasetName) -> u64 {
+        let below = |name: &DatasetName| name == above || name.as_str().starts_with(&format!("{above}/"));
+        self.file_systems
+            .iter()
+            .filter(|(name, _)| below(name))
+            .map(|(_, found)| tree::size(&found.head))
+            .sum()
     }
 
     /// Whether a pool holds more than it can.
@@ -120,6 +151,7 @@ impl State {
             available_bytes: self.capacity_bytes(pool).saturating_sub(used_bytes),
             dedup_ratio: if used_bytes == 0 { 1.0 } else { referenced as f64 / used_bytes as f64 },
             compress_ratio: 1.0,
+            dedup_table: None,
         })
     }
 }

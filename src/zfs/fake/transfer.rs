@@ -6,15 +6,37 @@ use super::stream::{Sent, Unreadable};
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::{ByteStream, ReceiveError, Received, Role, SendError, Snapshot};
 use chrono::Utc;
-use std::io::Cursor;
+use std::collections::HashSet;
+use std::io::{self, Cursor};
+use std::sync::{Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 
-/// Takes a stream in, as the fake's receive needs all of it at once.
-pub(super) async fn read_all(into: &DatasetName, mut stream: ByteStream) -> Result<Vec<u8>, ReceiveError> {
+/// Takes a stream in, as the fake's receive needs all of it at once; and the error that cut it.
+pub(super) async fn read_all(mut stream: ByteStream) -> (Vec<u8>, Option<io::Error>) {
     let mut bytes = Vec::new();
-    let read = stream.read_to_end(&mut bytes).await;
-    read.map_err(|source| ReceiveError::Source { into: into.clone(), source })?;
-    Ok(bytes)
+    let cut = stream.read_to_end(&mut bytes).await.err();
+    (bytes, cut)
+}
+
+/// The only receive into a file system; it is over when this is dropped.
+pub(super) struct Alone<'a>(&'a Mutex<HashSet<DatasetName>>, DatasetName);
+
+impl<'a> Alone<'a> {
+    pub(super) fn with(
+        all: &'a Mutex<HashSet<DatasetName>>,
+        into: &DatasetName,
+    ) -> Result<Self, ReceiveError> {
+        match all.lock().unwrap_or_else(PoisonError::into_inner).insert(into.clone()) {
+            true => Ok(Self(all, into.clone())),
+            false => Err(ReceiveError::Busy { into: into.clone() }),
+        }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 impl State {
@@ -24,6 +46,15 @@ impl State {
         from: Option<&SnapshotName>,
         to: &SnapshotName,
     ) -> Result<ByteStream, SendError> {
+        Ok(Box::pin(Cursor::new(self.encoded(of, from, to)?)))
+    }
+
+    pub(super) fn encoded(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<Vec<u8>, SendError> {
         let find = |name: &SnapshotName| {
             let found = self.file_systems.get(of).and_then(|found| found.find(name));
             found.ok_or_else(|| SendError::Missing { of: of.clone(), snapshot: name.clone() })
@@ -32,7 +63,7 @@ impl State {
         let to = find(to)?;
         let base = from.map(|taken| (taken.snapshot.guid, &taken.tree));
         let sent = Sent::between(base, to.snapshot.guid, &to.snapshot.name, &to.tree);
-        Ok(Box::pin(Cursor::new(sent.encode())))
+        Ok(sent.encode())
     }
 
     pub(super) fn may_receive(&self, into: &DatasetName) -> Result<(), ReceiveError> {
@@ -59,6 +90,13 @@ impl State {
         if self.is_overfull(into.pool()) {
             self.take_back(into, from.is_none());
             return Err(ReceiveError::NoSpace { into: into.clone() });
+        }
+        let before = self.insert(into, Some(Role::Volume)).head.clone();
+        self.insert(into, Some(Role::Volume)).head = tree.clone();
+        if self.is_over_quota(into) {
+            self.insert(into, Some(Role::Volume)).head = before;
+            self.take_back(into, from.is_none());
+            return Err(ReceiveError::Quota { into: into.clone() });
         }
         let filled = self.insert(into, Some(Role::Volume)).set_current(tree);
         filled.map_err(|error| ReceiveError::Other { into: into.clone(), source: disk(&error) })?;

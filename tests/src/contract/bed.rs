@@ -23,6 +23,11 @@ pub trait Ground: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn property(&self, name: &DatasetName, property: &str) -> Result<String>;
+    /// Limits what a file system and those below it may hold.
+    ///
+    /// # Errors
+    /// When it cannot be set.
+    fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()>;
     /// A parent below which 60 MB have no room; nothing but this case uses it.
     ///
     /// # Errors

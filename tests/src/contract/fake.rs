@@ -42,6 +42,11 @@ impl Ground for FakeGround {
         })
     }
 
+    fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {
+        self.0.set_quota(name, bytes);
+        Ok(())
+    }
+
     fn cramped(&self) -> Result<DatasetName> {
         self.0.set_capacity("cramped", 30_000_000);
         Ok("cramped".parse()?)

@@ -2,6 +2,7 @@
 //! real one in `real`.
 
 mod bed;
+mod cutting;
 mod destroying;
 mod fake;
 mod making;
@@ -75,7 +76,15 @@ cases! {
     receiving::an_empty_stream_makes_nothing,
     receiving::a_source_that_breaks_changes_nothing,
     receiving::a_receive_that_is_dropped_changes_nothing,
+    receiving::a_second_receive_at_once_is_refused,
     receiving::a_full_pool_changes_nothing,
+    receiving::a_quota_changes_nothing,
+    cutting::a_cut_receive_goes_on,
+    cutting::a_rest_can_be_cut_again,
+    cutting::a_token_of_what_is_gone_is_stale,
+    cutting::a_token_sends_only_what_it_was_asked_of,
+    cutting::a_cut_increment_can_be_given_up,
+    cutting::a_size_is_estimated_where_zfs_can,
     viewing::a_view_shows_its_snapshot_while_newer_ones_come,
     viewing::cloning_again_changes_nothing,
     viewing::clone_names_a_missing_snapshot,

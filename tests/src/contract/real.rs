@@ -153,6 +153,10 @@ impl Ground for RealGround {
         self.zfs(&["get", "-H", "-p", "-o", "value", property, name.as_str()])
     }
 
+    fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {
+        self.zfs(&["set", &format!("quota={bytes}"), name.as_str()]).map(|_| ())
+    }
+
     fn cramped(&self) -> Result<DatasetName> {
         let (pool, file) = (self.cramped_pool(), self.dir.join("cramped.img"));
         std::fs::File::create(&file)?.set_len(CRAMPED_BYTES)?;

@@ -3,12 +3,14 @@
 use super::bed::{Bed, from_memory, noise};
 use anyhow::{Result, ensure};
 use bootstash::names::DatasetName;
-use bootstash::zfs::{ByteStream, ReceiveError};
+use bootstash::zfs::{ByteStream, NewDataset, ReceiveError, Role};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::oneshot;
+
+const QUOTA_BYTES: u64 = 20_000_000;
 
 pub(super) async fn an_increment_wants_its_base(bed: &Bed) -> Result<()> {
     let (_, copy, increment) = bed.lagging().await?;
@@ -99,9 +101,7 @@ pub(super) async fn an_empty_stream_makes_nothing(bed: &Bed) -> Result<()> {
 
 pub(super) async fn a_source_that_breaks_changes_nothing(bed: &Bed) -> Result<()> {
     let (_, copy, increment) = bed.lagging().await?;
-    let half = increment[..increment.len() / 2].to_vec();
-    let broken: ByteStream = Box::pin(std::io::Cursor::new(half).chain(Broken));
-    let refused = bed.zfs.receive(&copy, broken).await;
+    let refused = bed.zfs.receive(&copy, broken_after(&increment[..increment.len() / 2])).await;
     let told = matches!(&refused, Err(ReceiveError::Source { source, .. }) if source.to_string() == "the wire was cut");
     ensure!(told, "{refused:?}");
     still_receives(bed, &copy, increment).await
@@ -109,9 +109,7 @@ pub(super) async fn a_source_that_breaks_changes_nothing(bed: &Bed) -> Result<()
 
 pub(super) async fn a_receive_that_is_dropped_changes_nothing(bed: &Bed) -> Result<()> {
     let (_, copy, increment) = bed.lagging().await?;
-    let half = increment[..increment.len() / 2].to_vec();
-    let (at, reached) = oneshot::channel();
-    let silent: ByteStream = Box::pin(std::io::Cursor::new(half).chain(Silent(Some(at))));
+    let (silent, reached) = silent_after(&increment[..increment.len() / 2]);
     tokio::select! {
         ended = bed.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
         reached = reached => reached?,
@@ -120,13 +118,39 @@ pub(super) async fn a_receive_that_is_dropped_changes_nothing(bed: &Bed) -> Resu
     still_receives(bed, &copy, increment).await
 }
 
+pub(super) async fn a_second_receive_at_once_is_refused(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let (silent, reached) = silent_after(&increment[..increment.len() / 2]);
+    let second = async {
+        reached.await?;
+        let refused = bed.receive(&copy, increment.clone()).await;
+        ensure!(matches!(refused, Err(ReceiveError::Busy { .. })), "{refused:?}");
+        Ok(())
+    };
+    tokio::select! {
+        ended = bed.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
+        second = second => second?,
+    }
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn a_quota_changes_nothing(bed: &Bed) -> Result<()> {
+    let (small, large) = small_and_large(bed).await?;
+    let narrow = bed.name("narrow")?;
+    bed.zfs
+        .create(&narrow, &NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() })
+        .await?;
+    bed.ground.set_quota(&narrow, QUOTA_BYTES)?;
+    let copy = narrow.child("copy")?;
+    bed.receive(&copy, small).await?;
+    let refused = bed.receive(&copy, large).await;
+    ensure!(matches!(refused, Err(ReceiveError::Quota { .. })), "{refused:?}");
+    ensure!(bed.numbers(&copy).await? == [1]);
+    Ok(())
+}
+
 pub(super) async fn a_full_pool_changes_nothing(bed: &Bed) -> Result<()> {
-    let source = bed.volume("source").await?;
-    bed.take(&source, 1).await?;
-    let small = bed.sent(&source, None, 1).await?;
-    bed.write(&source, "f", &noise(1, 60_000_000))?;
-    bed.take(&source, 2).await?;
-    let large = bed.sent(&source, Some(1), 2).await?;
+    let (small, large) = small_and_large(bed).await?;
     let copy = bed.ground.cramped()?.child("copy")?;
     bed.receive(&copy, small).await?;
     let refused = bed.receive(&copy, large).await;
@@ -135,12 +159,33 @@ pub(super) async fn a_full_pool_changes_nothing(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
-async fn still_receives(bed: &Bed, copy: &DatasetName, increment: Vec<u8>) -> Result<()> {
+/// A full stream of next to nothing, and an increment of 60 MB on it.
+async fn small_and_large(bed: &Bed) -> Result<(Vec<u8>, Vec<u8>)> {
+    let source = bed.volume("source").await?;
+    bed.take(&source, 1).await?;
+    let small = bed.sent(&source, None, 1).await?;
+    bed.write(&source, "f", &noise(1, 60_000_000))?;
+    bed.take(&source, 2).await?;
+    Ok((small, bed.sent(&source, Some(1), 2).await?))
+}
+
+pub(super) async fn still_receives(bed: &Bed, copy: &DatasetName, increment: Vec<u8>) -> Result<()> {
     ensure!(bed.numbers(copy).await? == [1]);
     // Through `from_memory`, as a second receive right after the first must wait for its end.
     bed.zfs.receive(copy, from_memory(increment)).await?;
     ensure!(bed.numbers(copy).await? == [1, 2]);
     Ok(())
+}
+
+/// These bytes, and then an error.
+pub(super) fn broken_after(bytes: &[u8]) -> ByteStream {
+    Box::pin(std::io::Cursor::new(bytes.to_vec()).chain(Broken))
+}
+
+/// These bytes, and then nothing for ever; and the moment when it comes to that.
+fn silent_after(bytes: &[u8]) -> (ByteStream, oneshot::Receiver<()>) {
+    let (at, reached) = oneshot::channel();
+    (Box::pin(std::io::Cursor::new(bytes.to_vec()).chain(Silent(Some(at)))), reached)
 }
 
 /// A reader whose wire was cut.

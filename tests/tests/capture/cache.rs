@@ -80,9 +80,11 @@ async fn comparing_finds_a_wrong_byte_and_a_wrong_zero() {
 }
 
 #[tokio::test]
-async fn checking_finds_a_broken_table() {
+async fn checking_needs_no_base_and_finds_a_broken_table() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, cache) = made(dir.path(), &scattered());
+    let (base, cache) = made(dir.path(), &scattered());
+    std::fs::remove_file(base).unwrap();
+    Qemu::find().unwrap().check(&cache).await.unwrap();
     File::options().write(true).open(&cache).unwrap().write_all_at(&[0, 9], 2 * CLUSTER).unwrap();
     let error = Qemu::find().unwrap().check(&cache).await.unwrap_err();
     assert!(matches!(error, CheckError::Corrupt { .. }), "{error}");

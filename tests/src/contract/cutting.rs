@@ -1,0 +1,111 @@
+//! Receives that are cut and go on, where ZFS can; and leave nothing, where it cannot.
+
+use super::bed::{Bed, from_memory, noise};
+use super::receiving::{broken_after, still_receives};
+use anyhow::{Context, Result, ensure};
+use bootstash::names::DatasetName;
+use bootstash::zfs::{Receive, ReceiveError, Removed, ResumeToken, SendError};
+use tokio::io::AsyncReadExt;
+
+/// Enough that ZFS has something to keep.
+const FILE_BYTES: usize = 8_000_000;
+
+pub(super) async fn a_cut_receive_goes_on(bed: &Bed) -> Result<()> {
+    let (source, copy, full) = large(bed).await?;
+    let Some(token) = cut(bed, &copy, &full).await? else { return Ok(()) };
+    let refused = bed.receive(&copy, full.clone()).await;
+    ensure!(matches!(refused, Err(ReceiveError::PartialState { .. })), "{refused:?}");
+    let mut rest = Vec::new();
+    bed.zfs.send_rest(&source, &token).await?.1.read_to_end(&mut rest).await?;
+    ensure!(rest.len() < full.len() / 2, "{} of {} bytes again", rest.len(), full.len());
+    let received = bed.zfs.receive_as(&copy, from_memory(rest), Receive::Rest).await?;
+    ensure!(received.from.is_none() && received.to.guid == bed.zfs.snapshots(&source).await?[0].guid);
+    ensure!(bed.content(&copy, 1).await?.get("f") == Some(&noise(1, FILE_BYTES)));
+    ensure!(bed.zfs.partial(&copy).await?.is_none());
+    ensure!(bed.zfs.drop_partial(&copy).await? == Removed::Unchanged);
+    Ok(())
+}
+
+pub(super) async fn a_rest_can_be_cut_again(bed: &Bed) -> Result<()> {
+    let (source, copy, full) = large(bed).await?;
+    let Some(token) = cut(bed, &copy, &full).await? else { return Ok(()) };
+    let mut rest = Vec::new();
+    bed.zfs.send_rest(&source, &token).await?.1.read_to_end(&mut rest).await?;
+    let again = bed.zfs.receive_as(&copy, broken_after(&rest[..rest.len() / 2]), Receive::Rest).await;
+    ensure!(matches!(again, Err(ReceiveError::Source { .. })), "{again:?}");
+    let token = bed.zfs.partial(&copy).await?.context("nothing is left of the second cut")?;
+    let (_, last) = bed.zfs.send_rest(&source, &token).await?;
+    bed.zfs.receive_as(&copy, last, Receive::Rest).await?;
+    ensure!(bed.content(&copy, 1).await?.get("f") == Some(&noise(1, FILE_BYTES)));
+    Ok(())
+}
+
+pub(super) async fn a_token_of_what_is_gone_is_stale(bed: &Bed) -> Result<()> {
+    let (source, copy, full) = large(bed).await?;
+    let Some(token) = cut(bed, &copy, &full).await? else { return Ok(()) };
+    let snapshot = bed.zfs.snapshots(&source).await?.remove(0).name;
+    bed.zfs.destroy_snapshot(&source, &snapshot).await?;
+    let stale = bed.zfs.send_rest(&source, &token).await.err();
+    ensure!(matches!(stale, Some(SendError::Stale { .. })), "{stale:?}");
+    ensure!(bed.zfs.drop_partial(&copy).await? == Removed::Removed);
+    ensure!(bed.zfs.dataset(&copy).await?.is_none(), "what it was making is left");
+    Ok(())
+}
+
+pub(super) async fn a_token_sends_only_what_it_was_asked_of(bed: &Bed) -> Result<()> {
+    let (_, copy, full) = large(bed).await?;
+    let other = bed.volume("other").await?;
+    let token = match cut(bed, &copy, &full).await? {
+        Some(token) => token,
+        None => "1-ab-cd-ef".parse().map_err(anyhow::Error::msg)?,
+    };
+    let stale = bed.zfs.send_rest(&other, &token).await.err();
+    ensure!(matches!(stale, Some(SendError::Stale { .. })), "{stale:?}");
+    let garbage = "1-ab-cd-ef".parse().map_err(anyhow::Error::msg)?;
+    let stale = bed.zfs.send_rest(&other, &garbage).await.err();
+    ensure!(matches!(stale, Some(SendError::Stale { .. })), "{stale:?}");
+    Ok(())
+}
+
+pub(super) async fn a_cut_increment_can_be_given_up(bed: &Bed) -> Result<()> {
+    let (_, copy, increment) = bed.lagging().await?;
+    let half = broken_after(&increment[..increment.len() / 2]);
+    let refused = bed.zfs.receive_as(&copy, half, Receive::Resumable).await;
+    ensure!(matches!(refused, Err(ReceiveError::Source { .. })), "{refused:?}");
+    if bed.zfs.capabilities().resumable_receive {
+        ensure!(bed.zfs.drop_partial(&copy).await? == Removed::Removed);
+    }
+    still_receives(bed, &copy, increment).await
+}
+
+pub(super) async fn a_size_is_estimated_where_zfs_can(bed: &Bed) -> Result<()> {
+    let (source, _, full) = large(bed).await?;
+    let name = bed.zfs.snapshots(&source).await?.remove(0).name;
+    let Some(size) = bed.zfs.send_size(&source, None, &name).await? else {
+        ensure!(!bed.zfs.capabilities().resumable_receive, "no estimate");
+        return Ok(());
+    };
+    let (size, real) = (size as f64, full.len() as f64);
+    ensure!((size / real - 1.0).abs() < 0.1, "estimated {size}, sent {real}");
+    Ok(())
+}
+
+/// A source with one large file, a name for its copy, and the full stream.
+async fn large(bed: &Bed) -> Result<(DatasetName, DatasetName, Vec<u8>)> {
+    let source = bed.volume("source").await?;
+    bed.write(&source, "f", &noise(1, FILE_BYTES))?;
+    bed.take(&source, 1).await?;
+    let full = bed.sent(&source, None, 1).await?;
+    Ok((source, bed.name("copy")?, full))
+}
+
+/// Cuts a receive after three quarters; none where this ZFS keeps nothing, which is checked.
+async fn cut(bed: &Bed, copy: &DatasetName, full: &[u8]) -> Result<Option<ResumeToken>> {
+    let stream = broken_after(&full[..full.len() / 4 * 3]);
+    let refused = bed.zfs.receive_as(copy, stream, Receive::Resumable).await;
+    ensure!(matches!(refused, Err(ReceiveError::Source { .. })), "{refused:?}");
+    let token = bed.zfs.partial(copy).await?;
+    ensure!(token.is_some() == bed.zfs.capabilities().resumable_receive, "{token:?}");
+    ensure!(token.is_some() == bed.zfs.dataset(copy).await?.is_some());
+    Ok(token)
+}
