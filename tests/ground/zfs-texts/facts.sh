@@ -4,7 +4,7 @@
 
 FACTS_BOTH=(options resent duplicate elsewhere later_snapshot inherited atime names snapshot_folder)
 FACTS_FUSE=(orphan stale_caches wedge daemon_killed)
-FACTS_OPEN=(compressed guids stale_reads refquota resume ddt ddt_quota whole_disk)
+FACTS_OPEN=(compressed guids stale_reads refquota resume token_guid ddt ddt_quota whole_disk)
 
 # try COMMANDS: shows them, what they say, and their exit status.
 try() {
@@ -303,13 +303,37 @@ fact_resume() {
   try ": the snapshot gone, a copy of it in the same pool"
   copy tank/b/r
   head -c 2000000 "$STREAMS/full1" >"$STREAMS/part"
-  try "zfs receive -s -u cramped/n <$STREAMS/part 2>/dev/null; zfs rename tank/b/v@$S1 tank/b/v@renamed; zfs send -nv -t \$(zfs get -Hp -o value receive_resume_token cramped/n)"
+  try "zfs receive -s -u cramped/n <$STREAMS/part 2>/dev/null; zfs rename tank/b/v@$S1 tank/b/v@renamed; zfs send -nvP -t \$(zfs get -Hp -o value receive_resume_token cramped/n)"
   try "zfs rename tank/b/v@renamed tank/b/v@$S1"
   zpool destroy -f cramped
   make_pool cramped 64M
   try "zfs receive -s -u cramped/n <$STREAMS/full3; zfs list cramped/n"
   zpool destroy -f cramped
   gone tank/b/r
+}
+
+# A token says a name and a GUID, and has a checksum, which is no secret. What decides?
+fact_token_guid() {
+  gone tank/b/n
+  give half | zfs receive -s -u tank/b/n 2>/dev/null || true
+  zfs create -o mountpoint=/mnt/p tank/private
+  noise 5 4194304 >/mnt/p/secret
+  zfs snapshot tank/private@secret
+  cat >"$STREAMS/forge.py" <<'PY'
+import struct, sys, zlib
+
+version, _, size, packed = sys.argv[1].split("-")
+guid = int(sys.argv[2])
+words = bytearray(zlib.decompress(bytes.fromhex(packed)))
+at = words.index(b"toguid")
+struct.pack_into("<Q", words, at + 8, guid) # after the name, which is padded
+packed = zlib.compress(bytes(words), 6)
+checksum = sum(struct.unpack_from(f"<{len(packed) // 4}I", packed))
+print(f"{version}-{checksum:x}-{size}-{packed.hex()}")
+PY
+  try "zfs send -nvP -t \$(/usr/bin/python3 $STREAMS/forge.py \$(zfs get -Hp -o value receive_resume_token tank/b/n) \$(zfs get -Hp -o value guid tank/private@secret))"
+  zfs receive -A tank/b/n
+  gone tank/private
 }
 
 half_received_resumably() {
