@@ -175,6 +175,7 @@ stale_caches_with() {
 # A rollback beside a receive that nobody waits for.
 fact_wedge() {
   local status=0
+  gone tank/b/r # which may be mounted there
   # Slow, so that it is still going on.
   zfs create -o mountpoint=none -o dedup=on -o compression=gzip-9 tank/slow
   copy tank/slow/r
@@ -217,8 +218,7 @@ fact_compressed() {
 }
 
 fact_guids() {
-  local try
-  for try in {1..64}; do
+  for _ in {1..64}; do
     zfs snapshot tank/b/v@guid
     if [[ $(zfs get -Hp -o value guid tank/b/v@guid) == 1[0-9]??????????????????* ]]; then break; fi
     zfs destroy tank/b/v@guid
