@@ -11,11 +11,18 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, openzfs, capture (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% openzfs% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, openzfs, libzetta, capture (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
-.PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-e2e demo bench \
-  lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+# The feature, and what to link it with: what is installed (libzfslinux-dev), else what `make openzfs` unpacked.
+LIBZETTA := --features bootstash-tests/libzetta
+LIBZFS   := $(CACHE)/openzfs/dev/lib
+ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),installed)
+LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
+endif
+
+.PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-libzetta test-e2e demo bench \
+  bench-libzetta lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,13 +43,14 @@ build: setup ## Compile everything, tests included
 lint: ## Check format, clippy, shell scripts and file lengths
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/*/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
 
-test: ground test-unit test-zfs test-openzfs test-e2e ## Run every test, set-up included (root)
+test: ground test-unit test-zfs test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit and other tests on fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
@@ -53,6 +61,9 @@ test-zfs: root setup ## Tests on a real ZFS (root)
 test-openzfs: ground openzfs ## Tests on the OpenZFS of a guest's kernel (root)
 	$(CARGO_TEST) --test openzfs -- --test-threads=1 --nocapture
 
+test-libzetta: root openzfs ## The same by libzfs_core, with the feature libzetta (root)
+	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --test-threads=1 --nocapture
+
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
@@ -62,6 +73,9 @@ demo: stage ## Do the main job on real parts and show it (root)
 
 bench: stage ## Measure, and write target/bench/main.json (root)
 	@$(BIN)/bench
+
+bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
+	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures
 
 lab: stage ## Start a storage node and NODES=2 compute nodes, leave them running (root)
 	@$(BIN)/lab up --nodes $(NODES)

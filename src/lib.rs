@@ -2,7 +2,8 @@
 //!
 //! Each folder is one word of the field: `zfs` and `qemu` are the only doors to those programs,
 //! `replication` and `retention` decide without I/O, `delta` and `catalog` say what lies on disk,
-//! `api` what goes over the wire. The crate spawns no task that outlives the value which owns it.
+//! `api` what goes over the wire. The crate spawns no task that outlives the value which owns it; only a
+//! thread that the kernel holds can (see `zfs`).
 
 pub mod api;
 pub mod catalog;

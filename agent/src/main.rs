@@ -5,7 +5,7 @@ use bootstash::config::{AgentConfig, load_agent};
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
-use bootstash::zfs::{CommandZfs, Programs};
+use bootstash::zfs::{self, Programs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
 use clap::Parser;
@@ -77,9 +77,9 @@ async fn serve(config: &AgentConfig) -> Result<()> {
 }
 
 async fn start(config: &AgentConfig, stop: CancellationToken) -> Result<Agent> {
-    let zfs = CommandZfs::open(&zfs_programs()?, config.dataset.pool()).await?;
+    let zfs = zfs::open(&zfs_programs()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
-    Ok(Agent::start(config, Arc::new(zfs), Arc::new(qemu), Pace::default(), stop).await?)
+    Ok(Agent::start(config, zfs, Arc::new(qemu), Pace::default(), stop).await?)
 }
 
 /// The environment may name the programs, for a ZFS in an unusual place.

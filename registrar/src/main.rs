@@ -4,7 +4,7 @@ use anyhow::Context;
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
-use bootstash::zfs::{CommandZfs, Programs};
+use bootstash::zfs::{self, Programs};
 use bootstash::{config, fault};
 use bootstash_registrar::daemon;
 use bootstash_registrar::register::QemuCapturer;
@@ -25,11 +25,10 @@ struct Cli {
     log_format: LogFormat,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log_format);
-    match run(cli).await {
+    match serve(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
@@ -38,11 +37,19 @@ async fn main() -> ExitCode {
     }
 }
 
+fn serve(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(run(cli));
+    // A call that hangs in ZFS must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let stop = shutdown_on_signal().context("cannot listen for signals")?;
     let config = config::load_registrar(&cli.config)?;
     let _lock = InstanceLock::acquire("registrar", &config.state_dir)?;
-    let zfs = Arc::new(CommandZfs::open(&Programs::find()?, config.dataset.pool()).await?);
+    let zfs = zfs::open(&Programs::find()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     // The answer to whether KVM works can take seconds; have it before the first image comes.
     let probe = qemu.clone();

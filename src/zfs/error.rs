@@ -2,64 +2,8 @@
 
 use crate::fault::{Fault, FaultKind};
 use crate::names::{DatasetName, Guid, SnapshotName};
-use std::time::Duration;
+use crate::zfs::ZfsFailure;
 use thiserror::Error;
-
-/// What any call to ZFS can meet, and the text of what no type foresees.
-#[derive(Debug, Error)]
-pub enum ZfsFailure {
-    /// The program could not be started.
-    #[error("cannot run {program}")]
-    Spawn {
-        /// Its absolute path.
-        program: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// No answer in time; the program was told to end.
-    #[error("{command} gave no answer for {} s", .after.as_secs())]
-    Deadline {
-        /// The command line.
-        command: String,
-        /// How long we waited.
-        after: Duration,
-    },
-    /// The daemon or kernel module is not there.
-    #[error("{command}: ZFS is not running: {stderr}")]
-    Unavailable {
-        /// The command line.
-        command: String,
-        /// What it said.
-        stderr: String,
-    },
-    /// It said something we have no word for.
-    #[error("{command} failed: {stderr}")]
-    Unexpected {
-        /// The command line.
-        command: String,
-        /// What it said, bounded.
-        stderr: String,
-    },
-    /// It answered in a form we cannot read.
-    #[error("{command} answered {got:?}, which is no {wanted}")]
-    Answer {
-        /// The command line.
-        command: String,
-        /// The part that was not understood.
-        got: String,
-        /// What was looked for.
-        wanted: &'static str,
-    },
-}
-
-impl Fault for ZfsFailure {
-    fn kind(&self) -> FaultKind {
-        match self {
-            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Answer { .. } => FaultKind::Operator,
-            Self::Deadline { .. } | Self::Unavailable { .. } => FaultKind::Transient,
-        }
-    }
-}
 
 /// Looking something up failed.
 #[derive(Debug, Error)]

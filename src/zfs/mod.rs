@@ -1,23 +1,35 @@
-//! The only door to ZFS: one narrow trait, the commands behind it, and a fake for speed.
+//! The only door to ZFS: one narrow trait, the commands behind it, libzfs_core where bootstash was built
+//! for that (feature `libzetta`), and a fake for speed.
 //!
 //! Promises: every call has a deadline; what is made carries [`ROLE_PROPERTY`], and nothing else is
 //! ever destroyed; a call that fails leaves the data set as it was.
 
+#[cfg(any(feature = "libzetta", test))]
+mod blocking;
 mod command;
+mod ending;
 mod error;
+mod failure;
 pub mod fake;
 mod model;
+mod open;
+mod patience;
 mod resume;
+#[cfg(feature = "libzetta")]
+mod zetta;
 
 pub use command::{CommandZfs, Limits, OpenError, Programs};
 pub use error::{
     CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError, SendError, SnapshotError,
-    ZfsFailure,
 };
+pub use failure::ZfsFailure;
 pub use model::{
     Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
     Role, Snapshot, Usage,
 };
+pub use open::open;
+#[cfg(feature = "libzetta")]
+pub use zetta::ZettaZfs;
 
 pub use resume::{Receive, ResumeToken};
 

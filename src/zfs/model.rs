@@ -70,6 +70,8 @@ pub struct Capabilities {
     pub parsable_list: bool,
     /// The size of the deduplication table, its quota and its prefetch exist (OpenZFS 2.3).
     pub dedup_table: bool,
+    /// Snapshots are taken, destroyed and sent by libzfs_core, without a program.
+    pub libzfs_core: bool,
 }
 
 /// A property we set on a file system.

@@ -5,5 +5,8 @@ pub mod contract;
 pub mod demo;
 pub mod guest;
 pub mod lab;
+#[cfg(feature = "libzetta")]
+pub mod libzetta;
 pub mod openzfs;
 pub mod prometheus;
+pub mod replication;

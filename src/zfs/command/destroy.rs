@@ -5,12 +5,8 @@ use super::probe::failure;
 use super::run::Answer;
 use super::stderr::{self, Said};
 use crate::names::{DatasetName, SnapshotName};
+use crate::zfs::patience::Patience;
 use crate::zfs::{Dataset, DestroyError, Removed, Role, ZfsFailure};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl CommandZfs {
     pub(super) async fn remove_snapshot(
@@ -91,19 +87,15 @@ impl CommandZfs {
         }
     }
 
-    /// Repeats a call that finds something busy, with growing pauses, for as long as the limit says:
-    /// there is no event to wait for.
-    pub(super) async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
-        let deadline = Instant::now() + self.limits.busy;
-        let mut pause = FIRST_PAUSE;
+    /// Runs `zfs` until what it is about is no longer in use.
+    async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
+        let mut patience = Patience::new(self.limits.busy);
         loop {
             let answer = self.call(args).await?;
             let busy = !answer.ok && stderr::read(&answer.stderr) == Some(Said::Busy);
-            if !busy || Instant::now() + pause > deadline {
+            if !busy || !patience.again().await {
                 return Ok(answer);
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -41,6 +41,15 @@ pub enum OpenError {
         /// The pool.
         pool: String,
     },
+    /// libzfs_core was asked for, and that talks to the kernel alone.
+    #[error("libzfs_core needs OpenZFS in the kernel, with its device /dev/zfs; load it (modprobe zfs)")]
+    NoKernel,
+    /// libzfs_core was asked for and does not start.
+    #[error("cannot initialise libzfs_core; install the libraries of the kernel module's version")]
+    Library {
+        /// Why.
+        source: ZfsFailure,
+    },
     /// Anything else.
     #[error("cannot open the ZFS pool {pool}")]
     Other {
@@ -54,8 +63,10 @@ pub enum OpenError {
 impl Fault for OpenError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoPool { .. } => FaultKind::Operator,
-            Self::Other { source, .. } => source.kind(),
+            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoPool { .. } | Self::NoKernel => {
+                FaultKind::Operator
+            }
+            Self::Library { source } | Self::Other { source, .. } => source.kind(),
         }
     }
 }
@@ -125,6 +136,7 @@ async fn probe(
             resumable_receive: false,
             parsable_list: false,
             dedup_table: false,
+            libzfs_core: false,
         });
     }
     // The module may know zstd and an old pool not have it.
@@ -138,6 +150,7 @@ async fn probe(
         resumable_receive: true,
         parsable_list: true,
         dedup_table: table.ok,
+        libzfs_core: false,
     })
 }
 

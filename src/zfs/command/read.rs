@@ -78,7 +78,7 @@ impl CommandZfs {
         }
     }
 
-    pub(super) async fn find_snapshot(
+    pub(in crate::zfs) async fn find_snapshot(
         &self,
         of: &DatasetName,
         name: &SnapshotName,

@@ -57,6 +57,7 @@ impl FakeZfs {
             resumable_receive: true,
             parsable_list: true,
             dedup_table: false,
+            libzfs_core: false,
         };
         Self {
             capabilities,

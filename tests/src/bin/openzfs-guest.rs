@@ -2,7 +2,7 @@
 //! host, `openzfs-guest run DIR PROGRAM [ARGUMENT...]` boots one for a program, and ends it after.
 
 use anyhow::{Context, Result};
-use bootstash_tests::contract;
+use bootstash_tests::contract::{self, Door};
 use bootstash_tests::openzfs::{Guest, GuestOptions, MadeGuest, run_init};
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        _ => contract::on_real_zfs(Path::new("/tmp/zfs-host")),
+        _ => contract::on_real_zfs(Path::new("/tmp/zfs-host"), Door::Commands),
     }
 }
 

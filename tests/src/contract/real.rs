@@ -1,28 +1,42 @@
 //! The cases over a real ZFS: a private zfs-fuse, or the kernel's. Needs root.
 
+use super::bed::{noise, snap};
 use super::{Bed, CASES, Ground};
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::names::DatasetName;
-use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role};
+#[cfg(feature = "libzetta")]
+use bootstash::zfs::ZettaZfs;
+use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role, Zfs};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 
 const POOL_BYTES: u64 = 2 << 30;
 /// The least that ZFS takes.
 const CRAMPED_BYTES: u64 = 64 << 20;
 
+/// The way to the real ZFS that is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `zfs` and `zpool`.
+    Commands,
+    /// libzfs_core where it has a call.
+    #[cfg(feature = "libzetta")]
+    Libzetta,
+}
+
 /// Runs the cases that the command line selects, as a test program does; `dir` is where its ZFS lives.
-pub fn on_real_zfs(dir: &Path) -> ExitCode {
+pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
     let arguments = Arguments::from_args();
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    match run(&arguments, dir) {
+    match run(&arguments, dir, door) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:?}");
@@ -31,11 +45,11 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
+fn run(arguments: &Arguments, dir: &Path, door: Door) -> Result<ExitCode> {
     ZfsHost::clean(dir)?;
     let _ = std::fs::remove_dir_all(dir);
     let host = ZfsHost::start(&options(dir, POOL_BYTES))?;
-    let ground = Arc::new(RealGround { host, dir: dir.to_owned() });
+    let ground = Arc::new(RealGround { host, dir: dir.to_owned(), door });
     let code = libtest_mimic::run(arguments, trials(Some(&ground))).exit_code();
     let ground = Arc::into_inner(ground).context("a trial still holds the host")?;
     ground.end()?;
@@ -64,11 +78,16 @@ fn trials(ground: Option<&Arc<RealGround>>) -> Vec<Trial> {
             wait(unmarked_receive(bed, ground))
         }),
         trial("a_view_in_use_is_not_destroyed", |bed, ground| wait(view_in_use(bed, ground))),
+        trial("a_held_snapshot_is_not_destroyed", |bed, ground| wait(held(bed, ground))),
+        trial("a_send_that_fails_ends_with_an_error", |bed, _| wait(backwards(bed))),
+        trial("a_large_stream_dropped_half_way_lets_its_snapshot_go", |bed, _| wait(half_a_stream(bed))),
         trial("a_pool_that_is_not_there_is_named", |_, ground| wait(no_pool(ground))),
     ];
     trials.push(Trial::test("a_host_whose_run_died_is_cleaned", || {
         left_host().map_err(|error| Failed::from(format!("{error:?}")))
     }));
+    #[cfg(feature = "libzetta")]
+    trials.push(trial("a_daemon_takes_libzfs_core_where_it_can", |_, ground| wait(chosen(ground))));
     trials.extend(CASES.iter().map(|case| {
         let (ground, case) = (ground.cloned(), *case);
         Trial::test(case.name, move || on_a_bed(ground, case.name, move |bed, _| wait((case.run)(bed))))
@@ -97,21 +116,30 @@ fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 struct RealGround {
     host: ZfsHost,
     dir: PathBuf,
+    door: Door,
 }
 
 impl RealGround {
     async fn bed(self: &Arc<Self>, name: &str) -> Result<Bed> {
-        let zfs = Arc::new(self.open(self.host.pool()).await?);
+        let zfs = self.open(self.host.pool()).await?;
         let root = format!("{}/{name}", self.host.pool()).parse()?;
         let ground = Arc::clone(self) as Arc<dyn Ground>;
         Bed::make(zfs, root, self.dir.join("mnt").join(name), ground).await
     }
 
-    async fn open(&self, pool: &str) -> Result<CommandZfs, OpenError> {
-        let programs = Programs { zfs: self.host.zfs(), zpool: self.host.zpool() };
+    async fn open(&self, pool: &str) -> Result<Arc<dyn Zfs>, OpenError> {
+        let programs = self.programs();
         // A view in use is found out soon; an unmount takes zfs-fuse up to a second or two.
         let limits = Limits { busy: Duration::from_secs(8), ..Limits::default() };
-        CommandZfs::open_with(&programs, pool, limits).await
+        Ok(match self.door {
+            Door::Commands => Arc::new(CommandZfs::open_with(&programs, pool, limits).await?),
+            #[cfg(feature = "libzetta")]
+            Door::Libzetta => Arc::new(ZettaZfs::open_with(&programs, pool, limits).await?),
+        })
+    }
+
+    fn programs(&self) -> Programs {
+        Programs { zfs: self.host.zfs(), zpool: self.host.zpool() }
     }
 
     fn run(&self, program: &Path, args: &[&str]) -> Result<String> {
@@ -193,6 +221,47 @@ async fn view_in_use(bed: &Bed, ground: &RealGround) -> Result<()> {
     ensure!(bed.files(&at)? == files, "the view is not whole any more");
     drop(open);
     ensure!(bed.zfs.destroy(&clone).await? == Removed::Removed);
+    Ok(())
+}
+
+async fn held(bed: &Bed, ground: &RealGround) -> Result<()> {
+    let (source, _) = bed.source("source").await?;
+    let name = snap(1)?;
+    let full = format!("{source}@{name}");
+    ground.zfs(&["hold", "test", &full])?;
+    let refused = bed.zfs.destroy_snapshot(&source, &name).await;
+    ensure!(matches!(refused, Err(DestroyError::Busy { .. })), "{refused:?}");
+    ground.zfs(&["release", "test", &full])?;
+    ensure!(bed.zfs.destroy_snapshot(&source, &name).await? == Removed::Removed);
+    Ok(())
+}
+
+/// Both snapshots are there: only ZFS itself can tell that the base is not the older one.
+async fn backwards(bed: &Bed) -> Result<()> {
+    let (source, _) = bed.source("source").await?;
+    bed.second(&source).await?;
+    let mut stream = bed.zfs.send(&source, Some(&snap(2)?), &snap(1)?).await?;
+    let read = stream.read_to_end(&mut Vec::new()).await;
+    ensure!(read.is_err(), "a stream of nothing ended well");
+    Ok(())
+}
+
+/// Larger than every pipe, so that whoever writes it is at it when the reader goes.
+async fn half_a_stream(bed: &Bed) -> Result<()> {
+    let source = bed.volume("source").await?;
+    bed.write(&source, "large", &noise(1, 8 << 20))?;
+    bed.take(&source, 1).await?;
+    let mut stream = bed.zfs.send(&source, None, &snap(1)?).await?;
+    stream.read_exact(&mut [0; 1000]).await?;
+    drop(stream);
+    ensure!(bed.zfs.destroy_snapshot(&source, &snap(1)?).await? == Removed::Removed);
+    Ok(())
+}
+
+#[cfg(feature = "libzetta")]
+async fn chosen(ground: &RealGround) -> Result<()> {
+    let zfs = bootstash::zfs::open(&ground.programs(), ground.host.pool()).await?;
+    ensure!(zfs.capabilities().libzfs_core == Path::new("/dev/zfs").exists(), "{zfs:?}");
     Ok(())
 }
 

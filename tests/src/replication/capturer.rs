@@ -1,0 +1,67 @@
+//! A capture that boots nothing: the cache is made up, of bytes that depend on the image's name.
+
+use async_trait::async_trait;
+use bootstash::api::Progress;
+use bootstash::catalog::{BaseIdentity, CACHE_FILE, CacheFacts, Confidence, ImageFormat, Source};
+use bootstash_registrar::capture::Captured;
+use bootstash_registrar::register::{Capturer, StepFailure};
+use std::path::Path;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of each cache: half of it its own, half in common with every other.
+pub(super) const CACHE_BYTES: usize = 2 << 20;
+
+/// Makes caches up.
+#[derive(Debug)]
+pub(super) struct MadeUp;
+
+/// What the cache of the image at `path` holds.
+pub(super) fn cache_of(path: &Path) -> Vec<u8> {
+    let mut bytes = vec![0; CACHE_BYTES];
+    let (own, common) = bytes.split_at_mut(CACHE_BYTES / 2);
+    blake3::Hasher::new().update(path.as_os_str().as_encoded_bytes()).finalize_xof().fill(own);
+    blake3::Hasher::new().finalize_xof().fill(common);
+    bytes
+}
+
+#[async_trait]
+impl Capturer for MadeUp {
+    async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure> {
+        let identity = BaseIdentity::of(path)?;
+        Ok(Source {
+            path: path.to_owned(),
+            format: format.unwrap_or(ImageFormat::Raw),
+            virtual_size_bytes: identity.size_bytes,
+            identity,
+        })
+    }
+
+    async fn capture(
+        &self,
+        source: &Source,
+        work_dir: &Path,
+        _: &watch::Sender<Progress>,
+        _: &CancellationToken,
+    ) -> Result<Captured, StepFailure> {
+        let cache = work_dir.join(CACHE_FILE);
+        let written =
+            std::fs::create_dir_all(work_dir).and_then(|()| std::fs::write(&cache, cache_of(&source.path)));
+        written.map_err(|error| StepFailure::internal(&error))?;
+        let facts = CacheFacts {
+            bytes: CACHE_BYTES as u64,
+            cluster_bytes: 65536,
+            data_clusters: CACHE_BYTES as u64 / 65536,
+            zero_clusters: 0,
+        };
+        Ok(Captured { cache, facts, boots: Vec::new(), confidence: Confidence::Low, accelerator: None })
+    }
+
+    async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
+        self.capture(source, work_dir, &watch::Sender::default(), &CancellationToken::new()).await
+    }
+
+    async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {
+        Ok(())
+    }
+}

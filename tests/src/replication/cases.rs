@@ -1,0 +1,222 @@
+//! The cases.
+
+use super::capturer::{CACHE_BYTES, cache_of};
+use super::cluster::Cluster;
+use anyhow::{Context, Result, ensure};
+use bootstash::api::AgentState;
+use futures::future::LocalBoxFuture;
+use std::os::unix::fs::MetadataExt;
+
+/// One case: it gets a registrar of its own and fails with an error.
+#[derive(Clone, Copy)]
+pub(super) struct Case {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Runs it.
+    pub(super) run: for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, Result<()>>,
+}
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        /// All cases.
+        pub(super) const CASES: &[Case] =
+            &[$(Case { name: stringify!($name), run: |cluster| Box::pin($name(cluster)) }),*];
+    };
+}
+
+cases! {
+    what_is_registered_is_on_every_node,
+    a_node_that_was_off_catches_up_in_order,
+    a_download_that_is_cut_goes_on,
+    restarts_change_nothing,
+    an_overlay_outlives_its_image_and_its_snapshot,
+    a_volume_that_was_written_to_is_not_touched,
+    a_quota_stops_a_node_and_more_room_heals_it,
+    partial_state_of_a_stranger_is_cleared,
+    collecting_leaves_the_newest_and_strands_nobody,
+}
+
+async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
+    cluster.start_node("node1").await?;
+    cluster.register("debian").await?;
+    cluster.register("alpine").await?;
+    cluster.start_node("node2").await?;
+    for node in ["node1", "node2"] {
+        cluster.in_step(node).await?;
+        let overlay = cluster.overlay(node, "debian").await?;
+        let cache = std::fs::read(&overlay.cache).with_context(|| overlay.cache.display().to_string())?;
+        ensure!(cache == cache_of(&cluster.file("debian.raw")), "{node} holds another cache");
+        ensure!(std::fs::read(&overlay.path)? == overlay.cache.as_os_str().as_encoded_bytes());
+    }
+    // Half of each cache is the other's half, and every node shares the pool: one copy of it is stored.
+    let usage = cluster.registrar_status().await?.usage;
+    ensure!(usage.dedup_ratio > 1.5, "{usage:?}");
+    let tells = cluster.zfs.capabilities().dedup_table;
+    ensure!(usage.dedup_table.is_some_and(|table| table.bytes > 0) == tells, "{usage:?}");
+    Ok(())
+}
+
+async fn a_node_that_was_off_catches_up_in_order(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    for name in ["two", "three", "four"] {
+        cluster.register(name).await?;
+    }
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let (there, here) = (cluster.volume("registrar")?, cluster.volume("node1")?);
+    ensure!(cluster.guids(&there).await? == cluster.guids(&here).await?, "a snapshot was left out");
+    ensure!(cluster.node_status("node1").await?.images == 4);
+    Ok(())
+}
+
+/// On OpenZFS the stream into ZFS itself, elsewhere the file.
+async fn a_download_that_is_cut_goes_on(cluster: &Cluster) -> Result<()> {
+    for name in ["one", "two", "three"] {
+        cluster.register(name).await?;
+    }
+    cluster.cable.cut_after(CACHE_BYTES as u64);
+    cluster.cable.cut_after(CACHE_BYTES as u64 / 2);
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.cable.cuts_left() == 0, "nothing was cut");
+    ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
+    let overlay = cluster.overlay("node1", "three").await?;
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("three.raw")));
+    Ok(())
+}
+
+async fn restarts_change_nothing(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    let before = cluster.guids(&cluster.volume("registrar")?).await?;
+    cluster.stop_registrar().await?;
+    cluster.stop_node("node1").await?;
+    cluster.start_registrar().await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.guids(&cluster.volume("registrar")?).await? == before);
+    ensure!(std::fs::metadata(&overlay.cache)?.size() == CACHE_BYTES as u64);
+    cluster.register("two").await?;
+    cluster.in_step("node1").await
+}
+
+async fn an_overlay_outlives_its_image_and_its_snapshot(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    let open = std::fs::File::open(&overlay.cache)?;
+    ensure!(cluster.deregister("one").await?.published.is_some());
+    cluster.in_step("node1").await?;
+    cluster.collect("registrar").await?;
+    cluster.collect("node1").await?;
+    ensure!(cluster.overlay("node1", "one").await.is_err(), "a deregistered image gives overlays");
+    let mut cache = Vec::new();
+    std::io::Read::read_to_end(&mut &open, &mut cache)?;
+    ensure!(cache == cache_of(&cluster.file("one.raw")) && cache == std::fs::read(&overlay.cache)?);
+    Ok(())
+}
+
+async fn a_volume_that_was_written_to_is_not_touched(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let (volume, at) = (cluster.volume("node1")?, cluster.file("written"));
+    let mountpoint = format!("mountpoint={}", at.display());
+    for words in [["set", "readonly=off"], ["set", mountpoint.as_str()]] {
+        cluster.zfs_command(&[words[0], words[1], volume.as_str()])?;
+    }
+    cluster.zfs.mount(&volume).await?;
+    std::fs::write(at.join("stranger"), b"was here")?;
+    let before = cluster.guids(&volume).await?;
+    cluster.register("two").await?;
+    stopped_with(cluster, "was modified").await?;
+    ensure!(cluster.guids(&volume).await? == before && at.join("stranger").exists());
+    Ok(())
+}
+
+async fn a_quota_stops_a_node_and_more_room_heals_it(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let (root, volume) = (cluster.dataset("node1")?, cluster.volume("node1")?);
+    let before = cluster.guids(&volume).await?;
+    cluster.zfs_command(&["set", "quota=3M", root.as_str()])?;
+    for name in ["two", "three", "four"] {
+        cluster.register(name).await?;
+    }
+    stopped_with(cluster, "quota").await?;
+    ensure!(cluster.guids(&volume).await?.starts_with(&before));
+    cluster.zfs_command(&["set", "quota=none", root.as_str()])?;
+    cluster.in_step("node1").await
+}
+
+/// Somebody tried a resumable receive by hand, and left.
+async fn partial_state_of_a_stranger_is_cleared(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    cluster.register("two").await?;
+    if cluster.zfs.capabilities().resumable_receive {
+        leave_partial_state(cluster).await?;
+    }
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
+    Ok(())
+}
+
+async fn leave_partial_state(cluster: &Cluster) -> Result<()> {
+    let (there, here) = (cluster.volume("registrar")?, cluster.volume("node1")?);
+    let names: Vec<_> =
+        cluster.zfs.snapshots(&there).await?.into_iter().map(|snapshot| snapshot.name).collect();
+    let pipe = format!(
+        "zfs send -i @{} {there}@{} | head -c 1000000 | zfs receive -s -u {here} || true",
+        names[0], names[1]
+    );
+    crate::lab::run::Call::new("sh").args(["-c", &pipe]).output()?;
+    ensure!(cluster.zfs.partial(&here).await?.is_some(), "no partial state was left");
+    Ok(())
+}
+
+async fn collecting_leaves_the_newest_and_strands_nobody(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    cluster.register("two").await?;
+    cluster.register("three").await?;
+    cluster.collect("registrar").await?;
+    // The node that is off was heard of: its base is kept, and what leads on from it.
+    ensure!(cluster.guids(&cluster.volume("registrar")?).await?.len() == 3);
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let base = cluster.guids(&cluster.volume("registrar")?).await?;
+    cluster
+        .until("the registrar hears where the node is", async || {
+            cluster.collect("registrar").await?;
+            Ok((cluster.guids(&cluster.volume("registrar")?).await? == base[2..]).then_some(()))
+        })
+        .await?;
+    cluster.collect("node1").await?;
+    ensure!(cluster.guids(&cluster.volume("node1")?).await? == base[2..]);
+    cluster.register("four").await?;
+    cluster.in_step("node1").await
+}
+
+async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
+    let error = cluster
+        .until("the node stops", async || match cluster.node_status("node1").await?.state {
+            AgentState::Stopped { error } => Ok(Some(error)),
+            _ => Ok(None),
+        })
+        .await?;
+    ensure!(error.contains(why), "{error}");
+    Ok(())
+}

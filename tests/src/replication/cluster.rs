@@ -1,0 +1,249 @@
+//! A registrar and its nodes, in one process, over a ZFS that they share.
+
+use super::cable::Cable;
+use super::capturer::MadeUp;
+use anyhow::{Context, Result, bail, ensure};
+use async_trait::async_trait;
+use bootstash::api::*;
+use bootstash::config::{AgentConfig, RegistrarConfig};
+use bootstash::names::{DatasetName, Guid};
+use bootstash::qemu::OverlayError;
+use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
+use bootstash_agent::follow::Pace;
+use bootstash_agent::run::Agent;
+use bootstash_agent::volume::OverlayMaker;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Under emulation, and with other cases at the same time.
+const LIMIT: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+const PACE: Pace = Pace {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(1),
+    stopped: Duration::from_secs(1),
+    poll: Duration::from_secs(2),
+    report: Duration::from_secs(2),
+};
+
+/// A daemon that runs.
+type Running = (CancellationToken, JoinHandle<Result<()>>);
+
+/// A registrar and its nodes.
+pub(super) struct Cluster {
+    pub(super) zfs: Arc<dyn Zfs>,
+    root: DatasetName,
+    dir: PathBuf,
+    registrar: Mutex<Option<Running>>,
+    nodes: Mutex<Vec<(String, Running)>>,
+    pub(super) cable: Cable,
+    listen: SocketAddr,
+}
+
+/// Overlays that say what they chain onto.
+#[derive(Debug)]
+struct OverlayFiles;
+
+#[async_trait]
+impl OverlayMaker for OverlayFiles {
+    async fn create(&self, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
+        std::fs::write(path, backing.as_os_str().as_encoded_bytes())
+            .map_err(|source| OverlayError::Io { path: path.to_owned(), source })
+    }
+}
+
+impl Cluster {
+    /// Starts the registrar alone.
+    pub(super) async fn start(root: DatasetName, dir: &Path) -> Result<Self> {
+        let zfs = CommandZfs::open(&Programs::find()?, root.pool()).await?;
+        let new = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
+        zfs.create(&root, &new).await?;
+        let listen = free_address()?;
+        let cluster = Self {
+            zfs: Arc::new(zfs),
+            root,
+            dir: dir.to_owned(),
+            registrar: Mutex::default(),
+            nodes: Mutex::default(),
+            cable: Cable::to(listen).await?,
+            listen,
+        };
+        cluster.start_registrar().await?;
+        Ok(cluster)
+    }
+
+    pub(super) async fn start_registrar(&self) -> Result<()> {
+        let config = RegistrarConfig {
+            dataset: self.root.child("registrar")?,
+            state_dir: self.dir.join("registrar"),
+            socket: self.dir.join("registrar.sock"),
+            listen: self.listen,
+            allow_unauthenticated: false,
+            window: Duration::from_secs(3600),
+            capture: Default::default(),
+        };
+        let stop = CancellationToken::new();
+        let run =
+            bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
+        *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
+        self.until("the registrar answers", async || Ok(self.registrar_status().await.ok().map(drop))).await
+    }
+
+    pub(super) async fn stop_registrar(&self) -> Result<()> {
+        let running = self.registrar.lock().await.take();
+        end(running.context("the registrar does not run")?).await
+    }
+
+    pub(super) async fn start_node(&self, name: &str) -> Result<()> {
+        let config = AgentConfig {
+            node: Some(name.parse()?),
+            registrar: self.cable.url(),
+            dataset: self.dataset(name)?,
+            state_dir: self.dir.join(name),
+            views_dir: self.dir.join(format!("{name}-views")),
+            socket: self.socket(name),
+            metrics_listen: free_address()?,
+            window: Duration::from_secs(3600),
+        };
+        let stop = CancellationToken::new();
+        let agent =
+            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), PACE, stop.clone()).await?;
+        let task = tokio::spawn(async move { Ok(agent.finish().await?) });
+        self.nodes.lock().await.push((name.to_owned(), (stop, task)));
+        Ok(())
+    }
+
+    pub(super) async fn stop_node(&self, name: &str) -> Result<()> {
+        let mut nodes = self.nodes.lock().await;
+        let at = nodes.iter().position(|(node, _)| node == name).context("no such node runs")?;
+        let (_, running) = nodes.remove(at);
+        end(running).await
+    }
+
+    /// Ends everything; the pool goes with the ZFS.
+    pub(super) async fn stop(self) {
+        let nodes = self.nodes.into_inner().into_iter().map(|(_, running)| running);
+        for running in nodes.chain(self.registrar.into_inner()) {
+            if let Err(error) = end(running).await {
+                eprintln!("a daemon did not end well: {error:#}");
+            }
+        }
+    }
+
+    pub(super) fn dataset(&self, node: &str) -> Result<DatasetName> {
+        Ok(self.root.child(node)?)
+    }
+
+    /// The file system that a node receives into.
+    pub(super) fn volume(&self, node: &str) -> Result<DatasetName> {
+        Ok(self.dataset(node)?.child("volume")?)
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn socket(&self, node: &str) -> PathBuf {
+        self.dir.join(format!("{node}.sock"))
+    }
+
+    fn client(&self, daemon: &str) -> Result<Client> {
+        Ok(Client::new(Endpoint::Unix(self.socket(daemon)))?)
+    }
+
+    pub(super) async fn registrar_status(&self) -> Result<RegistrarStatus> {
+        Ok(self.client("registrar")?.get(routes::STATUS, &()).await?)
+    }
+
+    pub(super) async fn node_status(&self, node: &str) -> Result<AgentStatus> {
+        Ok(self.client(node)?.get(routes::STATUS, &()).await?)
+    }
+
+    /// Registers an image of this name.
+    pub(super) async fn register(&self, name: &str) -> Result<()> {
+        let source = self.file(&format!("{name}.raw"));
+        std::fs::write(&source, vec![1; 1 << 20])?;
+        let request = RegisterRequest { name: name.to_owned(), source, format: None, cache: None };
+        let registrar = self.client("registrar")?;
+        let RegisterReply::Started { job } = registrar.post(routes::IMAGES, &request).await? else {
+            bail!("{name} was registered");
+        };
+        let route = routes::JOB.replace("{id}", &job.to_string());
+        let outcome = self.until("the registration ends", async || {
+            let view: JobView = registrar.get(&route, &()).await?;
+            Ok(view.outcome)
+        });
+        match outcome.await? {
+            JobOutcome::Registered { .. } => Ok(()),
+            failed @ JobOutcome::Failed { .. } => bail!("{name}: {failed:?}"),
+        }
+    }
+
+    pub(super) async fn deregister(&self, name: &str) -> Result<DeregisterReply> {
+        let route = routes::IMAGE.replace("{name}", name);
+        Ok(self.client("registrar")?.delete(&route, &DeregisterQuery { publish: true }).await?)
+    }
+
+    pub(super) async fn collect(&self, daemon: &str) -> Result<GcReport> {
+        let query = GcQuery { dry_run: false, window_seconds: Some(0) };
+        Ok(self.client(daemon)?.post(routes::GC, &query).await?)
+    }
+
+    pub(super) async fn overlay(&self, node: &str, image: &str) -> Result<OverlayView> {
+        let request =
+            OverlayRequest { image: image.to_owned(), path: self.file(&format!("{node}-{image}.qcow2")) };
+        Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
+    }
+
+    /// The GUIDs of the snapshots of a file system.
+    pub(super) async fn guids(&self, of: &DatasetName) -> Result<Vec<Guid>> {
+        Ok(self.zfs.snapshots(of).await?.iter().map(|snapshot| snapshot.guid).collect())
+    }
+
+    /// Waits until a node has what the registrar has, GUID by GUID.
+    pub(super) async fn in_step(&self, node: &str) -> Result<()> {
+        let (there, here) = (self.volume("registrar")?, self.volume(node)?);
+        self.until(&format!("{node} is in step"), async || {
+            let state = self.node_status(node).await?.state;
+            let same = self.guids(&there).await?.last() == self.guids(&here).await?.last();
+            Ok((same && state == AgentState::InStep).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits for what must come.
+    pub(super) async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+        let looking = async {
+            loop {
+                if let Some(found) = look().await? {
+                    return Ok(found);
+                }
+                sleep(POLL).await;
+            }
+        };
+        timeout(LIMIT, looking).await.with_context(|| format!("waited {} s for: {what}", LIMIT.as_secs()))?
+    }
+
+    /// Runs `zfs` behind everybody's back.
+    pub(super) fn zfs_command(&self, words: &[&str]) -> Result<()> {
+        crate::lab::run::Call::new("/usr/sbin/zfs").args(words).output().map(drop)
+    }
+}
+
+async fn end((stop, task): Running) -> Result<()> {
+    stop.cancel();
+    timeout(LIMIT, task).await.context("a daemon does not end")??
+}
+
+/// A port that nobody has at this moment.
+fn free_address() -> Result<SocketAddr> {
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    ensure!(address.port() != 0);
+    Ok(address)
+}

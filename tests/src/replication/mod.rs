@@ -1,0 +1,82 @@
+//! The daemons over a real ZFS, without guests: caches are made up, everything from import to overlay is
+//! real. One list of cases, run on zfs-fuse here and on OpenZFS in a guest.
+//!
+//! Each case has a cluster of its own in a pool that all share: one registrar and its nodes, in this
+//! process, over loopback.
+
+mod cable;
+mod capturer;
+mod cases;
+mod cluster;
+
+use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions};
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
+use std::process::ExitCode;
+
+const POOL_BYTES: u64 = 2 << 30;
+/// Set in the process that runs inside the namespace of the ZFS: the pool.
+const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
+
+/// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
+pub fn on_real_zfs(dir: &Path) -> ExitCode {
+    let arguments = Arguments::from_args();
+    if let Ok(pool) = std::env::var(POOL_VARIABLE) {
+        if std::env::var_os("RUST_LOG").is_some() {
+            bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);
+        }
+        return libtest_mimic::run(&arguments, trials(&pool, dir)).exit_code();
+    }
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
+    }
+    match inside(dir) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs this program once more where the mounts of a ZFS of its own are seen.
+fn inside(dir: &Path) -> Result<ExitCode> {
+    ZfsHost::clean(dir)?;
+    let _ = std::fs::remove_dir_all(dir);
+    let host = ZfsHost::start(&ZfsHostOptions {
+        dir: dir.to_owned(),
+        pool: "tank".to_owned(),
+        pool_bytes: POOL_BYTES,
+        netns: None,
+        private_paths: Vec::new(),
+    })?;
+    let mut command = host.command_in(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1)).env(POOL_VARIABLE, host.pool());
+    let status = command.status().context("cannot enter the namespace of the ZFS")?;
+    host.stop()?;
+    std::fs::remove_dir_all(dir)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
+    let trial = |case: &cases::Case| {
+        let (case, pool, dir) = (*case, pool.to_owned(), dir.join(case.name));
+        Trial::test(case.name, move || {
+            run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
+        })
+    };
+    cases::CASES.iter().map(trial).collect()
+}
+
+fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let root = format!("{pool}/{}", case.name).parse()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let cluster = cluster::Cluster::start(root, dir).await?;
+        let outcome = (case.run)(&cluster).await;
+        cluster.stop().await;
+        outcome
+    })
+}
