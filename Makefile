@@ -22,10 +22,10 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-libzetta test-e2e demo bench \
-  bench-libzetta lab lab-down clean clean-images ground stage binaries root
+  bench-libzetta lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing (apt); as root, and says what
 	@tests/ground/setup.sh
@@ -44,7 +44,7 @@ lint: ## Check format, clippy, shell scripts and file lengths
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/images/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/*/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
@@ -83,6 +83,10 @@ lab: stage ## Start a storage node and NODES=2 compute nodes, leave them running
 lab-down: root ## Remove every trace of the lab, also of one that died (root)
 	@[[ -x $(BIN)/lab ]] || cargo build --quiet --workspace --bins
 	@$(BIN)/lab down
+
+record-zfs-texts: root openzfs ## Record anew what zfs and zpool say on stderr, as fixtures, of both kinds (root)
+	@cargo build --quiet --package bootstash-tests --bin openzfs-guest
+	@tests/ground/record-zfs-texts.sh texts
 
 clean: ## Remove what was compiled
 	@cargo clean

@@ -227,11 +227,14 @@ impl CommandZfs {
         }
     }
 
-    /// Whether the file system above has less room than the pool.
+    /// Whether the file system, or where it is not there the one above, has less room than the pool.
     async fn is_confined(&self, into: &DatasetName) -> bool {
         let above = into.parent().unwrap_or_else(|| into.clone());
-        let (above, pool) = (self.available(above.as_str()).await, self.available(into.pool()).await);
-        matches!((above, pool), (Some(above), Some(pool)) if above < pool)
+        let own = match self.available(into.as_str()).await {
+            None => self.available(above.as_str()).await,
+            own => own,
+        };
+        matches!((own, self.available(into.pool()).await), (Some(own), Some(pool)) if own < pool)
     }
 
     async fn available(&self, name: &str) -> Option<u64> {

@@ -75,11 +75,16 @@ impl CommandZfs {
     }
 }
 
-/// The snapshot that `zfs send -nvt` named, if it is one of `of` that bootstash named.
+/// The snapshot that `zfs send -nvPt` would send, if it is one of `of` that bootstash named. The name
+/// in the token itself is only what its maker wrote: ZFS goes by the GUID, through the whole pool, and
+/// what that leads to stands in the line with the size.
 fn snapshot_of(said: &str, of: &DatasetName) -> Option<SnapshotName> {
-    let mut names = said.lines().filter_map(|line| line.trim().strip_prefix("toname = "));
-    let (file_system, snapshot) = names.next()?.split_once('@')?;
-    let ours = file_system == of.as_str() && names.next().is_none();
+    let mut sent = said.lines().filter_map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
+        ["full", to, _] | ["incremental", _, to, _] => Some(to),
+        _ => None,
+    });
+    let (file_system, snapshot) = sent.next()?.split_once('@')?;
+    let ours = file_system == of.as_str() && sent.next().is_none();
     ours.then(|| snapshot.parse().ok()).flatten()
 }
 
@@ -101,10 +106,15 @@ mod tests {
         let of = |name: &str| name.parse::<DatasetName>().unwrap();
         assert_eq!(snapshot_of(SAID, &of("tank/v")).unwrap().number(), 1);
         assert_eq!(snapshot_of(SAID, &of("tank/other")), None);
-        let private = SAID.replace("bs-000001-20261121T101530Z", "private");
+        let private = SAID.replace("bs-000001-20261121T101530Z\t", "private\t");
         assert_eq!(snapshot_of(&private, &of("tank/v")), None);
         assert_eq!(snapshot_of(&format!("{SAID}{SAID}"), &of("tank/v")), None);
         assert_eq!(snapshot_of("", &of("tank/v")), None);
+        // Our name in the token, and the GUID of somebody else's snapshot.
+        let forged = SAID.replace("full\ttank/v@", "full\ttank/private@");
+        assert_eq!(snapshot_of(&forged, &of("tank/v")), None);
+        let rest = SAID.replace("full\t", "incremental\tbs-000000\t");
+        assert_eq!(snapshot_of(&rest, &of("tank/v")).unwrap().number(), 1);
     }
 
     #[test]

@@ -1,28 +1,63 @@
-//! What runs inside a guest with OpenZFS: its first program, and the suites over its ZFS.
+//! What runs inside a guest with OpenZFS: its first program, and the suites over its ZFS. On the
+//! host, `openzfs-guest run DIR PROGRAM [ARGUMENT...]` boots one for a program, and ends it after.
 
+use anyhow::{Context, Result};
 use bootstash_tests::contract::{self, Door};
-use bootstash_tests::{openzfs, replication};
+use bootstash_tests::openzfs::{Guest, GuestOptions, MadeGuest, run_init};
+use bootstash_tests::replication;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Under emulation, on cores that do other things too.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
-        return first();
-    }
-    match std::env::var("SUITE").as_deref() {
-        Ok("contract") => contract::on_real_zfs(Path::new("/tmp/zfs-host"), Door::Commands),
-        Ok("replication") => replication::on_real_zfs(Path::new("/tmp/replication")),
-        other => {
-            eprintln!("SUITE={other:?} is no suite: contract, replication");
+    let arguments: Vec<_> = std::env::args().collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words.get(1..) {
+        _ if std::process::id() == 1 => first(),
+        Some(["run", dir, program @ ..]) => in_guest(Path::new(dir), program).unwrap_or_else(|error| {
+            eprintln!("openzfs-guest: {error:#}");
             ExitCode::FAILURE
-        }
+        }),
+        _ => suite(),
     }
 }
 
 fn first() -> ExitCode {
     // The kernel panics when its first program ends, and QEMU with it.
-    if let Err(error) = openzfs::run_init() {
+    if let Err(error) = run_init() {
         println!("guest: {error:#}");
     }
     ExitCode::FAILURE
+}
+
+/// The suite that the environment names; its arguments are those of a test program.
+fn suite() -> ExitCode {
+    match std::env::var("SUITE").as_deref() {
+        Ok("contract") => contract::on_real_zfs(Path::new("/tmp/zfs-host"), Door::Commands),
+        Ok("replication") => replication::on_real_zfs(Path::new("/tmp/replication")),
+        other => {
+            eprintln!("openzfs-guest: SUITE={other:?} is no suite; there are contract and replication");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a program in a new guest, which sees `dir/share` as `/share`; gives its exit status.
+fn in_guest(dir: &Path, program: &[&str]) -> Result<ExitCode> {
+    std::fs::create_dir_all(dir)?;
+    let options = GuestOptions {
+        name: "openzfs".to_owned(),
+        // QEMU's own idea of where it runs is not ours.
+        dir: dir.canonicalize()?,
+        memory_mib: 3072,
+        disk_bytes: 4 << 30,
+        cables: Vec::new(),
+    };
+    let own = std::env::current_exe().context("where is this program?")?;
+    let guests = Guest::boot_all(&MadeGuest::find(&own)?, &[options])?;
+    let told = guests[0].show(program, &[], LIMIT)?;
+    Ok(ExitCode::from(u8::try_from(told.code).unwrap_or(1)))
 }

@@ -61,8 +61,8 @@ async fn pass(near: TcpStream, far: TcpStream, cuts: &Mutex<VecDeque<u64>>) {
         let (mut buffer, mut passed) = (vec![0; 64 << 10], 0);
         while let Ok(read @ 1..) = far_read.read(&mut buffer).await {
             passed += read as u64;
-            let due = cuts.lock().unwrap_or_else(PoisonError::into_inner).pop_front_if(|cut| passed > *cut);
-            if due.is_some() || near_write.write_all(&buffer[..read]).await.is_err() {
+            let due = is_due(cuts, passed);
+            if due || near_write.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
         }
@@ -71,4 +71,14 @@ async fn pass(near: TcpStream, far: TcpStream, cuts: &Mutex<VecDeque<u64>>) {
         _ = forth => {}
         () = back => {}
     }
+}
+
+/// Takes the first cut away where its time has come.
+fn is_due(cuts: &Mutex<VecDeque<u64>>, passed: u64) -> bool {
+    let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = cuts.front().is_some_and(|cut| passed > *cut);
+    if due {
+        cuts.pop_front();
+    }
+    due
 }
