@@ -135,7 +135,7 @@ fn overlay_is_right(node: &Guest, image: &str, base: &Path) -> Result<()> {
     let commands = format!(
         "mkdir -p /tmp/vms; {} overlay create {image} /tmp/vms/{image}.qcow2; cd /tmp/vms; \
          qemu-img info --backing-chain {image}.qcow2; qemu-img check {image}.qcow2; \
-         qemu-img compare -s -f qcow2 -F raw {image}.qcow2 {}",
+         qemu-img compare -f qcow2 -F raw {image}.qcow2 {}",
         ours("bootstash"),
         base.display()
     );
