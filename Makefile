@@ -11,8 +11,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, openzfs, libzetta, capture (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, replication, openzfs, libzetta, capture (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% replication% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 # The feature, and what to link it with: what is installed (libzfslinux-dev), else what `make openzfs` unpacked.
 LIBZETTA := --features bootstash-tests/libzetta
@@ -55,8 +55,8 @@ test: ground test-unit test-zfs test-openzfs test-libzetta test-e2e ## Run every
 test-unit: ## Unit and other tests on fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
 
-test-zfs: root setup ## Tests on a real ZFS (root)
-	$(CARGO_TEST) --test zfs
+test-zfs: root setup ## Tests on a real ZFS of this machine (root)
+	$(CARGO_TEST) --test zfs --test replication
 
 test-openzfs: ground openzfs ## Tests on the OpenZFS of a guest's kernel (root)
 	$(CARGO_TEST) --test openzfs -- --test-threads=1 --nocapture

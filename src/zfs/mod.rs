@@ -25,7 +25,7 @@ pub use error::{
 pub use failure::ZfsFailure;
 pub use model::{
     Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
-    Role, Snapshot, Usage,
+    Role, SNAPSHOT_ROLE, Snapshot, Usage,
 };
 pub use open::open;
 #[cfg(feature = "libzetta")]
@@ -65,8 +65,12 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// The snapshots of a file system that bootstash named, oldest first; empty where it does not exist.
     async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError>;
 
-    /// Takes a snapshot; taking it again returns the one that is there.
+    /// Takes a snapshot, marked as ours; taking it again returns the one that is there.
     async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError>;
+
+    /// Leaves a bookmark of a snapshot's name, from which increments can be sent when the snapshot is
+    /// gone. `Made::Unchanged` where it is there, or this ZFS has none.
+    async fn bookmark(&self, of: &DatasetName, name: &SnapshotName) -> Result<Made, SnapshotError>;
 
     /// Destroys one snapshot of a file system of ours.
     async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError>;

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 /// on the file system itself counts, as children inherit user properties.
 pub const ROLE_PROPERTY: &str = "org.bootstash:role";
 
+/// What [`ROLE_PROPERTY`] says of a snapshot that we took; one that was received has it not.
+pub const SNAPSHOT_ROLE: &str = "snapshot";
+
 /// What a file system of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,6 +73,8 @@ pub struct Capabilities {
     pub parsable_list: bool,
     /// The size of the deduplication table, its quota and its prefetch exist (OpenZFS 2.3).
     pub dedup_table: bool,
+    /// Bookmarks exist.
+    pub bookmarks: bool,
     /// Snapshots are taken, destroyed and sent by libzfs_core, without a program.
     pub libzfs_core: bool,
 }

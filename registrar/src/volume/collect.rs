@@ -27,6 +27,7 @@ pub(super) async fn collect(
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() });
     }
+    bookmark_newest(zfs, volume, &fates).await;
     for fate in fates.iter_mut().filter(|fate| !fate.keep) {
         match zfs.destroy_snapshot(volume, &fate.name).await {
             Ok(_) => tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed"),
@@ -41,6 +42,15 @@ pub(super) async fn collect(
     publisher.publish_all().await?;
     let deltas_removed = publisher.drop_unlisted().await?;
     Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() })
+}
+
+/// Where ZFS has bookmarks, the newest snapshot to go leaves one: it costs nothing, and an increment
+/// can still be sent from it (`zfs send -i '#NAME'`). One a collection: few, however long it runs.
+async fn bookmark_newest(zfs: &dyn Zfs, volume: &DatasetName, fates: &[SnapshotFate]) {
+    let Some(newest) = fates.iter().rfind(|fate| !fate.keep) else { return };
+    if let Err(error) = zfs.bookmark(volume, &newest.name).await {
+        tracing::warn!(snapshot = %newest.name, error = %Chain(&error), "no bookmark of it stays");
+    }
 }
 
 /// A node needs its newest snapshot and each one after it: while it walks along the deltas, any of

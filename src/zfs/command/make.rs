@@ -6,8 +6,8 @@ use super::read::Found;
 use super::stderr::{self, Said};
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::{
-    CloneError, CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Role, Snapshot,
-    SnapshotError, ZfsFailure,
+    CloneError, CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Role, SNAPSHOT_ROLE,
+    Snapshot, SnapshotError, ZfsFailure,
 };
 use std::path::Path;
 
@@ -99,7 +99,8 @@ impl CommandZfs {
         if let Some(there) = self.find_snapshot(of, name).await.map_err(failed)? {
             return Ok(there);
         }
-        let answer = self.call(&["snapshot", &format!("{of}@{name}")]).await.map_err(failed)?;
+        let role = format!("{ROLE_PROPERTY}={SNAPSHOT_ROLE}");
+        let answer = self.call(&["snapshot", "-o", &role, &format!("{of}@{name}")]).await.map_err(failed)?;
         let (of, name) = (of.clone(), name.clone());
         if !answer.ok {
             return Err(match stderr::read(&answer.stderr) {
@@ -110,6 +111,25 @@ impl CommandZfs {
         }
         let taken = self.find_snapshot(&of, &name).await.map_err(failed)?;
         taken.ok_or(SnapshotError::Missing { of, name })
+    }
+
+    pub(super) async fn make_bookmark(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+    ) -> Result<Made, SnapshotError> {
+        if !self.capabilities.bookmarks {
+            return Ok(Made::Unchanged);
+        }
+        let failed = |source| SnapshotError::Other { of: of.clone(), name: name.clone(), source };
+        let args = ["bookmark", &format!("{of}@{name}"), &format!("{of}#{name}")];
+        let answer = self.call(&args).await.map_err(failed)?;
+        match stderr::read(&answer.stderr) {
+            _ if answer.ok => Ok(Made::Created),
+            Some(Said::Exists) => Ok(Made::Unchanged),
+            Some(Said::Missing) => Err(SnapshotError::Missing { of: of.clone(), name: name.clone() }),
+            _ => Err(failed(failure(answer))),
+        }
     }
 
     pub(super) async fn make_clone(

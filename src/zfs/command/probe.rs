@@ -136,6 +136,7 @@ async fn probe(
             resumable_receive: false,
             parsable_list: false,
             dedup_table: false,
+            bookmarks: false,
             libzfs_core: false,
         });
     }
@@ -150,6 +151,7 @@ async fn probe(
         resumable_receive: true,
         parsable_list: true,
         dedup_table: table.ok,
+        bookmarks: true,
         libzfs_core: false,
     })
 }

@@ -70,6 +70,7 @@ const TABLE: &[(&str, Said)] = &[
     ("parent does not exist", Said::NoParent),
     // What cannot be opened is the parent on OpenZFS, and what was to be made on zfs-fuse.
     ("dataset does not exist cannot receive new filesystem stream", Said::NoParent),
+    ("bookmark exists", Said::Exists),
     ("already exists", Said::Exists),
     ("could not find any snapshots to destroy", Said::Missing),
     ("dataset does not exist", Said::Missing),

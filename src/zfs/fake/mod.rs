@@ -57,6 +57,7 @@ impl FakeZfs {
             resumable_receive: true,
             parsable_list: true,
             dedup_table: false,
+            bookmarks: true,
             libzfs_core: false,
         };
         Self {
@@ -152,6 +153,10 @@ impl Zfs for FakeZfs {
         let gate = self.faults.gate(Verb::Snapshot).await;
         gate.map_err(|source| SnapshotError::Other { of: of.clone(), name: name.clone(), source })?;
         self.state().snapshot(of, name)
+    }
+
+    async fn bookmark(&self, of: &DatasetName, name: &SnapshotName) -> Result<Made, SnapshotError> {
+        self.state().bookmark(of, name)
     }
 
     async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError> {

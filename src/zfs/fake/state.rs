@@ -3,7 +3,7 @@
 use super::tree::{self, Tree};
 use crate::names::{DatasetName, Guid, SnapshotName};
 use crate::zfs::{Dataset, Property, Role, Snapshot, Usage};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,7 @@ pub(super) struct FileSystem {
     pub(super) origin: Option<(DatasetName, SnapshotName)>,
     /// What came of a receive that was cut.
     pub(super) partial: Option<Vec<u8>>,
+    pub(super) bookmarks: BTreeSet<SnapshotName>,
 }
 
 /// All there is.
@@ -73,6 +74,7 @@ impl State {
             taken: Vec::new(),
             origin: None,
             partial: None,
+            bookmarks: BTreeSet::new(),
         })
     }
 

@@ -11,6 +11,15 @@ use chrono::Utc;
 use std::path::Path;
 
 impl State {
+    pub(super) fn bookmark(&mut self, of: &DatasetName, name: &SnapshotName) -> Result<Made, SnapshotError> {
+        let found = self.file_systems.get_mut(of);
+        let Some(found) = found.filter(|found| found.find(name).is_some() || found.bookmarks.contains(name))
+        else {
+            return Err(SnapshotError::Missing { of: of.clone(), name: name.clone() });
+        };
+        Ok(if found.bookmarks.insert(name.clone()) { Made::Created } else { Made::Unchanged })
+    }
+
     pub(super) fn create(&mut self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {
         let made = match self.file_systems.get(name) {
             Some(found) if found.role != Some(new.role) => {

@@ -7,11 +7,12 @@
 //! compressions we set; `ZfsOpen3::destroy` hides what `zfs` said.
 
 use crate::zfs::blocking::{Blocking, broken};
-use crate::zfs::{ByteStream, OpenError, ZfsFailure, ending};
+use crate::zfs::{ByteStream, OpenError, ROLE_PROPERTY, SNAPSHOT_ROLE, ZfsFailure, ending};
 use libnv::nvpair::Value;
 use libzetta::libnv;
 use libzetta::zfs::lzc::ZfsLzc;
-use libzetta::zfs::{DestroyTiming, Error, SendFlags, ZfsEngine};
+use libzetta::zfs::{BookmarkRequest, DestroyTiming, Error, SendFlags, ZfsEngine};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,9 +48,16 @@ impl Library {
         self.call("exists", name, |engine, path| engine.exists(path)).await
     }
 
-    /// Takes one snapshot. Like that of `zfs snapshot` it has no properties of its own.
+    /// Takes one snapshot, and marks it as ours in the same moment.
     pub(super) async fn snapshot(&self, name: &str) -> Result<(), ZfsFailure> {
-        self.call("snapshot", name, |engine, path| engine.snapshot(&[path], None)).await
+        let role = HashMap::from([(ROLE_PROPERTY.to_owned(), SNAPSHOT_ROLE.to_owned())]);
+        self.call("snapshot", name, |engine, path| engine.snapshot(&[path], Some(role))).await
+    }
+
+    pub(super) async fn bookmark(&self, snapshot: &str, bookmark: &str) -> Result<(), ZfsFailure> {
+        let bookmark = PathBuf::from(bookmark);
+        let work = |engine: &ZfsLzc, path| engine.bookmark(&[BookmarkRequest::new(path, bookmark)]);
+        self.call("bookmark", snapshot, work).await
     }
 
     /// Destroys one snapshot now or not at all: one that is deferred would go with its last clone,

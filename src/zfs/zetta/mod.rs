@@ -94,6 +94,10 @@ impl Zfs for ZettaZfs {
         self.take_snapshot(of, name).await
     }
 
+    async fn bookmark(&self, of: &DatasetName, name: &SnapshotName) -> Result<Made, SnapshotError> {
+        self.make_bookmark(of, name).await
+    }
+
     async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError> {
         self.remove_snapshot(of, name).await
     }

@@ -3,7 +3,9 @@
 use super::ZettaZfs;
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::patience::Patience;
-use crate::zfs::{ByteStream, DestroyError, Removed, SendError, Snapshot, SnapshotError, Zfs, ZfsFailure};
+use crate::zfs::{
+    ByteStream, DestroyError, Made, Removed, SendError, Snapshot, SnapshotError, Zfs, ZfsFailure,
+};
 use nix::errno::Errno;
 
 impl ZettaZfs {
@@ -24,6 +26,19 @@ impl ZettaZfs {
         }
         let taken = self.commands.find_snapshot(of, name).await.map_err(failed)?;
         taken.ok_or_else(|| SnapshotError::Missing { of: of.clone(), name: name.clone() })
+    }
+
+    pub(super) async fn make_bookmark(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+    ) -> Result<Made, SnapshotError> {
+        let (snapshot, bookmark) = (format!("{of}@{name}"), format!("{of}#{name}"));
+        match self.library.bookmark(&snapshot, &bookmark).await {
+            Ok(()) => Ok(Made::Created),
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(Made::Unchanged),
+            Err(failure) => Err(not_taken(of, name, failure)),
+        }
     }
 
     pub(super) async fn remove_snapshot(

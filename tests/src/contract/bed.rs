@@ -23,6 +23,11 @@ pub trait Ground: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn property(&self, name: &DatasetName, property: &str) -> Result<String>;
+    /// The value of a property of a snapshot; empty where it was not set on it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn snapshot_property(&self, of: &DatasetName, name: &SnapshotName, property: &str) -> Result<String>;
     /// Limits what a file system and those below it may hold.
     ///
     /// # Errors

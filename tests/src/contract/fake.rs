@@ -2,9 +2,9 @@
 
 use super::bed::{Bed, Ground};
 use anyhow::Result;
-use bootstash::names::DatasetName;
-use bootstash::zfs::Property;
+use bootstash::names::{DatasetName, SnapshotName};
 use bootstash::zfs::fake::FakeZfs;
+use bootstash::zfs::{Property, SNAPSHOT_ROLE};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +40,10 @@ impl Ground for FakeGround {
             "readonly" => value(Property::ReadOnly, "on"),
             _ => String::new(),
         })
+    }
+
+    fn snapshot_property(&self, _: &DatasetName, _: &SnapshotName, _: &str) -> Result<String> {
+        Ok(SNAPSHOT_ROLE.to_owned())
     }
 
     fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {

@@ -2,7 +2,10 @@
 
 use super::bed::{Bed, noise, snap};
 use anyhow::{Context, Result, ensure};
-use bootstash::zfs::{CreateError, Made, MountError, NewDataset, Property, Removed, Role, SnapshotError};
+use bootstash::zfs::{
+    CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Removed, Role, SNAPSHOT_ROLE,
+    SnapshotError,
+};
 
 const ALL: [(Property, &str, &[&str]); 5] = [
     (Property::Dedup, "dedup", &["on"]),
@@ -125,5 +128,29 @@ pub(super) async fn usage_tells_what_is_there(bed: &Bed) -> Result<()> {
     ensure!((2_000_000..4_000_000).contains(&usage.logical_bytes), "{usage:?}");
     ensure!(usage.used_bytes >= 2_000_000 && usage.available_bytes > 50_000_000, "{usage:?}");
     ensure!(usage.dedup_ratio >= 1.0 && usage.compress_ratio >= 1.0, "{usage:?}");
+    Ok(())
+}
+
+pub(super) async fn a_snapshot_is_marked_as_ours(bed: &Bed) -> Result<()> {
+    let source = bed.volume("source").await?;
+    let name = bed.take(&source, 1).await?.name;
+    let role = bed.ground.snapshot_property(&source, &name, ROLE_PROPERTY)?;
+    ensure!(role == SNAPSHOT_ROLE, "{role}");
+    Ok(())
+}
+
+pub(super) async fn a_bookmark_outlives_its_snapshot(bed: &Bed) -> Result<()> {
+    let source = bed.volume("source").await?;
+    let name = bed.take(&source, 1).await?.name;
+    let made = if bed.zfs.capabilities().bookmarks { Made::Created } else { Made::Unchanged };
+    ensure!(bed.zfs.bookmark(&source, &name).await? == made);
+    ensure!(bed.zfs.bookmark(&source, &name).await? == Made::Unchanged);
+    ensure!(bed.zfs.destroy_snapshot(&source, &name).await? == Removed::Removed);
+    ensure!(bed.zfs.snapshots(&source).await?.is_empty(), "the bookmark counts as a snapshot");
+    let gone = bed.zfs.bookmark(&source, &snap(2)?).await;
+    if bed.zfs.capabilities().bookmarks {
+        ensure!(matches!(gone, Err(SnapshotError::Missing { .. })), "{gone:?}");
+    }
+    ensure!(bed.zfs.destroy(&source).await? == Removed::Removed);
     Ok(())
 }

@@ -57,6 +57,8 @@ cases! {
     making::children_come_in_order_of_name,
     making::snapshots_come_in_order_with_guids_of_their_own,
     making::taking_a_snapshot_again_gives_the_one_that_is_there,
+    making::a_snapshot_is_marked_as_ours,
+    making::a_bookmark_outlives_its_snapshot,
     making::missing_things_are_missing,
     making::usage_tells_what_is_there,
     sending::a_full_stream_gives_the_same_guid_and_bytes,

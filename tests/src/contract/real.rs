@@ -2,9 +2,9 @@
 
 use super::bed::{noise, snap};
 use super::{Bed, CASES, Ground};
-use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions};
+use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::names::DatasetName;
+use bootstash::names::{DatasetName, SnapshotName};
 #[cfg(feature = "libzetta")]
 use bootstash::zfs::ZettaZfs;
 use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role, Zfs};
@@ -32,7 +32,8 @@ pub enum Door {
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where its ZFS lives.
 pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
@@ -179,6 +180,12 @@ impl Ground for RealGround {
 
     fn property(&self, name: &DatasetName, property: &str) -> Result<String> {
         self.zfs(&["get", "-H", "-p", "-o", "value", property, name.as_str()])
+    }
+
+    fn snapshot_property(&self, of: &DatasetName, name: &SnapshotName, property: &str) -> Result<String> {
+        let full = format!("{of}@{name}");
+        let said = self.zfs(&["get", "-H", "-p", "-o", "value,source", property, &full])?;
+        Ok(said.strip_suffix("\tlocal").unwrap_or_default().to_owned())
     }
 
     fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {

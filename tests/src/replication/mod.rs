@@ -9,7 +9,7 @@ mod capturer;
 mod cases;
 mod cluster;
 
-use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions};
+use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
@@ -21,7 +21,8 @@ const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if let Ok(pool) = std::env::var(POOL_VARIABLE) {
         if std::env::var_os("RUST_LOG").is_some() {
             bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);

@@ -141,7 +141,7 @@ fn overlay_is_right(node: &Guest, image: &str, base: &Path) -> Result<()> {
     );
     let said = node.shell(&commands, LIMIT)?;
     ensure!(said.contains("Images are identical"), "{said}");
-    ensure!(said.contains(&format!("/views/bs-")) && said.contains(&base.display().to_string()), "{said}");
+    ensure!(said.contains("/views/bs-") && said.contains(&base.display().to_string()), "{said}");
     Ok(())
 }
 
