@@ -5,12 +5,14 @@ use bootstash::names::{DatasetName, NameError, SnapshotName};
 use bootstash::zfs::{NewDataset, Property, Role};
 use std::path::{Path, PathBuf};
 
+const VOLUME: &str = "volume";
+
 /// The names of everything an agent makes.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// The parent of all, which hands its properties down to what is received.
     pub root: DatasetName,
-    /// The volume: received, never mounted.
+    /// The volume: received, never mounted. Its first generation.
     pub volume: DatasetName,
     /// The parent of the views.
     pub views: DatasetName,
@@ -20,6 +22,8 @@ pub struct Layout {
     pub leases_dir: PathBuf,
     /// Deltas being fetched.
     pub fetch_dir: PathBuf,
+    /// A file for each replaced volume that the registrar does not know.
+    pub unknown_dir: PathBuf,
 }
 
 impl Layout {
@@ -30,12 +34,37 @@ impl Layout {
     pub fn of(config: &AgentConfig) -> Result<Self, NameError> {
         Ok(Self {
             root: config.dataset.clone(),
-            volume: config.dataset.child("volume")?,
+            volume: config.dataset.child(VOLUME)?,
             views: config.dataset.child("views")?,
             views_dir: config.views_dir.clone(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
+            unknown_dir: config.state_dir.join("unknown"),
         })
+    }
+
+    /// A generation of the volume, from 1 on.
+    ///
+    /// # Errors
+    /// When its name would be too long for ZFS.
+    pub fn generation(&self, number: u32) -> Result<DatasetName, NameError> {
+        match number {
+            0 | 1 => Ok(self.volume.clone()),
+            later => self.root.child(&format!("{}-{later}", self.volume.leaf())),
+        }
+    }
+
+    /// The note that the registrar knows nothing of a generation.
+    pub fn unknown(&self, generation: u32) -> PathBuf {
+        self.unknown_dir.join(generation.to_string())
+    }
+
+    /// Which generation of the volume a file system below the root is.
+    pub fn generation_of(dataset: &DatasetName) -> Option<u32> {
+        match dataset.leaf().strip_prefix(VOLUME)? {
+            "" => Some(1),
+            rest => rest.strip_prefix('-')?.parse().ok().filter(|number| *number > 1),
+        }
     }
 
     /// The file system that is the view of a snapshot.
@@ -52,8 +81,8 @@ impl Layout {
     }
 
     /// The directories in files.
-    pub fn directories(&self) -> [&Path; 3] {
-        [&self.views_dir, &self.leases_dir, &self.fetch_dir]
+    pub fn directories(&self) -> [&Path; 4] {
+        [&self.views_dir, &self.leases_dir, &self.fetch_dir, &self.unknown_dir]
     }
 
     /// The file systems to make before anything is received, in order. Properties are set on the

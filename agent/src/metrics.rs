@@ -31,6 +31,8 @@ pub struct Metrics {
     apply: Histogram,
     delta_bytes: Counter,
     apply_failures: Family<KindLabel, Counter>,
+    resyncs: Counter,
+    replaced: Gauge,
     overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
@@ -46,6 +48,8 @@ impl Metrics {
             apply: Histogram::new(SECOND_BUCKETS),
             delta_bytes: Counter::default(),
             apply_failures: Family::default(),
+            resyncs: Counter::default(),
+            replaced: Gauge::default(),
             overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
@@ -91,6 +95,12 @@ impl Metrics {
 
     fn register_volume(&self, registry: &mut Registry) {
         registry.register("overlays", "Overlays made here and not removed", self.overlays.clone());
+        registry.register(
+            "resyncs",
+            "Times a whole volume was received beside the one here",
+            self.resyncs.clone(),
+        );
+        registry.register("replaced_volumes", "Replaced volumes that are still here", self.replaced.clone());
         registry.register("views", "Snapshots that have a view", self.views.clone());
     }
 
@@ -106,6 +116,11 @@ impl Metrics {
         self.apply_failures.get_or_create(&KindLabel { kind: label(kind) }).inc();
     }
 
+    /// A whole volume is received beside the one that is here.
+    pub fn resync(&self) {
+        self.resyncs.inc();
+    }
+
     /// The node is in step.
     pub fn in_step(&self) {
         self.last_success.set(Utc::now().timestamp_millis() as f64 / 1000.0);
@@ -119,6 +134,7 @@ impl Metrics {
         self.snapshot_number.set(gauged(state.head().map_or(0, |head| head.name.number())));
         self.overlays.set(gauged(state.overlays.len() as u64));
         self.views.set(gauged(state.views.len() as u64));
+        self.replaced.set(gauged(state.replaced.len() as u64));
         if let Some(usage) = usage {
             self.space.set(usage);
         }

@@ -144,7 +144,11 @@ mod tests {
     fn remembers_over_a_restart_and_tells_the_lag() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("nodes.json");
-        let log = VolumeLog { snapshots: (1..=3).map(snapshot).collect(), deltas: Vec::new() };
+        let log = VolumeLog {
+            snapshots: (1..=3).map(snapshot).collect(),
+            deltas: Vec::new(),
+            collected: Vec::new(),
+        };
         let nodes = Nodes::load(file.clone()).unwrap();
         for (node, head) in [("behind", Some(1)), ("empty", None), ("even", Some(3)), ("strange", Some(9))] {
             nodes.report(&node.parse().unwrap(), report(head)).unwrap();

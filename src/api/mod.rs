@@ -21,7 +21,7 @@ pub use image::{
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
-pub use status::{AgentState, AgentStatus, RegistrarStatus, Transfer};
+pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 
 use crate::fault::FaultKind;

@@ -41,6 +41,9 @@ pub struct VolumeLog {
     pub snapshots: Vec<Snapshot>,
     /// Deltas that can be had.
     pub deltas: Vec<DeltaRecord>,
+    /// GUIDs of snapshots that were collected, as far as they are remembered.
+    #[serde(default)]
+    pub collected: Vec<Guid>,
 }
 
 /// What a node says of itself, after each change and now and then.

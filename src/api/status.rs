@@ -1,6 +1,6 @@
 //! The state of a daemon and its volume.
 
-use crate::names::{NodeName, SnapshotName};
+use crate::names::{DatasetName, NodeName, SnapshotName};
 use crate::zfs::{Flavor, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,17 @@ pub enum AgentState {
     },
 }
 
+/// A volume that a full stream replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedVolume {
+    /// The file system.
+    pub dataset: DatasetName,
+    /// Its newest snapshot.
+    pub snapshot: Option<SnapshotName>,
+    /// Why the agent does not drop it by itself: the registrar knows nothing of it.
+    pub unknown: Option<String>,
+}
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
@@ -73,6 +84,9 @@ pub struct AgentStatus {
     pub registrar: String,
     /// What it is doing.
     pub state: AgentState,
+    /// Volumes that were replaced by a full stream and are still there.
+    #[serde(default)]
+    pub replaced: Vec<ReplacedVolume>,
     /// Which ZFS it has.
     pub zfs: Flavor,
     /// How many images its newest snapshot holds.

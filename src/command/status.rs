@@ -5,7 +5,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
 use super::render::{guest_text, size};
-use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, Transfer, routes};
+use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, ReplacedVolume, Transfer, routes};
 use bootstash::names::SnapshotName;
 use bootstash::zfs::{Flavor, Usage};
 use serde::Serialize;
@@ -98,6 +98,15 @@ fn space(usage: &Usage) -> [(&'static str, String); 4] {
         ("dedup", format!("{:.2}x", usage.dedup_ratio)),
         ("compression", format!("{:.2}x", usage.compress_ratio)),
     ]
+}
+
+/// Volumes that a full stream replaced; those that are kept for a person say why.
+fn replaced(volumes: &[ReplacedVolume]) -> String {
+    let one = |volume: &ReplacedVolume| match &volume.unknown {
+        None => format!("{}, until no view stands on it", volume.dataset),
+        Some(why) => format!("{}, until you drop it (zfs destroy -r): {}", volume.dataset, guest_text(why)),
+    };
+    volumes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn state(state: &AgentState) -> String {

@@ -35,7 +35,7 @@ pub enum Plan {
 pub enum FullReason {
     /// The node has no snapshot at all.
     Empty,
-    /// The registrar knows the node's newest snapshot, but no deltas lead on from it any more.
+    /// The registrar knows, or once had, the node's newest snapshot, but no deltas lead on from it any more.
     TooOld {
         /// The node's newest snapshot.
         head: Snapshot,
@@ -57,7 +57,7 @@ pub enum Conflict {
         /// The node's newest snapshot.
         head: Snapshot,
     },
-    /// They share none: another volume, or the node was away for longer than snapshots are kept.
+    /// They share none, and the registrar remembers none: another volume.
     NothingShared {
         /// The node's newest snapshot.
         head: Snapshot,
@@ -84,6 +84,7 @@ fn without_road(node: &[Snapshot], head: &Snapshot, log: &VolumeLog) -> Plan {
     match node.iter().rev().find(known).cloned() {
         Some(common) if common.guid == head.guid => Plan::Full { reason: FullReason::TooOld { head } },
         Some(common) => Plan::Diverged { conflict: Conflict::NodeWentOn { common, head } },
+        None if log.collected.contains(&head.guid) => Plan::Full { reason: FullReason::TooOld { head } },
         None => Plan::Diverged { conflict: Conflict::NothingShared { head } },
     }
 }

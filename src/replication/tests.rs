@@ -26,6 +26,7 @@ fn log(guids: &[u64]) -> VolumeLog {
     VolumeLog {
         snapshots: guids.iter().map(|guid| snapshot(*guid, *guid)).collect(),
         deltas: guids.windows(2).map(|pair| delta(Some(pair[0]), pair[1])).collect(),
+        collected: Vec::new(),
     }
 }
 
@@ -54,6 +55,16 @@ fn shortcut_is_taken_and_a_dead_end_is_not() {
     log.deltas.push(delta(Some(1), 3));
     log.deltas.push(delta(Some(1), 9));
     assert_eq!(plan(&[snapshot(1, 1)], &log), Plan::Apply(vec![delta(Some(1), 3), delta(Some(3), 4)]));
+}
+
+#[test]
+fn a_node_that_was_away_for_long_is_no_stranger() {
+    let mut log = log(&[7, 8]);
+    let node = [snapshot(1, 1)];
+    let stranger = plan(&node, &log);
+    assert!(matches!(stranger, Plan::Diverged { conflict: Conflict::NothingShared { .. } }), "{stranger:?}");
+    log.collected = vec![Guid::new(1)];
+    assert!(matches!(plan(&node, &log), Plan::Full { reason: FullReason::TooOld { .. } }));
 }
 
 #[test]
@@ -96,6 +107,7 @@ proptest! {
         let log = VolumeLog {
             snapshots: vec![snapshot(newest, newest)],
             deltas: pairs.iter().map(|(from, to)| delta(Some(*from), *to)).collect(),
+            collected: Vec::new(),
         };
         match plan(&[snapshot(head, head)], &log) {
             Plan::UpToDate => prop_assert_eq!(head, newest),

@@ -4,8 +4,7 @@ use super::fetch::FetchError;
 use crate::volume::{ApplyError, CatalogReadError};
 use bootstash::api::CallError;
 use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::DatasetName;
-use bootstash::replication::{Conflict, FullReason};
+use bootstash::replication::Conflict;
 use thiserror::Error;
 
 /// A round did not end in step with the registrar.
@@ -34,29 +33,14 @@ pub enum FollowError {
     /// The images could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogReadError),
-    /// Only a full stream would do, and there is a volume already.
+    /// The registrar has nothing, and this node has something.
     #[error(
-        "only a full stream brings this node up to date: {reason}; nothing was changed: stop the VMs that run on \
-         this node's overlays, remove those (bootstash overlay remove), stop the agent, run zfs destroy -r {volume}, \
-         and start the agent"
-    )]
-    NeedsFull {
-        /// Why.
-        reason: FullReason,
-        /// The volume here.
-        volume: DatasetName,
-    },
-    /// Node and registrar disagree.
-    #[error(
-        "this node and the registrar have diverged: {conflict}; nothing was changed: check that this is the right \
-         registrar with the right volume; if so, stop the VMs that run on this node's overlays, remove those \
-         (bootstash overlay remove), stop the agent, run zfs destroy -r {volume}, and start the agent"
+        "{conflict}; nothing was changed: if the registrar lost its volume, bring that back before anything is \
+         registered; if it is meant to begin anew, register an image"
     )]
     Diverged {
         /// What does not agree.
         conflict: Conflict,
-        /// The volume here.
-        volume: DatasetName,
     },
 }
 
@@ -83,7 +67,7 @@ impl Fault for FollowError {
             Self::Fetch(error) => error.kind(),
             Self::Apply(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
-            Self::Stream { .. } | Self::NeedsFull { .. } | Self::Diverged { .. } => FaultKind::Operator,
+            Self::Stream { .. } | Self::Diverged { .. } => FaultKind::Operator,
         }
     }
 }

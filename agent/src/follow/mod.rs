@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::names::NodeName;
-use bootstash::replication::{self, FullReason, Plan};
+use bootstash::replication::{self, Conflict, FullReason, Plan};
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
@@ -41,7 +41,6 @@ const HASTY: Duration = Duration::from_secs(1);
 pub struct Follower {
     node: NodeName,
     registrar: Client,
-    layout: Layout,
     volume: VolumeHandle,
     fetcher: Fetcher,
     reporter: Reporter,
@@ -50,6 +49,8 @@ pub struct Follower {
     metrics: Metrics,
     state: watch::Sender<AgentState>,
     catalog_is_current: bool,
+    /// Why a whole volume is being received beside the one that is here.
+    resyncing: Option<String>,
 }
 
 /// What one comparison led to.
@@ -75,9 +76,9 @@ impl Follower {
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
+            resyncing: None,
             node,
             registrar,
-            layout,
             volume,
             pace,
             metrics,
@@ -133,6 +134,7 @@ impl Follower {
             self.catalog_is_current = true;
         }
         self.health.in_step();
+        self.resyncing = None;
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -154,7 +156,6 @@ impl Follower {
     }
 
     async fn advance(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
-        let volume = self.layout.volume.clone();
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
@@ -165,10 +166,27 @@ impl Follower {
             Plan::Full { reason: FullReason::Empty } => {
                 return self.bring_whole().await;
             }
-            Plan::Full { reason } => return Err(FollowError::NeedsFull { reason, volume }),
-            Plan::Diverged { conflict } => return Err(FollowError::Diverged { conflict, volume }),
+            Plan::Full { reason } => return self.resync(reason.to_string(), false).await,
+            Plan::Diverged { conflict: conflict @ Conflict::RegistrarEmpty { .. } } => {
+                return Err(FollowError::Diverged { conflict });
+            }
+            Plan::Diverged { conflict } => return self.resync(conflict.to_string(), true).await,
         }
         Ok(Step::Again)
+    }
+
+    /// Begins anew beside the volume that is there. Said once, however often it takes; a volume that the
+    /// registrar does not know is kept.
+    async fn resync(&mut self, why: String, unknown: bool) -> Result<Step, FollowError> {
+        if self.resyncing.as_ref() != Some(&why) {
+            tracing::warn!("receiving the whole volume beside the one that is here: {why}");
+            if unknown {
+                self.volume.keep_unknown(why.clone()).await?;
+            }
+            self.metrics.resync();
+            self.resyncing = Some(why);
+        }
+        self.bring_whole().await
     }
 
     async fn report(&mut self) {

@@ -1,5 +1,5 @@
 use crate::testing::{DownloadFault, Node, StubRegistrar, soon};
-use bootstash::api::AgentState;
+use bootstash::api::{AgentState, VolumeLog};
 use bootstash::names::Guid;
 use bootstash::telemetry::testing::fail_on_warnings;
 use bootstash::zfs::fake::Verb;
@@ -217,17 +217,77 @@ async fn delta_for_another_base_stops_without_a_change() {
 }
 
 #[tokio::test]
-async fn diverged_node_stops_with_a_remedy_and_without_a_change() {
+async fn a_registrar_that_has_nothing_is_not_followed() {
     let mut watch = fail_on_warnings();
-    watch.expect("diverged");
+    watch.expect("no snapshot at all");
     let (mut node, registrar, first) = followed().await;
-    registrar.change_log(|log| log.snapshots[0].guid = Guid::new(5));
+    registrar.change_log(|log| *log = VolumeLog::default());
     let stopped = node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
     let AgentState::Stopped { error } = stopped else { unreachable!() };
-    assert!(error.contains("zfs destroy -r tank/bootstash/volume"), "{error}");
+    assert!(error.contains("nothing was changed"), "{error}");
     assert_eq!(snapshots(&node).await, [first.guid]);
     let report = registrar.report(|report| report.problem.is_some()).await;
     assert_eq!(report.problem, Some(error));
+    node.stop().await;
+}
+
+/// The generations of a node's volume that are there.
+async fn volumes(node: &Node) -> Vec<String> {
+    let children = node.zfs.children(&node.layout().root).await.unwrap();
+    let volumes = children.iter().map(|name| name.leaf().to_owned());
+    volumes.filter(|name| name.starts_with("volume")).collect()
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_for_long_begins_anew_beside_what_its_overlays_stand_on() {
+    let mut watch = fail_on_warnings();
+    watch.expect("beside the one that is here");
+    let (mut node, registrar, first) = followed().await;
+    let overlay = node.volume().create_overlay("alpine".parse().unwrap(), node.vm("a.qcow2")).await.unwrap();
+    node.stop().await;
+    let newest = registrar.publish(&["debian12"]).await;
+    registrar.forget_old().await;
+    registrar.change_log(|log| log.collected.push(first.guid));
+    registrar.offer_full(1).await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(volumes(&node).await, ["volume", "volume-2"]);
+    assert!(overlay.cache.is_file(), "the overlay lost its cache");
+    let replaced = node.volume().state().replaced;
+    assert_eq!((replaced.len(), replaced[0].unknown.clone()), (1, None));
+    // A restart changes nothing of it; the overlay's end does.
+    node.stop().await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert!(overlay.cache.is_file());
+    let third = registrar.publish(&["debian12-nginx"]).await;
+    node.in_step_at(&third.name).await;
+    node.volume().remove_overlay(node.vm("a.qcow2")).await.unwrap();
+    assert_eq!(volumes(&node).await, ["volume-2"]);
+    assert!(node.views().await.is_empty() && node.volume().state().replaced.is_empty());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_registrar_does_not_know_is_kept() {
+    let mut watch = fail_on_warnings();
+    watch.expect("beside the one that is here");
+    let (mut node, registrar, first) = followed().await;
+    node.stop().await;
+    let newest = registrar.publish(&["debian12"]).await;
+    registrar.forget_old().await;
+    registrar.offer_full(0).await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(volumes(&node).await, ["volume", "volume-2"]);
+    assert_eq!(snapshots(&node).await, [first.guid], "the old volume was touched");
+    let replaced = node.volume().state().replaced;
+    assert!(replaced[0].unknown.as_ref().unwrap().contains("knows none"), "{replaced:?}");
+    let text = node.metrics.scrape(&node.volume().state(), None).unwrap();
+    assert!(text.contains("bootstash_agent_resyncs_total 1\n"), "{text}");
+    assert!(text.contains("bootstash_agent_replaced_volumes 1\n"), "{text}");
+    node.volume().collect(std::time::Duration::ZERO, false).await.unwrap();
+    assert_eq!(volumes(&node).await, ["volume", "volume-2"]);
     node.stop().await;
 }
 

@@ -17,6 +17,7 @@ pub(super) async fn status(State(site): State<Site>) -> Result<Json<AgentStatus>
         registrar: site.registrar,
         state: site.following.borrow().clone(),
         zfs: site.zfs.capabilities().flavor,
+        replaced: volume.replaced.clone(),
         images: volume.images.len() as u64,
         snapshot: volume.head().map(|head| head.name.clone()),
         snapshots: volume.snapshots.len() as u64,
@@ -36,9 +37,9 @@ pub(super) async fn images(State(site): State<Site>) -> Json<Vec<ImageView>> {
 impl Site {
     /// Space; none before the first snapshot came.
     pub(super) async fn usage(&self) -> Result<Option<Usage>, ReadError> {
-        if self.volume.state().snapshots.is_empty() {
-            return Ok(None);
+        match self.volume.state().dataset {
+            Some(volume) => self.zfs.usage(&volume).await.map(Some),
+            None => Ok(None),
         }
-        self.zfs.usage(&self.layout.volume).await.map(Some)
     }
 }

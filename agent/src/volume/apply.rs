@@ -1,27 +1,29 @@
 //! Applying a delta: only to the snapshot it was made from, and only with the result announced.
 
-use super::abortable::Abortable;
-use super::{ApplyError, Stopping, Volume};
+use super::{ApplyError, Incoming, Volume};
 use bootstash::api::DeltaRecord;
 use bootstash::delta;
-use bootstash::zfs::{ByteStream, ReceiveError, Received, Snapshot};
+use bootstash::names::DatasetName;
+use bootstash::zfs::{ByteStream, Receive, Removed, Snapshot};
 use std::path::Path;
 
 impl Volume {
-    /// Applies the verified file of a delta.
+    /// Applies the verified file of a delta; that of a full stream becomes a volume of its own.
     pub(super) async fn apply(&mut self, record: &DeltaRecord, file: &Path) -> Result<Snapshot, ApplyError> {
-        self.read_snapshots().await?;
-        if self.head().map(|head| head.guid) != record.from {
-            return Err(ApplyError::WrongBase { file: record.file.clone() });
-        }
-        if self.partial.is_some() {
-            tracing::info!("giving up what a cut receive left, for delta {}", record.file);
-            self.drop_partial().await?;
-        }
+        self.read_volumes().await?;
+        let Some(from) = record.from else {
+            let stream = open(record, file).await?;
+            return self.receive_full(Incoming { to: record.to, how: Receive::Whole, stream }).await;
+        };
+        let volume = match self.generations.current() {
+            Some(current) if self.head().is_some_and(|head| head.guid == from) => current.dataset.clone(),
+            _ => return Err(ApplyError::WrongBase { file: record.file.clone() }),
+        };
+        self.clear_partial(&volume).await?;
         let stream = open(record, file).await?;
-        let received = self.receive(stream).await;
+        let received = self.receive_as(&volume, stream, Receive::Whole).await;
         // Also after an error: what is published must be what is there.
-        self.read_snapshots().await?;
+        self.read_volumes().await?;
         let to = received?.to;
         if to.guid != record.to {
             let file = record.file.clone();
@@ -30,13 +32,12 @@ impl Volume {
         Ok(to)
     }
 
-    /// Ends soon when the agent stops: ZFS drops what it received of the stream.
-    async fn receive(&self, stream: ByteStream) -> Result<Received, ApplyError> {
-        let stream = Abortable::new(stream, self.cancel.clone());
-        match self.zfs.receive(&self.layout.volume, Box::pin(stream)).await {
-            Err(ReceiveError::Source { .. }) if self.cancel.is_cancelled() => Err(Stopping.into()),
-            received => Ok(received?),
+    /// Somebody else's, as deltas are received whole or not at all.
+    async fn clear_partial(&self, volume: &DatasetName) -> Result<(), ApplyError> {
+        if self.zfs.drop_partial(volume).await? == Removed::Removed {
+            tracing::info!("gave up what a cut receive had left in {volume}");
         }
+        Ok(())
     }
 }
 

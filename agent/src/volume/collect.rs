@@ -15,7 +15,7 @@ impl Volume {
         window: Duration,
         dry_run: bool,
     ) -> Result<GcReport, CollectError> {
-        self.read_snapshots().await?;
+        self.read_volumes().await?;
         let unused: Vec<_> = self.views.iter().filter(|view| !self.leases.uses(view)).cloned().collect();
         let mut fates = retention::plan(&self.facts(), Utc::now(), window);
         if !dry_run {
@@ -23,14 +23,16 @@ impl Volume {
                 self.drop_view_unless_used(view).await?;
             }
             self.destroy_expired(&mut fates).await?;
-            self.read_snapshots().await?;
+            self.drop_replaced().await;
+            self.read_volumes().await?;
         }
         Ok(GcReport { dry_run, snapshots: fates, deltas_removed: Vec::new(), views_removed: unused })
     }
 
     fn facts(&self) -> Vec<SnapshotFacts> {
         let pins = |name: &SnapshotName| self.leases.uses(name).then_some(Pin::View).into_iter().collect();
-        self.snapshots
+        self.generations
+            .snapshots()
             .iter()
             .map(|snapshot| SnapshotFacts {
                 pins: pins(&snapshot.name),
@@ -41,8 +43,11 @@ impl Volume {
     }
 
     async fn destroy_expired(&mut self, fates: &mut [SnapshotFate]) -> Result<(), CollectError> {
+        let Some(volume) = self.generations.current().map(|current| current.dataset.clone()) else {
+            return Ok(());
+        };
         for fate in fates.iter_mut().filter(|fate| !fate.keep) {
-            match self.zfs.destroy_snapshot(&self.layout.volume, &fate.name).await {
+            match self.zfs.destroy_snapshot(&volume, &fate.name).await {
                 Ok(_) => tracing::info!("collected {}: {}", fate.name, fate.reason),
                 Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
                     fate.keep = true;

@@ -44,6 +44,20 @@ pub enum ViewError {
     /// The configured names are too long.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// No volume here has the snapshot.
+    #[error("no volume of this node has the snapshot {snapshot}")]
+    Missing {
+        /// The snapshot.
+        snapshot: SnapshotName,
+    },
+    /// Two volumes have different snapshots of one name.
+    #[error(
+        "two volumes of this node have different snapshots called {snapshot}; drop the one that was replaced"
+    )]
+    Ambiguous {
+        /// The snapshot.
+        snapshot: SnapshotName,
+    },
     /// Cloning and mounting.
     #[error(transparent)]
     Clone(Box<CloneError>),
@@ -61,7 +75,8 @@ impl From<CloneError> for ViewError {
 impl Fault for ViewError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Name(_) => FaultKind::Operator,
+            Self::Name(_) | Self::Ambiguous { .. } => FaultKind::Operator,
+            Self::Missing { .. } => FaultKind::Permanent,
             Self::Clone(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
         }
@@ -138,6 +153,20 @@ pub enum ApplyError {
     /// The state of ZFS.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The configured names are too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A note cannot be written.
+    #[error("cannot write a note to {}", .path.display())]
+    Note {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What came wrong does not go away.
+    #[error(transparent)]
+    Destroy(#[from] DestroyError),
     /// The agent stops.
     #[error(transparent)]
     Stopping(#[from] Stopping),
@@ -165,7 +194,8 @@ impl Fault for ApplyError {
             // The file was whole, so the same file will end early again.
             Self::Receive(ReceiveError::Truncated { .. }) => FaultKind::Permanent,
             Self::Receive(error) => error.kind(),
-            Self::WrongResult { .. } => FaultKind::Operator,
+            Self::WrongResult { .. } | Self::Name(_) | Self::Note { .. } => FaultKind::Operator,
+            Self::Destroy(error) => error.kind(),
             Self::Read(error) => error.kind(),
             Self::Stopping(_) => FaultKind::Cancelled,
         }

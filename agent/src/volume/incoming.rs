@@ -1,9 +1,10 @@
-//! A full stream straight from the registrar, where this node's ZFS can go on after a cut.
+//! A whole volume: received beside the one that is there, if one is, and only whole in its place.
 
 use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
-use bootstash::names::Guid;
-use bootstash::zfs::{ByteStream, Receive, ReceiveError, Removed, Snapshot};
+use bootstash::fault::Chain;
+use bootstash::names::{DatasetName, Guid};
+use bootstash::zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
 use std::fmt;
 
 /// What a failure calls it, which has no file.
@@ -26,31 +27,69 @@ impl fmt::Debug for Incoming {
 }
 
 impl Volume {
-    /// Receives it into a volume that is not there yet. Cut, what came stays to go on with.
+    /// Receives it. What was there before stays as long as a view stands on it.
     pub(super) async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
-        self.read_snapshots().await?;
-        let file = || NAME.to_owned();
-        if self.head().is_some() {
-            return Err(ApplyError::WrongBase { file: file() });
-        }
-        let stream = Box::pin(Abortable::new(incoming.stream, self.cancel.clone()));
-        let received = self.zfs.receive_as(&self.layout.volume, stream, incoming.how).await;
+        self.read_volumes().await?;
+        let into = self.generations.incoming(&self.layout)?;
+        let received = self.receive_as(&into, incoming.stream, incoming.how).await;
         // Also after an error: what is published must be what is there.
-        self.read_snapshots().await?;
-        let to = match received {
-            Err(ReceiveError::Source { .. }) if self.cancel.is_cancelled() => return Err(Stopping.into()),
-            received => received?.to,
-        };
-        match to.guid == incoming.to {
-            true => Ok(to),
-            false => Err(ApplyError::WrongResult { file: file(), wanted: incoming.to, got: to.guid }),
+        self.read_volumes().await?;
+        let to = received?.to;
+        if to.guid != incoming.to {
+            // Nothing stands on it yet, and it must not be taken for the node's volume.
+            self.zfs.destroy(&into).await?;
+            self.read_volumes().await?;
+            let file = NAME.to_owned();
+            return Err(ApplyError::WrongResult { file, wanted: incoming.to, got: to.guid });
+        }
+        self.drop_replaced().await;
+        Ok(to)
+    }
+
+    /// Ends soon when the agent stops: ZFS then ends the receive in order.
+    pub(super) async fn receive_as(
+        &self,
+        into: &DatasetName,
+        stream: ByteStream,
+        how: Receive,
+    ) -> Result<Received, ApplyError> {
+        let stream = Box::pin(Abortable::new(stream, self.cancel.clone()));
+        match self.zfs.receive_as(into, stream, how).await {
+            Err(ReceiveError::Source { .. }) if self.cancel.is_cancelled() => Err(Stopping.into()),
+            received => Ok(received?),
         }
     }
 
     /// Gives up what a cut receive left, which nothing can be made of any more.
     pub(super) async fn drop_partial(&mut self) -> Result<Removed, ApplyError> {
-        let removed = self.zfs.drop_partial(&self.layout.volume).await;
-        self.read_snapshots().await?;
+        let removed = self.zfs.drop_partial(&self.generations.incoming(&self.layout)?).await;
+        self.read_volumes().await?;
         Ok(removed?)
+    }
+
+    /// Drops the volumes that were replaced and that no view stands on. One that the registrar knows
+    /// nothing of may be all that is left of something: that is for a person to drop.
+    pub(super) async fn drop_replaced(&mut self) {
+        let replaced: Vec<_> = self.generations.replaced().cloned().collect();
+        for generation in replaced.iter().filter(|it| !self.layout.unknown(it.number).exists()) {
+            match self.zfs.destroy(&generation.dataset).await {
+                Ok(_) => tracing::info!("dropped {}, which was replaced", generation.dataset),
+                Err(DestroyError::HasDependents { .. } | DestroyError::Busy { .. }) => {
+                    tracing::debug!("{} stays while views stand on it", generation.dataset);
+                }
+                Err(error) => tracing::warn!("{} stays for now: {}", generation.dataset, Chain(&error)),
+            }
+        }
+        if !replaced.is_empty()
+            && let Err(error) = self.read_volumes().await
+        {
+            tracing::warn!("cannot see what is left: {}", Chain(&error));
+        }
+    }
+
+    /// Notes that the registrar knows nothing of the volume that is there, before it is replaced.
+    pub(super) fn keep_unknown(&self, why: &str) -> std::io::Result<()> {
+        let Some(current) = self.generations.current() else { return Ok(()) };
+        std::fs::write(self.layout.unknown(current.number), why)
     }
 }

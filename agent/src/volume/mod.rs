@@ -10,6 +10,7 @@ mod catalog;
 mod chain;
 mod collect;
 mod error;
+mod generation;
 mod in_use;
 mod incoming;
 mod lease;
@@ -35,9 +36,11 @@ pub use state::VolumeState;
 pub use task::VolumeHandle;
 
 use crate::layout::Layout;
+use bootstash::api::ReplacedVolume;
 use bootstash::catalog::Manifest;
 use bootstash::names::SnapshotName;
 use bootstash::zfs::{ReadError, ResumeToken, Snapshot, Zfs};
+use generation::{Generation, Generations};
 use lease::Leases;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,7 +55,8 @@ pub struct Volume {
     layout: Layout,
     leases: Leases,
     views: BTreeSet<SnapshotName>,
-    snapshots: Vec<Snapshot>,
+    generations: Generations,
+    /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
     images: Arc<Vec<Manifest>>,
     published: watch::Sender<VolumeState>,
@@ -61,18 +65,33 @@ pub struct Volume {
 
 impl Volume {
     fn head(&self) -> Option<&Snapshot> {
-        self.snapshots.last()
+        self.generations.snapshots().last()
     }
 
-    async fn read_snapshots(&mut self) -> Result<(), ReadError> {
-        self.snapshots = self.zfs.snapshots(&self.layout.volume).await?;
-        self.partial = self.zfs.partial(&self.layout.volume).await?;
+    async fn read_volumes(&mut self) -> Result<(), ReadError> {
+        self.generations = Generations::find(self.zfs.as_ref(), &self.layout).await?;
+        self.partial = match self.generations.begun() {
+            Some(begun) => self.zfs.partial(&begun.dataset).await?,
+            None => None,
+        };
         Ok(())
+    }
+
+    /// The volumes that were replaced and are still there.
+    fn replaced(&self) -> Vec<ReplacedVolume> {
+        let view = |generation: &Generation| ReplacedVolume {
+            dataset: generation.dataset.clone(),
+            snapshot: generation.snapshots.last().map(|newest| newest.name.clone()),
+            unknown: std::fs::read_to_string(self.layout.unknown(generation.number)).ok(),
+        };
+        self.generations.replaced().map(view).collect()
     }
 
     fn publish(&self) {
         self.published.send_replace(VolumeState {
-            snapshots: self.snapshots.clone(),
+            dataset: self.generations.current().map(|current| current.dataset.clone()),
+            snapshots: self.generations.snapshots().to_vec(),
+            replaced: self.replaced(),
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.partial.clone(),
             views: self.views.iter().cloned().collect(),

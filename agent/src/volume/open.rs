@@ -1,5 +1,6 @@
 //! Taking the volume over at start.
 
+use super::generation::Generations;
 use super::lease::Leases;
 use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
@@ -32,13 +33,23 @@ impl Volume {
         }
         let leases = Leases::load(&layout.leases_dir)?;
         let views = existing_views(zfs.as_ref(), &layout).await?;
-        let snapshots = zfs.snapshots(&layout.volume).await?;
-        let partial = zfs.partial(&layout.volume).await?;
         let published = watch::Sender::new(VolumeState::default());
-        let images = Arc::default();
-        let mut volume =
-            Self { zfs, overlays, layout, leases, views, snapshots, partial, images, published, cancel };
+        let (images, generations) = (Arc::default(), Generations::default());
+        let mut volume = Self {
+            zfs,
+            overlays,
+            layout,
+            leases,
+            views,
+            generations,
+            partial: None,
+            images,
+            published,
+            cancel,
+        };
+        volume.read_volumes().await?;
         volume.restore_views().await;
+        volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));
         }

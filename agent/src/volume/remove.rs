@@ -20,6 +20,7 @@ impl Volume {
         self.leases.remove(&path)?;
         tracing::info!("removed overlay {}", path.display());
         self.try_drop_view(&snapshot).await;
+        self.drop_replaced().await;
         Ok(Removed::Removed)
     }
 }

@@ -1,14 +1,18 @@
 //! What everybody but the owner sees of a volume: published after each change.
 
-use bootstash::api::OverlayView;
+use bootstash::api::{OverlayView, ReplacedVolume};
 use bootstash::catalog::Manifest;
-use bootstash::names::SnapshotName;
+use bootstash::names::{DatasetName, SnapshotName};
 use bootstash::zfs::{ResumeToken, Snapshot};
 use std::sync::Arc;
 
 /// A volume as it is between two changes.
 #[derive(Clone, Debug, Default)]
 pub struct VolumeState {
+    /// The file system that is the volume now.
+    pub dataset: Option<DatasetName>,
+    /// Volumes that it replaced and that are still needed.
+    pub replaced: Vec<ReplacedVolume>,
     /// Its snapshots, oldest first.
     pub snapshots: Vec<Snapshot>,
     /// Whether this node's ZFS can go on with a receive that was cut.

@@ -21,6 +21,7 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 enum Order {
     Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
     ReceiveFull { incoming: Incoming, reply: Reply<Snapshot, ApplyError> },
+    KeepUnknown { why: String, reply: Reply<(), ApplyError> },
     DropPartial { reply: Reply<Removed, ApplyError> },
     ReadCatalog { reply: Reply<(), CatalogReadError> },
     CreateOverlay { image: ImageName, path: PathBuf, reply: Reply<OverlayView, CreateOverlayError> },
@@ -69,6 +70,11 @@ impl Volume {
             }
             Order::ReceiveFull { incoming, reply } => {
                 let done = self.receive_full(incoming).await;
+                self.answer(reply, done);
+            }
+            Order::KeepUnknown { why, reply } => {
+                let path = self.layout.unknown_dir.clone();
+                let done = self.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
                 self.answer(reply, done);
             }
             Order::DropPartial { reply } => {
@@ -125,6 +131,15 @@ impl VolumeHandle {
     /// See [`ApplyError`].
     pub async fn receive_full(&self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
         self.order(|reply| Order::ReceiveFull { incoming, reply }).await
+    }
+
+    /// Notes that the registrar knows nothing of the volume that is there: once replaced, it stays until
+    /// a person drops it.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn keep_unknown(&self, why: String) -> Result<(), ApplyError> {
+        self.order(|reply| Order::KeepUnknown { why, reply }).await
     }
 
     /// Gives up what a cut receive left.

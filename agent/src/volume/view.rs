@@ -2,16 +2,39 @@
 
 use super::{ViewError, Volume};
 use bootstash::fault::Chain;
-use bootstash::names::SnapshotName;
+use bootstash::names::{DatasetName, SnapshotName};
 use std::path::PathBuf;
 
 impl Volume {
     /// The mounted view of a snapshot, made or mounted where it is not.
     pub(super) async fn ensure_view(&mut self, snapshot: &SnapshotName) -> Result<PathBuf, ViewError> {
         let (name, mountpoint) = (self.layout.view(snapshot)?, self.layout.mountpoint(snapshot));
-        self.zfs.clone_snapshot(&self.layout.volume, snapshot, &name, &mountpoint).await?;
-        self.views.insert(snapshot.clone());
-        Ok(mountpoint)
+        let mut failed = Err(ViewError::Missing { snapshot: snapshot.clone() });
+        for volume in self.volumes_with(snapshot)? {
+            match self.zfs.clone_snapshot(&volume, snapshot, &name, &mountpoint).await {
+                Ok(_) => {
+                    self.views.insert(snapshot.clone());
+                    return Ok(mountpoint);
+                }
+                // The view that is there can be one of a volume that was replaced.
+                Err(error) => failed = Err(error.into()),
+            }
+        }
+        failed
+    }
+
+    /// The volumes that have a snapshot; the first of them is to make its view.
+    fn volumes_with(&self, snapshot: &SnapshotName) -> Result<Vec<DatasetName>, ViewError> {
+        let mut guid = None;
+        let mut volumes = Vec::new();
+        for generation in self.generations.holding(snapshot) {
+            let found = generation.snapshots.iter().find(|it| it.name == *snapshot).map(|it| it.guid);
+            if *guid.get_or_insert(found) != found {
+                return Err(ViewError::Ambiguous { snapshot: snapshot.clone() });
+            }
+            volumes.push(generation.dataset.clone());
+        }
+        Ok(volumes)
     }
 
     /// Removes the view of a snapshot unless an overlay chains onto it.

@@ -27,6 +27,7 @@ pub(super) async fn collect(
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() });
     }
+    publisher.note_collected(&snapshots, &fates)?;
     bookmark_newest(zfs, volume, &fates).await;
     for fate in fates.iter_mut().filter(|fate| !fate.keep) {
         match zfs.destroy_snapshot(volume, &fate.name).await {

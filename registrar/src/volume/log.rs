@@ -1,5 +1,6 @@
 //! What is published: the snapshots and the deltas between them, for whoever asks or waits.
 
+use super::collected;
 use bootstash::api::{DeltaRecord, VolumeLog};
 use bootstash::delta::{self, DeltaReadError, HEADER_BYTES, Header};
 use bootstash::names::Guid;
@@ -79,12 +80,26 @@ impl PublicationLog {
     }
 
     pub(super) fn replace(&self, snapshots: Vec<Snapshot>, deltas: Vec<DeltaRecord>) {
-        let new = VolumeLog { snapshots, deltas };
+        let new = VolumeLog { snapshots, deltas, collected: self.log.borrow().collected.clone() };
         let same_head = self.head().map(|head| head.guid) == new.snapshots.last().map(|head| head.guid);
         if !same_head {
             self.full.send_replace(FullStream::Absent);
         }
         self.log.send_replace(new);
+    }
+
+    /// Brings in what was noted of snapshots that were collected.
+    pub(super) fn read_collected(&self) -> std::io::Result<()> {
+        let collected = collected::load(&self.dir)?;
+        self.log.send_modify(|log| log.collected = collected);
+        Ok(())
+    }
+
+    /// Notes snapshots that are about to be collected.
+    pub(super) fn note_collected(&self, guids: &[Guid]) -> std::io::Result<()> {
+        let collected = collected::note(&self.dir, self.log.borrow().collected.clone(), guids)?;
+        self.log.send_modify(|log| log.collected = collected);
+        Ok(())
     }
 
     /// Notes what came of making the full stream.

@@ -4,6 +4,7 @@
 //! snapshot has its delta, also after a crash between the two; what failed leaves nothing behind.
 
 mod collect;
+mod collected;
 mod error;
 mod handle;
 mod import;

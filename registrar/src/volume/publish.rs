@@ -2,10 +2,10 @@
 
 use super::log::{self, PublicationLog};
 use super::{FullStream, VolumeError};
-use bootstash::api::DeltaRecord;
+use bootstash::api::{DeltaRecord, SnapshotFate};
 use bootstash::delta::{self, SnapshotId};
 use bootstash::fault::Chain;
-use bootstash::names::{DatasetName, SnapshotName};
+use bootstash::names::{DatasetName, Guid, SnapshotName};
 use bootstash::zfs::{Snapshot, Zfs};
 
 /// Makes and announces deltas of one volume.
@@ -74,6 +74,14 @@ impl Publisher<'_> {
             Some(record) => Ok(record),
             None => self.make(None, &head).await,
         }
+    }
+
+    /// Notes which snapshots are about to go.
+    pub(super) fn note_collected(&self, all: &[Snapshot], fates: &[SnapshotFate]) -> Result<(), VolumeError> {
+        let goes = |snapshot: &&Snapshot| fates.iter().any(|fate| !fate.keep && fate.name == snapshot.name);
+        let guids: Vec<Guid> = all.iter().filter(goes).map(|snapshot| snapshot.guid).collect();
+        let path = self.log.dir().to_owned();
+        self.log.note_collected(&guids).map_err(|source| VolumeError::Io { path, source })
     }
 
     /// Removes the files of deltas that are no longer announced; returns their names.

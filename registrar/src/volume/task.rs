@@ -47,6 +47,8 @@ impl VolumeTask {
         make_datasets(zfs.as_ref(), &layout).await?;
         let (sender, requests) = mpsc::channel(QUEUE);
         let task = Self { zfs, layout, log, nodes, window, requests, dirty: true };
+        let dir = task.log.dir().to_owned();
+        task.log.read_collected().map_err(|source| VolumeError::Io { path: dir, source })?;
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
         task.publisher().sweep().await?;
         // A full disk must not keep the registrar from starting: it is who can free some.

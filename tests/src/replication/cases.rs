@@ -34,6 +34,8 @@ cases! {
     a_quota_stops_a_node_and_more_room_heals_it,
     partial_state_of_a_stranger_is_cleared,
     collecting_leaves_the_newest_and_strands_nobody,
+    a_node_that_was_away_for_long_begins_anew_beside_its_overlays,
+    a_registrar_restored_from_a_backup_destroys_nothing,
 }
 
 async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
@@ -208,6 +210,65 @@ async fn collecting_leaves_the_newest_and_strands_nobody(cluster: &Cluster) -> R
     ensure!(cluster.guids(&cluster.volume("node1")?).await? == base[2..]);
     cluster.register("four").await?;
     cluster.in_step("node1").await
+}
+
+async fn a_node_that_was_away_for_long_begins_anew_beside_its_overlays(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    let open = std::fs::File::open(&overlay.cache)?;
+    cluster.stop_node("node1").await?;
+    // The registrar hears of it no more, and keeps nothing for it.
+    cluster.stop_registrar().await?;
+    std::fs::remove_file(cluster.file("registrar/nodes.json"))?;
+    cluster.start_registrar().await?;
+    cluster.register("two").await?;
+    cluster.collect("registrar").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let status = cluster.node_status("node1").await?;
+    ensure!(
+        status.images == 2 && status.replaced.len() == 1 && status.replaced[0].unknown.is_none(),
+        "{status:?}"
+    );
+    let mut cache = Vec::new();
+    std::io::Read::read_to_end(&mut &open, &mut cache)?;
+    ensure!(cache == cache_of(&cluster.file("one.raw")), "the overlay's cache changed");
+    drop(open);
+    cluster.remove_overlay("node1", &overlay.path).await?;
+    cluster
+        .until("the replaced volume goes", async || {
+            cluster.collect("node1").await?;
+            Ok(cluster.node_status("node1").await?.replaced.is_empty().then_some(()))
+        })
+        .await?;
+    ensure!(cluster.zfs.dataset(&cluster.volume("node1")?).await?.is_none());
+    cluster.register("three").await?;
+    cluster.in_step("node1").await
+}
+
+async fn a_registrar_restored_from_a_backup_destroys_nothing(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.register("two").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let before = cluster.guids(&cluster.volume("node1")?).await?;
+    let overlay = cluster.overlay("node1", "two").await?;
+    cluster.stop_registrar().await?;
+    let volume = cluster.volume("registrar")?;
+    let newest = cluster.zfs.snapshots(&volume).await?.pop().context("it has snapshots")?;
+    cluster.zfs.destroy_snapshot(&volume, &newest.name).await?;
+    cluster.start_registrar().await?;
+    cluster.in_step("node1").await?;
+    cluster.register("three").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.guids(&cluster.volume("node1")?).await? == before, "what the node had was touched");
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("two.raw")));
+    let status = cluster.node_status("node1").await?;
+    ensure!(status.replaced.iter().all(|replaced| replaced.unknown.is_some()), "{status:?}");
+    ensure!(status.replaced.len() == 1, "{status:?}");
+    Ok(())
 }
 
 async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {

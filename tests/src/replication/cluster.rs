@@ -201,6 +201,23 @@ impl Cluster {
         Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
     }
 
+    pub(super) async fn remove_overlay(&self, node: &str, path: &Path) -> Result<()> {
+        let query = OverlayQuery { path: path.to_owned() };
+        let _: serde_json::Value = self.client(node)?.delete(routes::OVERLAYS, &query).await?;
+        Ok(())
+    }
+
+    /// The newest snapshot of a node's volume, whichever generation that is.
+    async fn head(&self, node: &str) -> Result<Option<Guid>> {
+        let mut heads = Vec::new();
+        for dataset in self.zfs.children(&self.dataset(node)?).await? {
+            if let Some(generation) = bootstash_agent::layout::Layout::generation_of(&dataset) {
+                heads.extend(self.guids(&dataset).await?.last().map(|head| (generation, *head)));
+            }
+        }
+        Ok(heads.into_iter().max().map(|(_, head)| head))
+    }
+
     /// The GUIDs of the snapshots of a file system.
     pub(super) async fn guids(&self, of: &DatasetName) -> Result<Vec<Guid>> {
         Ok(self.zfs.snapshots(of).await?.iter().map(|snapshot| snapshot.guid).collect())
@@ -208,10 +225,10 @@ impl Cluster {
 
     /// Waits until a node has what the registrar has, GUID by GUID.
     pub(super) async fn in_step(&self, node: &str) -> Result<()> {
-        let (there, here) = (self.volume("registrar")?, self.volume(node)?);
+        let there = self.volume("registrar")?;
         self.until(&format!("{node} is in step"), async || {
             let state = self.node_status(node).await?.state;
-            let same = self.guids(&there).await?.last() == self.guids(&here).await?.last();
+            let same = self.guids(&there).await?.last().copied() == self.head(node).await?;
             Ok((same && state == AgentState::InStep).then_some(()))
         })
         .await
