@@ -76,7 +76,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "apply",
-            "Time to fetch and apply a delta",
+            "Time to fetch and apply a delta, or to receive a whole volume",
             Unit::Seconds,
             self.apply.clone(),
         );
@@ -108,6 +108,12 @@ impl Metrics {
     pub fn applied(&self, snapshot: &SnapshotName, bytes: u64, seconds: f64) {
         self.snapshot_number.set(gauged(snapshot.number()));
         self.delta_bytes.inc_by(bytes);
+        self.apply.observe(seconds);
+    }
+
+    /// A whole volume came, which is no delta file.
+    pub fn streamed(&self, snapshot: &SnapshotName, seconds: f64) {
+        self.snapshot_number.set(gauged(snapshot.number()));
         self.apply.observe(seconds);
     }
 

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 pub struct CacheFile {
     image: FormatAccess<ImagoFile>,
     runtime: Handle,
+    file_bytes: u64,
 }
 
 /// What a cache file holds itself.
@@ -38,10 +39,11 @@ impl CacheFile {
     /// Where it cannot be opened, or is no qcow2 file that stands alone but for its backing file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let (file, runtime) = (File::open(path)?, Handle::current());
+        let file_bytes = file.metadata()?.len();
         let storage = ImagoFile::from_open_file(file, StorageOpenOptions::new())?;
         let alone = Qcow2::<ImagoFile>::builder(storage).backing(None);
         let image = FormatAccess::new(runtime.block_on(alone.open(DenyImplicitOpenGate::default()))?);
-        Ok(Self { image, runtime })
+        Ok(Self { image, runtime, file_bytes })
     }
 
     /// What it holds. Blocks; asks `go_on` between tables, and ends early where that fails.
@@ -50,17 +52,22 @@ impl CacheFile {
     /// What reading met, or `go_on` said.
     pub fn held(&self, mut go_on: impl FnMut() -> io::Result<()>) -> io::Result<Held> {
         let (mut held, mut offset) = (Held::default(), 0);
+        let room = usize::try_from(self.file_bytes / CLUSTER_BYTES).unwrap_or(usize::MAX);
         while offset < self.image.size() {
             go_on()?;
             let rest = self.image.size() - offset;
             let (mapping, length) = self.runtime.block_on(self.image.get_mapping(offset, rest))?;
             let clusters = offset / CLUSTER_BYTES..(offset + length).div_ceil(CLUSTER_BYTES);
             match mapping {
-                Mapping::Raw { .. } => held.data.extend(clusters),
+                Mapping::Raw { .. } => held.data.extend(clusters.take(room + 1)),
                 Mapping::Zero { explicit: true, .. } => held.zeros.append(clusters),
                 Mapping::Zero { .. } => (),
                 Mapping::Eof { .. } => break,
                 _ => held.compressed = true,
+            }
+            // Tables that name one cluster many times make a disk of a small file.
+            if held.data.len() > room {
+                return Err(io::Error::other("it names more clusters than it has"));
             }
             offset += length;
         }
@@ -98,6 +105,27 @@ mod tests {
         };
         write(&layout, read, &mut File::create_new(path).unwrap()).unwrap();
         layout
+    }
+
+    #[test]
+    fn a_small_file_that_claims_a_large_disk_is_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _entered = runtime.enter();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache.qcow2");
+        made(&path);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let number = |bytes: &[u8], at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+        let first_table = usize::try_from(number(&bytes, 40)).unwrap();
+        let table = usize::try_from(number(&bytes, first_table) & 0x00ff_ffff_ffff_fe00).unwrap();
+        // Guest cluster 1 holds data; now all of the table's do, and it is the same.
+        let entry = bytes[table + 8..table + 16].to_vec();
+        for at in 0..8192 {
+            bytes[table + at * 8..table + at * 8 + 8].copy_from_slice(&entry);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let error = CacheFile::open(&path).unwrap().held(|| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("more clusters"), "{error}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError>;
 
     /// Leaves a bookmark of a snapshot's name, from which increments can be sent when the snapshot is
-    /// gone. `Made::Unchanged` where it is there, or this ZFS has none.
+    /// gone; those left before go. `Made::Unchanged` where it is there, or this ZFS has none.
     async fn bookmark(&self, of: &DatasetName, name: &SnapshotName) -> Result<Made, SnapshotError>;
 
     /// Destroys one snapshot of a file system of ours.

@@ -52,7 +52,7 @@ mirror() {
   local found
   # shellcheck disable=SC2016 # apt fills these in
   found=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
-    awk '$2 == "Debian" && !/security/ { print $1; exit }')
+    awk '$2 == "Debian" && !/security/ && !seen++ { print $1 }')
   echo "${found:-http://deb.debian.org/debian}"
 }
 
@@ -67,9 +67,10 @@ update_apt() {
 }
 
 # The package that another one depends on, by the beginning of its name.
-dependency() { apt apt-cache depends "$1" | sed -n "s/.*Depends: \($2.*\)/\1/p" | head -n 1; }
+dependency() { apt apt-cache depends "$1" | sed -n "s/.*Depends: \($2.*\)/\1/p" | sed -n 1p; }
 
-version_in() { apt apt-cache madison "$1" | awk -v suite="$2/" 'index($0, suite) { print $3; exit }'; }
+# No `exit`: apt-cache must not meet a closed pipe.
+version_in() { apt apt-cache madison "$1" | awk -v suite="$2/" 'index($0, suite) && !seen++ { print $3 }'; }
 
 # Sets KERNEL (its release, 6.1.0-N-amd64), KERNEL_VERSION, ZFS_VERSION (of the packages).
 find_versions() {
@@ -127,7 +128,7 @@ build_modules() {
 # The kernel as a plain ELF: QEMU enters that by PVH, and no guest spends 4 s on unpacking it.
 unpack_kernel() {
   local packed=$WORK/sys/boot/vmlinuz-$KERNEL at
-  at=$(grep -aobUP '\xfd7zXZ\x00' "$packed" | head -n 1 | cut -d: -f1)
+  at=$(grep -aobUP '\xfd7zXZ\x00' "$packed" | sed -n 1p | cut -d: -f1)
   [[ -n $at ]] || die "no xz stream in the kernel of $KERNEL_VERSION"
   # What follows the stream is of no interest, and xz says so with a failure.
   tail -c +$((at + 1)) "$packed" | xz -dc --single-stream >"$1" 2>>"$LOG" || true
@@ -185,7 +186,7 @@ pack_dev() {
   cp -a "$WORK"/zfs/lib/x86_64-linux-gnu/*.so.* "$1/lib/"
   local library
   for library in zfs zfs_core nvpair; do
-    (cd "$1/lib" && ln -sf "$(find . -name "lib$library.so.*" -type l | head -n 1)" "lib$library.so")
+    (cd "$1/lib" && ln -sf "$(find . -name "lib$library.so.*" -type l | sed -n 1p)" "lib$library.so")
   done
 }
 

@@ -44,12 +44,12 @@ impl Follower {
         let resumed = resume.is_some();
         let response = match self.registrar.stream(routes::STREAM, &StreamQuery { resume }).await {
             Ok(response) => response,
-            Err(error) if is(&error, StatusCode::GONE) => {
+            Err(error) if is(&error, StatusCode::NOT_FOUND) && !resumed => return Ok(None),
+            Err(error) if is(&error, StatusCode::GONE) || is(&error, StatusCode::NOT_FOUND) => {
                 tracing::info!("the registrar cannot go on with the stream that was cut; starting anew");
                 self.volume.drop_partial().await?;
                 return Ok(Some(()));
             }
-            Err(error) if is(&error, StatusCode::NOT_FOUND) && !resumed => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         self.receive(response, resumed).await.inspect_err(|error| self.metrics.failed(error.kind()))?;
@@ -77,7 +77,7 @@ impl Follower {
         self.catalog_is_current = false;
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("received {} in {seconds:.1} s", snapshot.name);
-        self.metrics.applied(&snapshot.name, total_bytes.unwrap_or(0), seconds);
+        self.metrics.streamed(&snapshot.name, seconds);
         Ok(())
     }
 

@@ -108,6 +108,26 @@ async fn a_stream_of_a_snapshot_that_is_gone_starts_anew() {
 }
 
 #[tokio::test]
+async fn a_registrar_that_streams_no_more_is_asked_for_the_file() {
+    let mut watch = fail_on_warnings();
+    watch.expect("broke off");
+    let mut node = Node::new();
+    let mut registrar = live_registrar(&node).await;
+    let newest = registrar.publish(&["alpine", "debian12"]).await;
+    registrar.stream(&[400_000]);
+    node.start(registrar.address()).await;
+    node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
+    registrar.die().await;
+    node.stop().await;
+    registrar.stream_no_more();
+    registrar.offer_full(0).await;
+    registrar.live().await;
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn straight_road_is_followed_event_by_event_and_reported() {
     let _watch = fail_on_warnings();
     let (mut node, registrar, first) = followed().await;

@@ -158,6 +158,10 @@ impl StubRegistrar {
         self.streams.offered.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    pub(crate) fn stream_no_more(&self) {
+        self.streams.offered.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Of each stream that was asked for, whether it was to be the rest of one that was cut.
     pub(crate) fn asked_for_rest(&self) -> Vec<bool> {
         self.streams.asked.lock().unwrap().clone()

@@ -6,11 +6,13 @@ use super::{
 };
 use bootstash::api::{DeltaRecord, GcReport, OverlayView};
 use bootstash::fault::Chain;
-use bootstash::names::ImageName;
-use bootstash::zfs::{Removed, Snapshot};
+use bootstash::names::{DatasetName, ImageName};
+use bootstash::zfs::{Removed, Snapshot, Zfs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Orders that wait. More callers than this wait to get theirs in.
 const QUEUED_ORDERS: usize = 32;
@@ -51,10 +53,9 @@ impl Volume {
     /// by being broken off.
     pub async fn run(mut self, mut orders: Orders) {
         let cancel = self.cancel.clone();
-        match self.zfs.prefetch_dedup_table(&self.layout.volume).await {
-            Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-            Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
-        }
+        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        // Dropped, it ends: nobody waits for it.
+        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
         while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
             self.carry_out(order).await;
         }
@@ -103,6 +104,13 @@ impl Volume {
     fn answer<T, E>(&self, reply: Reply<T, E>, done: Result<T, E>) {
         self.publish();
         let _ = reply.send(done);
+    }
+}
+
+async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
+    match zfs.prefetch_dedup_table(&volume).await {
+        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
+        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 

@@ -13,11 +13,18 @@ use bootstash::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 use bootstash::delta::Encoding;
 use bootstash::names::SnapshotName;
 use bootstash::zfs::{ByteStream, ResumeToken, SendError, Snapshot};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use std::io;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
+
+const CHUNK_BYTES: usize = 64 << 10;
+const CHUNKS_AHEAD: usize = 4;
+/// A node that takes nothing for so long can ask for the rest later.
+const STALL: Duration = Duration::from_secs(60);
 
 pub(super) async fn send(
     Shared(state): Shared<State>,
@@ -32,16 +39,14 @@ pub(super) async fn send(
         Some(token) => rest(&state, &token).await?,
         None => whole(&state).await?,
     };
-    let body = ReaderStream::new(Encoding::Zstd.encode(Permitted { stream, _permit: permit }));
+    let body = pumped(Encoding::Zstd.encode(stream), permit);
     let mut response = Response::builder()
         .header(SNAPSHOT_HEADER, to.name.as_str())
         .header(GUID_HEADER, to.guid.to_string());
     if let Some(size) = size {
         response = response.header(SIZE_HEADER, size);
     }
-    Ok(response
-        .body(Body::from_stream(body))
-        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+    Ok(response.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
 }
 
 type Sent = (Snapshot, Option<u64>, ByteStream);
@@ -67,18 +72,29 @@ fn announced(state: &State, name: &SnapshotName) -> Option<Snapshot> {
     state.log.now().snapshots.into_iter().find(|snapshot| snapshot.name == *name)
 }
 
-/// A stream that counts among those under way until it is dropped.
-struct Permitted {
-    stream: ByteStream,
-    _permit: OwnedSemaphorePermit,
+/// The stream as a body, read ahead a little by a task of its own, which ends with either side, and
+/// where the node takes nothing for too long: a body that nobody reads is not even asked.
+fn pumped(encoded: ByteStream, permit: OwnedSemaphorePermit) -> Body {
+    let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
+    tokio::spawn(async move {
+        pump(encoded, &sender).await;
+        drop(permit);
+    });
+    Body::from_stream(stream::poll_fn(move |context| receiver.poll_recv(context)))
 }
 
-impl AsyncRead for Permitted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        self.stream.as_mut().poll_read(context, buffer)
+async fn pump(encoded: ByteStream, to: &mpsc::Sender<io::Result<Bytes>>) {
+    let mut chunks = ReaderStream::with_capacity(encoded, CHUNK_BYTES);
+    while let Some(chunk) = chunks.next().await {
+        if let Err(error) = &chunk {
+            tracing::warn!(%error, "a full stream broke off");
+        }
+        match timeout(STALL, to.send(chunk)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                return tracing::warn!("a node took nothing of its full stream for {} s", STALL.as_secs());
+            }
+        }
     }
 }

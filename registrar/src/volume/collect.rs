@@ -46,7 +46,7 @@ pub(super) async fn collect(
 }
 
 /// Where ZFS has bookmarks, the newest snapshot to go leaves one: it costs nothing, and an increment
-/// can still be sent from it (`zfs send -i '#NAME'`). One a collection: few, however long it runs.
+/// can still be sent from it (`zfs send -i '#NAME'`). There is never more than one.
 async fn bookmark_newest(zfs: &dyn Zfs, volume: &DatasetName, fates: &[SnapshotFate]) {
     let Some(newest) = fates.iter().rfind(|fate| !fate.keep) else { return };
     if let Err(error) = zfs.bookmark(volume, &newest.name).await {

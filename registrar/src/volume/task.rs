@@ -7,7 +7,7 @@ use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::DeregisterReply;
 use bootstash::fault::Chain;
-use bootstash::names::{ImageName, SnapshotName};
+use bootstash::names::{DatasetName, ImageName, SnapshotName};
 use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Requests that may wait; more make their askers wait.
 const QUEUE: usize = 64;
@@ -59,10 +60,9 @@ impl VolumeTask {
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        match self.zfs.prefetch_dedup_table(&self.layout.volume).await {
-            Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-            Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
-        }
+        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        // Dropped, it ends: nobody waits for it.
+        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
         loop {
             let request = tokio::select! {
                 biased;
@@ -189,6 +189,13 @@ impl VolumeTask {
     ) -> Result<T, VolumeError> {
         let mountpoint = self.layout.mountpoint.clone();
         tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Broken)?
+    }
+}
+
+async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
+    match zfs.prefetch_dedup_table(&volume).await {
+        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
+        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 

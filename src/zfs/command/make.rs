@@ -125,11 +125,31 @@ impl CommandZfs {
         let args = ["bookmark", &format!("{of}@{name}"), &format!("{of}#{name}")];
         let answer = self.call(&args).await.map_err(failed)?;
         match stderr::read(&answer.stderr) {
-            _ if answer.ok => Ok(Made::Created),
+            _ if answer.ok => {
+                self.drop_other_bookmarks(of, name).await.map_err(failed)?;
+                Ok(Made::Created)
+            }
             Some(Said::Exists) => Ok(Made::Unchanged),
             Some(Said::Missing) => Err(SnapshotError::Missing { of: of.clone(), name: name.clone() }),
             _ => Err(failed(failure(answer))),
         }
+    }
+
+    /// Those that bootstash named, but for one.
+    pub(in crate::zfs) async fn drop_other_bookmarks(
+        &self,
+        of: &DatasetName,
+        name: &SnapshotName,
+    ) -> Result<(), ZfsFailure> {
+        let listed =
+            self.must(&["list", "-H", "-o", "name", "-t", "bookmark", "-d", "1", of.as_str()]).await?;
+        for line in listed.stdout.lines() {
+            let bookmark = line.split_once('#').and_then(|(_, leaf)| leaf.parse::<SnapshotName>().ok());
+            if bookmark.is_some_and(|bookmark| bookmark != *name) {
+                self.must(&["destroy", line]).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn make_clone(

@@ -140,18 +140,20 @@ async fn probe(
             libzfs_core: false,
         });
     }
-    // The module may know zstd and an old pool not have it.
-    let feature =
-        zpool.call(&["get", "-H", "-o", "value", "feature@zstd_compress", pool], limits.call).await?;
-    let zstd = feature.ok && matches!(feature.stdout.trim(), "enabled" | "active");
+    // The module may know something and an old pool not have it.
+    let has = async |feature: &str| {
+        let name = format!("feature@{feature}");
+        let answer = zpool.call(&["get", "-H", "-o", "value", &name, pool], limits.call).await?;
+        Ok::<_, ZfsFailure>(answer.ok && matches!(answer.stdout.trim(), "enabled" | "active"))
+    };
     let table = zpool.call(&["get", "-H", "-o", "value", "dedup_table_size", pool], limits.call).await?;
     Ok(Capabilities {
         flavor: Flavor::OpenZfs,
-        zstd,
-        resumable_receive: true,
+        zstd: has("zstd_compress").await?,
+        resumable_receive: has("extensible_dataset").await?,
         parsable_list: true,
         dedup_table: table.ok,
-        bookmarks: true,
+        bookmarks: has("bookmarks").await?,
         libzfs_core: false,
     })
 }

@@ -255,13 +255,20 @@ async fn pump(mut stream: ByteStream, mut pipe: ChildStdin, stall: Duration) -> 
         };
         match timeout(stall, pipe.write_all(&buffer[..read])).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Fed::Refused,
+            Ok(Err(_)) => return Fed::Refused,
+            Err(_) => return Fed::Broken(stood_still(stall)),
         }
     }
 }
 
 fn stalled(stall: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no byte came for {} s", stall.as_secs()))
+}
+
+fn stood_still(stall: Duration) -> io::Error {
+    let text =
+        format!("zfs receive took no byte for {} s; is the pool overloaded or suspended?", stall.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 fn refusal(into: DatasetName, answer: Answer) -> ReceiveError {

@@ -6,7 +6,7 @@ use super::CommandZfs;
 use super::probe::failure;
 use super::stderr::{self, Said};
 use crate::names::{DatasetName, SnapshotName};
-use crate::zfs::{ByteStream, ReceiveError, Removed, ResumeToken, SendError, ZfsFailure};
+use crate::zfs::{ByteStream, ReceiveError, Removed, ResumeToken, Role, SendError, ZfsFailure};
 
 impl CommandZfs {
     pub(super) async fn find_partial(&self, of: &DatasetName) -> Result<Option<ResumeToken>, ZfsFailure> {
@@ -23,6 +23,10 @@ impl CommandZfs {
         let lock = self.lock(of).await?;
         if self.find_partial(of).await.map_err(other)?.is_none() {
             return Ok(Removed::Unchanged);
+        }
+        let found = self.find(of).await.map_err(other)?;
+        if found.is_some_and(|found| found.state.role != Some(Role::Volume)) {
+            return Err(ReceiveError::Foreign { into: of.clone() });
         }
         let aborted = self.must(&["receive", "-A", of.as_str()]).await;
         drop(lock);

@@ -17,7 +17,11 @@ impl State {
         else {
             return Err(SnapshotError::Missing { of: of.clone(), name: name.clone() });
         };
-        Ok(if found.bookmarks.insert(name.clone()) { Made::Created } else { Made::Unchanged })
+        if found.bookmarks.contains(name) {
+            return Ok(Made::Unchanged);
+        }
+        found.bookmarks = [name.clone()].into();
+        Ok(Made::Created)
     }
 
     pub(super) fn create(&mut self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {

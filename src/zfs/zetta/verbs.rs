@@ -33,9 +33,16 @@ impl ZettaZfs {
         of: &DatasetName,
         name: &SnapshotName,
     ) -> Result<Made, SnapshotError> {
+        if !self.capabilities.bookmarks {
+            return Ok(Made::Unchanged);
+        }
+        let failed = |source| SnapshotError::Other { of: of.clone(), name: name.clone(), source };
         let (snapshot, bookmark) = (format!("{of}@{name}"), format!("{of}#{name}"));
         match self.library.bookmark(&snapshot, &bookmark).await {
-            Ok(()) => Ok(Made::Created),
+            Ok(()) => {
+                self.commands.drop_other_bookmarks(of, name).await.map_err(failed)?;
+                Ok(Made::Created)
+            }
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => Ok(Made::Unchanged),
             Err(failure) => Err(not_taken(of, name, failure)),
         }

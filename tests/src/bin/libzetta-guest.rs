@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() != Some("measure") {
-        return contract::on_real_zfs(Path::new("/tmp/zfs-host"), Door::Libzetta);
+        return contract::on_real_zfs(Path::new("/run/zfs-host"), Door::Libzetta);
     }
     match libzetta::measure() {
         Ok(table) => {

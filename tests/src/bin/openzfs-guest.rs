@@ -36,8 +36,8 @@ fn first() -> ExitCode {
 /// The suite that the environment names; its arguments are those of a test program.
 fn suite() -> ExitCode {
     match std::env::var("SUITE").as_deref() {
-        Ok("contract") => contract::on_real_zfs(Path::new("/tmp/zfs-host"), Door::Commands),
-        Ok("replication") => replication::on_real_zfs(Path::new("/tmp/replication")),
+        Ok("contract") => contract::on_real_zfs(Path::new("/run/zfs-host"), Door::Commands),
+        Ok("replication") => replication::on_real_zfs(Path::new("/run/replication")),
         other => {
             eprintln!("openzfs-guest: SUITE={other:?} is no suite; there are contract and replication");
             ExitCode::FAILURE

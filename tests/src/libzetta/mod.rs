@@ -14,9 +14,9 @@ use table::{Side, Times};
 
 const ROUNDS: u64 = 31;
 const POOL: &str = "measured";
-const DISK: &str = "/tmp/measured.disk";
+const DISK: &str = "/run/measured.disk";
 const DISK_BYTES: u64 = 512 << 20;
-const MOUNTPOINT: &str = "/tmp/measured";
+const MOUNTPOINT: &str = "/run/measured";
 /// About what one image adds to the volume, in a small delta.
 const CONTENT_BYTES: usize = 1 << 20;
 

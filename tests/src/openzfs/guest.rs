@@ -128,7 +128,7 @@ impl Guest {
             env: env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
             limit_seconds: limit.as_secs(),
         };
-        let mut port = self.take_port();
+        let mut port = self.take_port(limit)?;
         let told = ask(&mut port, &run, limit + GRACE, |text| line(&self.name, text));
         // After an error it is not known what is still under way on that port.
         if told.is_ok() {
@@ -138,14 +138,11 @@ impl Guest {
         told.with_context(|| format!("guest {}: {}", self.name, words.join(" ")))
     }
 
-    fn take_port(&self) -> BufReader<UnixStream> {
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match ports.pop() {
-                Some(port) => return port,
-                None => ports = self.returned.wait(ports).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
+    fn take_port(&self, limit: Duration) -> Result<BufReader<UnixStream>> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.returned.wait_timeout_while(ports, limit, |ports| ports.is_empty());
+        let (mut ports, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        ports.pop().with_context(|| format!("guest {}: no port became free", self.name))
     }
 
     fn console(&self) -> String {

@@ -125,6 +125,8 @@ fn execute(run: &Run, to_host: &ToHost) -> News {
         .envs(run.env.iter().map(|(name, value)| (name, value)))
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
+        // In memory; what is below /tmp lies over this machine's.
+        .env("TMPDIR", "/run")
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::null())

@@ -51,6 +51,8 @@ impl MadeGuest {
         // The kernel's command line knows no quoting.
         let init = init.canonicalize()?;
         ensure!(!init.display().to_string().contains(' '), "{} has a space in it", init.display());
+        let hidden = ["/run", "/dev", "/proc", "/sys"].iter().any(|dir| init.starts_with(dir));
+        ensure!(!hidden, "{} cannot be seen in a guest; build somewhere else", init.display());
         Ok(Self { dir, init })
     }
 

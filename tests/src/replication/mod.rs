@@ -14,8 +14,12 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 const POOL_BYTES: u64 = 2 << 30;
+/// Of all cases together, under emulation.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+const POLL: Duration = Duration::from_millis(50);
 /// Set in the process that runs inside the namespace of the ZFS: the pool.
 const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
@@ -54,9 +58,22 @@ fn inside(dir: &Path) -> Result<ExitCode> {
     })?;
     let mut command = host.command_in(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1)).env(POOL_VARIABLE, host.pool());
-    let status = command.status().context("cannot enter the namespace of the ZFS")?;
+    let mut child = command.spawn().context("cannot enter the namespace of the ZFS")?;
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        match child.try_wait()? {
+            None if Instant::now() < deadline => std::thread::sleep(POLL),
+            None => {
+                // What waits for a ZFS that stands still ends with that.
+                child.kill()?;
+                break None;
+            }
+            ended => break ended,
+        }
+    };
     host.stop()?;
     std::fs::remove_dir_all(dir)?;
+    let status = status.with_context(|| format!("the cases did not end within {} s", LIMIT.as_secs()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

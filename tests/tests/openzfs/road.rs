@@ -27,10 +27,8 @@ struct Site {
 #[test]
 fn a_cache_goes_from_one_kernel_to_two_others() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    // Not below /tmp, which a guest has for itself.
-    let images = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let base = base(images.path())?;
-    let cache = cache(images.path(), &base)?;
+    let base = base(dir.path())?;
+    let cache = cache(dir.path(), &base)?;
     let site = Site::start(dir.path())?;
     site.start_daemons()?;
     let registered = site.storage.shell(
@@ -42,7 +40,7 @@ fn a_cache_goes_from_one_kernel_to_two_others() -> Result<()> {
     for node in &site.nodes {
         overlay_is_right(node, "tiny", &base)?;
     }
-    a_second_image_comes_as_a_delta(&site, images.path(), &base)?;
+    a_second_image_comes_as_a_delta(&site, dir.path(), &base)?;
     let compression = site.storage.shell("zfs get -H -o value compression tank/bootstash/volume", LIMIT)?;
     ensure!(compression.trim() == "zstd", "the volume is compressed by {compression}");
     Ok(())
@@ -133,7 +131,7 @@ fn start(guest: &Guest, program: &str, daemon: &str, config: &str) -> Result<()>
 /// QEMU's own tools, in the guest, find the overlay sound and equal to the base.
 fn overlay_is_right(node: &Guest, image: &str, base: &Path) -> Result<()> {
     let commands = format!(
-        "mkdir -p /tmp/vms; {} overlay create {image} /tmp/vms/{image}.qcow2; cd /tmp/vms; \
+        "mkdir -p /run/vms; {} overlay create {image} /run/vms/{image}.qcow2; cd /run/vms; \
          qemu-img info --backing-chain {image}.qcow2; qemu-img check {image}.qcow2; \
          qemu-img compare -f qcow2 -F raw {image}.qcow2 {}",
         ours("bootstash"),
