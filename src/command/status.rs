@@ -69,6 +69,9 @@ fn agent_text(status: &AgentStatus) -> String {
         ("views", status.views.to_string()),
         ("memory", size(status.rss_bytes)),
     ];
+    if !status.replaced.is_empty() {
+        facts.push(("replaced", replaced(&status.replaced)));
+    }
     match &status.usage {
         Some(usage) => facts.extend(space(usage)),
         None => facts.push(("volume", "-".to_owned())),
@@ -173,6 +176,7 @@ mod tests {
             node: "node1".parse().unwrap(),
             registrar: "http://10.77.0.1:7430".to_owned(),
             state,
+            replaced: Vec::new(),
             zfs: Flavor::OpenZfs,
             images: 3,
             snapshot: None,
@@ -198,6 +202,23 @@ mod tests {
              \x20 dedup       1.91x\n\
              \x20 compression 2.00x"
         );
+    }
+
+    #[test]
+    fn volumes_that_were_replaced_say_what_keeps_them() {
+        let volume = |unknown: Option<&str>| ReplacedVolume {
+            dataset: "tank/bootstash/volume".parse().unwrap(),
+            snapshot: Some(stub::snapshot(7)),
+            unknown: unknown.map(str::to_owned),
+        };
+        let mut status = agent(AgentState::InStep);
+        status.replaced = vec![volume(None)];
+        let text = agent_text(&status);
+        assert!(
+            text.contains("\n  replaced    tank/bootstash/volume, until no view stands on it\n"),
+            "{text}"
+        );
+        assert!(replaced(&[volume(Some("why"))]).contains("until you drop it (zfs destroy -r): why"));
     }
 
     #[test]
