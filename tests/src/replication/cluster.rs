@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -40,6 +41,8 @@ pub(super) struct Cluster {
     pub(super) zfs: Arc<dyn Zfs>,
     root: DatasetName,
     dir: PathBuf,
+    /// A short path: those of sockets end at 107 bytes.
+    sockets: TempDir,
     registrar: Mutex<Option<Running>>,
     nodes: Mutex<Vec<(String, Running)>>,
     pub(super) cable: Cable,
@@ -69,6 +72,7 @@ impl Cluster {
             zfs: Arc::new(zfs),
             root,
             dir: dir.to_owned(),
+            sockets: tempfile::tempdir()?,
             registrar: Mutex::default(),
             nodes: Mutex::default(),
             cable: Cable::to(listen).await?,
@@ -82,7 +86,7 @@ impl Cluster {
         let config = RegistrarConfig {
             dataset: self.root.child("registrar")?,
             state_dir: self.dir.join("registrar"),
-            socket: self.dir.join("registrar.sock"),
+            socket: self.socket("registrar"),
             listen: self.listen,
             allow_unauthenticated: false,
             window: Duration::from_secs(3600),
@@ -92,7 +96,16 @@ impl Cluster {
         let run =
             bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
-        self.until("the registrar answers", async || Ok(self.registrar_status().await.ok().map(drop))).await
+        self.until("the registrar answers", async || {
+            let mut running = self.registrar.lock().await;
+            if let Some((_, task)) = running.as_mut().filter(|(_, task)| task.is_finished()) {
+                task.await??;
+                bail!("the registrar ended");
+            }
+            drop(running);
+            Ok(self.registrar_status().await.ok().map(drop))
+        })
+        .await
     }
 
     pub(super) async fn stop_registrar(&self) -> Result<()> {
@@ -150,7 +163,7 @@ impl Cluster {
     }
 
     fn socket(&self, node: &str) -> PathBuf {
-        self.dir.join(format!("{node}.sock"))
+        self.sockets.path().join(node)
     }
 
     fn client(&self, daemon: &str) -> Result<Client> {
