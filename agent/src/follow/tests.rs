@@ -309,6 +309,12 @@ async fn what_the_registrar_does_not_know_is_kept() {
     node.volume().collect(std::time::Duration::ZERO, false).await.unwrap();
     assert_eq!(volumes(&node).await, ["volume", "volume-2"]);
     node.stop().await;
+    // Once a person has dropped it, nothing of it is left.
+    node.zfs.destroy(&node.layout().volume).await.unwrap();
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(std::fs::read_dir(node.layout().unknown_dir).unwrap().count(), 0);
+    node.stop().await;
 }
 
 #[tokio::test]

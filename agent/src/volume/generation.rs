@@ -45,6 +45,11 @@ impl Generations {
         self.current().map_or(&[], |current| &current.snapshots)
     }
 
+    /// The numbers of all.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|generation| generation.number)
+    }
+
     /// Those before the current one.
     pub(super) fn replaced(&self) -> impl Iterator<Item = &Generation> {
         let current = self.current().map_or(0, |current| current.number);

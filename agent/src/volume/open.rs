@@ -48,6 +48,7 @@ impl Volume {
             cancel,
         };
         volume.read_volumes().await?;
+        volume.forget_notes();
         volume.restore_views().await;
         volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
@@ -55,6 +56,19 @@ impl Volume {
         }
         volume.publish();
         Ok(volume)
+    }
+}
+
+impl Volume {
+    /// Drops the notes on volumes that are gone, whose numbers may come again.
+    fn forget_notes(&self) {
+        let there: Vec<_> = self.generations.numbers().map(|number| self.layout.unknown(number)).collect();
+        let notes = std::fs::read_dir(&self.layout.unknown_dir).into_iter().flatten().flatten();
+        for note in notes.map(|note| note.path()).filter(|note| !there.contains(note)) {
+            if let Err(error) = std::fs::remove_file(&note) {
+                tracing::debug!("cannot remove {}: {error}", note.display());
+            }
+        }
     }
 }
 
