@@ -9,25 +9,25 @@ use std::path::Path;
 
 /// At a snapshot a day more than a year.
 const KEPT: usize = 512;
-const FILE: &str = "collected.json";
 
-/// Those noted in `dir`, oldest first. Blocking, short.
-pub(super) fn load(dir: &Path) -> io::Result<Vec<Guid>> {
-    match std::fs::read(dir.join(FILE)) {
+/// Those noted in `file`, oldest first. Blocking, short.
+pub(super) fn load(file: &Path) -> io::Result<Vec<Guid>> {
+    match std::fs::read(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => Ok(serde_json::from_slice(&read?)?),
     }
 }
 
-/// Those of before and these, as they are noted in `dir` now. Blocking, short.
-pub(super) fn note(dir: &Path, mut before: Vec<Guid>, these: &[Guid]) -> io::Result<Vec<Guid>> {
+/// Those of before and these, as they are noted in `path` now. Blocking, short.
+pub(super) fn note(path: &Path, mut before: Vec<Guid>, these: &[Guid]) -> io::Result<Vec<Guid>> {
     before.retain(|guid| !these.contains(guid));
     before.extend(these);
     before.drain(..before.len().saturating_sub(KEPT));
+    let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".collected-").tempfile_in(dir)?;
     file.write_all(&serde_json::to_vec(&before)?)?;
     file.as_file().sync_all()?;
-    file.persist(dir.join(FILE)).map_err(|error| error.error)?;
+    file.persist(path).map_err(|error| error.error)?;
     Ok(before)
 }
 
@@ -38,12 +38,13 @@ mod tests {
     #[test]
     fn remembers_the_newest() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(load(dir.path()).unwrap(), []);
+        let file = dir.path().join("collected.json");
+        assert_eq!(load(&file).unwrap(), []);
         let guids: Vec<Guid> = (1..=600).map(Guid::new).collect();
-        let noted = note(dir.path(), Vec::new(), &guids[..300]).unwrap();
-        let noted = note(dir.path(), noted, &guids[200..]).unwrap();
+        let noted = note(&file, Vec::new(), &guids[..300]).unwrap();
+        let noted = note(&file, noted, &guids[200..]).unwrap();
         assert_eq!(noted, guids[600 - KEPT..]);
-        assert_eq!(load(dir.path()).unwrap(), noted);
+        assert_eq!(load(&file).unwrap(), noted);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -88,16 +88,21 @@ impl PublicationLog {
         self.log.send_replace(new);
     }
 
+    /// Beside the directory of the deltas, which holds nothing else.
+    fn collected_file(&self) -> PathBuf {
+        self.dir.with_file_name("collected.json")
+    }
+
     /// Brings in what was noted of snapshots that were collected.
     pub(super) fn read_collected(&self) -> std::io::Result<()> {
-        let collected = collected::load(&self.dir)?;
+        let collected = collected::load(&self.collected_file())?;
         self.log.send_modify(|log| log.collected = collected);
         Ok(())
     }
 
     /// Notes snapshots that are about to be collected.
     pub(super) fn note_collected(&self, guids: &[Guid]) -> std::io::Result<()> {
-        let collected = collected::note(&self.dir, self.log.borrow().collected.clone(), guids)?;
+        let collected = collected::note(&self.collected_file(), self.log.borrow().collected.clone(), guids)?;
         self.log.send_modify(|log| log.collected = collected);
         Ok(())
     }
