@@ -6,16 +6,17 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
-use crate::volume::{PublicationLog, VolumeTask};
+use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
 use bootstash::config::RegistrarConfig;
 use bootstash::lifecycle::{self, shut_down_within};
-use bootstash::zfs::Zfs;
+use bootstash::zfs::{self, Zfs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Full streams straight from ZFS at once: each reads the whole volume.
 const FULL_STREAMS: usize = 2;
@@ -65,6 +66,7 @@ pub async fn run(
         board,
         runner: runner.clone(),
         volume,
+        reader: VolumeReader::new(&layout.mountpoint),
         log,
         nodes,
         layout,
@@ -77,6 +79,8 @@ pub async fn run(
     // The volume's task outlives the jobs, which need it to finish their step.
     let volume_stop = CancellationToken::new();
     let volume_task = tokio::spawn(task.run(volume_stop.clone()));
+    // Dropped, it ends.
+    let _watch = AbortOnDropHandle::new(tokio::spawn(zfs::watch(Arc::clone(&state.zfs))));
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
 
     let operators = axum::serve(socket, http::operator_routes(state.clone()))

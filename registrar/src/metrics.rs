@@ -6,7 +6,7 @@ use crate::volume::PublicationLog;
 use bootstash::api::{JobOutcome, Step};
 use bootstash::catalog::Manifest;
 use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
-use bootstash::zfs::Usage;
+use bootstash::zfs::{Unanswered, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -126,6 +126,11 @@ impl Metrics {
             None => return,
         };
         self.registrations.get_or_create(&Registration { outcome, step: step.as_str() }).inc();
+    }
+
+    /// What ZFS has not answered.
+    pub fn show_zfs(&self, unanswered: Option<&Unanswered>) {
+        self.space.set_unanswered(unanswered);
     }
 
     /// The answer to a scrape, with all that is looked up rather than counted.

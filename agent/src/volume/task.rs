@@ -5,9 +5,8 @@ use super::{
     Volume, VolumeState,
 };
 use bootstash::api::{DeltaRecord, GcReport, OverlayView};
-use bootstash::fault::Chain;
-use bootstash::names::{DatasetName, ImageName};
-use bootstash::zfs::{Removed, Snapshot, Zfs};
+use bootstash::names::ImageName;
+use bootstash::zfs::{self, Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +52,9 @@ impl Volume {
     /// by being broken off.
     pub async fn run(mut self, mut orders: Orders) {
         let cancel = self.cancel.clone();
-        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
-        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
+        let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
         while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
             self.carry_out(order).await;
         }
@@ -104,13 +103,6 @@ impl Volume {
     fn answer<T, E>(&self, reply: Reply<T, E>, done: Result<T, E>) {
         self.publish();
         let _ = reply.send(done);
-    }
-}
-
-async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
-    match zfs.prefetch_dedup_table(&volume).await {
-        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 

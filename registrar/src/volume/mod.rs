@@ -10,10 +10,12 @@ mod handle;
 mod import;
 mod log;
 mod publish;
+mod reader;
 mod task;
 
 pub use error::VolumeError;
 pub use handle::VolumeHandle;
 pub use import::ImportRequest;
 pub use log::{FullStream, PublicationLog};
+pub use reader::VolumeReader;
 pub use task::VolumeTask;

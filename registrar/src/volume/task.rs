@@ -6,9 +6,8 @@ use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::DeregisterReply;
-use bootstash::fault::Chain;
-use bootstash::names::{DatasetName, ImageName, SnapshotName};
-use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
+use bootstash::names::{ImageName, SnapshotName};
+use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,9 +59,9 @@ impl VolumeTask {
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
-        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
+        let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
         loop {
             let request = tokio::select! {
                 biased;
@@ -189,13 +188,6 @@ impl VolumeTask {
     ) -> Result<T, VolumeError> {
         let mountpoint = self.layout.mountpoint.clone();
         tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Broken)?
-    }
-}
-
-async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
-    match zfs.prefetch_dedup_table(&volume).await {
-        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 
