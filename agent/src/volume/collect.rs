@@ -26,7 +26,7 @@ impl Volume {
             self.drop_replaced().await;
             self.read_volumes().await?;
         }
-        Ok(GcReport { dry_run, snapshots: fates, deltas_removed: Vec::new(), views_removed: unused })
+        Ok(GcReport { dry_run, snapshots: fates, views_removed: unused, ..GcReport::default() })
     }
 
     fn facts(&self) -> Vec<SnapshotFacts> {

@@ -12,7 +12,7 @@ use bootstash::zfs::{self, Unanswered};
 use std::time::Duration;
 
 pub(super) async fn nodes(Shared(state): Shared<State>) -> Json<Vec<NodeView>> {
-    Json(state.nodes.views(&state.log.now()))
+    Json(state.nodes.views(&state.log.now(), state.window))
 }
 
 pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<RegistrarStatus>, Refusal> {
@@ -39,12 +39,13 @@ pub(super) async fn collect(
 }
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
+    let nodes = state.nodes.views(&state.log.now(), state.window);
     let jobs = state.board.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = manifests(&state).await.unwrap_or_default();
     let usage = zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
     state.metrics.show_zfs(state.zfs.unanswered().as_ref());
-    match state.metrics.scrape(&state.log, &state.nodes, &images, jobs, usage.as_ref()) {
+    match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }

@@ -5,7 +5,7 @@ use super::publish::{Publisher, log_failure};
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
-use bootstash::api::DeregisterReply;
+use bootstash::api::{DeregisterReply, GcReport};
 use bootstash::names::{ImageName, SnapshotName};
 use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
@@ -90,9 +90,11 @@ impl VolumeTask {
                 let publisher = self.publisher();
                 let (zfs, volume) = (self.zfs.as_ref(), &self.layout.volume);
                 // A narrower window for once is no reason to strand a node that was heard of.
-                let bases = self.nodes.bases(window.max(self.window));
+                let silence = window.max(self.window);
+                let bases = self.nodes.bases(silence);
                 let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
-                drop(reply.send(report));
+                let expired_nodes = self.nodes.expired(silence);
+                drop(reply.send(report.map(|report| GcReport { expired_nodes, ..report })));
             }
         }
     }
