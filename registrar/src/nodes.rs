@@ -1,6 +1,7 @@
 //! The nodes heard of: what each reported, and when.
 
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
+use bootstash::clock;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,7 @@ impl Nodes {
 
     /// The newest snapshot of each node that spoke within `window`.
     pub fn bases(&self, window: Duration) -> Vec<(NodeName, Guid)> {
-        let now = Utc::now();
+        let now = clock::now();
         let spoke = |known: &Known| {
             (now - known.last_contact).to_std().is_ok_and(|age| age <= window) || known.last_contact > now
         };
@@ -89,9 +90,10 @@ impl Nodes {
     fn note(&self, node: &NodeName, report: Option<NodeReport>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry =
-                known.entry(node.clone()).or_insert_with(|| Known { last_contact: Utc::now(), report: None });
-            entry.last_contact = Utc::now();
+            let entry = known
+                .entry(node.clone())
+                .or_insert_with(|| Known { last_contact: clock::now(), report: None });
+            entry.last_contact = clock::now();
             if report.is_some() {
                 entry.report = report;
             }

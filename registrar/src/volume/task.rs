@@ -6,10 +6,10 @@ use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::DeregisterReply;
+use bootstash::clock;
 use bootstash::fault::Chain;
 use bootstash::names::{DatasetName, ImageName, SnapshotName};
 use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
-use chrono::Utc;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +149,7 @@ impl VolumeTask {
                     self.publisher().publish_all().await?;
                 }
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
-                let name = SnapshotName::new(number, Utc::now());
+                let name = SnapshotName::new(number, clock::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
                 self.dirty = false;
                 tracing::info!(snapshot = %name, "snapshot taken");
