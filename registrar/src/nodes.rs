@@ -1,6 +1,7 @@
 //! The nodes heard of: what each reported, and when.
 
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
+use bootstash::clock;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,7 @@ impl Nodes {
     /// The nodes as an operator sees them, measured against what is published, and against the window
     /// within which a node counts.
     pub fn views(&self, log: &VolumeLog, window: Duration) -> Vec<NodeView> {
-        let (now, known) = (Utc::now(), self.lock());
+        let (now, known) = (clock::now(), self.lock());
         let view_of = |(name, known): (&NodeName, &Known)| NodeView {
             expired: !known.spoke_within(window, now),
             ..view(name, known, log)
@@ -85,14 +86,14 @@ impl Nodes {
 
     /// Those not heard of for `window`.
     pub fn expired(&self, window: Duration) -> Vec<NodeName> {
-        let (now, known) = (Utc::now(), self.lock());
+        let (now, known) = (clock::now(), self.lock());
         let silent = known.iter().filter(|(_, known)| !known.spoke_within(window, now));
         silent.map(|(name, _)| name.clone()).collect()
     }
 
     /// The newest snapshot of each node that spoke within `window`.
     pub fn bases(&self, window: Duration) -> Vec<(NodeName, Guid)> {
-        let (now, known) = (Utc::now(), self.lock());
+        let (now, known) = (clock::now(), self.lock());
         let recent = known.iter().filter(|(_, known)| known.spoke_within(window, now));
         recent
             .filter_map(|(name, known)| {
@@ -104,9 +105,10 @@ impl Nodes {
     fn note(&self, node: &NodeName, report: Option<NodeReport>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry =
-                known.entry(node.clone()).or_insert_with(|| Known { last_contact: Utc::now(), report: None });
-            entry.last_contact = Utc::now();
+            let entry = known
+                .entry(node.clone())
+                .or_insert_with(|| Known { last_contact: clock::now(), report: None });
+            entry.last_contact = clock::now();
             if report.is_some() {
                 entry.report = report;
             }

@@ -5,8 +5,8 @@ use super::lease::{Lease, Stage};
 use super::{CreateOverlayError, Volume, path};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
+use bootstash::clock;
 use bootstash::names::{ImageName, SnapshotName};
-use chrono::Utc;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Volume {
             snapshot: snapshot.clone(),
             cache: catalog::cache_path(&root, image),
             virtual_size_bytes: manifest.source.virtual_size_bytes,
-            created: Utc::now(),
+            created: clock::now(),
         };
         self.make(overlay).await
     }

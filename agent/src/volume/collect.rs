@@ -2,10 +2,10 @@
 
 use super::{CollectError, Volume};
 use bootstash::api::{GcReport, SnapshotFate};
+use bootstash::clock;
 use bootstash::names::SnapshotName;
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::DestroyError;
-use chrono::Utc;
 use std::time::Duration;
 
 impl Volume {
@@ -17,7 +17,7 @@ impl Volume {
     ) -> Result<GcReport, CollectError> {
         self.read_volumes().await?;
         let unused: Vec<_> = self.views.iter().filter(|view| !self.leases.uses(view)).cloned().collect();
-        let mut fates = retention::plan(&self.facts(), Utc::now(), window);
+        let mut fates = retention::plan(&self.facts(), clock::now(), window);
         if !dry_run {
             for view in &unused {
                 self.drop_view_unless_used(view).await?;

@@ -4,11 +4,11 @@ use super::VolumeError;
 use super::log::has_both_ends;
 use super::publish::Publisher;
 use bootstash::api::{DeltaRecord, GcReport, SnapshotFate};
+use bootstash::clock;
 use bootstash::fault::Chain;
 use bootstash::names::{DatasetName, Guid, NodeName};
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::{Snapshot, Zfs};
-use chrono::Utc;
 use std::time::Duration;
 
 /// Destroys what `retention` lets go, or only says so. `bases` are the newest snapshots of the nodes
@@ -22,7 +22,7 @@ pub(super) async fn collect(
     dry_run: bool,
 ) -> Result<GcReport, VolumeError> {
     let snapshots = zfs.snapshots(volume).await?;
-    let mut fates = retention::plan(&facts(&snapshots, bases), Utc::now(), window);
+    let mut fates = retention::plan(&facts(&snapshots, bases), clock::now(), window);
     if dry_run {
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() });
@@ -87,12 +87,12 @@ mod tests {
     fn a_node_that_walks_on_finds_every_snapshot_from_its_base() {
         let snapshots: Vec<Snapshot> = (1..=4).map(snapshot).collect();
         let bases = [("node1".parse().unwrap(), snapshots[1].guid)];
-        let fates = retention::plan(&facts(&snapshots, &bases), Utc::now(), Duration::ZERO);
+        let fates = retention::plan(&facts(&snapshots, &bases), clock::now(), Duration::ZERO);
         let kept: Vec<bool> = fates.iter().map(|fate| fate.keep).collect();
         assert_eq!(kept, [false, true, true, true]);
         let gone = facts(&snapshots, &[]);
         assert_eq!(
-            retention::plan(&gone, Utc::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),
+            retention::plan(&gone, clock::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),
             1
         );
     }

@@ -6,9 +6,9 @@ use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::{DeregisterReply, GcReport};
+use bootstash::clock;
 use bootstash::names::{ImageName, SnapshotName};
 use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
-use chrono::Utc;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl VolumeTask {
                     self.publisher().publish_all().await?;
                 }
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
-                let name = SnapshotName::new(number, Utc::now());
+                let name = SnapshotName::new(number, clock::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
                 self.dirty = false;
                 tracing::info!(snapshot = %name, "snapshot taken");
