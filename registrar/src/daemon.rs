@@ -6,6 +6,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
+use crate::serving::Serving;
 use crate::volume::{PublicationLog, VolumeTask};
 use anyhow::Context;
 use bootstash::config::RegistrarConfig;
@@ -14,11 +15,8 @@ use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Full streams straight from ZFS at once: each reads the whole volume.
-const FULL_STREAMS: usize = 2;
 /// How long connections may take to end once the registrar stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -28,6 +26,21 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// When it cannot start, or a listener breaks.
 pub async fn run(
     config: RegistrarConfig,
+    zfs: Arc<dyn Zfs>,
+    capturer: Arc<dyn Capturer>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let serving = Serving::new(&config.serving);
+    run_serving(config, serving, zfs, capturer, stop).await
+}
+
+/// The same, with limits that somebody else can change.
+///
+/// # Errors
+/// When it cannot start, or a listener breaks.
+pub async fn run_serving(
+    config: RegistrarConfig,
+    serving: Serving,
     zfs: Arc<dyn Zfs>,
     capturer: Arc<dyn Capturer>,
     stop: CancellationToken,
@@ -45,7 +58,7 @@ pub async fn run(
         VolumeTask::open(Arc::clone(&zfs), layout.clone(), log.clone(), Arc::clone(&nodes), config.window)
             .await?;
 
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(&serving.downloads);
     let runner = Runner::new(
         Arc::clone(&board),
         capturer,
@@ -69,7 +82,7 @@ pub async fn run(
         nodes,
         layout,
         zfs,
-        streams: Arc::new(Semaphore::new(FULL_STREAMS)),
+        serving,
         metrics,
         window,
         stop: stop.clone(),

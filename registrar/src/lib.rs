@@ -11,4 +11,5 @@ pub mod layout;
 pub mod metrics;
 pub mod nodes;
 pub mod register;
+pub mod serving;
 pub mod volume;

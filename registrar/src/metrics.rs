@@ -5,6 +5,7 @@ use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
 use bootstash::api::{JobOutcome, Step};
 use bootstash::catalog::Manifest;
+use bootstash::serving::Downloads;
 use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
 use bootstash::zfs::Usage;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -49,8 +50,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero, and what `downloads` counts.
+    pub fn new(downloads: &Downloads) -> Self {
         let mut registry = telemetry::new_registry("registrar");
         let mut metrics = Self {
             registry: Arc::default(),
@@ -67,6 +68,7 @@ impl Metrics {
             space: SpaceMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
+        downloads.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -173,12 +175,6 @@ impl Metrics {
             let seconds = view.last_contact.timestamp_millis() as f64 / 1000.0;
             self.node_contact.get_or_create(&node).set(seconds);
         }
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

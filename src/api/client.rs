@@ -2,7 +2,8 @@
 
 use super::ErrorBody;
 use crate::fault::{Fault, FaultKind};
-use reqwest::{Method, Response};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -13,6 +14,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
 /// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// A daemon that says to come again later than this is not believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,14 @@ pub enum CallError {
         /// What may follow.
         kind: FaultKind,
     },
+    /// The daemon has enough to do, and says when to come again.
+    #[error("{error}")]
+    Busy {
+        /// What it said.
+        error: String,
+        /// After how long.
+        retry_after: Duration,
+    },
     /// It answered in a form we cannot read.
     #[error("{endpoint} answered in a form this version cannot read")]
     Answer {
@@ -68,6 +79,7 @@ impl Fault for CallError {
         match self {
             Self::Unreachable { .. } => FaultKind::Transient,
             Self::Refused { kind, .. } => *kind,
+            Self::Busy { .. } => FaultKind::Busy,
             Self::Answer { .. } => FaultKind::Operator,
         }
     }
@@ -87,7 +99,9 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        // Who is called may say that somebody else has it; nobody is called for that unseen.
+        let none = reqwest::redirect::Policy::none();
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().redirect(none);
         let (builder, base) = match &endpoint {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
             Endpoint::Http(url) => (builder.read_timeout(READ_TIMEOUT), url.trim_end_matches('/').to_owned()),
@@ -182,9 +196,22 @@ impl Client {
 
 async fn refusal(response: Response) -> CallError {
     let status = response.status();
+    let retry_after = retry_after(&response);
     let body = response.json::<ErrorBody>().await.unwrap_or_else(|_| ErrorBody {
         error: format!("the daemon answered {status}"),
         kind: if status.is_server_error() { FaultKind::Transient } else { FaultKind::Permanent },
     });
-    CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind }
+    match retry_after {
+        Some(retry_after) => CallError::Busy { error: body.error, retry_after },
+        None => CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind },
+    }
+}
+
+/// What an answer of 503 says of it, in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

@@ -9,7 +9,7 @@ pub enum ConfigKind {
     Agent,
 }
 
-const REGISTRAR_ONLY: [&str; 3] = ["listen", "allow_unauthenticated", "capture"];
+const REGISTRAR_ONLY: [&str; 4] = ["listen", "allow_unauthenticated", "capture", "serving"];
 const AGENT_ONLY: [&str; 4] = ["registrar", "node", "views_dir", "metrics_listen"];
 
 impl ConfigKind {

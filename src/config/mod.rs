@@ -14,7 +14,7 @@ mod tests;
 pub use agent::AgentConfig;
 pub use kind::ConfigKind;
 pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
-pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig};
+pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig, ServingConfig};
 
 use node::host_name;
 use std::time::Duration;

@@ -127,6 +127,25 @@ fn capture_limits_make_sense_together() {
 }
 
 #[test]
+fn serving_limits_leave_each_download_something() {
+    let serving = |line: &str| registrar(&format!("dataset = \"t/b\"\n[serving]\n{line}"));
+    assert_eq!(serving("").unwrap().serving, ServingConfig::default());
+    refused(serving("downloads = 1"), &["serving.downloads = 1", "at least 2"]);
+    refused(serving("full_streams = 0"), &["serving.full_streams = 0", "at least 1"]);
+    refused(serving("rate_bytes_per_second = 0"), &["line 3,", "nonzero"]);
+    refused(
+        serving("rate_bytes_per_second = 1000"),
+        &[
+            "serving.rate_bytes_per_second = 1000",
+            "16 downloads",
+            "at least 65536",
+            "lower serving.downloads",
+        ],
+    );
+    serving("rate_bytes_per_second = 65536").unwrap();
+}
+
+#[test]
 fn whose_file_it_is_shows_in_its_keys() {
     let any = |text: &str, kind| load_any(&file(text).path, kind).map_err(|error| Chain(&error).to_string());
     assert!(matches!(any(AGENT, None), Ok(ConfigFile::Agent(_))));

@@ -51,6 +51,8 @@ pub struct Follower {
     catalog_is_current: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
+    /// Others may come back at this moment as well.
+    in_a_crowd: bool,
 }
 
 /// What one comparison led to.
@@ -77,6 +79,8 @@ impl Follower {
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             resyncing: None,
+            // After a power cut every node is in the same place; one that is new is alone.
+            in_a_crowd: volume.state().head().is_some(),
             node,
             registrar,
             volume,
@@ -101,6 +105,7 @@ impl Follower {
                 Ok(wait) => wait,
                 Err(error) => {
                     let (state, wait) = self.health.failed(&error);
+                    self.in_a_crowd |= self.health.is_silent();
                     self.state.send_replace(state);
                     wait
                 }
@@ -118,6 +123,7 @@ impl Follower {
         let mut changed = false;
         loop {
             let log = self.log(poll).await?;
+            self.step_out_of_the_crowd(&log).await;
             match self.advance(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
@@ -126,6 +132,15 @@ impl Follower {
         self.arrive().await?;
         let hasty = !changed && !poll.is_zero() && asked.elapsed() < HASTY.min(poll);
         Ok(if hasty { HASTY } else { Duration::ZERO })
+    }
+
+    /// Waits a moment of its own before the first download after a start, or after the registrar was away.
+    async fn step_out_of_the_crowd(&mut self, log: &VolumeLog) {
+        let behind = log.snapshots.last().map(|newest| newest.guid)
+            != self.volume.state().head().map(|head| head.guid);
+        if std::mem::take(&mut self.in_a_crowd) && behind {
+            tokio::time::sleep(self.pace.spread.mul_f64(fastrand::f64())).await;
+        }
     }
 
     async fn arrive(&mut self) -> Result<(), FollowError> {
@@ -143,7 +158,10 @@ impl Follower {
     /// Lets the registrar hold its answer back only where this node is known to be in step: what is
     /// shown of it must not be older than needs be.
     fn poll(&self) -> Duration {
-        if *self.state.borrow() == AgentState::InStep { self.pace.poll } else { Duration::ZERO }
+        match *self.state.borrow() {
+            AgentState::InStep => self.pace.poll_of(fastrand::f64()),
+            _ => Duration::ZERO,
+        }
     }
 
     async fn log(&self, poll: Duration) -> Result<VolumeLog, FollowError> {

@@ -29,6 +29,7 @@ const PACE: Pace = Pace {
     stopped: Duration::from_millis(10),
     poll: Duration::from_secs(30),
     report: Duration::from_secs(300),
+    spread: Duration::from_millis(5),
 };
 
 /// Makes files that say what they chain onto; nothing where the path says that it is forbidden.

@@ -4,10 +4,12 @@ use super::State;
 use super::reply::Refusal;
 use crate::volume::FullStream;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bootstash::fault::Chain;
+use bootstash::serving::Kind;
 use tower_http::services::ServeFile;
 
 pub(super) async fn download(
@@ -16,11 +18,17 @@ pub(super) async fn download(
     request: Request,
 ) -> Result<Response, Refusal> {
     // Only names in the log lead to a file, whatever the request says.
-    let path = state.log.delta_path(&file);
-    let path =
-        path.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    let found = state.log.delta(&file);
+    let (record, path) =
+        found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    let kind = if record.from.is_some() { Kind::Delta } else { Kind::Full };
+    let begun = state.serving.downloads.begin(kind);
+    let download = begun.ok_or_else(|| Refusal::busy(&state.serving.downloads))?;
     match ServeFile::new(path).try_call(request).await {
-        Ok(response) => Ok(response.into_response()),
+        Ok(response) => Ok(response.map(|body| {
+            let chunks = Body::new(body).into_data_stream();
+            Body::from_stream(download.body(chunks))
+        })),
         Err(error) => Err(Refusal::not_found(format!("delta {file} cannot be read: {error}"))),
     }
 }

@@ -5,11 +5,11 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::Runner;
+use crate::serving::Serving;
 use crate::volume::{PublicationLog, VolumeHandle};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all handlers. Cheap to clone.
@@ -29,8 +29,8 @@ pub struct State {
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
-    /// Permits for full streams straight from ZFS.
-    pub streams: Arc<Semaphore>,
+    /// Lets downloads begin.
+    pub serving: Serving,
     /// Counts.
     pub metrics: Metrics,
     /// How long snapshots are kept.
