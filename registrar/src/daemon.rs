@@ -12,6 +12,7 @@ use anyhow::Context;
 use bootstash::config::RegistrarConfig;
 use bootstash::lifecycle::{self, shut_down_within};
 use bootstash::zfs::Zfs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -79,7 +80,8 @@ pub async fn run_serving(
         runner: runner.clone(),
         volume,
         log,
-        nodes,
+        nodes: Arc::clone(&nodes),
+        peers: Arc::default(),
         layout,
         zfs,
         serving,
@@ -90,14 +92,17 @@ pub async fn run_serving(
     // The volume's task outlives the jobs, which need it to finish their step.
     let volume_stop = CancellationToken::new();
     let volume_task = tokio::spawn(task.run(volume_stop.clone()));
+    let keeping = tokio::spawn(nodes.keep(stop.clone()));
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
 
     let operators = axum::serve(socket, http::operator_routes(state.clone()))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let nodes =
-        axum::serve(tcp, http::node_routes(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let served = shut_down_within(DRAIN, &stop, async { tokio::try_join!(operators, nodes).map(drop) }).await;
+    let node_routes = http::node_routes(state).into_make_service_with_connect_info::<SocketAddr>();
+    let for_nodes = axum::serve(tcp, node_routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let served =
+        shut_down_within(DRAIN, &stop, async { tokio::try_join!(operators, for_nodes).map(drop) }).await;
     stop.cancel();
+    keeping.await.context("the task that keeps what nodes reported broke")?;
     runner.finish().await;
     volume_stop.cancel();
     volume_task.await.context("the volume's task broke")?;

@@ -46,6 +46,7 @@ pub struct Metrics {
     node_lag: Family<Node, Gauge>,
     node_contact: Family<Node, Gauge<f64, std::sync::atomic::AtomicU64>>,
     jobs: Gauge,
+    redirected: Counter,
     space: SpaceMetrics,
 }
 
@@ -65,6 +66,7 @@ impl Metrics {
             node_lag: Family::default(),
             node_contact: Family::default(),
             jobs: Gauge::default(),
+            redirected: Counter::default(),
             space: SpaceMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
@@ -114,6 +116,11 @@ impl Metrics {
             self.node_contact.clone(),
         );
         to.register("jobs", "Registrations under way", self.jobs.clone());
+        to.register(
+            "downloads_redirected",
+            "Downloads for which a node was sent to a peer",
+            self.redirected.clone(),
+        );
     }
 
     /// Counts a registration that ended.
@@ -128,6 +135,11 @@ impl Metrics {
             None => return,
         };
         self.registrations.get_or_create(&Registration { outcome, step: step.as_str() }).inc();
+    }
+
+    /// A node was sent to a peer.
+    pub fn redirected(&self) {
+        self.redirected.inc();
     }
 
     /// The answer to a scrape, with all that is looked up rather than counted.

@@ -2,7 +2,7 @@
 
 use super::ErrorBody;
 use crate::fault::{Fault, FaultKind};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,6 +85,15 @@ impl Fault for CallError {
     }
 }
 
+/// Where a download can be had.
+#[derive(Debug)]
+pub enum Found {
+    /// Here; it is on its way.
+    Here(Response),
+    /// At this URL, as the daemon says.
+    Elsewhere(String),
+}
+
 /// Calls one daemon. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -151,8 +160,22 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn download(&self, path: &str, offset: u64) -> Result<Response, CallError> {
-        let range = (offset > 0).then(|| format!("bytes={offset}-"));
-        self.send(Method::GET, path, &(), None::<&()>, range).await
+        self.send(Method::GET, path, &(), None::<&()>, range_from(offset)).await
+    }
+
+    /// Like [`Self::download`], of a daemon that may know somebody else who has it (307). That one is
+    /// not called: it is for the caller to judge.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn find(&self, path: &str, query: &impl Serialize, offset: u64) -> Result<Found, CallError> {
+        let response = self.exchange(Method::GET, path, query, None::<&()>, range_from(offset)).await?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        match (response.status(), location) {
+            (StatusCode::TEMPORARY_REDIRECT, Some(location)) => Ok(Found::Elsewhere(location.to_owned())),
+            (status, _) if status.is_success() => Ok(Found::Here(response)),
+            _ => Err(refusal(response).await),
+        }
     }
 
     /// `GET path?query`, the answer as it comes.
@@ -171,6 +194,19 @@ impl Client {
         body: Option<&impl Serialize>,
         range: Option<String>,
     ) -> Result<Response, CallError> {
+        let response = self.exchange(method, path, query, body, range).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+
+    /// The answer, whatever it says.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &impl Serialize,
+        body: Option<&impl Serialize>,
+        range: Option<String>,
+    ) -> Result<Response, CallError> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
         if let Some(body) = body {
             request = request.json(body);
@@ -178,8 +214,7 @@ impl Client {
         if let Some(range) = range {
             request = request.header(reqwest::header::RANGE, range);
         }
-        let response = request.send().await.map_err(|source| self.unreachable(source))?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        request.send().await.map_err(|source| self.unreachable(source))
     }
 
     async fn decode<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
@@ -192,6 +227,10 @@ impl Client {
     fn unreachable(&self, source: reqwest::Error) -> CallError {
         CallError::Unreachable { endpoint: self.endpoint.clone(), source: source.without_url() }
     }
+}
+
+fn range_from(offset: u64) -> Option<String> {
+    (offset > 0).then(|| format!("bytes={offset}-"))
 }
 
 async fn refusal(response: Response) -> CallError {

@@ -1,7 +1,8 @@
 //! What a configuration must fulfil beyond the form of each key. Pure: each check answers with the
 //! sentence to show, which names the key and what to write instead.
 
-use super::{AgentConfig, CaptureConfig, RegistrarConfig, ServingConfig};
+use super::{AgentConfig, CaptureConfig, PeersConfig, RegistrarConfig, ServingConfig};
+use crate::api::is_authority;
 use crate::names::DatasetName;
 use crate::serving::Limits;
 use reqwest::Url;
@@ -31,7 +32,27 @@ pub(super) fn agent(config: &AgentConfig) -> Check {
     absolute("views_dir", &config.views_dir)?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
-    registrar_url(&config.registrar)
+    registrar_url(&config.registrar)?;
+    peers(&config.peers)
+}
+
+fn peers(config: &PeersConfig) -> Check {
+    if let Some(listen) = config.listen {
+        require(listen.ip().is_loopback() || config.allow_unauthenticated, || {
+            format!(
+                "peers.listen = \"{listen}\" is open to the network, where nobody is authenticated: whoever reaches \
+                 it can read every boot cache; set peers.allow_unauthenticated = true if that network is trusted, \
+                 else leave peers.listen out"
+            )
+        })?;
+    }
+    if let Some(advertise) = &config.advertise {
+        require(is_authority(advertise), || {
+            format!("peers.advertise = \"{advertise}\" is no host and port; write it as \"c17.example:7432\"")
+        })?;
+    }
+    at_least("peers.downloads", config.downloads as u64, 1)?;
+    enough_each("peers", config.limits())
 }
 
 /// A pool's root is the pool's own: our properties on it would be inherited by strangers.

@@ -6,7 +6,8 @@ use crate::fault::Chain;
 const REGISTRAR: &str = include_str!("../../packaging/registrar.toml");
 const AGENT: &str = include_str!("../../packaging/agent.toml");
 /// Commented out, but only examples: what is not given there has no value of its own.
-const NO_DEFAULT: [&str; 2] = ["# node = ", "# rate_bytes_per_second = "];
+const NO_DEFAULT: [&str; 4] =
+    ["# node = ", "# rate_bytes_per_second = ", "# listen = \"10.0.0.17:7432\"", "# advertise = "];
 
 fn load(text: &str, kind: Option<ConfigKind>) -> Result<ConfigFile, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -61,6 +62,7 @@ fn they_name_every_key() {
         (REGISTRAR, "[capture]\n", ConfigKind::Registrar),
         (REGISTRAR, "[serving]\n", ConfigKind::Registrar),
         (AGENT, "", ConfigKind::Agent),
+        (AGENT, "[peers]\n", ConfigKind::Agent),
     ];
     for (example, section, kind) in cases {
         let keys = known_keys(section, kind);

@@ -146,6 +146,19 @@ fn serving_limits_leave_each_download_something() {
 }
 
 #[test]
+fn what_is_served_to_peers_must_be_wanted_and_reachable() {
+    let peers = |lines: &str| agent(&format!("{AGENT}[peers]\n{lines}"));
+    assert_eq!(peers("").unwrap().peers, PeersConfig::default());
+    let open = "listen = \"0.0.0.0:7432\"\n";
+    refused(peers(open), &["peers.listen = \"0.0.0.0:7432\"", "peers.allow_unauthenticated = true"]);
+    peers(&format!("{open}allow_unauthenticated = true")).unwrap();
+    peers("listen = \"127.0.0.1:7432\"\nadvertise = \"c17:80\"").unwrap();
+    refused(peers("advertise = \"http://c17:80\""), &["peers.advertise", "host and port"]);
+    refused(peers("downloads = 0"), &["peers.downloads = 0"]);
+    refused(peers("rate_bytes_per_second = 100"), &["peers.rate_bytes_per_second", "4 downloads"]);
+}
+
+#[test]
 fn whose_file_it_is_shows_in_its_keys() {
     let any = |text: &str, kind| load_any(&file(text).path, kind).map_err(|error| Chain(&error).to_string());
     assert!(matches!(any(AGENT, None), Ok(ConfigFile::Agent(_))));

@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod health;
 mod pace;
+mod peers;
 mod report;
 mod stream;
 
@@ -20,6 +21,7 @@ pub use pace::Pace;
 
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::names::NodeName;
@@ -51,6 +53,8 @@ pub struct Follower {
     catalog_is_current: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
+    /// What this node keeps for others, if it does.
+    offer: Option<Offer>,
     /// Others may come back at this moment as well.
     in_a_crowd: bool,
 }
@@ -73,12 +77,13 @@ impl Follower {
         metrics: Metrics,
     ) -> Self {
         Self {
-            fetcher: Fetcher::new(registrar.clone(), layout.fetch_dir.clone()),
+            fetcher: Fetcher::new(node.clone(), registrar.clone(), layout.fetch_dir.clone(), metrics.clone()),
             reporter: Reporter::new(registrar.clone(), &node, pace.report),
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             resyncing: None,
+            offer: None,
             // After a power cut every node is in the same place; one that is new is alone.
             in_a_crowd: volume.state().head().is_some(),
             node,
@@ -87,6 +92,13 @@ impl Follower {
             pace,
             metrics,
         }
+    }
+
+    /// Keeps the deltas it applies for other nodes, and tells the registrar.
+    #[must_use]
+    pub fn offering(mut self, offer: Option<Offer>) -> Self {
+        self.offer = offer;
+        self
     }
 
     /// What it is doing.
@@ -179,6 +191,10 @@ impl Follower {
             Plan::Apply(deltas) => {
                 for delta in deltas {
                     self.bring(&delta).await?;
+                    if self.offer.is_some() {
+                        // Others may wait for this very delta.
+                        self.report().await;
+                    }
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
@@ -207,7 +223,7 @@ impl Follower {
         self.bring_whole().await
     }
 
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         if self.health.is_silent() {
             self.reporter.forget();
             return;
@@ -218,6 +234,7 @@ impl Follower {
         };
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.reporter.tell(NodeReport { head, version, problem }).await;
+        let peer = self.offer.as_ref().map(Offer::now);
+        self.reporter.tell(NodeReport { head, version, problem, peer }).await;
     }
 }

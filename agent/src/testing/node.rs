@@ -81,6 +81,7 @@ impl Node {
             socket: self.dir.path().join("agent.sock"),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
             window: Duration::from_secs(3600),
+            peers: Default::default(),
         }
     }
 

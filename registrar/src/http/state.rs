@@ -4,6 +4,7 @@ use crate::job::Board;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+use crate::peers::Peers;
 use crate::register::Runner;
 use crate::serving::Serving;
 use crate::volume::{PublicationLog, VolumeHandle};
@@ -25,6 +26,8 @@ pub struct State {
     pub log: PublicationLog,
     /// The nodes heard of.
     pub nodes: Arc<Nodes>,
+    /// What they hold for each other.
+    pub peers: Arc<Peers>,
     /// Where things are.
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.

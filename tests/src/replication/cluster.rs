@@ -125,6 +125,7 @@ impl Cluster {
             socket: self.socket(name),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
+            peers: Default::default(),
         };
         let stop = CancellationToken::new();
         let agent =
