@@ -7,5 +7,5 @@ mod socket;
 
 pub use drain::shut_down_within;
 pub use instance::{InstanceError, InstanceLock};
-pub use signals::shutdown_on_signal;
+pub use signals::{on_hangup, shutdown_on_signal};
 pub use socket::{ListenError, listen};

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT become one cancellation that every task listens to.
+//! SIGTERM and SIGINT become one cancellation that every task listens to; SIGHUP a call.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,4 +20,19 @@ pub fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
         std::process::exit(130);
     });
     Ok(token)
+}
+
+/// Calls `reload` at each SIGHUP, which from now on no longer ends the process.
+///
+/// # Errors
+/// When the signal handler cannot be set.
+pub fn on_hangup(mut reload: impl FnMut() + Send + 'static) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    // Lives as long as the process: the runtime owns it.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
 }

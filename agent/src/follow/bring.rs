@@ -5,6 +5,7 @@ use super::{FollowError, Follower};
 use bootstash::api::{AgentState, CallError, DeltaRecord, routes};
 use bootstash::fault::{Chain, Fault, FaultKind};
 use reqwest::StatusCode;
+use std::path::Path;
 use tokio::time::Instant;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -30,9 +31,11 @@ impl Follower {
         let started = Instant::now();
         let file = self.fetcher.fetch(record).await?;
         let applied = self.volume.apply(record.clone(), file.clone()).await;
-        // After a failure that may pass, the good file serves the next try.
-        if !matches!(&applied, Err(error) if error.kind() != FaultKind::Permanent) {
-            discard(&file).await;
+        match &applied {
+            Ok(_) => self.put_away(&file, record).await,
+            Err(error) if error.kind() == FaultKind::Permanent => discard(&file).await,
+            // After a failure that may pass, the good file serves the next try.
+            Err(_) => {}
         }
         let snapshot = applied?;
         self.catalog_is_current = false;
@@ -40,6 +43,16 @@ impl Follower {
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);
         Ok(())
+    }
+
+    /// Keeps the file for others, where this node serves them.
+    async fn put_away(&self, file: &Path, record: &DeltaRecord) {
+        if let Some(offer) = &self.offer
+            && let Err(error) = offer.shelf.keep(file, record).await
+        {
+            tracing::warn!("cannot keep {} for other nodes: {error}", record.file);
+        }
+        discard(file).await;
     }
 
     /// The record of a full stream, which the registrar makes on demand.

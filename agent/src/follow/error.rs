@@ -5,6 +5,7 @@ use crate::volume::{ApplyError, CatalogReadError};
 use bootstash::api::CallError;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::replication::Conflict;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A round did not end in step with the registrar.
@@ -45,6 +46,15 @@ pub enum FollowError {
 }
 
 impl FollowError {
+    /// When to come again, where the registrar has enough to do.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Registrar(CallError::Busy { retry_after, .. })
+            | Self::Fetch(FetchError::Call(CallError::Busy { retry_after, .. })) => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// Whether it is the registrar that does not answer.
     pub(super) fn is_silence(&self) -> bool {
         matches!(

@@ -31,6 +31,7 @@ const PACE: Pace = Pace {
     stopped: Duration::from_secs(1),
     poll: Duration::from_secs(2),
     report: Duration::from_secs(2),
+    spread: Duration::from_millis(100),
 };
 
 /// A daemon that runs.
@@ -91,6 +92,7 @@ impl Cluster {
             allow_unauthenticated: false,
             window: Duration::from_secs(3600),
             capture: Default::default(),
+            serving: Default::default(),
         };
         let stop = CancellationToken::new();
         let run =
@@ -123,6 +125,7 @@ impl Cluster {
             socket: self.socket(name),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
+            peers: Default::default(),
         };
         let stop = CancellationToken::new();
         let agent =
