@@ -99,7 +99,7 @@ impl Agent {
     ) -> Result<Self, StartError> {
         let node = config.node.clone().ok_or(StartError::NoNode)?;
         let layout = Layout::of(config)?;
-        let registrar = Client::new(Endpoint::Http(config.registrar.clone()))?;
+        let registrar = Client::patient_for(Endpoint::Http(config.registrar.clone()), pace.silence)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
         let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;

@@ -111,12 +111,21 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
+        Self::patient_for(endpoint, READ_TIMEOUT)
+    }
+
+    /// The same, and on the network gives up on who says nothing for `silence`, which has to be longer than
+    /// any answer is held back.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub fn patient_for(endpoint: Endpoint, silence: Duration) -> Result<Self, CallError> {
         // Who is called may say that somebody else has it; nobody is called for that unseen.
         let none = reqwest::redirect::Policy::none();
         let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().redirect(none);
         let (builder, base) = match &endpoint {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
-            Endpoint::Http(url) => (builder.read_timeout(READ_TIMEOUT), url.trim_end_matches('/').to_owned()),
+            Endpoint::Http(url) => (builder.read_timeout(silence), url.trim_end_matches('/').to_owned()),
         };
         let http = builder.build().map_err(|error| unreachable(&endpoint, TransportError::new(error)))?;
         Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base })

@@ -59,7 +59,9 @@ pub enum FetchError {
         source: io::Error,
     },
     /// It is not what was announced.
-    #[error("what the registrar sent as {file} is not what it announced")]
+    #[error(
+        "what the registrar sent as {file} is not what it announced; if it stays so, remove that file from the registrar's deltas and restart bootstash-registrar, which makes it anew"
+    )]
     Damaged {
         /// The file.
         file: String,

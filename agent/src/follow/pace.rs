@@ -13,6 +13,8 @@ pub struct Pace {
     pub stopped: Duration,
     /// How long the registrar may hold back an answer that says nothing new.
     pub poll: Duration,
+    /// How long the registrar may say nothing at all, in the middle of an answer too; longer than `poll`.
+    pub silence: Duration,
     /// How often to report although nothing changed.
     pub report: Duration,
     /// Nodes that come back together, after a power cut or a registrar's absence, begin to download within
@@ -27,6 +29,7 @@ impl Default for Pace {
             longest: Duration::from_secs(30),
             stopped: Duration::from_secs(60),
             poll: Duration::from_secs(30),
+            silence: Duration::from_secs(90),
             report: Duration::from_secs(300),
             spread: Duration::from_secs(3),
         }

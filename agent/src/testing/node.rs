@@ -28,6 +28,7 @@ const PACE: Pace = Pace {
     longest: Duration::from_millis(10),
     stopped: Duration::from_millis(10),
     poll: Duration::from_secs(30),
+    silence: Duration::from_secs(90),
     report: Duration::from_secs(300),
     spread: Duration::from_millis(5),
 };

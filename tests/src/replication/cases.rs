@@ -1,5 +1,6 @@
 //! The cases.
 
+use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
@@ -16,13 +17,15 @@ pub(super) struct Case {
     pub(super) run: for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, Result<()>>,
 }
 
+/// Makes a list of the functions named.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {
-        /// All cases.
-        pub(super) const CASES: &[Case] =
-            &[$(Case { name: stringify!($name), run: |cluster| Box::pin($name(cluster)) }),*];
+        pub(super) const CASES: &[$crate::replication::cases::Case] =
+            &[$($crate::replication::cases::Case { name: stringify!($name), run: |cluster| Box::pin($name(cluster)) }),*];
     };
 }
+
+pub(super) use cases;
 
 cases! {
     what_is_registered_is_on_every_node,
@@ -79,11 +82,11 @@ async fn a_download_that_is_cut_goes_on(cluster: &Cluster) -> Result<()> {
     for name in ["one", "two", "three"] {
         cluster.register(name).await?;
     }
-    cluster.cable.cut_after(CACHE_BYTES as u64);
-    cluster.cable.cut_after(CACHE_BYTES as u64 / 2);
+    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64));
+    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
-    ensure!(cluster.cable.cuts_left() == 0, "nothing was cut");
+    ensure!(cluster.cable.planned() == 0, "nothing was cut");
     ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
     let overlay = cluster.overlay("node1", "three").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("three.raw")));
@@ -271,7 +274,7 @@ async fn a_registrar_restored_from_a_backup_destroys_nothing(cluster: &Cluster) 
     Ok(())
 }
 
-async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
+pub(super) async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
     let error = cluster
         .until("the node stops", async || match cluster.node_status("node1").await?.state {
             AgentState::Stopped { error } => Ok(Some(error)),

@@ -30,6 +30,7 @@ const PACE: Pace = Pace {
     longest: Duration::from_secs(1),
     stopped: Duration::from_secs(1),
     poll: Duration::from_secs(2),
+    silence: Duration::from_secs(5),
     report: Duration::from_secs(2),
     spread: Duration::from_millis(100),
 };

@@ -8,6 +8,7 @@ mod cable;
 mod capturer;
 mod cases;
 mod cluster;
+mod faults;
 
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result};
@@ -84,7 +85,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().map(trial).collect()
+    cases::CASES.iter().chain(faults::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
