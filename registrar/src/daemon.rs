@@ -1,6 +1,6 @@
 //! The whole registrar, from configuration to the last task's end.
 
-use crate::http::{self, State};
+use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -85,6 +85,7 @@ pub async fn run_serving(
         layout,
         zfs,
         serving,
+        restoring: Restoring::default(),
         metrics,
         window,
         stop: stop.clone(),

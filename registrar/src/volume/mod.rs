@@ -10,10 +10,12 @@ mod handle;
 mod import;
 mod log;
 mod publish;
+mod restore;
 mod task;
 
 pub use error::VolumeError;
 pub use handle::VolumeHandle;
 pub use import::ImportRequest;
 pub use log::{FullStream, PublicationLog};
+pub use restore::{Restore, Restored};
 pub use task::VolumeTask;

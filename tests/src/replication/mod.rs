@@ -9,6 +9,9 @@ mod capturer;
 mod cases;
 mod cluster;
 
+pub(crate) use capturer::MadeUp;
+pub(crate) use cluster::OverlayFiles;
+
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
