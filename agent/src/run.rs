@@ -76,6 +76,7 @@ pub struct Agent {
     tasks: JoinSet<&'static str>,
     cancel: CancellationToken,
     socket: PathBuf,
+    metrics: Metrics,
 }
 
 /// A task ended although nobody asked it to.
@@ -116,14 +117,19 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
-        let site = site(config, node, zfs, layout, handle, &follower, metrics);
+        let site = site(config, node, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {}", config.registrar, config.dataset);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
         listeners.serve(&mut tasks, site, peers, &cancel);
-        Ok(Self { tasks, cancel, socket: config.socket.clone() })
+        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits until all tasks have ended.

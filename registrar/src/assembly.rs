@@ -1,6 +1,6 @@
 //! The registrar without its listeners: what it keeps, its tasks, and the routes to serve.
 
-use crate::http::{self, State};
+use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -75,6 +75,7 @@ impl Registrar {
             zfs,
             peers,
             serving,
+            restoring: Restoring::default(),
             metrics,
             window,
             stop,

@@ -10,6 +10,7 @@ mod image;
 mod node;
 mod overlay;
 mod peer;
+mod restore;
 pub mod routes;
 mod status;
 mod stream;
@@ -24,6 +25,7 @@ pub use image::{
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
 pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
+pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 pub use transport::{Transport, TransportError};

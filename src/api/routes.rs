@@ -21,6 +21,8 @@ pub const DELTAS: &str = "/v1/deltas";
 pub const FULL: &str = "/v1/full";
 /// Registrar: `GET` a full stream itself, or with `?resume=TOKEN` the rest of one. A peer: its own volume.
 pub const STREAM: &str = "/v1/stream";
+/// Registrar: `POST` brings a lost volume back from a node, `GET` tells how far that is.
+pub const RESTORE: &str = "/v1/volume/restore";
 /// Both: `GET`.
 pub const STATUS: &str = "/v1/status";
 /// Both: `POST`.

@@ -36,3 +36,20 @@ pub fn on_hangup(mut reload: impl FnMut() + Send + 'static) -> std::io::Result<(
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    #[tokio::test]
+    async fn each_hangup_is_a_call_and_no_end() {
+        let (sender, mut calls) = tokio::sync::mpsc::unbounded_channel();
+        on_hangup(move || sender.send(()).unwrap()).unwrap();
+        for _ in 0..2 {
+            kill(Pid::this(), Signal::SIGHUP).unwrap();
+            calls.recv().await.unwrap();
+        }
+    }
+}

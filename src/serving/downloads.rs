@@ -115,6 +115,12 @@ impl Downloads {
         self.lock().most
     }
 
+    /// Begins to count the most anew.
+    pub fn forget_most(&self) {
+        let mut inner = self.lock();
+        inner.most = inner.deltas + inner.full;
+    }
+
     /// Bytes sent so far.
     pub fn served_bytes(&self, kind: Kind) -> u64 {
         self.0.stats.served_bytes(kind)

@@ -7,6 +7,7 @@ pub mod guest;
 pub mod lab;
 #[cfg(feature = "libzetta")]
 pub mod libzetta;
+pub mod load;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;

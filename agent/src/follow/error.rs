@@ -36,8 +36,8 @@ pub enum FollowError {
     Catalog(#[from] CatalogReadError),
     /// The registrar has nothing, and this node has something.
     #[error(
-        "{conflict}; nothing was changed: if the registrar lost its volume, bring that back before anything is \
-         registered; if it is meant to begin anew, register an image"
+        "{conflict}; nothing was changed: if the registrar lost its volume, bring that back (`bootstash volume \
+         restore` there) before anything is registered; if it is meant to begin anew, register an image"
     )]
     Diverged {
         /// What does not agree.

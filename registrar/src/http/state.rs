@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use super::Restoring;
 use crate::job::Board;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -36,6 +37,8 @@ pub struct State {
     pub zfs: Arc<dyn Zfs>,
     /// Lets downloads begin.
     pub serving: Serving,
+    /// How far the restore under way is.
+    pub restoring: Restoring,
     /// Counts.
     pub metrics: Metrics,
     /// How long snapshots are kept.

@@ -11,6 +11,7 @@ mod import;
 mod log;
 mod publish;
 mod reader;
+mod restore;
 mod task;
 
 pub use error::VolumeError;
@@ -18,4 +19,5 @@ pub use handle::VolumeHandle;
 pub use import::ImportRequest;
 pub use log::{FullStream, PublicationLog};
 pub use reader::VolumeReader;
+pub use restore::{Restore, Restored};
 pub use task::VolumeTask;

@@ -10,6 +10,9 @@ mod cases;
 mod cluster;
 mod faults;
 
+pub(crate) use capturer::MadeUp;
+pub(crate) use cluster::OverlayFiles;
+
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
