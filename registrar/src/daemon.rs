@@ -15,7 +15,7 @@ use bootstash::zfs::Zfs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 /// How long connections may take to end once the registrar stops.
@@ -96,12 +96,7 @@ pub async fn run_serving(
     let keeping = tokio::spawn(nodes.keep(stop.clone()));
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
 
-    let operators = axum::serve(socket, http::operator_routes(state.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let node_routes = http::node_routes(state).into_make_service_with_connect_info::<SocketAddr>();
-    let for_nodes = axum::serve(tcp, node_routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let served =
-        shut_down_within(DRAIN, &stop, async { tokio::try_join!(operators, for_nodes).map(drop) }).await;
+    let served = serve(socket, tcp, state, &stop).await;
     stop.cancel();
     keeping.await.context("the task that keeps what nodes reported broke")?;
     runner.finish().await;
@@ -109,6 +104,20 @@ pub async fn run_serving(
     volume_task.await.context("the volume's task broke")?;
     let _ = std::fs::remove_file(&config.socket);
     served.context("cannot serve")
+}
+
+/// Answers operators and nodes until `stop` is cancelled.
+async fn serve(
+    socket: UnixListener,
+    tcp: TcpListener,
+    state: State,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
+    let operators = axum::serve(socket, http::operator_routes(state.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let for_nodes = http::node_routes(state).into_make_service_with_connect_info::<SocketAddr>();
+    let nodes = axum::serve(tcp, for_nodes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    shut_down_within(DRAIN, stop, async { tokio::try_join!(operators, nodes).map(drop) }).await
 }
 
 /// Removes scratch files of jobs that ended, or that are not known.

@@ -37,9 +37,14 @@ pub(super) async fn images(State(site): State<Site>) -> Json<Vec<ImageView>> {
 impl Site {
     /// Space; none before the first snapshot came.
     pub(super) async fn usage(&self) -> Result<Option<Usage>, ReadError> {
-        match self.volume.state().dataset {
-            Some(volume) => self.zfs.usage(&volume).await.map(Some),
-            None => Ok(None),
+        let Some(volume) = self.volume.state().dataset else { return Ok(None) };
+        match self.zfs.usage(&volume).await {
+            Ok(usage) => Ok(Some(usage)),
+            // It was replaced while we asked.
+            Err(error) => match self.volume.state().dataset.filter(|now| *now != volume) {
+                Some(now) => self.zfs.usage(&now).await.map(Some),
+                None => Err(error),
+            },
         }
     }
 }

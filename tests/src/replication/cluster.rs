@@ -152,6 +152,14 @@ impl Cluster {
         Ok(self.client("registrar")?.post(routes::RESTORE, &request).await?)
     }
 
+    /// Why it is not restored.
+    pub(super) async fn restore_refused(&self, from: &str) -> Result<String> {
+        match self.restore(from).await {
+            Ok(reply) => bail!("restored: {reply:?}"),
+            Err(error) => Ok(error.to_string()),
+        }
+    }
+
     /// As an operator names it who has to know it.
     pub(super) async fn peer_url(&self, node: &str) -> Result<String> {
         Ok(format!("http://{}", self.peer_address(node).await?))
