@@ -247,6 +247,14 @@ impl Cluster {
         }
     }
 
+    /// Bytes of deltas and whole volumes that the registrar sent since it started.
+    pub(super) async fn served_bytes(&self) -> Result<f64> {
+        let text = self.client("registrar")?.stream(routes::METRICS, &()).await?.text().await?;
+        let scrape = crate::prometheus::parse(&text)?;
+        let of = |kind| scrape.value(&format!("bootstash_registrar_served_bytes_total{{kind=\"{kind}\"}}"));
+        Ok(of("delta").unwrap_or_default() + of("full").unwrap_or_default())
+    }
+
     pub(super) async fn deregister(&self, name: &str) -> Result<DeregisterReply> {
         let route = routes::IMAGE.replace("{name}", name);
         Ok(self.client("registrar")?.delete(&route, &DeregisterQuery { publish: true }).await?)
