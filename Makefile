@@ -22,7 +22,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-libzetta test-e2e demo bench \
-  bench-libzetta bench-load lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench: stage ## Measure, and write target/bench/main.json (root)
 
 bench-load: binaries ## Two hundred nodes come back at once: what that costs the registrar, in target/bench/load.json
 	@$(BIN)/bench-load
+
+bench-catch-up: root setup binaries ## What it takes a node to catch up, on a real ZFS, in target/bench/catch-up.json (root)
+	@$(BIN)/bench-catch-up
 
 bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures

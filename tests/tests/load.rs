@@ -5,6 +5,7 @@
 
 use bootstash_agent::follow::Pace;
 use bootstash_tests::load::{Fleet, Scenario, run};
+use bootstash_tests::prometheus;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ async fn a_rate_limit_delays_and_loses_nothing_and_metrics_tell_it() {
     fleet.register("one").await.unwrap();
     fleet.in_step().await.unwrap();
     let text = fleet.metrics().await.unwrap();
+    prometheus::parse(&text).unwrap();
     for line in [
         "bootstash_registrar_rate_limit_bytes_per_second 20000000",
         "bootstash_registrar_downloads_limit 2",

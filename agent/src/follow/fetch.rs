@@ -13,10 +13,14 @@ use bootstash::names::NodeName;
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
+
+/// The longest without a byte from the registrar, which may have to share a low rate among many.
+const REGISTRAR_STALL: Duration = Duration::from_secs(90);
 
 /// A delta could not be fetched.
 #[derive(Debug, Error)]
@@ -185,11 +189,11 @@ impl Fetcher {
         let start = if response.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
         file.set_len(start).await.map_err(failed)?;
         let appended = match &peer {
-            None => append(response, &mut file, start, record, path).await,
+            None => append(response, &mut file, start, record, path, REGISTRAR_STALL).await,
             Some(peer) => {
                 self.helped = Some((record.digest.clone(), peer.clone()));
-                let appending = append(response, &mut file, start, record, path);
-                self.from_peer(peer, record, appending).await
+                let appending = append(response, &mut file, start, record, path, peers::STALL);
+                self.append_in_time(peer, record, appending).await
             }
         };
         // What is buffered must be in the file before anyone looks at its length again.
@@ -198,7 +202,7 @@ impl Fetcher {
     }
 
     /// What a peer sends must come soon, or be had elsewhere.
-    async fn from_peer(
+    async fn append_in_time(
         &mut self,
         peer: &Peer,
         record: &DeltaRecord,
@@ -247,11 +251,15 @@ async fn append(
     start: u64,
     record: &DeltaRecord,
     path: &Path,
+    stall: Duration,
 ) -> Result<u64, FetchError> {
     let mut here = start;
     // A longer answer than announced ends here too, and is then refused for its digest.
     while here < record.bytes {
-        match response.chunk().await {
+        let Ok(chunk) = timeout(stall, response.chunk()).await else {
+            return Err(broken(record, here, None));
+        };
+        match chunk {
             Ok(Some(chunk)) => {
                 let room = usize::try_from(record.bytes - here).unwrap_or(usize::MAX);
                 let part = &chunk[..chunk.len().min(room)];

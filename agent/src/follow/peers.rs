@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 const ANSWER: Duration = Duration::from_secs(5);
 /// The longest without a byte of its answer.
 pub(super) const STALL: Duration = Duration::from_secs(10);
-/// What a peer must send a second to be better than waiting for the registrar, after [`STALL`].
+/// What a peer must send a second to be better than waiting for the registrar.
 const LEAST_BYTES_PER_SECOND: u64 = 128 << 10;
 /// More peers than this are not remembered.
 const MOST_AVOIDED: usize = 1024;

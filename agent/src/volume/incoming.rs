@@ -42,6 +42,8 @@ impl Volume {
             let file = NAME.to_owned();
             return Err(ApplyError::WrongResult { file, wanted: incoming.to, got: to.guid });
         }
+        // Nobody is to look for the old one while it goes.
+        self.publish();
         self.drop_replaced().await;
         Ok(to)
     }

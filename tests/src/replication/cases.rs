@@ -336,7 +336,7 @@ async fn a_registrar_that_lost_everything_gets_it_back_from_a_node(cluster: &Clu
 
 async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(cluster: &Cluster) -> Result<()> {
     cluster.start_node("node1").await?;
-    let nothing = cluster.restore(&cluster.peer_url("node1").await?).await.unwrap_err().to_string();
+    let nothing = cluster.restore_refused(&cluster.peer_url("node1").await?).await?;
     ensure!(nothing.contains("has no snapshot"), "{nothing}");
     cluster.register("one").await?;
     cluster.register("two").await?;
@@ -345,7 +345,7 @@ async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(clus
     cluster.lose_registrar().await?;
     let cable = cluster.cable_to_peer("node1").await?;
     cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
-    let cut = cluster.restore(&cable.url()).await.unwrap_err().to_string();
+    let cut = cluster.restore_refused(&cable.url()).await?;
     ensure!(cable.planned() == 0, "nothing was cut: {cut}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await?.is_empty());
     ensure!(cluster.registrar_status().await?.images == 0);
@@ -356,7 +356,7 @@ async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(clus
     cluster.lose_registrar().await?;
     cluster.register("stranger").await?;
     let before = cluster.guids(&cluster.volume("registrar")?).await?;
-    let refused = cluster.restore(&cable.url()).await.unwrap_err().to_string();
+    let refused = cluster.restore_refused(&cable.url()).await?;
     ensure!(refused.contains("holds snapshot bs-000001") && refused.contains("zfs rename"), "{refused}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await? == before);
     Ok(())

@@ -153,6 +153,14 @@ impl Cluster {
         Ok(self.client("registrar")?.post(routes::RESTORE, &request).await?)
     }
 
+    /// Why it is not restored.
+    pub(super) async fn restore_refused(&self, from: &str) -> Result<String> {
+        match self.restore(from).await {
+            Ok(reply) => bail!("restored: {reply:?}"),
+            Err(error) => Ok(error.to_string()),
+        }
+    }
+
     /// As an operator names it who has to know it.
     pub(super) async fn peer_url(&self, node: &str) -> Result<String> {
         Ok(format!("http://{}", self.peer_address(node).await?))
@@ -238,6 +246,14 @@ impl Cluster {
             JobOutcome::Registered { .. } => Ok(()),
             failed @ JobOutcome::Failed { .. } => bail!("{name}: {failed:?}"),
         }
+    }
+
+    /// Bytes of deltas and whole volumes that the registrar sent since it started.
+    pub(super) async fn served_bytes(&self) -> Result<f64> {
+        let text = self.client("registrar")?.stream(routes::METRICS, &()).await?.text().await?;
+        let scrape = crate::prometheus::parse(&text)?;
+        let of = |kind| scrape.value(&format!("bootstash_registrar_served_bytes_total{{kind=\"{kind}\"}}"));
+        Ok(of("delta").unwrap_or_default() + of("full").unwrap_or_default())
     }
 
     pub(super) async fn deregister(&self, name: &str) -> Result<DeregisterReply> {

@@ -7,6 +7,7 @@
 mod cable;
 mod capturer;
 mod cases;
+mod catch_up;
 mod cluster;
 mod faults;
 
@@ -40,13 +41,25 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
     }
-    match inside(dir) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    code(inside(dir))
+}
+
+/// Measures what it takes a node to catch up; `dir` is where the ZFS lives.
+pub fn measure_catching_up(dir: &Path) -> ExitCode {
+    let Ok(pool) = std::env::var(POOL_VARIABLE) else { return code(inside(dir)) };
+    let measured = runtime().and_then(|runtime| runtime.block_on(catch_up::measure(&pool, &dir.join("c"))));
+    code(measured.map(|()| ExitCode::SUCCESS))
+}
+
+fn code(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error:?}");
+        ExitCode::FAILURE
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// Runs this program once more where the mounts of a ZFS of its own are seen.
@@ -94,8 +107,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let root = format!("{pool}/{}", case.name).parse()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let cluster = cluster::Cluster::start(root, dir).await?;
         let outcome = (case.run)(&cluster).await;
         cluster.stop().await;

@@ -1,0 +1,8 @@
+//! `bench-catch-up`: what it takes a node to catch up, on a real ZFS. Needs root.
+
+use bootstash_tests::replication;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    replication::measure_catching_up(&std::env::temp_dir().join("bootstash-bench-catch-up"))
+}
