@@ -34,6 +34,7 @@ pub struct Metrics {
     resyncs: Counter,
     replaced: Gauge,
     overlays: Gauge,
+    missing_overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
 }
@@ -51,6 +52,7 @@ impl Metrics {
             resyncs: Counter::default(),
             replaced: Gauge::default(),
             overlays: Gauge::default(),
+            missing_overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
         };
@@ -94,7 +96,12 @@ impl Metrics {
     }
 
     fn register_volume(&self, registry: &mut Registry) {
-        registry.register("overlays", "Overlays made here and not removed", self.overlays.clone());
+        registry.register("overlays", "Overlays on record here", self.overlays.clone());
+        registry.register(
+            "missing_overlays",
+            "Overlays whose file was gone at the last start or collection",
+            self.missing_overlays.clone(),
+        );
         registry.register(
             "resyncs",
             "Times a whole volume was received beside the one here",
@@ -138,7 +145,8 @@ impl Metrics {
     /// When a metric cannot be written as text.
     pub fn scrape(&self, state: &VolumeState, usage: Option<&Usage>) -> Result<String, std::fmt::Error> {
         self.snapshot_number.set(gauged(state.head().map_or(0, |head| head.name.number())));
-        self.overlays.set(gauged(state.overlays.len() as u64));
+        self.overlays.set(gauged(state.leases.len() as u64));
+        self.missing_overlays.set(gauged(state.missing_overlays() as u64));
         self.views.set(gauged(state.views.len() as u64));
         self.replaced.set(gauged(state.replaced.len() as u64));
         if let Some(usage) = usage {
@@ -187,6 +195,7 @@ mod tests {
             "bootstash_agent_last_success_timestamp_seconds ",
             "bootstash_agent_snapshot_number 0",
             "bootstash_agent_overlays 0",
+            "bootstash_agent_missing_overlays 0",
             "bootstash_agent_pool_used_bytes 0",
             "process_resident_memory_bytes ",
         ] {

@@ -1,7 +1,8 @@
 //! Collecting old snapshots.
 
-use crate::names::SnapshotName;
+use crate::names::{ImageName, SnapshotName};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// How to collect.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +25,30 @@ pub struct SnapshotFate {
     pub reason: String,
 }
 
+/// What becomes of a view that no overlay is known to chain onto.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewFate {
+    /// Its snapshot.
+    pub snapshot: SnapshotName,
+    /// Whether it stays.
+    pub keep: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// An overlay whose record went, and with it the claim on a view. Its file is not touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedOverlay {
+    /// The file.
+    pub path: PathBuf,
+    /// The image it booted.
+    pub image: ImageName,
+    /// The snapshot whose view it held.
+    pub snapshot: SnapshotName,
+    /// Why.
+    pub reason: String,
+}
+
 /// What collecting did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GcReport {
@@ -33,6 +58,10 @@ pub struct GcReport {
     pub snapshots: Vec<SnapshotFate>,
     /// Delta files that went, or would.
     pub deltas_removed: Vec<String>,
-    /// Views nobody used that went, or would.
-    pub views_removed: Vec<SnapshotName>,
+    /// Each view that no overlay is known to chain onto.
+    #[serde(default)]
+    pub views: Vec<ViewFate>,
+    /// Overlays that were let go, or would be.
+    #[serde(default)]
+    pub overlays_released: Vec<ReleasedOverlay>,
 }

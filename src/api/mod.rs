@@ -14,13 +14,13 @@ mod status;
 mod stream;
 
 pub use client::{CallError, Client, Endpoint};
-pub use collect::{GcQuery, GcReport, SnapshotFate};
+pub use collect::{GcQuery, GcReport, ReleasedOverlay, SnapshotFate, ViewFate};
 pub use image::{
     DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
     RegisterRequest, Step,
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
-pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
+pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 

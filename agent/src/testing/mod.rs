@@ -4,7 +4,7 @@ mod node;
 mod registrar;
 mod stream;
 
-pub(crate) use node::{Node, OVERLAY_BYTES, OverlayFiles};
+pub(crate) use node::{Node, OverlayFiles, write_overlay};
 pub(crate) use registrar::{DownloadFault, StubRegistrar};
 
 use std::time::Duration;

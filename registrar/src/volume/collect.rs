@@ -25,7 +25,7 @@ pub(super) async fn collect(
     let mut fates = retention::plan(&facts(&snapshots, bases), Utc::now(), window);
     if dry_run {
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
-        return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() });
+        return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..Default::default() });
     }
     publisher.note_collected(&snapshots, &fates)?;
     bookmark_newest(zfs, volume, &fates).await;
@@ -42,7 +42,7 @@ pub(super) async fn collect(
     }
     publisher.publish_all().await?;
     let deltas_removed = publisher.drop_unlisted().await?;
-    Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() })
+    Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..Default::default() })
 }
 
 /// Where ZFS has bookmarks, the newest snapshot to go leaves one: it costs nothing, and an increment

@@ -3,7 +3,8 @@
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
-use bootstash::api::AgentState;
+use bootstash::api::{AgentState, OverlayState};
+use bootstash::qemu::read_backing;
 use futures::future::LocalBoxFuture;
 use std::os::unix::fs::MetadataExt;
 
@@ -36,6 +37,9 @@ cases! {
     collecting_leaves_the_newest_and_strands_nobody,
     a_node_that_was_away_for_long_begins_anew_beside_its_overlays,
     a_registrar_restored_from_a_backup_destroys_nothing,
+    a_node_that_reboots_finds_its_views_mounted,
+    a_node_that_lost_its_records_has_them_back_from_the_overlays,
+    a_leaked_view_goes_and_one_in_use_stays,
 }
 
 async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
@@ -48,7 +52,7 @@ async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
         let overlay = cluster.overlay(node, "debian").await?;
         let cache = std::fs::read(&overlay.cache).with_context(|| overlay.cache.display().to_string())?;
         ensure!(cache == cache_of(&cluster.file("debian.raw")), "{node} holds another cache");
-        ensure!(std::fs::read(&overlay.path)? == overlay.cache.as_os_str().as_encoded_bytes());
+        ensure!(read_backing(&overlay.path)?.is_some_and(|backed| backed.backing == overlay.cache));
     }
     // Half of each cache is the other's half, and every node shares the pool: one copy of it is stored.
     let usage = cluster.registrar_status().await?.usage;
@@ -280,4 +284,68 @@ async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
         .await?;
     ensure!(error.contains(why), "{error}");
     Ok(())
+}
+
+/// Its agent stops, and the views are not mounted when it starts.
+async fn a_node_that_reboots_finds_its_views_mounted(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    cluster.zfs_command(&["unmount", cluster.view("node1", &overlay.snapshot)?.as_str()])?;
+    let unmounted = async || Ok((!overlay.cache.exists()).then_some(()));
+    cluster.until("the view is unmounted", unmounted).await?;
+    cluster.start_node("node1").await?;
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));
+    let overlays = cluster.overlays("node1").await?;
+    ensure!(overlays.len() == 1 && overlays[0].state == OverlayState::Stopped, "{overlays:?}");
+    cluster.in_step("node1").await
+}
+
+async fn a_node_that_lost_its_records_has_them_back_from_the_overlays(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    std::fs::remove_dir_all(cluster.file("node1"))?;
+    // Of the view, too, only the snapshot is left.
+    cluster.zfs.destroy(&cluster.view("node1", &overlay.snapshot)?).await?;
+    cluster.start_node("node1").await?;
+    let overlays = cluster.overlays("node1").await?;
+    ensure!(overlays.len() == 1 && overlays[0].overlay.path == overlay.path, "{overlays:?}");
+    ensure!(overlays[0].overlay.snapshot == overlay.snapshot, "{overlays:?}");
+    cluster.in_step("node1").await?;
+    let report = cluster.collect("node1").await?;
+    ensure!(report.views.is_empty() && report.overlays_released.is_empty(), "{report:?}");
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));
+    Ok(())
+}
+
+/// In use as by a QEMU that runs from an overlay which was deleted.
+async fn a_leaked_view_goes_and_one_in_use_stays(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    let (view, at) = (cluster.view("node1", &overlay.snapshot)?, cluster.file("node1-views"));
+    let open = std::fs::File::open(&overlay.cache)?;
+    std::fs::remove_file(&overlay.path)?;
+    let report = cluster.collect("node1").await?;
+    ensure!(report.overlays_released.len() == 1 && report.views.len() == 1, "{report:?}");
+    ensure!(report.views[0].keep && overlay.cache.exists(), "a view in use went: {report:?}");
+    drop(open);
+    cluster.collect("node1").await?;
+    ensure!(cluster.zfs.dataset(&view).await?.is_none(), "the view stays");
+    cluster.stop_node("node1").await?;
+    let stray = at.join(overlay.snapshot.as_str());
+    cluster.zfs.clone_snapshot(&cluster.volume("node1")?, &overlay.snapshot, &view, &stray).await?;
+    cluster.start_node("node1").await?;
+    ensure!(cluster.zfs.dataset(&view).await?.is_none(), "the leaked view stays");
+    cluster.in_step("node1").await
 }
