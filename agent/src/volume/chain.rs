@@ -2,6 +2,7 @@
 
 use super::catalog::read_off_thread;
 use super::lease::{Lease, Stage};
+use super::mounts::Mounts;
 use super::{CreateOverlayError, Volume, path, whereabouts};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
@@ -41,8 +42,8 @@ impl Volume {
     }
 
     async fn free_place(&self, given: &Path) -> Result<Place, CreateOverlayError> {
-        let (at, path) = (given.parent().unwrap_or(given), given.to_owned());
-        let place = self.storage.ask(at, Instant::now() + PLACE_DEADLINE, move || look_for_place(&path));
+        let (at, path) = (Mounts::read().holding(given), given.to_owned());
+        let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(&path));
         let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
         match self.leases.get(&place.path) {
             Some(lease) => {

@@ -46,7 +46,9 @@ pub(super) fn in_directory(directory: &Path, layout: &Layout) -> io::Result<Foun
             return Err(io::Error::other(format!("there are more than {ENTRIES} files in it")));
         }
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        // The directory itself tells: what is mounted below it may hang.
+        let regular = entry.file_type()?.is_file();
+        if !regular || entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
             continue;
         }
         match at(&entry.path(), layout, &mount_point) {

@@ -3,6 +3,7 @@
 //! Promises: the answer comes in time, whatever the storage does, and does not wait for changes.
 
 use super::lease::Lease;
+use super::mounts::Mounts;
 use super::storage::Storage;
 use super::whereabouts::{self, Whereabouts};
 use super::{VolumeHandle, in_use, look};
@@ -10,6 +11,7 @@ use bootstash::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,18 +23,22 @@ impl VolumeHandle {
     pub async fn overlays(&self) -> Vec<OverlayStatus> {
         let until = Instant::now() + PATIENCE;
         let state = self.state();
-        let groups = look::by_storage(state.leases.iter()).into_values();
-        let looks = groups.map(|leases| states_on_one(&self.storage, leases, until));
+        let groups = look::by_storage(state.leases.iter(), &Mounts::read()).into_iter();
+        let looks = groups.map(|(at, leases)| states_on_one(&self.storage, at, leases, until));
         let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
         overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
         overlays
     }
 }
 
-async fn states_on_one(storage: &Storage, leases: Vec<Lease>, until: Instant) -> Vec<OverlayStatus> {
+async fn states_on_one(
+    storage: &Storage,
+    at: PathBuf,
+    leases: Vec<Lease>,
+    until: Instant,
+) -> Vec<OverlayStatus> {
     let mut overlays = Vec::new();
     for lease in leases {
-        let at = lease.storage().to_owned();
         let (overlay, noted) = (lease.overlay.clone(), lease.missing_since);
         let state = storage.ask(&at, until, move || state_of(&lease)).await;
         let state = state.unwrap_or(OverlayState::Unreachable);

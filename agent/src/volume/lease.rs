@@ -42,14 +42,6 @@ pub struct Lease {
     pub missing_since: Option<DateTime<Utc>>,
 }
 
-impl Lease {
-    /// What stands for its storage where that may hang.
-    pub(super) fn storage(&self) -> &Path {
-        let directory = self.overlay.path.parent().unwrap_or(Path::new("/"));
-        self.mount_point.as_deref().unwrap_or(directory)
-    }
-}
-
 /// A record whose content makes no sense.
 #[derive(Debug)]
 pub(super) struct DamagedRecord {

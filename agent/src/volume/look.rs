@@ -7,6 +7,7 @@ use super::found::{self, Found};
 use super::in_use;
 use super::lease::Lease;
 use super::ledger::{Seen, Sight};
+use super::mounts::Mounts;
 use super::storage::Storage;
 use super::whereabouts::{self, Whereabouts};
 use crate::layout::Layout;
@@ -26,17 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn look(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Seen {
     let until = Instant::now() + PATIENCE;
     let layout = Arc::new(layout.clone());
-    let groups = by_storage(records.values()).into_values();
-    let sights = join_all(groups.map(|leases| sights_on_one(storage, leases, &layout, until)));
+    let mounts = Mounts::read();
+    let groups = by_storage(records.values(), &mounts);
+    let sights = groups.into_iter().map(|(at, leases)| sights_on_one(storage, at, leases, &layout, until));
     let directories = directories(records, &layout);
-    let looks = join_all(directories.iter().map(|(directory, at)| {
-        let (directory, layout) = (directory.clone(), Arc::clone(&layout));
-        storage.ask(at, until, move || found::in_directory(&directory, &layout))
-    }));
+    let looks = directories.iter().map(|directory| {
+        let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
+        async move { storage.ask(&at, until, move || found::in_directory(&directory, &layout)).await }
+    });
     // Side by side: what hangs on one takes no time from the other.
-    let (sights, looks) = tokio::join!(sights, looks);
+    let (sights, looks) = tokio::join!(join_all(sights), join_all(looks));
     let mut seen = Seen { sights: sights.into_iter().flatten().collect(), found: Vec::new(), complete: true };
-    for (directory, looked) in directories.keys().zip(looks) {
+    for (directory, looked) in directories.iter().zip(looks) {
         let looked = looked.unwrap_or_else(|| Err(io::Error::other("its storage does not answer")));
         seen.take_in(directory, looked, records);
     }
@@ -65,24 +67,29 @@ fn say_unseen(what: &str, path: &Path, error: &io::Error) {
     tracing::warn!("cannot {what} {}: {error}; views without a record stay", path.display());
 }
 
-/// Storage that hangs is asked for one after the other, so that one thread hangs with it.
-pub(super) fn by_storage<'a>(leases: impl Iterator<Item = &'a Lease>) -> BTreeMap<PathBuf, Vec<Lease>> {
+/// The overlays on each storage, by its mount point: what hangs is asked for one after the other, so that
+/// one thread hangs with it.
+pub(super) fn by_storage<'a>(
+    leases: impl Iterator<Item = &'a Lease>,
+    mounts: &Mounts,
+) -> BTreeMap<PathBuf, Vec<Lease>> {
     let mut groups: BTreeMap<PathBuf, Vec<Lease>> = BTreeMap::new();
     for lease in leases {
-        groups.entry(lease.storage().to_owned()).or_default().push(lease.clone());
+        groups.entry(mounts.holding(&lease.overlay.path)).or_default().push(lease.clone());
     }
     groups
 }
 
 async fn sights_on_one(
     storage: &Storage,
+    at: PathBuf,
     leases: Vec<Lease>,
     layout: &Arc<Layout>,
     until: Instant,
 ) -> Vec<(PathBuf, Sight)> {
     let mut sights = Vec::new();
     for lease in leases {
-        let (path, layout, at) = (lease.overlay.path.clone(), Arc::clone(layout), lease.storage().to_owned());
+        let (path, layout) = (lease.overlay.path.clone(), Arc::clone(layout));
         let sight = storage.ask(&at, until, move || sight(&lease, &layout)).await;
         sights.extend(sight.map(|sight| (path, sight)));
     }
@@ -108,13 +115,8 @@ fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
     foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
 }
 
-/// The directories to look through, each with what stands for its storage.
-fn directories(records: &BTreeMap<PathBuf, Lease>, layout: &Layout) -> BTreeMap<PathBuf, PathBuf> {
-    let configured: BTreeSet<_> = layout.overlay_dirs.iter().cloned().collect();
-    let configured = configured.into_iter().map(|directory| (directory.clone(), directory));
-    let known = records.values().filter_map(|lease| {
-        let directory = lease.overlay.path.parent()?.to_owned();
-        Some((directory, lease.storage().to_owned()))
-    });
-    configured.chain(known).collect()
+/// The directories to look through.
+fn directories(records: &BTreeMap<PathBuf, Lease>, layout: &Layout) -> BTreeSet<PathBuf> {
+    let known = records.keys().filter_map(|path| path.parent());
+    layout.overlay_dirs.iter().cloned().chain(known.map(Path::to_owned)).collect()
 }

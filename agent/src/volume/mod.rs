@@ -18,6 +18,7 @@ mod incoming;
 mod lease;
 mod ledger;
 mod look;
+mod mounts;
 mod open;
 mod overlay_maker;
 mod path;

@@ -1,6 +1,7 @@
 //! Removing an overlay, and its view with the last one.
 
-use super::{Lease, RemoveOverlayError, Volume, in_use, path};
+use super::mounts::Mounts;
+use super::{RemoveOverlayError, Volume, in_use, path};
 use bootstash::zfs::Removed;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,9 +45,8 @@ impl Volume {
         path: &Path,
         look: impl FnOnce(&Path) -> T + Send + 'static,
     ) -> Result<T, RemoveOverlayError> {
-        let (at, file) = (self.leases.get(path).map(Lease::storage), path.to_owned());
-        let at = at.unwrap_or_else(|| path.parent().unwrap_or(path));
-        let asked = self.storage.ask(at, Instant::now() + DEADLINE, move || look(&file)).await;
+        let (at, file) = (Mounts::read().holding(path), path.to_owned());
+        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, move || look(&file)).await;
         asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
+use super::hanging::Hanging;
 use anyhow::{Context, Result, ensure};
 use bootstash::api::{AgentState, OverlayState};
 use bootstash::qemu::read_backing;
@@ -40,6 +41,7 @@ cases! {
     a_node_that_reboots_finds_its_views_mounted,
     a_node_that_lost_its_records_has_them_back_from_the_overlays,
     a_leaked_view_goes_and_one_in_use_stays,
+    storage_that_hangs_holds_up_nothing_else,
 }
 
 async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
@@ -348,4 +350,40 @@ async fn a_leaked_view_goes_and_one_in_use_stays(cluster: &Cluster) -> Result<()
     cluster.start_node("node1").await?;
     ensure!(cluster.zfs.dataset(&view).await?.is_none(), "the leaked view stays");
     cluster.in_step("node1").await
+}
+
+async fn storage_that_hangs_holds_up_nothing_else(cluster: &Cluster) -> Result<()> {
+    if !std::path::Path::new("/dev/fuse").exists() {
+        eprintln!("there is no FUSE here to hang");
+        return Ok(());
+    }
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let vms = cluster.file("hung");
+    std::fs::create_dir(&vms)?;
+    cluster.overlay_at("node1", "one", vms.join("a.qcow2")).await?;
+    let there = cluster.overlay("node1", "one").await?;
+    let hanging = Hanging::over(&vms)?;
+    let states = async || -> Result<Vec<_>> {
+        let overlays = cluster.overlays("node1").await?;
+        Ok(overlays.into_iter().map(|it| (it.overlay.path, it.state)).collect())
+    };
+    let list = states().await?;
+    // The one that hangs is the first in order, and takes nothing from the other.
+    let hung = (vms.join("a.qcow2"), OverlayState::Unreachable);
+    ensure!(list == [hung, (there.path.clone(), OverlayState::Stopped)], "{list:?}");
+    let report = cluster.collect("node1").await?;
+    ensure!(report.overlays_released.is_empty() && report.views.is_empty(), "{report:?}");
+    cluster.stop_node("node1").await?;
+    cluster.start_node("node1").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.overlay_at("node1", "two", vms.join("b.qcow2")).await.is_err());
+    drop(hanging);
+    cluster
+        .until("all overlays are seen again", async || {
+            Ok(states().await?.iter().all(|(_, state)| *state == OverlayState::Stopped).then_some(()))
+        })
+        .await
 }

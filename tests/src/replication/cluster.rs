@@ -221,8 +221,11 @@ impl Cluster {
     }
 
     pub(super) async fn overlay(&self, node: &str, image: &str) -> Result<OverlayView> {
-        let request =
-            OverlayRequest { image: image.to_owned(), path: self.file(&format!("{node}-{image}.qcow2")) };
+        self.overlay_at(node, image, self.file(&format!("{node}-{image}.qcow2"))).await
+    }
+
+    pub(super) async fn overlay_at(&self, node: &str, image: &str, path: PathBuf) -> Result<OverlayView> {
+        let request = OverlayRequest { image: image.to_owned(), path };
         Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
     }
 

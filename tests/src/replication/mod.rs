@@ -8,6 +8,7 @@ mod cable;
 mod capturer;
 mod cases;
 mod cluster;
+mod hanging;
 
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result};
@@ -25,6 +26,9 @@ const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
+    if let Some(served) = hanging::serve_if_asked() {
+        return exit_code(served.map(|()| ExitCode::SUCCESS));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if let Ok(pool) = std::env::var(POOL_VARIABLE) {
@@ -36,13 +40,14 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
     }
-    match inside(dir) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(inside(dir))
+}
+
+fn exit_code(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error:?}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Runs this program once more where the mounts of a ZFS of its own are seen.
