@@ -18,6 +18,8 @@ pub struct Layout {
     pub views: DatasetName,
     /// Where views are mounted, a directory for each snapshot.
     pub views_dir: PathBuf,
+    /// Where overlays may lie that no record tells of.
+    pub overlay_dirs: Vec<PathBuf>,
     /// Records of overlays.
     pub leases_dir: PathBuf,
     /// Deltas being fetched.
@@ -39,6 +41,7 @@ impl Layout {
             volume: config.dataset.child(VOLUME)?,
             views: config.dataset.child("views")?,
             views_dir: config.views_dir.clone(),
+            overlay_dirs: config.overlay_dirs.clone(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
             shelf_dir: config.state_dir.join("deltas"),

@@ -38,6 +38,7 @@ pub struct Metrics {
     from_peers: Counter,
     peer_failures: Counter,
     overlays: Gauge,
+    missing_overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
 }
@@ -62,6 +63,7 @@ impl Metrics {
             from_peers: Counter::default(),
             peer_failures: Counter::default(),
             overlays: Gauge::default(),
+            missing_overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
         };
@@ -107,7 +109,12 @@ impl Metrics {
     }
 
     fn register_volume(&self, registry: &mut Registry) {
-        registry.register("overlays", "Overlays made here and not removed", self.overlays.clone());
+        registry.register("overlays", "Overlays on record here", self.overlays.clone());
+        registry.register(
+            "missing_overlays",
+            "Overlays whose file was gone at the last start or collection",
+            self.missing_overlays.clone(),
+        );
         registry.register(
             "resyncs",
             "Times a whole volume was received beside the one here",
@@ -181,7 +188,8 @@ impl Metrics {
     /// When a metric cannot be written as text.
     pub fn scrape(&self, state: &VolumeState, usage: Option<&Usage>) -> Result<String, std::fmt::Error> {
         self.snapshot_number.set(gauged(state.head().map_or(0, |head| head.name.number())));
-        self.overlays.set(gauged(state.overlays.len() as u64));
+        self.overlays.set(gauged(state.leases.len() as u64));
+        self.missing_overlays.set(gauged(state.missing_overlays() as u64));
         self.views.set(gauged(state.views.len() as u64));
         self.replaced.set(gauged(state.replaced.len() as u64));
         if let Some(usage) = usage {
@@ -230,6 +238,7 @@ mod tests {
             "bootstash_agent_last_success_timestamp_seconds ",
             "bootstash_agent_snapshot_number 0",
             "bootstash_agent_overlays 0",
+            "bootstash_agent_missing_overlays 0",
             "bootstash_agent_pool_used_bytes 0",
             "process_resident_memory_bytes ",
         ] {

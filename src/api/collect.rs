@@ -1,7 +1,8 @@
 //! Collecting old snapshots.
 
-use crate::names::{NodeName, SnapshotName};
+use crate::names::{ImageName, NodeName, SnapshotName};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// How to collect.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +25,30 @@ pub struct SnapshotFate {
     pub reason: String,
 }
 
+/// What becomes of a view that no overlay is known to chain onto.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewFate {
+    /// Its snapshot.
+    pub snapshot: SnapshotName,
+    /// Whether it stays.
+    pub keep: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// An overlay whose record went, and with it the claim on a view. Its file is not touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedOverlay {
+    /// The file.
+    pub path: PathBuf,
+    /// The image it booted.
+    pub image: ImageName,
+    /// The snapshot whose view it held.
+    pub snapshot: SnapshotName,
+    /// Why.
+    pub reason: String,
+}
+
 /// What collecting did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GcReport {
@@ -36,6 +61,10 @@ pub struct GcReport {
     /// Nodes that were not heard of for the window: nothing is kept for them.
     #[serde(default)]
     pub expired_nodes: Vec<NodeName>,
-    /// Views nobody used that went, or would.
-    pub views_removed: Vec<SnapshotName>,
+    /// Each view that no overlay is known to chain onto.
+    #[serde(default)]
+    pub views: Vec<ViewFate>,
+    /// Overlays that were let go, or would be.
+    #[serde(default)]
+    pub overlays_released: Vec<ReleasedOverlay>,
 }

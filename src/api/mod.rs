@@ -17,13 +17,13 @@ mod stream;
 mod transport;
 
 pub use client::{CallError, Client, Endpoint, Found};
-pub use collect::{GcQuery, GcReport, SnapshotFate};
+pub use collect::{GcQuery, GcReport, ReleasedOverlay, SnapshotFate, ViewFate};
 pub use image::{
     DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
     RegisterRequest, Step,
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
-pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
+pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
 pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};

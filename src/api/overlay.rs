@@ -37,3 +37,29 @@ pub struct OverlayView {
     /// When it was made.
     pub created: DateTime<Utc>,
 }
+
+/// What an overlay's file is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverlayState {
+    /// A QEMU has it open.
+    Running,
+    /// It is there, and no QEMU has it open.
+    Stopped,
+    /// It is gone; once that has lasted, a collection lets go of what it held.
+    Missing,
+    /// Its storage is not mounted, or does not answer.
+    Unreachable,
+}
+
+/// An overlay, and what it is at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayStatus {
+    /// The overlay.
+    #[serde(flatten)]
+    pub overlay: OverlayView,
+    /// Its file.
+    pub state: OverlayState,
+    /// Since when its file is known to be gone.
+    pub missing_since: Option<DateTime<Utc>>,
+}

@@ -38,43 +38,82 @@ fn print(reports: &[(Daemon, GcReport)], json: bool) -> Result<(), CommandError>
 }
 
 fn report_text(daemon: Daemon, report: &GcReport) -> String {
-    let mut text = format!("{}: {}", daemon.word(), summary(report));
-    if !report.snapshots.is_empty() {
-        let columns = [Column::Left("SNAPSHOT"), Column::Left("FATE"), Column::Left("WHY")];
-        let rows = report.snapshots.iter().map(|fate| {
-            let word = match (fate.keep, report.dry_run) {
-                (true, _) => "kept",
-                (false, true) => "would go",
-                (false, false) => "destroyed",
-            };
-            vec![fate.name.to_string(), word.to_owned(), guest_text(&fate.reason)]
-        });
-        text.push('\n');
-        text.push_str(&table(&columns, rows.collect()));
+    let heading = format!("{}: {}", daemon.word(), summary(report));
+    let parts = [overlays(report), views(report), snapshots(report), expired_nodes(report)];
+    std::iter::once(heading).chain(parts.into_iter().flatten()).collect::<Vec<_>>().join("\n")
+}
+
+/// A table of fates, unless there is none.
+fn fates(what: &'static str, rows: Vec<Vec<String>>) -> Option<String> {
+    let columns = [Column::Left(what), Column::Left("FATE"), Column::Left("WHY")];
+    (!rows.is_empty()).then(|| table(&columns, rows))
+}
+
+fn fate(report: &GcReport, keep: bool, gone: &str) -> String {
+    match (keep, report.dry_run) {
+        (true, _) => "kept",
+        (false, true) => "would go",
+        (false, false) => gone,
     }
-    if !report.expired_nodes.is_empty() {
-        let names: Vec<_> = report.expired_nodes.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("\nnot heard of for the window, and holding nothing: {}", names.join(", ")));
-    }
-    text
+    .to_owned()
+}
+
+fn overlays(report: &GcReport) -> Option<String> {
+    let rows = report.overlays_released.iter().map(|overlay| {
+        let path = guest_text(&overlay.path.to_string_lossy());
+        vec![path, fate(report, false, "let go"), guest_text(&overlay.reason)]
+    });
+    fates("OVERLAY", rows.collect())
+}
+
+fn views(report: &GcReport) -> Option<String> {
+    let rows = report.views.iter().map(|view| {
+        vec![view.snapshot.to_string(), fate(report, view.keep, "destroyed"), guest_text(&view.reason)]
+    });
+    fates("VIEW", rows.collect())
+}
+
+fn snapshots(report: &GcReport) -> Option<String> {
+    let rows = report.snapshots.iter().map(|snapshot| {
+        vec![
+            snapshot.name.to_string(),
+            fate(report, snapshot.keep, "destroyed"),
+            guest_text(&snapshot.reason),
+        ]
+    });
+    fates("SNAPSHOT", rows.collect())
+}
+
+fn expired_nodes(report: &GcReport) -> Option<String> {
+    let names: Vec<_> = report.expired_nodes.iter().map(ToString::to_string).collect();
+    (!names.is_empty())
+        .then(|| format!("not heard of for the window, and holding nothing: {}", names.join(", ")))
 }
 
 fn summary(report: &GcReport) -> String {
     let snapshots = report.snapshots.iter().filter(|fate| !fate.keep).count();
-    let gone: Vec<String> = [
-        (snapshots, "snapshot"),
-        (report.deltas_removed.len(), "delta file"),
-        (report.views_removed.len(), "view"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
-    .collect();
-    match (gone.is_empty(), report.dry_run) {
+    let views = report.views.iter().filter(|fate| !fate.keep).count();
+    let destroyed =
+        counted(&[(snapshots, "snapshot"), (report.deltas_removed.len(), "delta file"), (views, "view")]);
+    let released = counted(&[(report.overlays_released.len(), "overlay")]);
+    let words = [("let go of", "let go of", released), ("destroy", "destroyed", destroyed)];
+    let done: Vec<String> = words
+        .into_iter()
+        .filter(|(_, _, what)| !what.is_empty())
+        .map(|(would, did, what)| format!("{} {what}", if report.dry_run { would } else { did }))
+        .collect();
+    match (done.is_empty(), report.dry_run) {
         (true, _) => "nothing to collect".to_owned(),
-        (false, true) => format!("would destroy {}", gone.join(", ")),
-        (false, false) => format!("destroyed {}", gone.join(", ")),
+        (false, true) => format!("would {}", done.join(" and ")),
+        (false, false) => done.join(" and "),
     }
+}
+
+/// `1 snapshot, 2 views`, without what there is none of.
+fn counted(counts: &[(usize, &str)]) -> String {
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    let words = some.map(|(count, word)| format!("{count} {word}{}", if *count == 1 { "" } else { "s" }));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -82,7 +121,7 @@ mod tests {
     use super::super::stub;
     use super::*;
     use axum::{Json, routing};
-    use bootstash::api::SnapshotFate;
+    use bootstash::api::{ReleasedOverlay, SnapshotFate, ViewFate};
 
     fn report(dry_run: bool) -> GcReport {
         let fate = |number, keep, reason: &str| SnapshotFate {
@@ -95,7 +134,7 @@ mod tests {
             snapshots: vec![fate(1, false, "older than 7 d"), fate(2, true, "the newest")],
             deltas_removed: vec!["a".to_owned(), "b".to_owned()],
             expired_nodes: vec!["node3".parse().unwrap()],
-            views_removed: Vec::new(),
+            ..GcReport::default()
         }
     }
 
@@ -113,6 +152,36 @@ mod tests {
         assert!(dry.starts_with("agent: would destroy 1 snapshot, 2 delta files\n"), "{dry}");
         assert!(dry.contains("would go"), "{dry}");
         assert_eq!(report_text(Daemon::Agent, &GcReport::default()), "agent: nothing to collect");
+    }
+
+    #[test]
+    fn tells_which_overlays_were_let_go_and_what_became_of_views() {
+        let view = |number, keep, reason: &str| ViewFate {
+            snapshot: stub::snapshot(number),
+            keep,
+            reason: reason.to_owned(),
+        };
+        let released = ReleasedOverlay {
+            path: "/vms/a.qcow2".into(),
+            image: "alpine".parse().unwrap(),
+            snapshot: stub::snapshot(1),
+            reason: "its file has been gone for 25 hours".to_owned(),
+        };
+        let views = vec![view(1, false, "no overlay needs it"), view(2, true, "ZFS says that it is in use")];
+        let mut report = GcReport { views, overlays_released: vec![released], ..GcReport::default() };
+        assert_eq!(
+            report_text(Daemon::Agent, &report),
+            "agent: let go of 1 overlay and destroyed 1 view\n\
+             OVERLAY       FATE    WHY\n\
+             /vms/a.qcow2  let go  its file has been gone for 25 hours\n\
+             VIEW                        FATE       WHY\n\
+             bs-000001-20261121T101530Z  destroyed  no overlay needs it\n\
+             bs-000002-20261121T101530Z  kept       ZFS says that it is in use"
+        );
+        report.dry_run = true;
+        let dry = report_text(Daemon::Agent, &report);
+        assert!(dry.starts_with("agent: would let go of 1 overlay and destroy 1 view\n"), "{dry}");
+        assert!(dry.contains("/vms/a.qcow2  would go  "), "{dry}");
     }
 
     #[tokio::test]

@@ -3,9 +3,11 @@
 use super::cli::{ListArgs, OverlayCreateArgs, OverlayRemoveArgs};
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
-use super::render::{Column, ago, short_snapshot, size, size_in_words, table};
+use super::render::{Column, age, ago, guest_text, short_snapshot, size, size_in_words, table};
 use super::{output, path};
-use bootstash::api::{Client, OverlayQuery, OverlayRequest, OverlayView, routes};
+use bootstash::api::{
+    Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
+};
 use bootstash::names::ImageName;
 use bootstash::zfs::Removed;
 use chrono::{DateTime, Utc};
@@ -27,7 +29,7 @@ pub(super) async fn remove(daemons: &Daemons, args: OverlayRemoveArgs) -> Result
 
 /// Lists overlays.
 pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
-    let overlays: Vec<OverlayView> = daemons.need(Daemon::Agent)?.get(routes::OVERLAYS, &()).await?;
+    let overlays: Vec<OverlayStatus> = daemons.need(Daemon::Agent)?.get(routes::OVERLAYS, &()).await?;
     if args.json { output::json(&overlays) } else { output::line(&overlays_text(&overlays, Utc::now())) }
 }
 
@@ -63,27 +65,42 @@ fn removed_text(path: &Path, outcome: Removed) -> String {
     }
 }
 
-fn overlays_text(overlays: &[OverlayView], now: DateTime<Utc>) -> String {
+fn overlays_text(overlays: &[OverlayStatus], now: DateTime<Utc>) -> String {
     if overlays.is_empty() {
-        return "no overlays were made here".to_owned();
+        return "no overlays are known here".to_owned();
     }
     let columns = [
         Column::Left("IMAGE"),
         Column::Left("SNAPSHOT"),
         Column::Right("SIZE"),
         Column::Left("CREATED"),
+        Column::Left("STATE"),
         Column::Left("PATH"),
     ];
-    let rows = overlays.iter().map(|overlay| {
-        vec![
-            overlay.image.to_string(),
-            short_snapshot(&overlay.snapshot),
-            size(overlay.virtual_size_bytes),
-            ago(overlay.created, now),
-            overlay.path.display().to_string(),
-        ]
-    });
-    table(&columns, rows.collect())
+    table(&columns, overlays.iter().map(|status| row(status, now)).collect())
+}
+
+fn row(status: &OverlayStatus, now: DateTime<Utc>) -> Vec<String> {
+    let overlay = &status.overlay;
+    vec![
+        overlay.image.to_string(),
+        short_snapshot(&overlay.snapshot),
+        size(overlay.virtual_size_bytes),
+        ago(overlay.created, now),
+        state(status, now),
+        // It may have been found, and have any name.
+        guest_text(&overlay.path.to_string_lossy()),
+    ]
+}
+
+fn state(status: &OverlayStatus, now: DateTime<Utc>) -> String {
+    match (status.state, status.missing_since) {
+        (OverlayState::Running, _) => "running".to_owned(),
+        (OverlayState::Stopped, _) => "stopped".to_owned(),
+        (OverlayState::Unreachable, _) => "unreachable".to_owned(),
+        (OverlayState::Missing, Some(since)) => format!("missing {}", age(since, now)),
+        (OverlayState::Missing, None) => "missing".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +109,7 @@ mod tests {
     use super::*;
     use axum::extract::Query;
     use axum::{Json, routing};
+    use chrono::TimeDelta;
 
     fn view(path: &Path) -> OverlayView {
         OverlayView {
@@ -104,15 +122,40 @@ mod tests {
         }
     }
 
+    fn status(path: &str, state: OverlayState) -> OverlayStatus {
+        OverlayStatus { overlay: view(Path::new(path)), state, missing_since: None }
+    }
+
     #[test]
     fn lists_one_a_line() {
-        let overlay = view(Path::new("/var/lib/vms/a.qcow2"));
-        let now = overlay.created;
+        let running = status("/var/lib/vms/a.qcow2", OverlayState::Running);
+        let stopped = status("/var/lib/vms/b\x1b[2J.qcow2", OverlayState::Stopped);
+        let now = running.overlay.created;
         assert_eq!(
-            overlays_text(&[overlay], now),
-            "IMAGE     SNAPSHOT   SIZE  CREATED  PATH\n\
-             debian12  bs-000042    8G  0 s ago  /var/lib/vms/a.qcow2"
+            overlays_text(&[running, stopped], now),
+            "IMAGE     SNAPSHOT   SIZE  CREATED  STATE    PATH\n\
+             debian12  bs-000042    8G  0 s ago  running  /var/lib/vms/a.qcow2\n\
+             debian12  bs-000042    8G  0 s ago  stopped  /var/lib/vms/b.qcow2"
         );
+    }
+
+    #[test]
+    fn usual_names_fit_in_100_columns() {
+        let mut missing = status("/var/lib/libvirt/images/web-0017.qcow2", OverlayState::Missing);
+        missing.overlay.image = "debian12-nginx".parse().unwrap();
+        let now = missing.overlay.created + TimeDelta::days(120);
+        missing.missing_since = Some(now - TimeDelta::hours(3));
+        let away = status("/mnt/nfs/b.qcow2", OverlayState::Unreachable);
+        let text = overlays_text(&[missing, away], now);
+        assert!(text.contains("  missing 3 h  ") && text.contains("  unreachable  "), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn state_stands_beside_what_json_always_had() {
+        let json = serde_json::to_value(status("/a", OverlayState::Running)).unwrap();
+        assert_eq!((&json["path"], &json["state"]), (&"/a".into(), &"running".into()));
+        assert_eq!(serde_json::from_value::<OverlayView>(json).unwrap(), view(Path::new("/a")));
     }
 
     #[tokio::test]

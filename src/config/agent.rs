@@ -25,6 +25,9 @@ pub struct AgentConfig {
     /// Where views are mounted, a directory for each snapshot. VMs' overlays name paths below it.
     #[serde(default = "views_dir")]
     pub views_dir: PathBuf,
+    /// Where overlays may lie that no record tells of: looked through at start and when collecting.
+    #[serde(default = "overlay_dirs")]
+    pub overlay_dirs: Vec<PathBuf>,
     /// Unix socket for the command.
     #[serde(default = "socket")]
     pub socket: PathBuf,
@@ -83,6 +86,10 @@ fn state_dir() -> PathBuf {
 
 fn views_dir() -> PathBuf {
     "/var/lib/bootstash/views".into()
+}
+
+fn overlay_dirs() -> Vec<PathBuf> {
+    vec!["/var/lib/libvirt/images".into()]
 }
 
 fn socket() -> PathBuf {

@@ -30,6 +30,7 @@ pub(super) fn agent(config: &AgentConfig) -> Check {
     below_a_pool(&config.dataset)?;
     absolute("state_dir", &config.state_dir)?;
     absolute("views_dir", &config.views_dir)?;
+    config.overlay_dirs.iter().try_for_each(|dir| absolute("overlay_dirs", dir))?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
     registrar_url(&config.registrar)?;

@@ -99,6 +99,7 @@ fn paths_are_absolute() {
     for key in ["state_dir", "socket", "views_dir"] {
         refused(agent(&format!("{AGENT}{key} = \"here\"")), &[key, "not absolute"]);
     }
+    refused(agent(&format!("{AGENT}overlay_dirs = [\"/vms\", \"here\"]")), &["overlay_dirs", "not absolute"]);
 }
 
 #[test]

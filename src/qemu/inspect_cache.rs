@@ -173,7 +173,7 @@ fn look_blocking(path: &Path) -> io::Result<Option<Seen>> {
 }
 
 /// A name longer than any that QEMU takes comes back cut, and equals none.
-fn name(file: &File, at: NameAt) -> io::Result<PathBuf> {
+pub(super) fn name(file: &File, at: NameAt) -> io::Result<PathBuf> {
     let mut bytes = vec![0; at.bytes.min(MAX_BACKING_BYTES + 1) as usize];
     match file.read_exact_at(&mut bytes, at.offset) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(PathBuf::new()),

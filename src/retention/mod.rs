@@ -107,8 +107,9 @@ impl fmt::Display for Pins<'_> {
     }
 }
 
-/// A time span in its largest unit.
-struct Span(TimeDelta);
+/// A time span in its largest unit, for a sentence.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub TimeDelta);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

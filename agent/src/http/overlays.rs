@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use bootstash::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayView};
+use bootstash::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
 use bootstash::catalog::CatalogError;
 use bootstash::names::NameError;
 use bootstash::zfs::Removed;
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-pub(super) async fn list(State(site): State<Site>) -> Json<Vec<OverlayView>> {
-    Json(site.volume.state().overlays)
+pub(super) async fn list(State(site): State<Site>) -> Json<Vec<OverlayStatus>> {
+    Json(site.volume.overlays().await)
 }
 
 pub(super) async fn create(

@@ -20,7 +20,7 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
         images: volume.images.len() as u64,
         snapshot: volume.head().map(|head| head.name.clone()),
         snapshots: volume.snapshots.len() as u64,
-        overlays: volume.overlays.len() as u64,
+        overlays: volume.leases.len() as u64,
         views: volume.views.len() as u64,
         usage,
         zfs_unanswered: site.zfs.unanswered().filter(Unanswered::is_noticed),

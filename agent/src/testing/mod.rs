@@ -5,7 +5,7 @@ mod peer;
 mod registrar;
 mod stream;
 
-pub(crate) use node::{Node, OVERLAY_BYTES, OverlayFiles};
+pub(crate) use node::{Node, OverlayFiles, write_overlay};
 pub(crate) use peer::StubPeer;
 pub(crate) use registrar::{DownloadFault, StubRegistrar};
 

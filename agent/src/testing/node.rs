@@ -6,11 +6,14 @@ use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
 use bootstash::api::{AgentState, Client, Endpoint};
+use bootstash::catalog::ImageFormat;
 use bootstash::config::AgentConfig;
 use bootstash::names::{DatasetName, SnapshotName};
+use bootstash::qcow2::{self, ClusterRuns};
 use bootstash::qemu::OverlayError;
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::FakeZfs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +21,6 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// What the fake puts into an overlay.
-pub(crate) const OVERLAY_BYTES: &[u8] = b"overlay of ";
 
 /// Waits are short, so that tests are; the long poll ends with news.
 const PACE: Pace = Pace {
@@ -33,19 +33,25 @@ const PACE: Pace = Pace {
     spread: Duration::from_millis(5),
 };
 
-/// Makes files that say what they chain onto; nothing where the path says that it is forbidden.
+/// Writes an empty qcow2 file that chains onto `backing`.
+pub(crate) fn write_overlay(path: &Path, backing: &Path, virtual_size_bytes: u64) -> std::io::Result<()> {
+    let zeros = ClusterRuns::default();
+    let layout = qcow2::Layout::new(virtual_size_bytes, Vec::new(), zeros, backing, ImageFormat::Qcow2);
+    qcow2::write(&layout.unwrap(), |_, _| Ok(()), &mut File::create_new(path)?)
+}
+
+/// Makes files that name what they chain onto; nothing where the path says that it is forbidden.
 #[derive(Debug)]
 pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(&self, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
+    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
         if path.to_string_lossy().contains("forbidden") {
             let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
             return Err(OverlayError::Io { path: path.to_owned(), source });
         }
-        let content = [OVERLAY_BYTES, backing.as_os_str().as_encoded_bytes()].concat();
-        std::fs::write(path, content).unwrap();
+        write_overlay(path, backing, virtual_size_bytes).unwrap();
         Ok(())
     }
 }
@@ -55,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) dir: TempDir,
     pub(crate) zfs: Arc<FakeZfs>,
     pub(crate) metrics: Metrics,
+    /// As its configuration names them.
+    pub(crate) overlay_dirs: Vec<PathBuf>,
     running: Option<Running>,
 }
 
@@ -69,7 +77,8 @@ impl Node {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("vms")).unwrap();
-        Self { dir, zfs: Arc::new(FakeZfs::seeded(1)), metrics: Metrics::new(), running: None }
+        let zfs = Arc::new(FakeZfs::seeded(1));
+        Self { dir, zfs, metrics: Metrics::new(), overlay_dirs: Vec::new(), running: None }
     }
 
     pub(crate) fn config(&self) -> AgentConfig {
@@ -79,6 +88,7 @@ impl Node {
             dataset: "tank/bootstash".parse().unwrap(),
             state_dir: self.dir.path().join("state"),
             views_dir: self.dir.path().join("views"),
+            overlay_dirs: self.overlay_dirs.clone(),
             socket: self.dir.path().join("agent.sock"),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
             window: Duration::from_secs(3600),

@@ -2,7 +2,8 @@
 
 use super::catalog::read_off_thread;
 use super::lease::{Lease, Stage};
-use super::{CreateOverlayError, Volume, path};
+use super::mounts::Mounts;
+use super::{CreateOverlayError, Volume, path, whereabouts};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
 use bootstash::clock;
@@ -10,9 +11,19 @@ use bootstash::names::{ImageName, SnapshotName};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long the storage of a base may take to say what it has.
 const BASE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long the storage of an overlay may take to say whether there is room for it.
+const PLACE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where an overlay is to be.
+struct Place {
+    path: PathBuf,
+    mount_point: PathBuf,
+}
 
 impl Volume {
     /// Makes an overlay of `image` at `given`.
@@ -21,35 +32,32 @@ impl Volume {
         image: &ImageName,
         given: &Path,
     ) -> Result<OverlayView, CreateOverlayError> {
-        let path = self.free_path(given)?;
+        let place = self.free_place(given).await?;
         let snapshot = self.head().ok_or(CreateOverlayError::Empty)?.name.clone();
-        let made = self.chain_onto(&snapshot, image, path).await;
+        let made = self.chain_onto(&snapshot, image, place).await;
         if made.is_err() {
             self.try_drop_view(&snapshot).await;
         }
         made
     }
 
-    fn free_path(&self, given: &Path) -> Result<PathBuf, CreateOverlayError> {
-        let path =
-            path::resolved(given).ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
-        if path.symlink_metadata().is_ok() {
-            return Err(CreateOverlayError::Exists { path });
+    async fn free_place(&self, given: &Path) -> Result<Place, CreateOverlayError> {
+        let (at, path) = (Mounts::read().holding(given), given.to_owned());
+        let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(&path));
+        let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
+        match self.leases.get(&place.path) {
+            Some(lease) => {
+                Err(CreateOverlayError::Recorded { image: lease.overlay.image.clone(), path: place.path })
+            }
+            None => Ok(place),
         }
-        if let Some(lease) = self.leases.get(&path) {
-            return Err(CreateOverlayError::Recorded { image: lease.overlay.image.clone(), path });
-        }
-        if !path.parent().is_some_and(Path::is_dir) {
-            return Err(CreateOverlayError::NoDirectory { path });
-        }
-        Ok(path)
     }
 
     async fn chain_onto(
         &mut self,
         snapshot: &SnapshotName,
         image: &ImageName,
-        path: PathBuf,
+        place: Place,
     ) -> Result<OverlayView, CreateOverlayError> {
         let root = self.ensure_view(snapshot).await?;
         let wanted = image.clone();
@@ -57,25 +65,27 @@ impl Volume {
             read_off_thread(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
         let manifest = check_base_in_time(manifest).await?;
         let overlay = OverlayView {
-            path,
+            path: place.path,
             image: image.clone(),
             snapshot: snapshot.clone(),
             cache: catalog::cache_path(&root, image),
             virtual_size_bytes: manifest.source.virtual_size_bytes,
             created: clock::now(),
         };
-        self.make(overlay).await
+        let mount_point = Some(place.mount_point);
+        self.make(Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None }).await
     }
 
     /// The record first: a view without a record is dropped at the next start, under the VM.
-    async fn make(&mut self, overlay: OverlayView) -> Result<OverlayView, CreateOverlayError> {
-        self.leases.put(Lease { stage: Stage::Intended, overlay: overlay.clone() })?;
+    async fn make(&mut self, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
+        self.leases.put(intended.clone())?;
+        let overlay = intended.overlay.clone();
         let made = self.overlays.create(&overlay.path, &overlay.cache, overlay.virtual_size_bytes).await;
         if let Err(error) = made {
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
-        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, overlay: overlay.clone() }) {
+        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }) {
             // Whoever asked is told that it failed, and will not look for a file.
             drop(std::fs::remove_file(&overlay.path));
             self.leases.remove(&overlay.path)?;
@@ -88,6 +98,19 @@ impl Volume {
             overlay.snapshot
         );
         Ok(overlay)
+    }
+}
+
+/// Blocks.
+fn look_for_place(given: &Path) -> Result<Place, CreateOverlayError> {
+    let path = path::resolved(given).ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
+    if path.symlink_metadata().is_ok() {
+        return Err(CreateOverlayError::Exists { path });
+    }
+    let directory = path.parent().filter(|directory| directory.is_dir());
+    match directory.and_then(|directory| whereabouts::mount_point(directory).ok()) {
+        Some(mount_point) => Ok(Place { path, mount_point }),
+        None => Err(CreateOverlayError::NoDirectory { path }),
     }
 }
 

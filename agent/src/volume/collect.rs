@@ -1,12 +1,18 @@
-//! Collecting: views nobody uses, then snapshots past the window.
+//! Collecting: overlays whose files are gone, views nobody needs, then snapshots past the window.
 
-use super::{CollectError, Volume};
-use bootstash::api::{GcReport, SnapshotFate};
+use super::ledger::Ledger;
+use super::{CollectError, ViewError, Volume};
+use bootstash::api::{GcReport, OverlayView, SnapshotFate, ViewFate};
 use bootstash::clock;
+use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::SnapshotName;
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::DestroyError;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// What ZFS knows better than any record.
+const IN_USE: &str = "ZFS says that it is in use";
 
 impl Volume {
     /// Removes what may go, or says what would.
@@ -16,21 +22,40 @@ impl Volume {
         dry_run: bool,
     ) -> Result<GcReport, CollectError> {
         self.read_volumes().await?;
-        let unused: Vec<_> = self.views.iter().filter(|view| !self.leases.uses(view)).cloned().collect();
-        let mut fates = retention::plan(&self.facts(), clock::now(), window);
+        let mut ledger = self.due(window).await;
+        let mut views = self.idle_views(&ledger);
+        let mut fates = retention::plan(&self.facts(&ledger), clock::now(), window);
         if !dry_run {
-            for view in &unused {
-                self.drop_view_unless_used(view).await?;
-            }
+            let adopted = self.settle(&ledger);
+            ledger.released.retain(|released| self.leases.get(&released.path).is_none());
+            self.restore_views_of(&adopted).await;
+            self.drop_views(&mut views).await?;
             self.destroy_expired(&mut fates).await?;
             self.drop_replaced().await;
             self.read_volumes().await?;
         }
-        Ok(GcReport { dry_run, snapshots: fates, views_removed: unused, ..GcReport::default() })
+        let overlays_released = ledger.released;
+        Ok(GcReport { dry_run, snapshots: fates, views, overlays_released, ..GcReport::default() })
     }
 
-    fn facts(&self) -> Vec<SnapshotFacts> {
-        let pins = |name: &SnapshotName| self.leases.uses(name).then_some(Pin::View).into_iter().collect();
+    /// The views that no record needs, and what becomes of them.
+    fn idle_views(&self, ledger: &Ledger) -> Vec<ViewFate> {
+        let (held, unsure) = (ledger.held(), self.unsure(ledger));
+        let idle = self.views.there.iter().filter(|view| !held.contains(view));
+        let fate = |snapshot: &SnapshotName| {
+            let keep = unsure.contains(snapshot);
+            let reason = match keep {
+                true => "an overlay that could not be seen may need it",
+                false => "no overlay needs it",
+            };
+            ViewFate { snapshot: snapshot.clone(), keep, reason: reason.to_owned() }
+        };
+        idle.map(fate).collect()
+    }
+
+    fn facts(&self, ledger: &Ledger) -> Vec<SnapshotFacts> {
+        let held: BTreeSet<_> = ledger.held().into_iter().chain(self.unsure(ledger)).collect();
+        let pins = |name: &SnapshotName| held.contains(name).then_some(Pin::View).into_iter().collect();
         self.generations
             .snapshots()
             .iter()
@@ -42,6 +67,32 @@ impl Volume {
             .collect()
     }
 
+    /// The views of overlays that were found without a record.
+    async fn restore_views_of(&mut self, adopted: &[OverlayView]) {
+        let mut counts = BTreeMap::new();
+        for overlay in adopted {
+            *counts.entry(overlay.snapshot.clone()).or_default() += 1;
+        }
+        for (snapshot, overlays) in counts {
+            self.restore_view(&snapshot, overlays).await;
+        }
+        self.say_lost(adopted);
+    }
+
+    async fn drop_views(&mut self, fates: &mut [ViewFate]) -> Result<(), CollectError> {
+        for fate in fates.iter_mut().filter(|fate| !fate.keep) {
+            match self.drop_view_unless_used(&fate.snapshot).await {
+                Ok(()) => tracing::info!("collected view {}: {}", fate.snapshot, fate.reason),
+                Err(ViewError::Destroy(error)) if error.kind() == FaultKind::Busy => {
+                    fate.keep = true;
+                    IN_USE.clone_into(&mut fate.reason);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     async fn destroy_expired(&mut self, fates: &mut [SnapshotFate]) -> Result<(), CollectError> {
         let Some(volume) = self.generations.current().map(|current| current.dataset.clone()) else {
             return Ok(());
@@ -51,7 +102,7 @@ impl Volume {
                 Ok(_) => tracing::info!("collected {}: {}", fate.name, fate.reason),
                 Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
                     fate.keep = true;
-                    "ZFS says that it is in use".clone_into(&mut fate.reason);
+                    IN_USE.clone_into(&mut fate.reason);
                 }
                 Err(source) => return Err(CollectError::Snapshot { snapshot: fate.name.clone(), source }),
             }

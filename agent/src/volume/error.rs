@@ -211,6 +211,12 @@ pub enum CreateOverlayError {
         /// What was given.
         path: PathBuf,
     },
+    /// Its storage does not answer.
+    #[error("the storage of {} does not answer; try again when it does, or give another path", .path.display())]
+    Silent {
+        /// The overlay.
+        path: PathBuf,
+    },
     /// Its directory.
     #[error("the directory of {} does not exist; create it first", .path.display())]
     NoDirectory {
@@ -279,7 +285,7 @@ pub enum CreateOverlayError {
 impl Fault for CreateOverlayError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Empty => FaultKind::Transient,
+            Self::Empty | Self::Silent { .. } => FaultKind::Transient,
             Self::Path { .. }
             | Self::NoDirectory { .. }
             | Self::Exists { .. }
@@ -302,6 +308,12 @@ pub enum RemoveOverlayError {
     #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
     Foreign {
         /// The file.
+        path: PathBuf,
+    },
+    /// Its storage does not answer.
+    #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    Silent {
+        /// The overlay.
         path: PathBuf,
     },
     /// A VM has it open.
@@ -330,6 +342,7 @@ impl Fault for RemoveOverlayError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Foreign { .. } => FaultKind::Permanent,
+            Self::Silent { .. } => FaultKind::Transient,
             Self::InUse { .. } => FaultKind::Busy,
             Self::Io { .. } => FaultKind::Operator,
             Self::Lease(error) => error.kind(),

@@ -4,10 +4,11 @@
 //! and from 200 on (what it lets nobody else do) for as long as an image is open, so asking for a
 //! write lock over both ranges tells, without taking one.
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const FIRST_BYTE: libc::off_t = 100;
@@ -15,7 +16,9 @@ const BYTES: libc::off_t = 200;
 
 /// Whether somebody holds QEMU's locks on the file at `path`.
 pub(super) fn is_open_in_qemu(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
+    // What lies there now may be a pipe, which would wait for whoever writes to it.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     let mut lock = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

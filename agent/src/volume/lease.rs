@@ -1,21 +1,26 @@
 //! The record of each overlay on disk: what keeps a view alive across restarts.
 //!
 //! Promises: a record is on disk, whole and synced, before its overlay exists, and goes only after it;
-//! a crash in between leaves a record too many, never one too few.
+//! a crash in between leaves a record too many, never one too few. No overlay is looked at here.
 
 use bootstash::api::OverlayView;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::SnapshotName;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// How a damaged record's file ends once its overlay has another.
+const ASIDE: &str = "damaged";
+
 /// Whether the overlay of a record was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Stage {
+pub enum Stage {
     /// It is about to be.
     Intended,
     /// It was.
@@ -24,11 +29,30 @@ pub(super) enum Stage {
 
 /// The record of one overlay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lease {
+pub struct Lease {
     /// How far it came.
     pub stage: Stage,
     /// The overlay.
     pub overlay: OverlayView,
+    /// Where the storage is mounted that holds it. Other storage at its path says nothing of it.
+    #[serde(default)]
+    pub mount_point: Option<PathBuf>,
+    /// Since when its file is known to be gone.
+    #[serde(default)]
+    pub missing_since: Option<DateTime<Utc>>,
+}
+
+/// A record whose content makes no sense.
+#[derive(Debug)]
+pub(super) struct DamagedRecord {
+    path: PathBuf,
+    source: serde_json::Error,
+}
+
+impl From<DamagedRecord> for LeaseError {
+    fn from(record: DamagedRecord) -> Self {
+        Self::Damaged { path: record.path, source: record.source }
+    }
 }
 
 /// A record could not be read or written.
@@ -69,22 +93,42 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Reads the records in `dir`. Those of overlays that were never made are dropped: nobody was
-    /// told of them.
+    /// Reads the records in `dir`, and which of them are damaged.
     ///
     /// # Errors
     /// See [`LeaseError`].
-    pub(super) fn load(dir: &Path) -> Result<Self, LeaseError> {
-        let mut leases = Self { dir: dir.to_owned(), by_path: BTreeMap::new() };
-        for file in record_files(dir)? {
-            let lease = read(&file)?;
-            if lease.stage == Stage::Intended && lease.overlay.path.symlink_metadata().is_err() {
-                remove_file(&file)?;
-            } else {
-                leases.by_path.insert(lease.overlay.path.clone(), lease);
+    pub(super) fn load(dir: &Path) -> Result<(Self, Vec<DamagedRecord>), LeaseError> {
+        let (mut by_path, mut damaged) = (BTreeMap::new(), Vec::new());
+        for path in record_files(dir)? {
+            let bytes = fs::read(&path).map_err(|source| LeaseError::Io { path: path.clone(), source })?;
+            match serde_json::from_slice::<Lease>(&bytes) {
+                Ok(lease) => drop(by_path.insert(lease.overlay.path.clone(), lease)),
+                Err(source) => damaged.push(DamagedRecord { path, source }),
             }
         }
-        Ok(leases)
+        Ok((Self { dir: dir.to_owned(), by_path }, damaged))
+    }
+
+    /// Renames a damaged record if it is that of an overlay that was found: from its file it can be
+    /// written anew.
+    ///
+    /// # Errors
+    /// [`LeaseError::Damaged`] where it is of none of them.
+    pub(super) fn set_aside(&self, record: DamagedRecord, found: &[Lease]) -> Result<(), LeaseError> {
+        let Some(lease) = found.iter().find(|lease| self.file_of(&lease.overlay.path) == record.path) else {
+            return Err(record.into());
+        };
+        let aside = record.path.with_extension(ASIDE);
+        fs::rename(&record.path, &aside)
+            .map_err(|source| LeaseError::Io { path: record.path.clone(), source })?;
+        tracing::error!(
+            "the record of overlay {} was damaged ({}) and is written anew from the overlay's file; \
+             the damaged one is kept as {}",
+            lease.overlay.path.display(),
+            record.source,
+            aside.display()
+        );
+        Ok(())
     }
 
     /// Writes a record, replacing that of the same path.
@@ -115,6 +159,11 @@ impl Leases {
         self.by_path.get(overlay)
     }
 
+    /// All records, by path of the overlay.
+    pub(super) fn all(&self) -> &BTreeMap<PathBuf, Lease> {
+        &self.by_path
+    }
+
     /// The overlays, in order of path.
     pub(super) fn overlays(&self) -> impl Iterator<Item = &OverlayView> {
         self.by_path.values().map(|lease| &lease.overlay)
@@ -137,19 +186,14 @@ fn record_files(dir: &Path) -> Result<Vec<PathBuf>, LeaseError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_error)? {
         let path = entry.map_err(io_error)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        } else {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("json") => files.push(path),
+            Some(ASIDE) => (),
             // A record that a crash left half written.
-            remove_file(&path)?;
+            _ => remove_file(&path)?,
         }
     }
     Ok(files)
-}
-
-fn read(path: &Path) -> Result<Lease, LeaseError> {
-    let bytes = fs::read(path).map_err(|source| LeaseError::Io { path: path.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|source| LeaseError::Damaged { path: path.to_owned(), source })
 }
 
 fn write(dir: &Path, path: &Path, lease: &Lease) -> io::Result<()> {
@@ -173,6 +217,12 @@ fn remove_file(path: &Path) -> Result<(), LeaseError> {
 mod tests {
     use super::*;
 
+    fn load(dir: &Path) -> Leases {
+        let (leases, damaged) = Leases::load(dir).unwrap();
+        assert!(damaged.is_empty(), "{damaged:?}");
+        leases
+    }
+
     fn lease(path: PathBuf, stage: Stage) -> Lease {
         let overlay = OverlayView {
             path,
@@ -182,47 +232,60 @@ mod tests {
             virtual_size_bytes: 1 << 30,
             created: "2026-11-21T10:20:00Z".parse().unwrap(),
         };
-        Lease { stage, overlay }
+        Lease { stage, overlay, mount_point: None, missing_since: None }
     }
 
     #[test]
     fn outlives_a_restart_and_goes_when_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut leases = Leases::load(dir.path()).unwrap();
+        let mut leases = load(dir.path());
         let made = lease("/vms/ a\n.qcow2".into(), Stage::Made);
         leases.put(made.clone()).unwrap();
-        let mut again = Leases::load(dir.path()).unwrap();
+        let mut again = load(dir.path());
         assert_eq!(again.get(&made.overlay.path), Some(&made));
         assert!(again.uses(&made.overlay.snapshot));
         again.remove(&made.overlay.path).unwrap();
-        assert_eq!(Leases::load(dir.path()).unwrap().overlays().count(), 0);
+        assert_eq!(load(dir.path()).overlays().count(), 0);
     }
 
     #[test]
-    fn intended_overlay_counts_only_if_it_came_to_be() {
+    fn records_of_earlier_versions_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let there = dir.path().join("there.json.qcow2");
-        let records = dir.path().join("records");
-        fs::create_dir(&records).unwrap();
-        fs::write(&there, "").unwrap();
-        let mut leases = Leases::load(&records).unwrap();
-        leases.put(lease(there.clone(), Stage::Intended)).unwrap();
-        leases.put(lease(dir.path().join("not-there"), Stage::Intended)).unwrap();
-        leases.put(lease(dir.path().join("unmounted"), Stage::Made)).unwrap();
-        let paths: Vec<_> =
-            Leases::load(&records).unwrap().overlays().map(|overlay| overlay.path.clone()).collect();
-        assert_eq!(paths, [there, dir.path().join("unmounted")]);
+        let lease = lease("/vms/a.qcow2".into(), Stage::Made);
+        let mut record = serde_json::to_value(&lease).unwrap();
+        for later in ["mount_point", "missing_since"] {
+            record.as_object_mut().unwrap().remove(later).unwrap();
+        }
+        fs::write(dir.path().join("x.json"), record.to_string()).unwrap();
+        assert_eq!(load(dir.path()).get(&lease.overlay.path), Some(&lease));
     }
 
     #[test]
-    fn half_written_record_is_swept_and_a_damaged_one_stops() {
+    fn half_written_record_is_swept_and_a_damaged_one_is_told() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".tmpx.new"), "{").unwrap();
-        Leases::load(dir.path()).unwrap();
+        load(dir.path());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        let damaged = dir.path().join("x.json");
-        fs::write(&damaged, "{").unwrap();
-        let error = Leases::load(dir.path()).unwrap_err();
-        assert!(error.to_string().contains(damaged.to_str().unwrap()), "{error}");
+        let file = dir.path().join("x.json");
+        fs::write(&file, "{").unwrap();
+        let (leases, mut damaged) = Leases::load(dir.path()).unwrap();
+        let error = leases.set_aside(damaged.pop().unwrap(), &[]).unwrap_err();
+        assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn damaged_record_of_an_overlay_that_is_there_is_set_aside_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let lease = lease("/vms/a.qcow2".into(), Stage::Made);
+        let mut leases = load(dir.path());
+        leases.put(lease.clone()).unwrap();
+        let file = leases.file_of(&lease.overlay.path);
+        fs::write(&file, "{").unwrap();
+        let (leases, mut damaged) = Leases::load(dir.path()).unwrap();
+        leases.set_aside(damaged.pop().unwrap(), &[lease]).unwrap();
+        assert!(!file.exists());
+        assert_eq!(load(dir.path()).overlays().count(), 0);
+        assert_eq!(fs::read(file.with_extension("damaged")).unwrap(), b"{");
     }
 }

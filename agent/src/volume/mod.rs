@@ -10,17 +10,25 @@ mod catalog;
 mod chain;
 mod collect;
 mod error;
+mod found;
 mod generation;
+mod holdings;
 mod in_use;
 mod incoming;
 mod lease;
+mod ledger;
+mod look;
+mod mounts;
 mod open;
 mod overlay_maker;
 mod path;
 mod remove;
 mod state;
+mod storage;
+mod take_stock;
 mod task;
 mod view;
+mod whereabouts;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +38,7 @@ pub use error::{
     ViewError,
 };
 pub use incoming::Incoming;
-pub use lease::LeaseError;
+pub use lease::{Lease, LeaseError, Stage};
 pub use overlay_maker::OverlayMaker;
 pub use state::VolumeState;
 pub use task::VolumeHandle;
@@ -38,14 +46,14 @@ pub use task::VolumeHandle;
 use crate::layout::Layout;
 use bootstash::api::ReplacedVolume;
 use bootstash::catalog::Manifest;
-use bootstash::names::SnapshotName;
 use bootstash::zfs::{ReadError, ResumeToken, Snapshot, Zfs};
 use generation::{Generation, Generations};
 use lease::Leases;
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use storage::Storage;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use view::Views;
 
 /// The volume in the hands of its owner.
 #[derive(Debug)]
@@ -54,7 +62,8 @@ pub struct Volume {
     overlays: Arc<dyn OverlayMaker>,
     layout: Layout,
     leases: Leases,
-    views: BTreeSet<SnapshotName>,
+    storage: Storage,
+    views: Views,
     generations: Generations,
     /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
@@ -94,8 +103,8 @@ impl Volume {
             replaced: self.replaced(),
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.partial.clone(),
-            views: self.views.iter().cloned().collect(),
-            overlays: self.leases.overlays().cloned().collect(),
+            views: self.views.there.iter().cloned().collect(),
+            leases: self.leases.all().values().cloned().collect(),
             images: Arc::clone(&self.images),
         });
     }

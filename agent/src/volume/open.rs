@@ -2,20 +2,20 @@
 
 use super::generation::Generations;
 use super::lease::Leases;
+use super::storage::Storage;
+use super::view::Views;
 use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash::fault::Chain;
-use bootstash::names::SnapshotName;
 use bootstash::zfs::Zfs;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 impl Volume {
-    /// Makes what is missing of the layout, reads the records, mounts the views that overlays chain
-    /// onto and drops the others.
+    /// Makes what is missing of the layout, reads the records and brings them into line with the
+    /// overlays on disk, mounts the views that overlays chain onto and drops the others.
     ///
     /// # Errors
     /// Where going on could harm: a view that does not mount is logged instead.
@@ -31,7 +31,7 @@ impl Volume {
         for (name, new) in layout.datasets() {
             zfs.create(name, &new).await?;
         }
-        let leases = Leases::load(&layout.leases_dir)?;
+        let (leases, damaged) = Leases::load(&layout.leases_dir)?;
         let views = existing_views(zfs.as_ref(), &layout).await?;
         let published = watch::Sender::new(VolumeState::default());
         let (images, generations) = (Arc::default(), Generations::default());
@@ -40,6 +40,7 @@ impl Volume {
             overlays,
             layout,
             leases,
+            storage: Storage::new(),
             views,
             generations,
             partial: None,
@@ -49,11 +50,13 @@ impl Volume {
         };
         volume.read_volumes().await?;
         volume.forget_notes();
+        volume.take_stock(damaged).await?;
         volume.restore_views().await;
         volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));
         }
+        volume.say_lost(volume.leases.overlays());
         volume.publish();
         Ok(volume)
     }
@@ -76,7 +79,8 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
     std::fs::create_dir_all(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
 }
 
-async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<BTreeSet<SnapshotName>, OpenError> {
+async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<Views, OpenError> {
     let children = zfs.children(&layout.views).await?;
-    Ok(children.iter().filter_map(|name| name.leaf().parse().ok()).collect())
+    let there = children.iter().filter_map(|name| name.leaf().parse().ok()).collect();
+    Ok(Views { there, ..Views::default() })
 }

@@ -1,5 +1,6 @@
 //! What everybody but the owner sees of a volume: published after each change.
 
+use super::Lease;
 use bootstash::api::{OverlayView, ReplacedVolume};
 use bootstash::catalog::Manifest;
 use bootstash::names::{DatasetName, SnapshotName};
@@ -21,8 +22,8 @@ pub struct VolumeState {
     pub partial: Option<ResumeToken>,
     /// The snapshots that have a view.
     pub views: Vec<SnapshotName>,
-    /// The overlays made here, in order of path.
-    pub overlays: Vec<OverlayView>,
+    /// The records of overlays, in order of path.
+    pub leases: Vec<Lease>,
     /// The images in the newest snapshot whose catalog was read.
     pub images: Arc<Vec<Manifest>>,
 }
@@ -31,5 +32,15 @@ impl VolumeState {
     /// The newest snapshot.
     pub fn head(&self) -> Option<&Snapshot> {
         self.snapshots.last()
+    }
+
+    /// The overlays on record, in order of path.
+    pub fn overlays(&self) -> impl ExactSizeIterator<Item = &OverlayView> {
+        self.leases.iter().map(|lease| &lease.overlay)
+    }
+
+    /// How many overlays had no file when that was last looked at.
+    pub fn missing_overlays(&self) -> usize {
+        self.leases.iter().filter(|lease| lease.missing_since.is_some()).count()
     }
 }

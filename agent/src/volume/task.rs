@@ -1,5 +1,6 @@
 //! The task that owns the volume, and the handle by which others order changes.
 
+use super::storage::Storage;
 use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
     Volume, VolumeState,
@@ -35,6 +36,7 @@ enum Order {
 pub struct VolumeHandle {
     orders: mpsc::Sender<Order>,
     published: watch::Receiver<VolumeState>,
+    pub(super) storage: Storage,
 }
 
 /// The orders, on their way to the owner.
@@ -45,7 +47,8 @@ impl Volume {
     /// The handle for others, and the orders for [`Self::run`].
     pub fn handle(&self) -> (VolumeHandle, Orders) {
         let (sender, receiver) = mpsc::channel(QUEUED_ORDERS);
-        (VolumeHandle { orders: sender, published: self.published.subscribe() }, Orders(receiver))
+        let (published, storage) = (self.published.subscribe(), self.storage.clone());
+        (VolumeHandle { orders: sender, published, storage }, Orders(receiver))
     }
 
     /// Carries out orders until the agent stops. The order under way then ends first; a receive ends

@@ -1,9 +1,21 @@
 //! Views: a mounted clone of a snapshot, shared by all overlays made at it.
 
 use super::{ViewError, Volume};
-use bootstash::fault::Chain;
+use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::names::{DatasetName, SnapshotName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+/// The views, by snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    /// Those that exist.
+    pub(super) there: BTreeSet<SnapshotName>,
+    /// Those that stay though no record needs them: an overlay may that was not seen.
+    pub(super) spared: BTreeSet<SnapshotName>,
+    /// Those of which it was said that they are in use.
+    pub(super) busy: BTreeSet<SnapshotName>,
+}
 
 impl Volume {
     /// The mounted view of a snapshot, made or mounted where it is not.
@@ -13,7 +25,7 @@ impl Volume {
         for volume in self.volumes_with(snapshot)? {
             match self.zfs.clone_snapshot(&volume, snapshot, &name, &mountpoint).await {
                 Ok(_) => {
-                    self.views.insert(snapshot.clone());
+                    self.views.there.insert(snapshot.clone());
                     return Ok(mountpoint);
                 }
                 // The view that is there can be one of a volume that was replaced.
@@ -37,44 +49,72 @@ impl Volume {
         Ok(volumes)
     }
 
-    /// Removes the view of a snapshot unless an overlay chains onto it.
+    /// Whether the view of a snapshot must stay.
+    fn needs_view(&self, snapshot: &SnapshotName) -> bool {
+        self.leases.uses(snapshot) || self.views.spared.contains(snapshot)
+    }
+
+    /// Removes the view of a snapshot unless an overlay chains onto it, or may.
     pub(super) async fn drop_view_unless_used(&mut self, snapshot: &SnapshotName) -> Result<(), ViewError> {
-        if !self.views.contains(snapshot) || self.leases.uses(snapshot) {
+        if !self.views.there.contains(snapshot) || self.needs_view(snapshot) {
             return Ok(());
         }
-        self.zfs.destroy(&self.layout.view(snapshot)?).await?;
-        self.views.remove(snapshot);
+        let dropped = self.zfs.destroy(&self.layout.view(snapshot)?).await;
+        if let Err(error) = dropped {
+            if error.kind() == FaultKind::Busy && self.views.busy.insert(snapshot.clone()) {
+                tracing::info!(
+                    "view {snapshot} is in use though no overlay needs it, and stays until it is not"
+                );
+            }
+            return Err(error.into());
+        }
+        self.views.there.remove(snapshot);
+        self.views.busy.remove(snapshot);
         Ok(())
     }
 
     /// As [`Self::drop_view_unless_used`], where the view going later does no harm.
     pub(super) async fn try_drop_view(&mut self, snapshot: &SnapshotName) {
-        if let Err(error) = self.drop_view_unless_used(snapshot).await {
-            tracing::info!("view {snapshot} stays until the next collection: {}", Chain(&error));
+        match self.drop_view_unless_used(snapshot).await {
+            // That was said.
+            Err(error) if error.kind() == FaultKind::Busy => (),
+            Err(error) => {
+                tracing::info!("view {snapshot} stays until the next collection: {}", Chain(&error));
+            }
+            Ok(()) => (),
         }
     }
 
     /// After a start: mounts the views that overlays chain onto, and drops the others. ZFS may not
     /// have mounted them (zfs-fuse never does), and a crash can leave one that nobody uses.
     pub(super) async fn restore_views(&mut self) {
-        for snapshot in self.views.clone() {
+        let leaked: Vec<_> = self.views.there.iter().filter(|view| !self.needs_view(view)).cloned().collect();
+        for snapshot in leaked {
+            tracing::info!("dropping view {snapshot}, which no overlay needs");
             self.try_drop_view(&snapshot).await;
         }
         for (snapshot, overlays) in self.overlays_by_snapshot() {
-            if let Err(error) = self.ensure_view(&snapshot).await {
-                tracing::error!(
-                    "cannot mount view {snapshot}, which {overlays} overlays chain onto; their VMs cannot start: {}",
-                    Chain(&error)
-                );
-            }
+            self.restore_view(&snapshot, overlays).await;
         }
     }
 
-    fn overlays_by_snapshot(&self) -> Vec<(SnapshotName, usize)> {
-        let mut counts = std::collections::BTreeMap::new();
+    /// Mounts a view that overlays chain onto; makes it anew if its snapshot is still there.
+    pub(super) async fn restore_view(&mut self, snapshot: &SnapshotName, overlays: usize) {
+        match self.ensure_view(snapshot).await {
+            // What to do about each of them is told once the images are known.
+            Ok(_) | Err(ViewError::Missing { .. }) => (),
+            Err(error) => tracing::error!(
+                "cannot mount view {snapshot}, which {overlays} overlays chain onto; their VMs cannot start: {}",
+                Chain(&error)
+            ),
+        }
+    }
+
+    fn overlays_by_snapshot(&self) -> BTreeMap<SnapshotName, usize> {
+        let mut counts = BTreeMap::new();
         for overlay in self.leases.overlays() {
             *counts.entry(overlay.snapshot.clone()).or_default() += 1;
         }
-        counts.into_iter().collect()
+        counts
     }
 }

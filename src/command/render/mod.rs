@@ -4,6 +4,6 @@ mod quantity;
 mod table;
 mod text;
 
-pub(super) use quantity::{ago, seconds, size, size_in_words};
+pub(super) use quantity::{age, ago, seconds, size, size_in_words};
 pub(super) use table::{Column, table};
 pub(super) use text::{guest_text, or_dash, short_snapshot};

@@ -14,8 +14,13 @@ pub(crate) fn size_in_words(bytes: u64) -> String {
     format_size(bytes, FormatSizeOptions::from(BINARY).decimal_places(1))
 }
 
-/// `3 s ago`, `2 h ago`; the clocks of two hosts differ, so what lies ahead is now.
+/// `3 s ago`, `2 h ago`.
 pub(crate) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    format!("{} ago", age(then, now))
+}
+
+/// `3 s`, `2 h`; the clocks of two hosts differ, so what lies ahead is now.
+pub(crate) fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - then).num_seconds().max(0);
     let (count, unit) = match seconds {
         0..120 => (seconds, "s"),
@@ -23,7 +28,7 @@ pub(crate) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
         7200..172_800 => (seconds / 3600, "h"),
         _ => (seconds / 86_400, "d"),
     };
-    format!("{count} {unit} ago")
+    format!("{count} {unit}")
 }
 
 /// `0.3 s`, `128.4 s`.

@@ -78,6 +78,12 @@ impl FakeZfs {
         self.state().set_quota(of, bytes);
     }
 
+    /// Whether something has a file system open, which then is not destroyed.
+    pub fn set_busy(&self, name: &DatasetName, busy: bool) {
+        let all = &mut self.state().busy;
+        let _ = if busy { all.insert(name.clone()) } else { all.remove(name) };
+    }
+
     /// Makes a file system without our role, as an operator might.
     pub fn insert_foreign(&self, name: &DatasetName) {
         self.state().insert(name, None);

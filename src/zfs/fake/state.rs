@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) file_systems: BTreeMap<DatasetName, FileSystem>,
     capacities: HashMap<String, u64>,
     quotas: HashMap<DatasetName, u64>,
+    /// File systems that something has open.
+    pub(super) busy: BTreeSet<DatasetName>,
     seed: u64,
     counter: u64,
 }
@@ -49,6 +51,7 @@ impl State {
             file_systems: BTreeMap::new(),
             capacities: HashMap::new(),
             quotas: HashMap::new(),
+            busy: BTreeSet::new(),
             seed,
             counter: 0,
         }

@@ -122,6 +122,9 @@ impl State {
         if dependents {
             return Err(DestroyError::HasDependents { name: name.to_string() });
         }
+        if self.busy.contains(name) {
+            return Err(DestroyError::Busy { name: name.to_string() });
+        }
         found
             .unmount()
             .map_err(|error| DestroyError::Other { name: name.to_string(), source: disk(&error) })?;

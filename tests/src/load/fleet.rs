@@ -198,6 +198,7 @@ impl Fleet {
     fn node_config(&self, number: usize) -> Result<AgentConfig> {
         let dir = self.dir.path().join(format!("n{number}"));
         Ok(AgentConfig {
+            overlay_dirs: Vec::new(),
             node: Some(format!("n{number}").parse()?),
             registrar: format!("http://{}", self.listen),
             dataset: format!("tank/n{number}").parse()?,

@@ -3,8 +3,10 @@
 use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
+use super::hanging::Hanging;
 use anyhow::{Context, Result, ensure};
-use bootstash::api::AgentState;
+use bootstash::api::{AgentState, OverlayState};
+use bootstash::qemu::read_backing;
 use futures::future::LocalBoxFuture;
 use std::os::unix::fs::MetadataExt;
 
@@ -41,6 +43,10 @@ cases! {
     a_registrar_restored_from_a_backup_destroys_nothing,
     a_registrar_that_lost_everything_gets_it_back_from_a_node,
     a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again,
+    a_node_that_reboots_finds_its_views_mounted,
+    a_node_that_lost_its_records_has_them_back_from_the_overlays,
+    a_leaked_view_goes_and_one_in_use_stays,
+    storage_that_hangs_holds_up_nothing_else,
 }
 
 async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
@@ -53,7 +59,7 @@ async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
         let overlay = cluster.overlay(node, "debian").await?;
         let cache = std::fs::read(&overlay.cache).with_context(|| overlay.cache.display().to_string())?;
         ensure!(cache == cache_of(&cluster.file("debian.raw")), "{node} holds another cache");
-        ensure!(std::fs::read(&overlay.path)? == overlay.cache.as_os_str().as_encoded_bytes());
+        ensure!(read_backing(&overlay.path)?.is_some_and(|backed| backed.backing == overlay.cache));
     }
     // Half of each cache is the other's half, and every node shares the pool: one copy of it is stored.
     let usage = cluster.registrar_status().await?.usage.context("no figures")?;
@@ -371,4 +377,104 @@ pub(super) async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
         .await?;
     ensure!(error.contains(why), "{error}");
     Ok(())
+}
+
+/// Its agent stops, and the views are not mounted when it starts.
+async fn a_node_that_reboots_finds_its_views_mounted(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    cluster.zfs_command(&["unmount", cluster.view("node1", &overlay.snapshot)?.as_str()])?;
+    let unmounted = async || Ok((!overlay.cache.exists()).then_some(()));
+    cluster.until("the view is unmounted", unmounted).await?;
+    cluster.start_node("node1").await?;
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));
+    let overlays = cluster.overlays("node1").await?;
+    ensure!(overlays.len() == 1 && overlays[0].state == OverlayState::Stopped, "{overlays:?}");
+    cluster.in_step("node1").await
+}
+
+async fn a_node_that_lost_its_records_has_them_back_from_the_overlays(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    std::fs::remove_dir_all(cluster.file("node1"))?;
+    // Of the view, too, only the snapshot is left.
+    cluster.zfs.destroy(&cluster.view("node1", &overlay.snapshot)?).await?;
+    cluster.start_node("node1").await?;
+    let overlays = cluster.overlays("node1").await?;
+    ensure!(overlays.len() == 1 && overlays[0].overlay.path == overlay.path, "{overlays:?}");
+    ensure!(overlays[0].overlay.snapshot == overlay.snapshot, "{overlays:?}");
+    cluster.in_step("node1").await?;
+    let report = cluster.collect("node1").await?;
+    ensure!(report.views.is_empty() && report.overlays_released.is_empty(), "{report:?}");
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));
+    Ok(())
+}
+
+/// In use as by a QEMU that runs from an overlay which was deleted.
+async fn a_leaked_view_goes_and_one_in_use_stays(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let overlay = cluster.overlay("node1", "one").await?;
+    let (view, at) = (cluster.view("node1", &overlay.snapshot)?, cluster.file("node1-views"));
+    let open = std::fs::File::open(&overlay.cache)?;
+    std::fs::remove_file(&overlay.path)?;
+    let report = cluster.collect("node1").await?;
+    ensure!(report.overlays_released.len() == 1 && report.views.len() == 1, "{report:?}");
+    ensure!(report.views[0].keep && overlay.cache.exists(), "a view in use went: {report:?}");
+    drop(open);
+    cluster.collect("node1").await?;
+    ensure!(cluster.zfs.dataset(&view).await?.is_none(), "the view stays");
+    cluster.stop_node("node1").await?;
+    let stray = at.join(overlay.snapshot.as_str());
+    cluster.zfs.clone_snapshot(&cluster.volume("node1")?, &overlay.snapshot, &view, &stray).await?;
+    cluster.start_node("node1").await?;
+    ensure!(cluster.zfs.dataset(&view).await?.is_none(), "the leaked view stays");
+    cluster.in_step("node1").await
+}
+
+async fn storage_that_hangs_holds_up_nothing_else(cluster: &Cluster) -> Result<()> {
+    if !std::path::Path::new("/dev/fuse").exists() {
+        eprintln!("there is no FUSE here to hang");
+        return Ok(());
+    }
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    let vms = cluster.file("hung");
+    std::fs::create_dir(&vms)?;
+    cluster.overlay_at("node1", "one", vms.join("a.qcow2")).await?;
+    let there = cluster.overlay("node1", "one").await?;
+    let hanging = Hanging::over(&vms)?;
+    let states = async || -> Result<Vec<_>> {
+        let overlays = cluster.overlays("node1").await?;
+        Ok(overlays.into_iter().map(|it| (it.overlay.path, it.state)).collect())
+    };
+    let list = states().await?;
+    // The one that hangs is the first in order, and takes nothing from the other.
+    let hung = (vms.join("a.qcow2"), OverlayState::Unreachable);
+    ensure!(list == [hung, (there.path.clone(), OverlayState::Stopped)], "{list:?}");
+    let report = cluster.collect("node1").await?;
+    ensure!(report.overlays_released.is_empty() && report.views.is_empty(), "{report:?}");
+    cluster.stop_node("node1").await?;
+    cluster.start_node("node1").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    ensure!(cluster.overlay_at("node1", "two", vms.join("b.qcow2")).await.is_err());
+    drop(hanging);
+    cluster
+        .until("all overlays are seen again", async || {
+            Ok(states().await?.iter().all(|(_, state)| *state == OverlayState::Stopped).then_some(()))
+        })
+        .await
 }

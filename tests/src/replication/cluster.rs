@@ -5,8 +5,10 @@ use super::capturer::MadeUp;
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use bootstash::api::*;
+use bootstash::catalog::ImageFormat;
 use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig};
-use bootstash::names::{DatasetName, Guid};
+use bootstash::names::{DatasetName, Guid, SnapshotName};
+use bootstash::qcow2;
 use bootstash::qemu::OverlayError;
 use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use bootstash_agent::follow::Pace;
@@ -53,15 +55,19 @@ pub(super) struct Cluster {
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
 }
 
-/// Overlays that say what they chain onto.
+/// Overlays that name what they chain onto, and hold nothing.
 #[derive(Debug)]
 pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(&self, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
-        std::fs::write(path, backing.as_os_str().as_encoded_bytes())
-            .map_err(|source| OverlayError::Io { path: path.to_owned(), source })
+    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
+        let zeros = qcow2::ClusterRuns::default();
+        let layout = qcow2::Layout::new(virtual_size_bytes, Vec::new(), zeros, backing, ImageFormat::Qcow2);
+        let layout = layout.map_err(std::io::Error::other);
+        let written = layout
+            .and_then(|layout| qcow2::write(&layout, |_, _| Ok(()), &mut std::fs::File::create_new(path)?));
+        written.map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
 }
 
@@ -126,6 +132,7 @@ impl Cluster {
             dataset: self.dataset(name)?,
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
+            overlay_dirs: vec![self.dir.clone()],
             socket: self.socket(name),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
@@ -208,6 +215,11 @@ impl Cluster {
         Ok(self.dataset(node)?.child("volume")?)
     }
 
+    /// The file system that is a node's view of a snapshot.
+    pub(super) fn view(&self, node: &str, snapshot: &SnapshotName) -> Result<DatasetName> {
+        Ok(self.dataset(node)?.child("views")?.child(snapshot.as_str())?)
+    }
+
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -267,9 +279,16 @@ impl Cluster {
     }
 
     pub(super) async fn overlay(&self, node: &str, image: &str) -> Result<OverlayView> {
-        let request =
-            OverlayRequest { image: image.to_owned(), path: self.file(&format!("{node}-{image}.qcow2")) };
+        self.overlay_at(node, image, self.file(&format!("{node}-{image}.qcow2"))).await
+    }
+
+    pub(super) async fn overlay_at(&self, node: &str, image: &str, path: PathBuf) -> Result<OverlayView> {
+        let request = OverlayRequest { image: image.to_owned(), path };
         Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
+    }
+
+    pub(super) async fn overlays(&self, node: &str) -> Result<Vec<OverlayStatus>> {
+        Ok(self.client(node)?.get(routes::OVERLAYS, &()).await?)
     }
 
     pub(super) async fn remove_overlay(&self, node: &str, path: &Path) -> Result<()> {

@@ -10,6 +10,7 @@ mod cases;
 mod catch_up;
 mod cluster;
 mod faults;
+mod hanging;
 
 pub(crate) use capturer::MadeUp;
 pub(crate) use cluster::OverlayFiles;
@@ -30,6 +31,9 @@ const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
+    if let Some(served) = hanging::serve_if_asked() {
+        return code(served.map(|()| ExitCode::SUCCESS));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if let Ok(pool) = std::env::var(POOL_VARIABLE) {

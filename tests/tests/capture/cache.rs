@@ -3,7 +3,8 @@
 use crate::guest::{CLUSTER, held};
 use bootstash::catalog::ImageFormat;
 use bootstash::qcow2::{self, ClusterRuns, Layout};
-use bootstash::qemu::{CheckError, CompareError, Qemu};
+use bootstash::qemu::{CheckError, CompareError, Qemu, read_backing};
+use bootstash_tests::lab::run::Call;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -88,4 +89,26 @@ async fn checking_needs_no_base_and_finds_a_broken_table() {
     File::options().write(true).open(&cache).unwrap().write_all_at(&[0, 9], 2 * CLUSTER).unwrap();
     let error = Qemu::find().unwrap().check(&cache).await.unwrap_err();
     assert!(matches!(error, CheckError::Corrupt { .. }), "{error}");
+}
+
+/// What the agent tells whoever has an overlay and no boot cache any more: every byte of a cache is the
+/// base's, so the disk is the same without it.
+#[tokio::test]
+async fn an_overlay_whose_cache_is_gone_is_mended_by_chaining_it_onto_the_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (base, cache) = made(dir.path(), &scattered());
+    let overlay = dir.path().join("vm.qcow2");
+    Qemu::find().unwrap().create_overlay(&overlay, &cache, SIZE).await.unwrap();
+    // Over data, over zeros, and less than a cluster.
+    let writes = ["-c", "write -P 1 196608 64k", "-c", "write -P 2 1M 4k", "-c", "write -P 3 33M 512"];
+    Call::new("qemu-io").args(["-f", "qcow2"]).args(writes).args([&overlay]).output().unwrap();
+    let before = at("before.qcow2");
+    Call::new("qemu-img").args(["convert", "-O", "qcow2", &at("vm.qcow2"), &before]).output().unwrap();
+    std::fs::remove_file(&cache).unwrap();
+    let base = base.display().to_string();
+    let remedy = ["rebase", "-u", "-b", &base, "-F", "raw", &at("vm.qcow2")];
+    Call::new("qemu-img").args(remedy).output().unwrap();
+    Call::new("qemu-img").args(["compare", &before, &at("vm.qcow2")]).output().unwrap();
+    assert_eq!(read_backing(&overlay).unwrap().unwrap().backing.display().to_string(), base);
 }

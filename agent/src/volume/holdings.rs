@@ -1,0 +1,65 @@
+//! Who holds what, as it is at this moment: each overlay with the state of its file.
+//!
+//! Promises: the answer comes in time, whatever the storage does, and does not wait for changes.
+
+use super::lease::Lease;
+use super::mounts::Mounts;
+use super::storage::Storage;
+use super::whereabouts::{self, Whereabouts};
+use super::{VolumeHandle, in_use, look};
+use bootstash::api::{OverlayState, OverlayStatus};
+use chrono::Utc;
+use futures::future::join_all;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Who asks waits for the answer, and storage that is slower is as good as away.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+impl VolumeHandle {
+    /// The overlays, in order of path, each with what its file is now.
+    pub async fn overlays(&self) -> Vec<OverlayStatus> {
+        let until = Instant::now() + PATIENCE;
+        let state = self.state();
+        let groups = look::by_storage(state.leases.iter(), &Mounts::read()).into_iter();
+        let looks = groups.map(|(at, leases)| states_on_one(&self.storage, at, leases, until));
+        let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+        overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
+        overlays
+    }
+}
+
+async fn states_on_one(
+    storage: &Storage,
+    at: PathBuf,
+    leases: Vec<Lease>,
+    until: Instant,
+) -> Vec<OverlayStatus> {
+    let mut overlays = Vec::new();
+    for lease in leases {
+        let (overlay, noted) = (lease.overlay.clone(), lease.missing_since);
+        let state = storage.ask(&at, until, move || state_of(&lease)).await;
+        let state = state.unwrap_or(OverlayState::Unreachable);
+        let missing = state == OverlayState::Missing;
+        let missing_since = missing.then(|| noted.unwrap_or_else(Utc::now));
+        overlays.push(OverlayStatus { overlay, state, missing_since });
+    }
+    overlays
+}
+
+fn state_of(lease: &Lease) -> OverlayState {
+    let path = &lease.overlay.path;
+    match whereabouts::of(path, lease.mount_point.as_deref()) {
+        Whereabouts::Missing => OverlayState::Missing,
+        Whereabouts::Unreachable => OverlayState::Unreachable,
+        Whereabouts::There => match in_use::is_open_in_qemu(path) {
+            Ok(true) => OverlayState::Running,
+            Ok(false) => OverlayState::Stopped,
+            // It went just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => OverlayState::Missing,
+            Err(_) => OverlayState::Unreachable,
+        },
+    }
+}

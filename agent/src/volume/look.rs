@@ -1,0 +1,122 @@
+//! Looking at storage for overlays: those on record, and those that lie there without one.
+//!
+//! Promises: storage that hangs holds nobody up for longer than [`PATIENCE`], and what it did not tell
+//! counts as there. Nothing is changed here.
+
+use super::found::{self, Found};
+use super::in_use;
+use super::lease::Lease;
+use super::ledger::{Seen, Sight};
+use super::mounts::Mounts;
+use super::storage::Storage;
+use super::whereabouts::{self, Whereabouts};
+use crate::layout::Layout;
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long all storage together may take to tell what it has.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks at the overlays of `records`, and through their directories and the configured ones.
+pub(super) async fn look(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Seen {
+    let until = Instant::now() + PATIENCE;
+    let layout = Arc::new(layout.clone());
+    let mounts = Mounts::read();
+    let groups = by_storage(records.values(), &mounts);
+    let sights = groups.into_iter().map(|(at, leases)| sights_on_one(storage, at, leases, &layout, until));
+    let directories = directories(records, &layout);
+    let looks = directories.iter().map(|directory| {
+        let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
+        async move { storage.ask(&at, until, move || found::in_directory(&directory, &layout)).await }
+    });
+    // Side by side: what hangs on one takes no time from the other.
+    let (sights, looks) = tokio::join!(join_all(sights), join_all(looks));
+    let mut seen = Seen { sights: sights.into_iter().flatten().collect(), found: Vec::new(), complete: true };
+    for (directory, looked) in directories.iter().zip(looks) {
+        let looked = looked.unwrap_or_else(|| Err(io::Error::other("its storage does not answer")));
+        seen.take_in(directory, looked, records);
+    }
+    seen
+}
+
+impl Seen {
+    fn take_in(&mut self, directory: &Path, looked: io::Result<Found>, records: &BTreeMap<PathBuf, Lease>) {
+        match looked {
+            Ok(found) => {
+                for (path, error) in found.unread.iter().filter(|(path, _)| !records.contains_key(path)) {
+                    self.complete = false;
+                    say_unseen("read", path, error);
+                }
+                self.found.extend(found.leases);
+            }
+            Err(error) => {
+                self.complete = false;
+                say_unseen("look for overlays in", directory, &error);
+            }
+        }
+    }
+}
+
+fn say_unseen(what: &str, path: &Path, error: &io::Error) {
+    tracing::warn!("cannot {what} {}: {error}; views without a record stay", path.display());
+}
+
+/// The overlays on each storage, by its mount point: what hangs is asked for one after the other, so that
+/// one thread hangs with it.
+pub(super) fn by_storage<'a>(
+    leases: impl Iterator<Item = &'a Lease>,
+    mounts: &Mounts,
+) -> BTreeMap<PathBuf, Vec<Lease>> {
+    let mut groups: BTreeMap<PathBuf, Vec<Lease>> = BTreeMap::new();
+    for lease in leases {
+        groups.entry(mounts.holding(&lease.overlay.path)).or_default().push(lease.clone());
+    }
+    groups
+}
+
+async fn sights_on_one(
+    storage: &Storage,
+    at: PathBuf,
+    leases: Vec<Lease>,
+    layout: &Arc<Layout>,
+    until: Instant,
+) -> Vec<(PathBuf, Sight)> {
+    let mut sights = Vec::new();
+    for lease in leases {
+        let (path, layout) = (lease.overlay.path.clone(), Arc::clone(layout));
+        let sight = storage.ask(&at, until, move || sight(&lease, &layout)).await;
+        sights.extend(sight.map(|sight| (path, sight)));
+    }
+    sights
+}
+
+fn sight(lease: &Lease, layout: &Layout) -> Sight {
+    let path = &lease.overlay.path;
+    let whereabouts = whereabouts::of(path, lease.mount_point.as_deref());
+    let there = whereabouts == Whereabouts::There;
+    let directory = path.parent().filter(|_| there && lease.mount_point.is_none());
+    Sight {
+        whereabouts,
+        mount_point: directory.and_then(|directory| whereabouts::mount_point(directory).ok()),
+        foreign_since: if there { foreign_since(path, layout) } else { None },
+    }
+}
+
+/// Since when the file is no overlay of this node any more, if it is none. What somebody has open may be
+/// about to become one again.
+fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
+    let foreign = found::is_foreign(path, layout) && in_use::is_open_in_qemu(path).is_ok_and(|open| !open);
+    foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
+}
+
+/// The directories to look through.
+fn directories(records: &BTreeMap<PathBuf, Lease>, layout: &Layout) -> BTreeSet<PathBuf> {
+    let known = records.keys().filter_map(|path| path.parent());
+    layout.overlay_dirs.iter().cloned().chain(known.map(Path::to_owned)).collect()
+}

@@ -1,0 +1,118 @@
+//! Bringing the records into line with what is on disk: at start, and before anything is collected.
+
+use super::lease::{DamagedRecord, Lease, LeaseError};
+use super::ledger::Ledger;
+use super::{Volume, look};
+use bootstash::api::OverlayView;
+use bootstash::clock;
+use bootstash::fault::Chain;
+use bootstash::names::SnapshotName;
+use chrono::TimeDelta;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A gone overlay is let go after so long, if the window is not even shorter.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 3600);
+
+impl Volume {
+    /// After a start, before any view goes: overlays without a record get one, and those whose files are
+    /// gone are noted.
+    pub(super) async fn take_stock(&mut self, damaged: Vec<DamagedRecord>) -> Result<(), LeaseError> {
+        let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
+        for record in damaged {
+            self.leases.set_aside(record, &seen.found)?;
+        }
+        let ledger = Ledger::of(self.leases.all(), seen, clock::now(), None);
+        self.settle(&ledger);
+        Ok(())
+    }
+
+    /// The records as a collection is to make them.
+    pub(super) async fn due(&self, window: Duration) -> Ledger {
+        let patience = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
+        let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
+        Ledger::of(self.leases.all(), seen, clock::now(), Some(patience))
+    }
+
+    /// Makes the records what the ledger says. One that cannot be written is told, and what it would
+    /// have kept is spared. Returns the overlays that got a record.
+    pub(super) fn settle(&mut self, ledger: &Ledger) -> Vec<OverlayView> {
+        let mut adopted = Vec::new();
+        self.views.spared = self.unsure(ledger);
+        for (path, lease) in &ledger.records {
+            let before = self.leases.get(path).cloned();
+            if before.as_ref() == Some(lease) {
+                continue;
+            }
+            if let Err(error) = self.leases.put(lease.clone()) {
+                tracing::error!("{}; the view it keeps stays for now", Chain(&error));
+                self.views.spared.insert(lease.overlay.snapshot.clone());
+            } else if before.is_none_or(|before| before.overlay != lease.overlay) {
+                say_adopted(lease);
+                adopted.push(lease.overlay.clone());
+            }
+        }
+        self.release(ledger);
+        adopted
+    }
+
+    fn release(&mut self, ledger: &Ledger) {
+        let gone = |path: &&PathBuf| !ledger.records.contains_key(*path);
+        let gone: Vec<_> = self.leases.all().keys().filter(gone).cloned().collect();
+        for path in gone {
+            if let Err(error) = self.leases.remove(&path) {
+                tracing::warn!("{} stays on record: {}", path.display(), Chain(&error));
+                continue;
+            }
+            let released = ledger.released.iter().find(|released| released.path == path);
+            let reason = released.map_or("", |released| released.reason.as_str());
+            tracing::info!("let go of overlay {}: {reason}", path.display());
+        }
+    }
+
+    /// Views that an overlay may need which was not seen.
+    pub(super) fn unsure(&self, ledger: &Ledger) -> BTreeSet<SnapshotName> {
+        if ledger.complete {
+            return BTreeSet::new();
+        }
+        let held = ledger.held();
+        self.views.there.iter().filter(|view| !held.contains(view)).cloned().collect()
+    }
+
+    /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
+    /// a boot cache has no byte that the image has not.
+    pub(super) fn say_lost<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
+        for overlay in overlays {
+            let snapshot = &overlay.snapshot;
+            if self.views.there.contains(snapshot) || self.generations.holding(snapshot).next().is_some() {
+                continue;
+            }
+            tracing::error!(
+                "the boot cache of overlay {} is gone with snapshot {snapshot}, and its VM cannot start on this node; \
+                 chain it onto the image itself: {}",
+                overlay.path.display(),
+                self.remedy(overlay)
+            );
+        }
+    }
+
+    fn remedy(&self, overlay: &OverlayView) -> String {
+        let source = self.images.iter().find(|it| it.name == overlay.image).map(|it| &it.source);
+        let (base, format) = match source {
+            Some(source) => (source.path.display().to_string(), source.format.to_string()),
+            None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),
+        };
+        format!("qemu-img rebase -u -b '{base}' -F {format} '{}'", overlay.path.display())
+    }
+}
+
+fn say_adopted(lease: &Lease) {
+    let overlay = &lease.overlay;
+    tracing::info!(
+        "found overlay {} of {} on {}, which had no record",
+        overlay.path.display(),
+        overlay.image,
+        overlay.snapshot
+    );
+}
