@@ -27,7 +27,7 @@ use tokio_util::io::StreamReader;
 #[derive(Debug, thiserror::Error)]
 enum RestoreError {
     #[error(
-        "no node {node} has told where it serves others (its [peers] listen); give the URL instead, as \
+        "node {node} has not told where it serves others (its [peers] listen); give the URL instead, as \
          http://HOST:7432"
     )]
     Unknown { node: String },
