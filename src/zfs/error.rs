@@ -117,6 +117,17 @@ pub enum DestroyError {
         /// File system or snapshot.
         name: String,
     },
+    /// Somebody else took a snapshot of it, which would go with it.
+    #[error(
+        "cannot destroy {name}: {snapshot} is not bootstash's; destroy that snapshot, and have whatever takes snapshots \
+         leave bootstash's data sets out"
+    )]
+    ForeignSnapshot {
+        /// The file system.
+        name: String,
+        /// The snapshot.
+        snapshot: String,
+    },
     /// Anything else.
     #[error("cannot destroy {name}")]
     Other {
@@ -320,6 +331,7 @@ impl Fault for DestroyError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Foreign { .. } => FaultKind::Permanent,
+            Self::ForeignSnapshot { .. } => FaultKind::Operator,
             Self::Busy { .. } | Self::HasDependents { .. } => FaultKind::Busy,
             Self::Other { source, .. } => source.kind(),
         }

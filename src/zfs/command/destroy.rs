@@ -38,6 +38,7 @@ impl CommandZfs {
             return Err(DestroyError::HasDependents { name: name.to_string() });
         }
         self.refuse_cloned(name).await?;
+        self.refuse_foreign_snapshots(name).await?;
         self.unmount(&found.state).await?;
         let removed = self.destroy_patiently(&["destroy", "-r", name.as_str()], name.as_str()).await?;
         remove_mountpoint(&found.state).await;
@@ -53,6 +54,21 @@ impl CommandZfs {
         match origins.lines().any(of_us) {
             true => Err(DestroyError::HasDependents { name: name.to_string() }),
             false => Ok(()),
+        }
+    }
+
+    /// Whoever has snapshots taken of all of a pool has them of ours, too: theirs are theirs.
+    async fn refuse_foreign_snapshots(&self, name: &DatasetName) -> Result<(), DestroyError> {
+        let other = |source| DestroyError::Other { name: name.to_string(), source };
+        let args = ["list", "-H", "-o", "name", "-t", "snapshot", "-r", "-d", "1", name.as_str()];
+        let listed = self.must(&args).await.map_err(other)?.stdout;
+        let is_ours =
+            |full: &str| full.split_once('@').is_some_and(|(_, name)| name.parse::<SnapshotName>().is_ok());
+        match listed.lines().find(|full| !is_ours(full)) {
+            Some(snapshot) => {
+                Err(DestroyError::ForeignSnapshot { name: name.to_string(), snapshot: snapshot.to_owned() })
+            }
+            None => Ok(()),
         }
     }
 

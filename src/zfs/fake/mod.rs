@@ -84,6 +84,11 @@ impl FakeZfs {
         let _ = if busy { all.insert(name.clone()) } else { all.remove(name) };
     }
 
+    /// Takes a snapshot under a name that is not one of ours, as an operator might.
+    pub fn take_foreign_snapshot(&self, of: &DatasetName, name: &str) {
+        self.state().foreign_snapshots.insert(of.clone(), name.to_owned());
+    }
+
     /// Makes a file system without our role, as an operator might.
     pub fn insert_foreign(&self, name: &DatasetName) {
         self.state().insert(name, None);

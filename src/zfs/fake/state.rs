@@ -41,6 +41,8 @@ pub(super) struct State {
     quotas: HashMap<DatasetName, u64>,
     /// File systems that something has open.
     pub(super) busy: BTreeSet<DatasetName>,
+    /// Snapshots that others took, the newest of each file system.
+    pub(super) foreign_snapshots: BTreeMap<DatasetName, String>,
     seed: u64,
     counter: u64,
 }
@@ -52,6 +54,7 @@ impl State {
             capacities: HashMap::new(),
             quotas: HashMap::new(),
             busy: BTreeSet::new(),
+            foreign_snapshots: BTreeMap::new(),
             seed,
             counter: 0,
         }

@@ -122,6 +122,10 @@ impl State {
         if dependents {
             return Err(DestroyError::HasDependents { name: name.to_string() });
         }
+        if let Some(snapshot) = self.foreign_snapshots.get(name) {
+            let (name, snapshot) = (name.to_string(), format!("{name}@{snapshot}"));
+            return Err(DestroyError::ForeignSnapshot { name, snapshot });
+        }
         if self.busy.contains(name) {
             return Err(DestroyError::Busy { name: name.to_string() });
         }

@@ -28,6 +28,11 @@ pub trait Ground: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn snapshot_property(&self, of: &DatasetName, name: &SnapshotName, property: &str) -> Result<String>;
+    /// Takes a snapshot under a name that is not one of ours, as an operator might.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn take_foreign(&self, of: &DatasetName, name: &str) -> Result<()>;
     /// Limits what a file system and those below it may hold.
     ///
     /// # Errors

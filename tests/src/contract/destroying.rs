@@ -33,6 +33,16 @@ pub(super) async fn destroy_spares_what_is_not_ours(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
+pub(super) async fn destroy_spares_snapshots_that_others_took(bed: &Bed) -> Result<()> {
+    let (source, files) = bed.source("source").await?;
+    bed.ground.take_foreign(&source, "autosnap_2026-11-21_daily")?;
+    let refused = bed.zfs.destroy(&source).await;
+    let named = matches!(&refused, Err(DestroyError::ForeignSnapshot { snapshot, .. }) if snapshot.contains("autosnap"));
+    ensure!(named, "{refused:?}");
+    ensure!(bed.content(&source, 1).await? == files);
+    Ok(())
+}
+
 pub(super) async fn destroy_waits_out_a_use_that_just_ended(bed: &Bed) -> Result<()> {
     let (source, files) = bed.source("source").await?;
     for round in 0..3 {

@@ -46,6 +46,11 @@ impl Ground for FakeGround {
         Ok(SNAPSHOT_ROLE.to_owned())
     }
 
+    fn take_foreign(&self, of: &DatasetName, name: &str) -> Result<()> {
+        self.0.take_foreign_snapshot(of, name);
+        Ok(())
+    }
+
     fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {
         self.0.set_quota(name, bytes);
         Ok(())

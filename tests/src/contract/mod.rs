@@ -96,6 +96,7 @@ cases! {
     destroying::destroy_takes_snapshots_along_and_then_finds_nothing,
     destroying::destroy_spares_children,
     destroying::destroy_spares_what_is_not_ours,
+    destroying::destroy_spares_snapshots_that_others_took,
     destroying::destroy_waits_out_a_use_that_just_ended,
     destroying::a_destroyed_snapshot_leaves_the_others,
 }

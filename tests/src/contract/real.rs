@@ -188,6 +188,10 @@ impl Ground for RealGround {
         Ok(said.strip_suffix("\tlocal").unwrap_or_default().to_owned())
     }
 
+    fn take_foreign(&self, of: &DatasetName, name: &str) -> Result<()> {
+        self.zfs(&["snapshot", &format!("{of}@{name}")]).map(|_| ())
+    }
+
     fn set_quota(&self, name: &DatasetName, bytes: u64) -> Result<()> {
         self.zfs(&["set", &format!("quota={bytes}"), name.as_str()]).map(|_| ())
     }
