@@ -79,6 +79,17 @@ impl Programs {
     pub fn find() -> Result<Self, OpenError> {
         Ok(Self { zfs: find("zfs")?, zpool: find("zpool")? })
     }
+
+    /// Those that the environment names (`BOOTSTASH_ZFS`, `BOOTSTASH_ZPOOL`), for a ZFS in an unusual
+    /// place; else looks in the usual places.
+    ///
+    /// # Errors
+    /// When one is not named, and in none of them.
+    pub fn given_or_found() -> Result<Self, OpenError> {
+        let given =
+            |variable, name| std::env::var_os(variable).map_or_else(|| find(name), |path| Ok(path.into()));
+        Ok(Self { zfs: given("BOOTSTASH_ZFS", "zfs")?, zpool: given("BOOTSTASH_ZPOOL", "zpool")? })
+    }
 }
 
 fn find(name: &'static str) -> Result<PathBuf, OpenError> {
