@@ -6,6 +6,7 @@
 use bootstash::api::{CallError, Client, DeltaRecord, routes};
 use bootstash::delta::{self, DeltaReadError};
 use bootstash::fault::{Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,7 @@ impl Fetcher {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
         self.download(record, &path).await?;
+        kill_point(KillPoint::FetchWhole);
         match delta::verify(&path, record).await {
             Ok(_) => Ok(path),
             Err(source) => {
@@ -147,6 +149,7 @@ async fn append(
                 let part = &chunk[..chunk.len().min(room)];
                 let failed = |source| FetchError::Io { path: path.to_owned(), source };
                 file.write_all(part).await.map_err(failed)?;
+                kill_point(KillPoint::FetchAppending);
                 here += part.len() as u64;
             }
             Ok(None) => return Err(broken(record, here, None)),

@@ -22,6 +22,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::NodeName;
 use bootstash::replication::{self, Conflict, FullReason, Plan};
 use fetch::Fetcher;
@@ -182,6 +183,7 @@ impl Follower {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
             if unknown {
                 self.volume.keep_unknown(why.clone()).await?;
+                kill_point(KillPoint::ResyncNoted);
             }
             self.metrics.resync();
             self.resyncing = Some(why);

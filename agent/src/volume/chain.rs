@@ -5,6 +5,7 @@ use super::lease::{Lease, Stage};
 use super::{CreateOverlayError, Volume, path};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{ImageName, SnapshotName};
 use chrono::Utc;
 use std::io;
@@ -70,17 +71,20 @@ impl Volume {
     /// The record first: a view without a record is dropped at the next start, under the VM.
     async fn make(&mut self, overlay: OverlayView) -> Result<OverlayView, CreateOverlayError> {
         self.leases.put(Lease { stage: Stage::Intended, overlay: overlay.clone() })?;
+        kill_point(KillPoint::OverlayIntended);
         let made = self.overlays.create(&overlay.path, &overlay.cache, overlay.virtual_size_bytes).await;
         if let Err(error) = made {
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
+        kill_point(KillPoint::OverlayCreated);
         if let Err(error) = self.leases.put(Lease { stage: Stage::Made, overlay: overlay.clone() }) {
             // Whoever asked is told that it failed, and will not look for a file.
             drop(std::fs::remove_file(&overlay.path));
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
+        kill_point(KillPoint::OverlayMade);
         tracing::info!(
             "made overlay {} of {} on {}",
             overlay.path.display(),

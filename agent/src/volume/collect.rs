@@ -2,6 +2,7 @@
 
 use super::{CollectError, Volume};
 use bootstash::api::{GcReport, SnapshotFate};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::DestroyError;
@@ -22,6 +23,7 @@ impl Volume {
             for view in &unused {
                 self.drop_view_unless_used(view).await?;
             }
+            kill_point(KillPoint::NodeCollectViews);
             self.destroy_expired(&mut fates).await?;
             self.drop_replaced().await;
             self.read_volumes().await?;
@@ -48,7 +50,10 @@ impl Volume {
         };
         for fate in fates.iter_mut().filter(|fate| !fate.keep) {
             match self.zfs.destroy_snapshot(&volume, &fate.name).await {
-                Ok(_) => tracing::info!("collected {}: {}", fate.name, fate.reason),
+                Ok(_) => {
+                    tracing::info!("collected {}: {}", fate.name, fate.reason);
+                    kill_point(KillPoint::NodeCollectDestroyed);
+                }
                 Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
                     fate.keep = true;
                     "ZFS says that it is in use".clone_into(&mut fate.reason);

@@ -3,6 +3,7 @@
 use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, Guid};
 use bootstash::zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
 use std::fmt;
@@ -32,6 +33,7 @@ impl Volume {
         self.read_volumes().await?;
         let into = self.generations.incoming(&self.layout)?;
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;
+        kill_point(KillPoint::ResyncReceived);
         // Also after an error: what is published must be what is there.
         self.read_volumes().await?;
         let to = received?.to;
@@ -73,7 +75,10 @@ impl Volume {
         let replaced: Vec<_> = self.generations.replaced().cloned().collect();
         for generation in replaced.iter().filter(|it| !self.layout.unknown(it.number).exists()) {
             match self.zfs.destroy(&generation.dataset).await {
-                Ok(_) => tracing::info!("dropped {}, which was replaced", generation.dataset),
+                Ok(_) => {
+                    tracing::info!("dropped {}, which was replaced", generation.dataset);
+                    kill_point(KillPoint::ReplacedDropped);
+                }
                 Err(DestroyError::HasDependents { .. } | DestroyError::Busy { .. }) => {
                     tracing::debug!("{} stays while views stand on it", generation.dataset);
                 }

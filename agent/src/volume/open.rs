@@ -5,6 +5,7 @@ use super::lease::Leases;
 use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use bootstash::zfs::Zfs;
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ impl Volume {
         for (name, new) in layout.datasets() {
             zfs.create(name, &new).await?;
         }
+        kill_point(KillPoint::OpenMade);
         let leases = Leases::load(&layout.leases_dir)?;
         let views = existing_views(zfs.as_ref(), &layout).await?;
         let published = watch::Sender::new(VolumeState::default());
@@ -50,6 +52,7 @@ impl Volume {
         volume.read_volumes().await?;
         volume.forget_notes();
         volume.restore_views().await;
+        kill_point(KillPoint::OpenRestored);
         volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));

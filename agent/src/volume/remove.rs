@@ -1,6 +1,7 @@
 //! Removing an overlay, and its view with the last one.
 
 use super::{RemoveOverlayError, Volume, in_use, path};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::zfs::Removed;
 use std::io;
 use std::path::Path;
@@ -17,7 +18,9 @@ impl Volume {
         };
         let snapshot = lease.overlay.snapshot.clone();
         remove_file(&path)?;
+        kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path)?;
+        kill_point(KillPoint::LeaseRemoved);
         tracing::info!("removed overlay {}", path.display());
         self.try_drop_view(&snapshot).await;
         self.drop_replaced().await;

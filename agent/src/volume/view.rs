@@ -2,6 +2,7 @@
 
 use super::{ViewError, Volume};
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, SnapshotName};
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ impl Volume {
         for volume in self.volumes_with(snapshot)? {
             match self.zfs.clone_snapshot(&volume, snapshot, &name, &mountpoint).await {
                 Ok(_) => {
+                    kill_point(KillPoint::ViewMade);
                     self.views.insert(snapshot.clone());
                     return Ok(mountpoint);
                 }
@@ -43,6 +45,7 @@ impl Volume {
             return Ok(());
         }
         self.zfs.destroy(&self.layout.view(snapshot)?).await?;
+        kill_point(KillPoint::ViewDropped);
         self.views.remove(snapshot);
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::volume::{ImportRequest, VolumeHandle};
 use bootstash::api::{Progress, Step};
 use bootstash::catalog::{self, Manifest, Source};
 use bootstash::fault::{Chain, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +73,7 @@ impl Inner {
     async fn run(&self, job: JobId) {
         while let Some(record) = self.board.record(job) {
             let Some(step) = record.state.next_step() else { break };
+            kill_point(reached(step));
             let started = Instant::now();
             let result = self.step(&record).await;
             if matches!(&result, Err(failure) if failure.kind == FaultKind::Cancelled) {
@@ -225,12 +227,14 @@ impl Inner {
             let left = StepFailure::from(left).error;
             error = format!("{error} (and its cache could not be taken out of the volume: {left})");
         }
+        kill_point(KillPoint::FailureDiscarded);
         // Whoever asked for the registration is told; to the log it is an event like others.
         tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
         Done::Failed { error, kind }
     }
 
     fn end(&self, job: JobId) {
+        kill_point(KillPoint::Published);
         remove_scratch(&self.layout.job_dir(job));
         if let Some(record) = self.board.record(job) {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
@@ -238,6 +242,18 @@ impl Inner {
             }
             self.metrics.registration_ended(&record.state);
         }
+    }
+}
+
+/// What a job that takes this step next has reached.
+fn reached(step: Step) -> KillPoint {
+    match step {
+        Step::Inspect => KillPoint::Submitted,
+        Step::Capture => KillPoint::Inspected,
+        Step::Verify => KillPoint::Captured,
+        Step::Import => KillPoint::Verified,
+        Step::Snapshot => KillPoint::Imported,
+        Step::Publish => KillPoint::Snapshotted,
     }
 }
 

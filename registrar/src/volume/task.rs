@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::DeregisterReply;
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, ImageName, SnapshotName};
 use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use chrono::Utc;
@@ -46,14 +47,17 @@ impl VolumeTask {
         window: Duration,
     ) -> Result<(Self, VolumeHandle), VolumeError> {
         make_datasets(zfs.as_ref(), &layout).await?;
+        kill_point(KillPoint::StartMounted);
         let (sender, requests) = mpsc::channel(QUEUE);
         let task = Self { zfs, layout, log, nodes, window, requests, dirty: true };
         let dir = task.log.dir().to_owned();
         task.log.read_collected().map_err(|source| VolumeError::Io { path: dir, source })?;
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
         task.publisher().sweep().await?;
+        kill_point(KillPoint::StartSwept);
         // A full disk must not keep the registrar from starting: it is who can free some.
         task.publisher().publish_all().await.unwrap_or_else(|error| log_failure(&error));
+        kill_point(KillPoint::StartPublished);
         task.publisher().drop_unlisted().await?;
         Ok((task, VolumeHandle::new(sender)))
     }
@@ -151,6 +155,7 @@ impl VolumeTask {
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
                 let name = SnapshotName::new(number, Utc::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
+                kill_point(KillPoint::SnapshotTaken);
                 self.dirty = false;
                 tracing::info!(snapshot = %name, "snapshot taken");
                 Ok(name)
@@ -164,10 +169,12 @@ impl VolumeTask {
             false => Removed::Unchanged,
         };
         tracing::info!(image = %name, ?outcome, publish, "deregistered");
+        kill_point(KillPoint::Deregistered);
         let published = match publish && self.dirty {
             true => Some(self.snapshot().await?),
             false => None,
         };
+        kill_point(KillPoint::DeregisteredSnapshot);
         if published.is_some() {
             self.publisher().publish_all().await.inspect_err(log_failure)?;
         }

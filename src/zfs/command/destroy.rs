@@ -4,6 +4,7 @@ use super::CommandZfs;
 use super::probe::failure;
 use super::run::Answer;
 use super::stderr::{self, Said};
+use crate::lifecycle::{KillPoint, kill_point};
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::patience::Patience;
 use crate::zfs::{Dataset, DestroyError, Removed, Role, ZfsFailure};
@@ -39,7 +40,9 @@ impl CommandZfs {
         }
         self.refuse_cloned(name).await?;
         self.unmount(&found.state).await?;
+        kill_point(KillPoint::ViewUnmounted);
         let removed = self.destroy_patiently(&["destroy", "-r", name.as_str()], name.as_str()).await?;
+        kill_point(KillPoint::ViewDestroyed);
         remove_mountpoint(&found.state).await;
         Ok(removed)
     }
