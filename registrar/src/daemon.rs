@@ -34,6 +34,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let layout = Layout::new(&config)?;
     layout.make_dirs().context("cannot make the state directory")?;
+    layout.sweep_files().context("cannot clean the state directory")?;
     let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
     let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone()))?);
     let log = PublicationLog::new(layout.deltas.clone());

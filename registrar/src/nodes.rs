@@ -1,12 +1,13 @@
 //! The nodes heard of: what each reported, and when.
 
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
+use bootstash::lifecycle::replace_file;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const MAX_NODES: usize = 10_000;
 pub struct Nodes {
     file: PathBuf,
     known: Mutex<BTreeMap<NodeName, Known>>,
+    /// Held while the file is replaced, so that the newest is what it holds in the end.
+    writing: Mutex<()>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ impl Nodes {
             read => read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from)),
         };
         match known {
-            Ok(known) => Ok(Self { file, known: Mutex::new(known) }),
+            Ok(known) => Ok(Self { file, known: Mutex::new(known), writing: Mutex::default() }),
             Err(source) => Err(NodesError { path: file, source }),
         }
     }
@@ -61,8 +64,12 @@ impl Nodes {
     /// When the file cannot be written; the report counts until the restart.
     pub fn report(&self, node: &NodeName, report: NodeReport) -> Result<(), NodesError> {
         self.note(node, Some(report));
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.lock().clone();
-        replace(&self.file, &known).map_err(|source| NodesError { path: self.file.clone(), source })
+        let replaced = serde_json::to_vec(&known).map_err(io::Error::from);
+        replaced
+            .and_then(|json| replace_file(&self.file, &json))
+            .map_err(|source| NodesError { path: self.file.clone(), source })
     }
 
     /// The nodes as an operator sees them, measured against what is published.
@@ -121,14 +128,6 @@ fn lag(head: Option<Guid>, log: &VolumeLog) -> Option<u64> {
     let Some(head) = head else { return Some(log.snapshots.len() as u64) };
     let at = log.snapshots.iter().position(|snapshot| snapshot.guid == head)?;
     Some((log.snapshots.len() - 1 - at) as u64)
-}
-
-fn replace(path: &Path, known: &BTreeMap<NodeName, Known>) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
-    serde_json::to_writer(&mut file, known)?;
-    file.flush()?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 #[cfg(test)]
