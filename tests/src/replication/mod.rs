@@ -9,25 +9,22 @@ mod capturer;
 mod cases;
 mod cluster;
 
-use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
-use anyhow::{Context, Result};
+use crate::inside;
+use crate::lab::zfs_host::parallel_cases;
+use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const POOL_BYTES: u64 = 2 << 30;
 /// Of all cases together, under emulation.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
-const POLL: Duration = Duration::from_millis(50);
-/// Set in the process that runs inside the namespace of the ZFS: the pool.
-const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
-    if let Ok(pool) = std::env::var(POOL_VARIABLE) {
+    if let Some(pool) = inside::pool() {
         if std::env::var_os("RUST_LOG").is_some() {
             bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);
         }
@@ -36,45 +33,7 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
     }
-    match inside(dir) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:?}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs this program once more where the mounts of a ZFS of its own are seen.
-fn inside(dir: &Path) -> Result<ExitCode> {
-    ZfsHost::clean(dir)?;
-    let _ = std::fs::remove_dir_all(dir);
-    let host = ZfsHost::start(&ZfsHostOptions {
-        dir: dir.to_owned(),
-        pool: "tank".to_owned(),
-        pool_bytes: POOL_BYTES,
-        netns: None,
-        private_paths: Vec::new(),
-    })?;
-    let mut command = host.command_in(std::env::current_exe()?);
-    command.args(std::env::args_os().skip(1)).env(POOL_VARIABLE, host.pool());
-    let mut child = command.spawn().context("cannot enter the namespace of the ZFS")?;
-    let deadline = Instant::now() + LIMIT;
-    let status = loop {
-        match child.try_wait()? {
-            None if Instant::now() < deadline => std::thread::sleep(POLL),
-            None => {
-                // What waits for a ZFS that stands still ends with that.
-                child.kill()?;
-                break None;
-            }
-            ended => break ended,
-        }
-    };
-    host.stop()?;
-    std::fs::remove_dir_all(dir)?;
-    let status = status.with_context(|| format!("the cases did not end within {} s", LIMIT.as_secs()))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    inside::run_again(dir, LIMIT)
 }
 
 fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
