@@ -4,7 +4,7 @@ use crate::volume::VolumeState;
 use bootstash::fault::FaultKind;
 use bootstash::names::SnapshotName;
 use bootstash::telemetry::{self, SECOND_BUCKETS, SpaceMetrics};
-use bootstash::zfs::Usage;
+use bootstash::zfs::{Unanswered, Usage};
 use chrono::Utc;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -130,6 +130,11 @@ impl Metrics {
     /// The node is in step.
     pub fn in_step(&self) {
         self.last_success.set(Utc::now().timestamp_millis() as f64 / 1000.0);
+    }
+
+    /// What ZFS has not answered.
+    pub fn show_zfs(&self, unanswered: Option<&Unanswered>) {
+        self.space.set_unanswered(unanswered);
     }
 
     /// The answer to a scrape, with the volume as it is.

@@ -9,7 +9,7 @@ use bootstash::api::{CallError, Client, Endpoint};
 use bootstash::config::AgentConfig;
 use bootstash::lifecycle::{self, ListenError, shut_down_within};
 use bootstash::names::{NameError, NodeName};
-use bootstash::zfs::Zfs;
+use bootstash::zfs::{self, Zfs};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -89,6 +89,7 @@ impl Agent {
         tracing::info!("following {} with {}", config.registrar, config.dataset);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
+        tasks.spawn(named("watch", until(cancel.clone(), zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
         listeners.serve(&mut tasks, site, &cancel);
         Ok(Self { tasks, cancel, socket: config.socket.clone() })
@@ -116,6 +117,11 @@ impl Agent {
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
+}
+
+/// What runs for ever, until the agent stops.
+async fn until(cancel: CancellationToken, task: impl Future<Output = ()>) {
+    cancel.run_until_cancelled(task).await;
 }
 
 fn site(

@@ -3,6 +3,7 @@
 //! `register` takes an image through its steps, `capture` boots it, `volume` imports, snapshots,
 //! publishes and collects, `http` is asked by operators and nodes.
 
+pub mod assembly;
 pub mod capture;
 pub mod daemon;
 pub mod http;

@@ -1,12 +1,11 @@
 //! The registrar's metrics.
 
 use crate::job::JobState;
-use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
-use bootstash::api::{JobOutcome, Step};
+use bootstash::api::{JobOutcome, NodeView, Step};
 use bootstash::catalog::Manifest;
 use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
-use bootstash::zfs::Usage;
+use bootstash::zfs::{Unanswered, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -128,6 +127,11 @@ impl Metrics {
         self.registrations.get_or_create(&Registration { outcome, step: step.as_str() }).inc();
     }
 
+    /// What ZFS has not answered.
+    pub fn show_zfs(&self, unanswered: Option<&Unanswered>) {
+        self.space.set_unanswered(unanswered);
+    }
+
     /// The answer to a scrape, with all that is looked up rather than counted.
     ///
     /// # Errors
@@ -135,7 +139,7 @@ impl Metrics {
     pub fn scrape(
         &self,
         log: &PublicationLog,
-        nodes: &Nodes,
+        nodes: &[NodeView],
         images: &[Manifest],
         jobs: usize,
         usage: Option<&Usage>,
@@ -158,11 +162,11 @@ impl Metrics {
             let label = Image { image: image.name.to_string() };
             self.cache_bytes.get_or_create(&label).set(i64::try_from(image.cache.bytes).unwrap_or(i64::MAX));
         }
-        self.show_nodes(&nodes.views(&published));
+        self.show_nodes(nodes);
         telemetry::encode(&self.registry)
     }
 
-    fn show_nodes(&self, nodes: &[bootstash::api::NodeView]) {
+    fn show_nodes(&self, nodes: &[NodeView]) {
         self.node_lag.clear();
         self.node_contact.clear();
         for view in nodes {

@@ -1,6 +1,7 @@
 //! The nodes heard of: what each reported, and when.
 
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
+use bootstash::clock;
 use bootstash::lifecycle::replace_file;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
@@ -27,6 +28,13 @@ pub struct Nodes {
 struct Known {
     last_contact: DateTime<Utc>,
     report: Option<NodeReport>,
+}
+
+impl Known {
+    /// A contact in the future is one before a clock was set back, and no silence.
+    fn spoke_within(&self, window: Duration, now: DateTime<Utc>) -> bool {
+        (now - self.last_contact).to_std().map_or(true, |age| age <= window)
+    }
 }
 
 /// The file of nodes could not be read or written.
@@ -72,20 +80,28 @@ impl Nodes {
             .map_err(|source| NodesError { path: self.file.clone(), source })
     }
 
-    /// The nodes as an operator sees them, measured against what is published.
-    pub fn views(&self, log: &VolumeLog) -> Vec<NodeView> {
-        let known = self.lock();
-        known.iter().map(|(name, known)| view(name, known, log)).collect()
+    /// The nodes as an operator sees them, measured against what is published, and against the window
+    /// within which a node counts.
+    pub fn views(&self, log: &VolumeLog, window: Duration) -> Vec<NodeView> {
+        let (now, known) = (clock::now(), self.lock());
+        let view_of = |(name, known): (&NodeName, &Known)| NodeView {
+            expired: !known.spoke_within(window, now),
+            ..view(name, known, log)
+        };
+        known.iter().map(view_of).collect()
+    }
+
+    /// Those not heard of for `window`.
+    pub fn expired(&self, window: Duration) -> Vec<NodeName> {
+        let (now, known) = (clock::now(), self.lock());
+        let silent = known.iter().filter(|(_, known)| !known.spoke_within(window, now));
+        silent.map(|(name, _)| name.clone()).collect()
     }
 
     /// The newest snapshot of each node that spoke within `window`.
     pub fn bases(&self, window: Duration) -> Vec<(NodeName, Guid)> {
-        let now = Utc::now();
-        let spoke = |known: &Known| {
-            (now - known.last_contact).to_std().is_ok_and(|age| age <= window) || known.last_contact > now
-        };
-        let known = self.lock();
-        let recent = known.iter().filter(|(_, known)| spoke(known));
+        let (now, known) = (clock::now(), self.lock());
+        let recent = known.iter().filter(|(_, known)| known.spoke_within(window, now));
         recent
             .filter_map(|(name, known)| {
                 known.report.as_ref()?.head.as_ref().map(|head| (name.clone(), head.guid))
@@ -96,9 +112,10 @@ impl Nodes {
     fn note(&self, node: &NodeName, report: Option<NodeReport>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry =
-                known.entry(node.clone()).or_insert_with(|| Known { last_contact: Utc::now(), report: None });
-            entry.last_contact = Utc::now();
+            let entry = known
+                .entry(node.clone())
+                .or_insert_with(|| Known { last_contact: clock::now(), report: None });
+            entry.last_contact = clock::now();
             if report.is_some() {
                 entry.report = report;
             }
@@ -118,6 +135,7 @@ fn view(name: &NodeName, known: &Known, log: &VolumeLog) -> NodeView {
         snapshot: head.map(|head| head.name.clone()),
         lag: lag(head.map(|head| head.guid), log),
         last_contact: known.last_contact,
+        expired: false,
         version: known.report.as_ref().map(|report| report.version.clone()),
         problem: known.report.as_ref().and_then(|report| report.problem.clone()),
     }
@@ -134,6 +152,8 @@ fn lag(head: Option<Guid>, log: &VolumeLog) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::register::testing::snapshot;
+
+    const WINDOW: Duration = Duration::from_secs(60);
 
     fn report(head: Option<u64>) -> NodeReport {
         NodeReport { head: head.map(snapshot), version: "1".to_owned(), problem: None }
@@ -153,8 +173,27 @@ mod tests {
             nodes.report(&node.parse().unwrap(), report(head)).unwrap();
         }
         let nodes = Nodes::load(file).unwrap();
-        let lags: Vec<_> = nodes.views(&log).into_iter().map(|view| view.lag).collect();
+        let lags: Vec<_> = nodes.views(&log, WINDOW).into_iter().map(|view| view.lag).collect();
         assert_eq!(lags, [Some(2), Some(3), Some(0), None]);
-        assert_eq!(nodes.bases(Duration::from_secs(60)).len(), 3);
+        assert_eq!(nodes.bases(WINDOW).len(), 3);
+    }
+
+    #[test]
+    fn a_node_that_was_silent_for_the_window_holds_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let nodes = Nodes::load(dir.path().join("nodes.json")).unwrap();
+        for name in ["old", "new", "ahead"] {
+            nodes.report(&name.parse().unwrap(), report(Some(1))).unwrap();
+        }
+        let shift = |name: &str, by: chrono::TimeDelta| {
+            nodes.lock().get_mut(&name.parse::<NodeName>().unwrap()).unwrap().last_contact += by;
+        };
+        shift("old", -chrono::TimeDelta::seconds(61));
+        shift("ahead", chrono::TimeDelta::days(400));
+        let names = |nodes: Vec<NodeName>| nodes.into_iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(nodes.expired(WINDOW)), ["old"]);
+        assert_eq!(names(nodes.bases(WINDOW).into_iter().map(|(name, _)| name).collect()), ["ahead", "new"]);
+        let views = nodes.views(&VolumeLog::default(), WINDOW);
+        assert_eq!(views.iter().map(|view| view.expired).collect::<Vec<_>>(), [false, false, true]);
     }
 }

@@ -1,12 +1,13 @@
 //! Calling a daemon: over its Unix socket or over TCP, JSON in and out.
 
-use super::ErrorBody;
+use super::{ErrorBody, Transport, TransportError};
 use crate::fault::{Fault, FaultKind};
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub enum CallError {
         /// Who was called.
         endpoint: Endpoint,
         /// Why.
-        source: reqwest::Error,
+        source: TransportError,
     },
     /// The daemon said no.
     #[error("{error}")]
@@ -76,7 +77,9 @@ impl Fault for CallError {
 /// Calls one daemon. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// Writes the requests.
     http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     endpoint: Endpoint,
     base: String,
 }
@@ -92,10 +95,14 @@ impl Client {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
             Endpoint::Http(url) => (builder.read_timeout(READ_TIMEOUT), url.trim_end_matches('/').to_owned()),
         };
-        let http = builder
-            .build()
-            .map_err(|source| CallError::Unreachable { endpoint: endpoint.clone(), source })?;
-        Ok(Self { http, endpoint, base })
+        let http = builder.build().map_err(|error| unreachable(&endpoint, TransportError::new(error)))?;
+        Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base })
+    }
+
+    /// The same, with all requests carried by `transport`.
+    #[must_use]
+    pub fn over(self, transport: Arc<dyn Transport>) -> Self {
+        Self { transport, ..self }
     }
 
     /// Who is called.
@@ -164,7 +171,9 @@ impl Client {
         if let Some(range) = range {
             request = request.header(reqwest::header::RANGE, range);
         }
-        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        let request = request.build().map_err(TransportError::new);
+        let sent = async { self.transport.send(request?).await };
+        let response = sent.await.map_err(|source| unreachable(&self.endpoint, source))?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
     }
 
@@ -174,10 +183,10 @@ impl Client {
             source: source.without_url(),
         })
     }
+}
 
-    fn unreachable(&self, source: reqwest::Error) -> CallError {
-        CallError::Unreachable { endpoint: self.endpoint.clone(), source: source.without_url() }
-    }
+fn unreachable(endpoint: &Endpoint, source: TransportError) -> CallError {
+    CallError::Unreachable { endpoint: endpoint.clone(), source }
 }
 
 async fn refusal(response: Response) -> CallError {

@@ -1,6 +1,6 @@
 //! Collecting old snapshots.
 
-use crate::names::SnapshotName;
+use crate::names::{NodeName, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 /// How to collect.
@@ -33,6 +33,9 @@ pub struct GcReport {
     pub snapshots: Vec<SnapshotFate>,
     /// Delta files that went, or would.
     pub deltas_removed: Vec<String>,
+    /// Nodes that were not heard of for the window: nothing is kept for them.
+    #[serde(default)]
+    pub expired_nodes: Vec<NodeName>,
     /// Views nobody used that went, or would.
     pub views_removed: Vec<SnapshotName>,
 }

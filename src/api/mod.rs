@@ -12,6 +12,7 @@ mod overlay;
 pub mod routes;
 mod status;
 mod stream;
+mod transport;
 
 pub use client::{CallError, Client, Endpoint};
 pub use collect::{GcQuery, GcReport, SnapshotFate};
@@ -23,6 +24,7 @@ pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
+pub use transport::{Transport, TransportError};
 
 use crate::fault::FaultKind;
 use serde::{Deserialize, Serialize};

@@ -70,6 +70,9 @@ pub struct NodeView {
     pub last_contact: DateTime<Utc>,
     /// The agent's version.
     pub version: Option<String>,
+    /// It was not heard of for the window, and no snapshot is kept for it any more.
+    #[serde(default)]
+    pub expired: bool,
     /// What stopped it, as it reported.
     pub problem: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The state of a daemon and its volume.
 
 use crate::names::{DatasetName, NodeName, SnapshotName};
-use crate::zfs::{Flavor, Usage};
+use crate::zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
 
 /// The registrar's state.
@@ -19,8 +19,11 @@ pub struct RegistrarStatus {
     pub snapshots: u64,
     /// Bytes of all delta files.
     pub delta_bytes: u64,
-    /// Space.
-    pub usage: Usage,
+    /// Space; none where ZFS does not tell.
+    pub usage: Option<Usage>,
+    /// What ZFS keeps waiting for too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zfs_unanswered: Option<Unanswered>,
     /// Registrations under way.
     pub jobs: u64,
 }
@@ -99,8 +102,11 @@ pub struct AgentStatus {
     pub overlays: u64,
     /// Views mounted.
     pub views: u64,
-    /// Space; none before the first snapshot came.
+    /// Space; none before the first snapshot came, and where ZFS does not tell.
     pub usage: Option<Usage>,
+    /// What ZFS keeps waiting for too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zfs_unanswered: Option<Unanswered>,
     /// Resident memory of the agent, in bytes.
     pub rss_bytes: u64,
 }

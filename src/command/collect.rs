@@ -52,6 +52,10 @@ fn report_text(daemon: Daemon, report: &GcReport) -> String {
         text.push('\n');
         text.push_str(&table(&columns, rows.collect()));
     }
+    if !report.expired_nodes.is_empty() {
+        let names: Vec<_> = report.expired_nodes.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("\nnot heard of for the window, and holding nothing: {}", names.join(", ")));
+    }
     text
 }
 
@@ -90,6 +94,7 @@ mod tests {
             dry_run,
             snapshots: vec![fate(1, false, "older than 7 d"), fate(2, true, "the newest")],
             deltas_removed: vec!["a".to_owned(), "b".to_owned()],
+            expired_nodes: vec!["node3".parse().unwrap()],
             views_removed: Vec::new(),
         }
     }
@@ -101,7 +106,8 @@ mod tests {
             "registrar: destroyed 1 snapshot, 2 delta files\n\
              SNAPSHOT                    FATE       WHY\n\
              bs-000001-20261121T101530Z  destroyed  older than 7 d\n\
-             bs-000002-20261121T101530Z  kept       the newest"
+             bs-000002-20261121T101530Z  kept       the newest\n\
+             not heard of for the window, and holding nothing: node3"
         );
         let dry = report_text(Daemon::Agent, &report(true));
         assert!(dry.starts_with("agent: would destroy 1 snapshot, 2 delta files\n"), "{dry}");

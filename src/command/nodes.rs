@@ -36,8 +36,14 @@ fn row(node: &NodeView, now: DateTime<Utc>) -> Vec<String> {
         or_dash(node.lag),
         ago(node.last_contact, now),
         or_dash(node.version.as_deref().map(guest_text)),
-        or_dash(node.problem.as_deref().map(guest_text)),
+        or_dash(problem(node)),
     ]
+}
+
+/// What stopped it, or that nothing is kept for it any more.
+fn problem(node: &NodeView) -> Option<String> {
+    let silent = || "silent for the window; no snapshot is kept for it".to_owned();
+    node.problem.as_deref().map(guest_text).or_else(|| node.expired.then(silent))
 }
 
 #[cfg(test)]
@@ -55,7 +61,14 @@ mod tests {
             lag: Some(0),
             last_contact: now - TimeDelta::seconds(3),
             version: Some("0.1.0".to_owned()),
+            expired: false,
             problem: None,
+        };
+        let gone = NodeView {
+            name: "node2".parse().unwrap(),
+            last_contact: now - TimeDelta::days(9),
+            expired: true,
+            ..well.clone()
         };
         let ill = NodeView {
             name: "compute-17".parse().unwrap(),
@@ -66,10 +79,11 @@ mod tests {
             ..well.clone()
         };
         assert_eq!(
-            nodes_text(&[well, ill], now),
+            nodes_text(&[well, ill, gone], now),
             "NAME        SNAPSHOT   LAG  LAST CONTACT  VERSION  PROBLEM\n\
              node1       bs-000042    0  3 s ago       0.1.0    -\n\
-             compute-17  -            -  3 s ago       -        the pool is full"
+             compute-17  -            -  3 s ago       -        the pool is full\n\
+             node2       bs-000042    0  9 days ago    0.1.0    silent for the window; no snapshot is kept for it"
         );
         assert_eq!(nodes_text(&[], now), "no node has called yet");
     }

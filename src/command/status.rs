@@ -7,7 +7,7 @@ use super::output;
 use super::render::{guest_text, size};
 use bootstash::api::{AgentState, AgentStatus, Client, RegistrarStatus, ReplacedVolume, Transfer, routes};
 use bootstash::names::SnapshotName;
-use bootstash::zfs::{Flavor, Usage};
+use bootstash::zfs::{Flavor, Unanswered, Usage};
 use serde::Serialize;
 
 /// What this host's daemons say of themselves.
@@ -55,7 +55,8 @@ fn registrar_text(status: &RegistrarStatus) -> String {
         ("snapshot", newest(status.snapshot.as_ref(), status.snapshots)),
         ("deltas", size(status.delta_bytes)),
     ];
-    facts.extend(space(&status.usage));
+    facts.extend(status.usage.iter().flat_map(space));
+    facts.extend(status.zfs_unanswered.as_ref().map(unanswered));
     block(&format!("registrar {} on {}", status.version, flavor(status.zfs)), &facts)
 }
 
@@ -76,6 +77,7 @@ fn agent_text(status: &AgentStatus) -> String {
         Some(usage) => facts.extend(space(usage)),
         None => facts.push(("volume", "-".to_owned())),
     }
+    facts.extend(status.zfs_unanswered.as_ref().map(unanswered));
     block(&format!("agent {} on {}, node {}", status.version, flavor(status.zfs), status.node), &facts)
 }
 
@@ -101,6 +103,10 @@ fn space(usage: &Usage) -> [(&'static str, String); 4] {
         ("dedup", format!("{:.2}x", usage.dedup_ratio)),
         ("compression", format!("{:.2}x", usage.compress_ratio)),
     ]
+}
+
+fn unanswered(waiting: &Unanswered) -> (&'static str, String) {
+    ("zfs", format!("no answer to `{}` for {} s", guest_text(&waiting.call), waiting.seconds))
 }
 
 /// Volumes that a full stream replaced; those that are kept for a person say why.
@@ -165,7 +171,8 @@ mod tests {
             snapshot: Some(stub::snapshot(42)),
             snapshots: 12,
             delta_bytes: 90 << 20,
-            usage: usage(),
+            usage: Some(usage()),
+            zfs_unanswered: None,
             jobs: 0,
         }
     }
@@ -184,6 +191,7 @@ mod tests {
             overlays: 2,
             views: 1,
             usage: None,
+            zfs_unanswered: None,
             rss_bytes: 20 << 20,
         }
     }
@@ -202,6 +210,13 @@ mod tests {
              \x20 dedup       1.91x\n\
              \x20 compression 2.00x"
         );
+    }
+
+    #[test]
+    fn a_zfs_that_stands_still_is_named() {
+        let mut status = agent(AgentState::InStep);
+        status.zfs_unanswered = Some(Unanswered { call: "zfs list tank".to_owned(), seconds: 40 });
+        assert!(agent_text(&status).ends_with("\n  zfs         no answer to `zfs list tank` for 40 s"));
     }
 
     #[test]

@@ -56,11 +56,15 @@ pub enum Conflict {
         common: Snapshot,
         /// The node's newest snapshot.
         head: Snapshot,
+        /// The registrar's.
+        newest: Snapshot,
     },
     /// They share none, and the registrar remembers none: another volume.
     NothingShared {
         /// The node's newest snapshot.
         head: Snapshot,
+        /// The registrar's.
+        newest: Snapshot,
     },
 }
 
@@ -73,19 +77,19 @@ pub fn plan(node: &[Snapshot], log: &VolumeLog) -> Plan {
         (Some(head), Some(newest)) if head.guid == newest.guid => Plan::UpToDate,
         (Some(head), Some(newest)) => match road::between(head.guid, newest.guid, &log.deltas) {
             Some(deltas) => Plan::Apply(deltas),
-            None => without_road(node, head, log),
+            None => without_road(node, head, newest, log),
         },
     }
 }
 
-fn without_road(node: &[Snapshot], head: &Snapshot, log: &VolumeLog) -> Plan {
+fn without_road(node: &[Snapshot], head: &Snapshot, newest: &Snapshot, log: &VolumeLog) -> Plan {
     let known = |snapshot: &&Snapshot| log.snapshots.iter().any(|theirs| theirs.guid == snapshot.guid);
-    let head = head.clone();
+    let (head, newest) = (head.clone(), newest.clone());
     match node.iter().rev().find(known).cloned() {
         Some(common) if common.guid == head.guid => Plan::Full { reason: FullReason::TooOld { head } },
-        Some(common) => Plan::Diverged { conflict: Conflict::NodeWentOn { common, head } },
+        Some(common) => Plan::Diverged { conflict: Conflict::NodeWentOn { common, head, newest } },
         None if log.collected.contains(&head.guid) => Plan::Full { reason: FullReason::TooOld { head } },
-        None => Plan::Diverged { conflict: Conflict::NothingShared { head } },
+        None => Plan::Diverged { conflict: Conflict::NothingShared { head, newest } },
     }
 }
 
@@ -106,15 +110,15 @@ impl fmt::Display for Conflict {
             Self::RegistrarEmpty { head } => {
                 write!(f, "this node is at {}, and the registrar's volume has no snapshot at all", head.name)
             }
-            Self::NodeWentOn { common, head } => write!(
+            Self::NodeWentOn { common, head, newest } => write!(
                 f,
-                "this node is at {}, which the registrar does not know; the newest both have is {}",
-                head.name, common.name
+                "this node is at {}, which the registrar, at {}, does not know; the newest both have is {}",
+                head.name, newest.name, common.name
             ),
-            Self::NothingShared { head } => write!(
+            Self::NothingShared { head, newest } => write!(
                 f,
-                "this node is at {}, and the registrar knows none of this node's snapshots",
-                head.name
+                "this node is at {}, and the registrar, at {}, knows none of this node's snapshots",
+                head.name, newest.name
             ),
         }
     }

@@ -83,9 +83,10 @@ fn missing_delta_asks_for_a_full_stream() {
 #[test]
 fn same_names_with_other_guids_are_other_snapshots() {
     let node = [snapshot(1, 1), snapshot(2, 77)];
-    let conflict = Conflict::NodeWentOn { common: snapshot(1, 1), head: snapshot(2, 77) };
+    let conflict =
+        Conflict::NodeWentOn { common: snapshot(1, 1), head: snapshot(2, 77), newest: snapshot(3, 3) };
     assert_eq!(plan(&node, &log(&[1, 2, 3])), Plan::Diverged { conflict });
-    let conflict = Conflict::NothingShared { head: snapshot(2, 77) };
+    let conflict = Conflict::NothingShared { head: snapshot(2, 77), newest: snapshot(3, 3) };
     assert_eq!(plan(&node[1..], &log(&[1, 2, 3])), Plan::Diverged { conflict });
 }
 
@@ -125,6 +126,19 @@ proptest! {
         }
     }
 
+    /// Whatever the snapshots are called: GUIDs alone decide.
+    #[test]
+    fn names_decide_nothing(
+        node in prop::collection::vec((0_u64..9, 0_u64..9), 0..6),
+        registrar in prop::collection::vec(0_u64..9, 0..6),
+        collected in prop::collection::vec(0_u64..9, 0..3),
+    ) {
+        let log = VolumeLog { collected: collected.into_iter().map(Guid::new).collect(), ..log(&registrar) };
+        let named: Vec<_> = node.iter().map(|(number, guid)| snapshot(*number, *guid)).collect();
+        let renamed: Vec<_> = node.iter().map(|(_, guid)| snapshot(1, *guid)).collect();
+        prop_assert_eq!(without_names(plan(&named, &log)), without_names(plan(&renamed, &log)));
+    }
+
     /// On a straight row, a node anywhere on it gets exactly what it lacks.
     #[test]
     fn straight_road(length in 1_u64..30, at in 0_u64..30) {
@@ -134,6 +148,25 @@ proptest! {
             Plan::UpToDate => prop_assert_eq!(at + 1, length),
             Plan::Apply(deltas) => prop_assert_eq!(deltas.len() as u64, length - 1 - at),
             other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+/// A plan in terms of GUIDs.
+fn without_names(plan: Plan) -> (&'static str, Vec<Guid>) {
+    match plan {
+        Plan::UpToDate => ("up to date", Vec::new()),
+        Plan::Apply(deltas) => ("apply", deltas.iter().map(|delta| delta.to).collect()),
+        Plan::Full { reason: FullReason::Empty } => ("empty", Vec::new()),
+        Plan::Full { reason: FullReason::TooOld { head } } => ("too old", vec![head.guid]),
+        Plan::Diverged { conflict: Conflict::RegistrarEmpty { head } } => {
+            ("registrar empty", vec![head.guid])
+        }
+        Plan::Diverged { conflict: Conflict::NodeWentOn { common, head, newest } } => {
+            ("node went on", vec![common.guid, head.guid, newest.guid])
+        }
+        Plan::Diverged { conflict: Conflict::NothingShared { head, newest } } => {
+            ("nothing shared", vec![head.guid, newest.guid])
         }
     }
 }

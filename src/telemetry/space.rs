@@ -1,6 +1,6 @@
 //! Where a daemon's space goes, the same names for both daemons.
 
-use crate::zfs::Usage;
+use crate::zfs::{Unanswered, Usage};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
@@ -17,6 +17,7 @@ pub struct SpaceMetrics {
     pool_dedup_ratio: FloatGauge,
     pool_dedup_table_bytes: Gauge,
     pool_dedup_table_quota_bytes: Gauge,
+    zfs_unanswered_seconds: Gauge,
 }
 
 impl SpaceMetrics {
@@ -56,7 +57,19 @@ impl SpaceMetrics {
         for (name, help, gauge) in ratios {
             registry.register(name, help, gauge.clone());
         }
+        registry.register_with_unit(
+            "zfs_unanswered",
+            "How long the call has waited that ZFS has kept waiting longest, 0 where none waits",
+            Unit::Seconds,
+            space.zfs_unanswered_seconds.clone(),
+        );
         space
+    }
+
+    /// The call that waits longest now.
+    pub fn set_unanswered(&self, longest: Option<&Unanswered>) {
+        let seconds = longest.map_or(0, |longest| longest.seconds);
+        self.zfs_unanswered_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// What it is now.
@@ -101,6 +114,7 @@ mod tests {
             "pool_dedup_ratio 1.5",
             "pool_dedup_table_bytes 4",
             "pool_dedup_table_quota_bytes 0",
+            "zfs_unanswered_seconds 0",
         ] {
             assert!(text.contains(&format!("\nbootstash_agent_{line}\n")), "{line} in {text}");
         }

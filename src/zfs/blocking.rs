@@ -7,6 +7,7 @@
 //! as many are blocked, further calls wait for one of them, and meet the deadline without a thread.
 
 use super::ZfsFailure;
+use super::unanswered::Calls;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +22,15 @@ const AT_ONCE: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Blocking {
     turns: Arc<Semaphore>,
-}
-
-impl Default for Blocking {
-    fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    calls: Calls,
 }
 
 impl Blocking {
+    /// Calls that count among `calls`.
+    pub(super) fn new(calls: &Calls) -> Self {
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), calls: calls.clone() }
+    }
+
     /// Runs `work`, which is called `call` in errors, and waits for it as long as `limit` says.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -37,6 +38,7 @@ impl Blocking {
         limit: Duration,
         work: impl FnOnce() -> Result<T, ZfsFailure> + Send + 'static,
     ) -> Result<T, ZfsFailure> {
+        let _waiting = self.calls.begin(call);
         let turns = Arc::clone(&self.turns);
         let ended = timeout(limit, async {
             let turn = turns.acquire_owned().await;
@@ -85,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_of_that_call_alone() {
-        let blocking = Blocking::default();
+        let blocking = Blocking::new(&Calls::default());
         let error =
             blocking.run("call", LONG, || -> Result<(), _> { panic!("no {}", "gzip") }).await.unwrap_err();
         assert_eq!(error.to_string(), "call failed: the library panicked: no gzip");
@@ -95,14 +97,14 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_return_meets_its_deadline() {
         let (release, work) = stuck();
-        let error = Blocking::default().run("call", SOON, work).await.unwrap_err();
+        let error = Blocking::new(&Calls::default()).run("call", SOON, work).await.unwrap_err();
         assert!(matches!(error, ZfsFailure::Deadline { .. }), "{error:?}");
         drop(release);
     }
 
     #[tokio::test]
     async fn no_more_threads_are_lost_than_there_are_turns() {
-        let blocking = Blocking::default();
+        let blocking = Blocking::new(&Calls::default());
         let mut releases = Vec::new();
         for _ in 0..AT_ONCE {
             let (release, work) = stuck();

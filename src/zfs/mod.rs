@@ -12,9 +12,11 @@ mod error;
 mod failure;
 pub mod fake;
 mod model;
+mod mounted;
 mod open;
 mod patience;
 mod resume;
+mod unanswered;
 #[cfg(feature = "libzetta")]
 mod zetta;
 
@@ -27,11 +29,13 @@ pub use model::{
     Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
     Role, SNAPSHOT_ROLE, Snapshot, Usage,
 };
-pub use open::open;
+pub use mounted::is_mounted;
+pub use open::{open, warm_up};
 #[cfg(feature = "libzetta")]
 pub use zetta::ZettaZfs;
 
 pub use resume::{Receive, ResumeToken};
+pub use unanswered::{Unanswered, usage_soon, watch};
 
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -48,6 +52,11 @@ pub type ByteStream = Pin<Box<dyn AsyncRead + Send>>;
 pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// What this ZFS can do; probed once, when it was opened.
     fn capabilities(&self) -> &Capabilities;
+
+    /// The call that has waited longest for an answer, if any waits.
+    fn unanswered(&self) -> Option<Unanswered> {
+        None
+    }
 
     /// A file system's state; `None` where there is none of this name.
     async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError>;

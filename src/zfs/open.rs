@@ -1,6 +1,8 @@
-//! Which door to ZFS a daemon takes.
+//! Which door to ZFS a daemon takes, and what it does there first.
 
 use super::{CommandZfs, OpenError, Programs, Zfs};
+use crate::fault::Chain;
+use crate::names::DatasetName;
 use std::sync::Arc;
 
 /// Opens ZFS for work in `pool`, with the usual limits, and says in the log which way: by libzfs_core
@@ -29,7 +31,7 @@ fn best(commands: CommandZfs) -> Arc<dyn Zfs> {
         // This host's ZFS is of another kind: nothing that anyone has to mend.
         Err((OpenError::NoKernel, commands)) => by_commands(*commands),
         Err((error, commands)) => {
-            tracing::warn!("libzfs_core is not used: {}", crate::fault::Chain(&error));
+            tracing::warn!("libzfs_core is not used: {}", Chain(&error));
             by_commands(*commands)
         }
     }
@@ -38,4 +40,13 @@ fn best(commands: CommandZfs) -> Arc<dyn Zfs> {
 fn by_commands(commands: CommandZfs) -> Arc<dyn Zfs> {
     tracing::info!(flavor = ?commands.capabilities().flavor, "ZFS by commands");
     Arc::new(commands)
+}
+
+/// Has the deduplication table of `volume`'s pool loaded, so that the first writes after a boot do not wait
+/// for it. Takes as long as that takes; a failure harms nothing, and is only noted.
+pub async fn warm_up(zfs: Arc<dyn Zfs>, volume: DatasetName) {
+    match zfs.prefetch_dedup_table(&volume).await {
+        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
+        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
+    }
 }

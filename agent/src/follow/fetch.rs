@@ -97,6 +97,11 @@ impl Fetcher {
         }
     }
 
+    /// Removes what is left of fetches where nothing is to be fetched.
+    pub(super) async fn clear(&self) {
+        self.sweep(&self.dir).await;
+    }
+
     async fn download(&self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
         let failed = |source| FetchError::Io { path: path.to_owned(), source };
         let mut file = File::options().create(true).append(true).open(path).await.map_err(failed)?;

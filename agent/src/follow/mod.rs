@@ -50,6 +50,8 @@ pub struct Follower {
     metrics: Metrics,
     state: watch::Sender<AgentState>,
     catalog_is_current: bool,
+    /// The agent before this one can have died with an applied delta's file in its hands.
+    fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Follower {
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
+            fetched_is_cleared: false,
             resyncing: None,
             node,
             registrar,
@@ -133,6 +136,9 @@ impl Follower {
         if !self.catalog_is_current {
             self.volume.read_catalog().await?;
             self.catalog_is_current = true;
+        }
+        if !std::mem::replace(&mut self.fetched_is_cleared, true) {
+            self.fetcher.clear().await;
         }
         self.health.in_step();
         self.resyncing = None;

@@ -28,32 +28,29 @@ impl Follower {
     /// Brings a volume that is not here yet.
     pub(super) async fn bring_whole(&mut self) -> Result<Step, FollowError> {
         let state = self.volume.state();
-        let streamed = match state.resumable {
-            true => self.try_stream(state.partial.as_ref().map(ToString::to_string)).await?,
-            false => None,
-        };
-        if streamed.is_none() {
+        let resume = state.partial.as_ref().map(ToString::to_string);
+        if !state.resumable || !self.try_stream(resume).await? {
             let record = self.full_record().await?;
             self.bring(&record).await?;
         }
         Ok(Step::Again)
     }
 
-    /// None where the registrar knows no such thing.
-    async fn try_stream(&mut self, resume: Option<String>) -> Result<Option<()>, FollowError> {
+    /// False where the registrar knows no such thing.
+    async fn try_stream(&mut self, resume: Option<String>) -> Result<bool, FollowError> {
         let resumed = resume.is_some();
         let response = match self.registrar.stream(routes::STREAM, &StreamQuery { resume }).await {
             Ok(response) => response,
-            Err(error) if is(&error, StatusCode::NOT_FOUND) && !resumed => return Ok(None),
+            Err(error) if is(&error, StatusCode::NOT_FOUND) && !resumed => return Ok(false),
             Err(error) if is(&error, StatusCode::GONE) || is(&error, StatusCode::NOT_FOUND) => {
                 tracing::info!("the registrar cannot go on with the stream that was cut; starting anew");
                 self.volume.drop_partial().await?;
-                return Ok(Some(()));
+                return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
         self.receive(response, resumed).await.inspect_err(|error| self.metrics.failed(error.kind()))?;
-        Ok(Some(()))
+        Ok(true)
     }
 
     async fn receive(&mut self, response: Response, resumed: bool) -> Result<(), FollowError> {

@@ -5,15 +5,12 @@ use super::refusal::Refusal;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use bootstash::fault::Chain;
 use bootstash::telemetry;
 
 /// A scrape shows what is known: a ZFS that does not answer must not hide the rest.
 pub(super) async fn scrape(State(site): State<Site>) -> Result<impl IntoResponse, Refusal> {
-    let usage = site.usage().await.unwrap_or_else(|error| {
-        tracing::debug!("no space figures for this scrape: {}", Chain(&error));
-        None
-    });
+    let usage = site.usage().await;
+    site.metrics.show_zfs(site.zfs.unanswered().as_ref());
     let text = site
         .metrics
         .scrape(&site.volume.state(), usage.as_ref())

@@ -1,17 +1,16 @@
 //! The agent's state, and the images it holds.
 
 use super::Site;
-use super::refusal::Refusal;
 use axum::Json;
 use axum::extract::State;
 use bootstash::api::{AgentStatus, ImageView};
 use bootstash::telemetry;
-use bootstash::zfs::{ReadError, Usage};
+use bootstash::zfs::{self, Unanswered, Usage};
 
-pub(super) async fn status(State(site): State<Site>) -> Result<Json<AgentStatus>, Refusal> {
-    let usage = site.usage().await?;
+pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
+    let usage = site.usage().await;
     let volume = site.volume.state();
-    Ok(Json(AgentStatus {
+    Json(AgentStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: site.node,
         registrar: site.registrar,
@@ -24,8 +23,9 @@ pub(super) async fn status(State(site): State<Site>) -> Result<Json<AgentStatus>
         overlays: volume.overlays.len() as u64,
         views: volume.views.len() as u64,
         usage,
+        zfs_unanswered: site.zfs.unanswered().filter(Unanswered::is_noticed),
         rss_bytes: telemetry::resident_bytes().unwrap_or_default(),
-    }))
+    })
 }
 
 /// The images of the newest snapshot. Which snapshot first held one is for the registrar to say.
@@ -35,11 +35,9 @@ pub(super) async fn images(State(site): State<Site>) -> Json<Vec<ImageView>> {
 }
 
 impl Site {
-    /// Space; none before the first snapshot came.
-    pub(super) async fn usage(&self) -> Result<Option<Usage>, ReadError> {
-        match self.volume.state().dataset {
-            Some(volume) => self.zfs.usage(&volume).await.map(Some),
-            None => Ok(None),
-        }
+    /// Space; none before the first snapshot came, and where ZFS does not tell soon.
+    pub(super) async fn usage(&self) -> Option<Usage> {
+        let volume = self.volume.state().dataset?;
+        zfs::usage_soon(self.zfs.as_ref(), &volume).await
     }
 }

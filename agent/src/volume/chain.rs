@@ -5,9 +5,9 @@ use super::lease::{Lease, Stage};
 use super::{CreateOverlayError, Volume, path};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
+use bootstash::clock;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{ImageName, SnapshotName};
-use chrono::Utc;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Volume {
             snapshot: snapshot.clone(),
             cache: catalog::cache_path(&root, image),
             virtual_size_bytes: manifest.source.virtual_size_bytes,
-            created: Utc::now(),
+            created: clock::now(),
         };
         self.make(overlay).await
     }

@@ -2,11 +2,11 @@
 
 use super::{CollectError, Volume};
 use bootstash::api::{GcReport, SnapshotFate};
+use bootstash::clock;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::DestroyError;
-use chrono::Utc;
 use std::time::Duration;
 
 impl Volume {
@@ -18,7 +18,7 @@ impl Volume {
     ) -> Result<GcReport, CollectError> {
         self.read_volumes().await?;
         let unused: Vec<_> = self.views.iter().filter(|view| !self.leases.uses(view)).cloned().collect();
-        let mut fates = retention::plan(&self.facts(), Utc::now(), window);
+        let mut fates = retention::plan(&self.facts(), clock::now(), window);
         if !dry_run {
             for view in &unused {
                 self.drop_view_unless_used(view).await?;
@@ -28,7 +28,7 @@ impl Volume {
             self.drop_replaced().await;
             self.read_volumes().await?;
         }
-        Ok(GcReport { dry_run, snapshots: fates, deltas_removed: Vec::new(), views_removed: unused })
+        Ok(GcReport { dry_run, snapshots: fates, views_removed: unused, ..GcReport::default() })
     }
 
     fn facts(&self) -> Vec<SnapshotFacts> {

@@ -14,6 +14,7 @@ mod generation;
 mod in_use;
 mod incoming;
 mod lease;
+mod mounted;
 mod open;
 mod overlay_maker;
 mod path;
@@ -59,6 +60,8 @@ pub struct Volume {
     /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
     images: Arc<Vec<Manifest>>,
+    /// Views of which the log says that they are not mounted.
+    said_unmounted: BTreeSet<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }

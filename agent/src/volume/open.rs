@@ -46,6 +46,7 @@ impl Volume {
             generations,
             partial: None,
             images,
+            said_unmounted: BTreeSet::new(),
             published,
             cancel,
         };

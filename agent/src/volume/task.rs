@@ -1,17 +1,18 @@
 //! The task that owns the volume, and the handle by which others order changes.
 
+use super::mounted::LOOK_EVERY;
 use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
     Volume, VolumeState,
 };
 use bootstash::api::{DeltaRecord, GcReport, OverlayView};
-use bootstash::fault::Chain;
-use bootstash::names::{DatasetName, ImageName};
-use bootstash::zfs::{Removed, Snapshot, Zfs};
+use bootstash::names::ImageName;
+use bootstash::zfs::{self, Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Orders that wait. More callers than this wait to get theirs in.
@@ -53,11 +54,15 @@ impl Volume {
     /// by being broken off.
     pub async fn run(mut self, mut orders: Orders) {
         let cancel = self.cancel.clone();
-        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
-        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
-        while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
-            self.carry_out(order).await;
+        let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
+        while let Some(next) = cancel.run_until_cancelled(timeout(LOOK_EVERY, orders.0.recv())).await {
+            match next {
+                Ok(Some(order)) => self.carry_out(order).await,
+                Ok(None) => break,
+                Err(_) => self.keep_views_mounted().await,
+            }
         }
     }
 
@@ -104,13 +109,6 @@ impl Volume {
     fn answer<T, E>(&self, reply: Reply<T, E>, done: Result<T, E>) {
         self.publish();
         let _ = reply.send(done);
-    }
-}
-
-async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
-    match zfs.prefetch_dedup_table(&volume).await {
-        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 

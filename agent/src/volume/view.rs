@@ -73,7 +73,7 @@ impl Volume {
         }
     }
 
-    fn overlays_by_snapshot(&self) -> Vec<(SnapshotName, usize)> {
+    pub(super) fn overlays_by_snapshot(&self) -> Vec<(SnapshotName, usize)> {
         let mut counts = std::collections::BTreeMap::new();
         for overlay in self.leases.overlays() {
             *counts.entry(overlay.snapshot.clone()).or_default() += 1;

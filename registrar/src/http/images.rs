@@ -34,7 +34,7 @@ impl Fault for RequestError {
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Vec<ImageView>>, Refusal> {
-    let manifests = manifests(&state)?;
+    let manifests = manifests(&state).await?;
     Ok(Json(manifests.into_iter().map(|manifest| view(&state, manifest)).collect()))
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn register(
     }
     // An import under way shows in the head before it is published: its job speaks for it.
     if state.board.active_step(&name).is_none()
-        && let Known::Same(manifest) = look_up(&state.layout.mountpoint, &name, &request.source)?
+        && let Known::Same(manifest) = known(&state, &name, &request.source).await?
     {
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
@@ -78,10 +78,15 @@ pub(super) async fn deregister(
 }
 
 /// The images that are registered: what a job has only imported does not count yet.
-pub(super) fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
-    let mut manifests = catalog::read_all(&state.layout.mountpoint).map_err(RequestError::from)?;
+pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
+    let mut manifests = state.reader.read(catalog::read_all).await?.map_err(RequestError::from)?;
     manifests.retain(|manifest| state.board.active_step(&manifest.name).is_none());
     Ok(manifests)
+}
+
+async fn known(state: &State, name: &ImageName, source: &std::path::Path) -> Result<Known, Refusal> {
+    let (name, source) = (name.clone(), source.to_owned());
+    Ok(state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??)
 }
 
 fn view(state: &State, manifest: Manifest) -> ImageView {

@@ -8,10 +8,11 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstash::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
+use bootstash::zfs::{self, Unanswered};
 use std::time::Duration;
 
 pub(super) async fn nodes(Shared(state): Shared<State>) -> Json<Vec<NodeView>> {
-    Json(state.nodes.views(&state.log.now()))
+    Json(state.nodes.views(&state.log.now(), state.window))
 }
 
 pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<RegistrarStatus>, Refusal> {
@@ -19,11 +20,12 @@ pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<Registra
     Ok(Json(RegistrarStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         zfs: state.zfs.capabilities().flavor,
-        images: manifests(&state)?.len() as u64,
+        images: manifests(&state).await?.len() as u64,
         snapshot: log.snapshots.last().map(|head| head.name.clone()),
         snapshots: log.snapshots.len() as u64,
         delta_bytes: log.deltas.iter().map(|delta| delta.bytes).sum(),
-        usage: state.zfs.usage(&state.layout.volume).await?,
+        usage: zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await,
+        zfs_unanswered: state.zfs.unanswered().filter(Unanswered::is_noticed),
         jobs: state.board.unfinished().len() as u64,
     }))
 }
@@ -37,11 +39,13 @@ pub(super) async fn collect(
 }
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
+    let nodes = state.nodes.views(&state.log.now(), state.window);
     let jobs = state.board.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
-    let images = manifests(&state).unwrap_or_default();
-    let usage = state.zfs.usage(&state.layout.volume).await.ok();
-    match state.metrics.scrape(&state.log, &state.nodes, &images, jobs, usage.as_ref()) {
+    let images = manifests(&state).await.unwrap_or_default();
+    let usage = zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
+    state.metrics.show_zfs(state.zfs.unanswered().as_ref());
+    match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }

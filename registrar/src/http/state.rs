@@ -5,7 +5,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::Runner;
-use crate::volume::{PublicationLog, VolumeHandle};
+use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct State {
     pub runner: Runner,
     /// Changes the volume.
     pub volume: VolumeHandle,
+    /// Reads it.
+    pub reader: VolumeReader,
     /// What is published.
     pub log: PublicationLog,
     /// The nodes heard of.

@@ -3,6 +3,7 @@
 use super::{JobId, JobState};
 use bootstash::api::{JobView, Progress, RegisterRequest, Step};
 use bootstash::catalog::ImageFormat;
+use bootstash::clock;
 use bootstash::names::ImageName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
-            submitted: Utc::now(),
+            submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,
         }

@@ -2,9 +2,9 @@
 
 use crate::capture::Captured;
 use bootstash::catalog::{Manifest, Source};
+use bootstash::clock;
 use bootstash::names::ImageName;
 use bootstash::qemu::Accelerator;
-use chrono::Utc;
 
 /// What will lie beside the cache.
 pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> Manifest {
@@ -16,6 +16,6 @@ pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> M
         boots: captured.boots,
         confidence: captured.confidence,
         accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
-        registered: Utc::now(),
+        registered: clock::now(),
     }
 }

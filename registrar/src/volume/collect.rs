@@ -4,12 +4,12 @@ use super::VolumeError;
 use super::log::has_both_ends;
 use super::publish::Publisher;
 use bootstash::api::{DeltaRecord, GcReport, SnapshotFate};
+use bootstash::clock;
 use bootstash::fault::Chain;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, Guid, NodeName};
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::{Snapshot, Zfs};
-use chrono::Utc;
 use std::time::Duration;
 
 /// Destroys what `retention` lets go, or only says so. `bases` are the newest snapshots of the nodes
@@ -23,10 +23,10 @@ pub(super) async fn collect(
     dry_run: bool,
 ) -> Result<GcReport, VolumeError> {
     let snapshots = zfs.snapshots(volume).await?;
-    let mut fates = retention::plan(&facts(&snapshots, bases), Utc::now(), window);
+    let mut fates = retention::plan(&facts(&snapshots, bases), clock::now(), window);
     if dry_run {
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
-        return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() });
+        return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() });
     }
     publisher.note_collected(&snapshots, &fates)?;
     kill_point(KillPoint::CollectNoted);
@@ -49,7 +49,7 @@ pub(super) async fn collect(
     publisher.publish_all().await?;
     kill_point(KillPoint::CollectAnnounced);
     let deltas_removed = publisher.drop_unlisted().await?;
-    Ok(GcReport { dry_run, snapshots: fates, deltas_removed, views_removed: Vec::new() })
+    Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() })
 }
 
 /// Where ZFS has bookmarks, the newest snapshot to go leaves one: it costs nothing, and an increment
@@ -94,12 +94,12 @@ mod tests {
     fn a_node_that_walks_on_finds_every_snapshot_from_its_base() {
         let snapshots: Vec<Snapshot> = (1..=4).map(snapshot).collect();
         let bases = [("node1".parse().unwrap(), snapshots[1].guid)];
-        let fates = retention::plan(&facts(&snapshots, &bases), Utc::now(), Duration::ZERO);
+        let fates = retention::plan(&facts(&snapshots, &bases), clock::now(), Duration::ZERO);
         let kept: Vec<bool> = fates.iter().map(|fate| fate.keep).collect();
         assert_eq!(kept, [false, true, true, true]);
         let gone = facts(&snapshots, &[]);
         assert_eq!(
-            retention::plan(&gone, Utc::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),
+            retention::plan(&gone, clock::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),
             1
         );
     }

@@ -9,11 +9,14 @@ mod error;
 mod handle;
 mod import;
 mod log;
+mod mounted;
 mod publish;
+mod reader;
 mod task;
 
 pub use error::VolumeError;
 pub use handle::VolumeHandle;
 pub use import::ImportRequest;
 pub use log::{FullStream, PublicationLog};
+pub use reader::VolumeReader;
 pub use task::VolumeTask;

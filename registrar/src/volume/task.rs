@@ -1,16 +1,16 @@
 //! The task that owns the volume.
 
 use super::handle::Request;
+use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
-use bootstash::api::DeregisterReply;
-use bootstash::fault::Chain;
+use bootstash::api::{DeregisterReply, GcReport};
+use bootstash::clock;
 use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{DatasetName, ImageName, SnapshotName};
-use bootstash::zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
-use chrono::Utc;
+use bootstash::names::{ImageName, SnapshotName};
+use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +24,16 @@ const QUEUE: usize = 64;
 /// Everything the task needs. [`VolumeTask::open`] makes it, [`VolumeTask::run`] runs it.
 #[derive(Debug)]
 pub struct VolumeTask {
-    zfs: Arc<dyn Zfs>,
-    layout: Layout,
+    pub(super) zfs: Arc<dyn Zfs>,
+    pub(super) layout: Layout,
     log: PublicationLog,
     nodes: Arc<Nodes>,
     window: Duration,
     requests: mpsc::Receiver<Request>,
     /// The head differs from the newest snapshot, or may.
     dirty: bool,
+    /// The log says that the head is not mounted.
+    pub(super) said_unmounted: bool,
 }
 
 impl VolumeTask {
@@ -49,7 +51,8 @@ impl VolumeTask {
         make_datasets(zfs.as_ref(), &layout).await?;
         kill_point(KillPoint::StartMounted);
         let (sender, requests) = mpsc::channel(QUEUE);
-        let task = Self { zfs, layout, log, nodes, window, requests, dirty: true };
+        let (dirty, said_unmounted) = (true, false);
+        let task = Self { zfs, layout, log, nodes, window, requests, dirty, said_unmounted };
         let dir = task.log.dir().to_owned();
         task.log.read_collected().map_err(|source| VolumeError::Io { path: dir, source })?;
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
@@ -64,14 +67,18 @@ impl VolumeTask {
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        let prefetching = prefetch(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
-        let _prefetching = AbortOnDropHandle::new(tokio::spawn(prefetching));
+        let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
         loop {
             let request = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 request = self.requests.recv() => request,
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    self.keep_mounted().await;
+                    continue;
+                }
             };
             match request {
                 Some(request) => self.serve(request).await,
@@ -95,9 +102,11 @@ impl VolumeTask {
                 let publisher = self.publisher();
                 let (zfs, volume) = (self.zfs.as_ref(), &self.layout.volume);
                 // A narrower window for once is no reason to strand a node that was heard of.
-                let bases = self.nodes.bases(window.max(self.window));
+                let silence = window.max(self.window);
+                let bases = self.nodes.bases(silence);
                 let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
-                drop(reply.send(report));
+                let expired_nodes = self.nodes.expired(silence);
+                drop(reply.send(report.map(|report| GcReport { expired_nodes, ..report })));
             }
         }
     }
@@ -153,7 +162,7 @@ impl VolumeTask {
                     self.publisher().publish_all().await?;
                 }
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
-                let name = SnapshotName::new(number, Utc::now());
+                let name = SnapshotName::new(number, clock::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
                 kill_point(KillPoint::SnapshotTaken);
                 self.dirty = false;
@@ -196,13 +205,6 @@ impl VolumeTask {
     ) -> Result<T, VolumeError> {
         let mountpoint = self.layout.mountpoint.clone();
         tokio::task::spawn_blocking(move || work(mountpoint)).await.map_err(|_| VolumeError::Broken)?
-    }
-}
-
-async fn prefetch(zfs: Arc<dyn Zfs>, volume: DatasetName) {
-    match zfs.prefetch_dedup_table(&volume).await {
-        Ok(made) => tracing::debug!(?made, "deduplication table prefetched"),
-        Err(error) => tracing::debug!("no prefetch of the deduplication table: {}", Chain(&error)),
     }
 }
 

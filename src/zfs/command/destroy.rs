@@ -1,6 +1,7 @@
 //! Destroys what is ours, and only that.
 
 use super::CommandZfs;
+use super::dead_mount;
 use super::probe::failure;
 use super::run::Answer;
 use super::stderr::{self, Said};
@@ -61,7 +62,11 @@ impl CommandZfs {
 
     /// Unmounting first shows whether it is in use, before anything of it is gone.
     async fn unmount(&self, state: &Dataset) -> Result<(), DestroyError> {
-        if !state.mounted {
+        let dead = match &state.mountpoint {
+            Some(path) => dead_mount::detach(path).await,
+            None => false,
+        };
+        if !state.mounted || dead {
             return Ok(());
         }
         let name = state.name.to_string();

@@ -4,6 +4,7 @@
 //! for by name are read; `run` alone starts processes and `stderr` alone knows what they say.
 
 mod begin;
+mod dead_mount;
 mod destroy;
 mod make;
 mod parse;
@@ -17,10 +18,11 @@ mod stderr;
 
 pub use probe::{OpenError, Programs};
 
+use super::unanswered::Calls;
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError, NewDataset,
     ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError, Snapshot, SnapshotError,
-    Usage, Zfs,
+    Unanswered, Usage, Zfs,
 };
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -56,14 +58,27 @@ pub struct CommandZfs {
     zpool: Program,
     limits: Limits,
     capabilities: Capabilities,
+    calls: Calls,
     /// One receive into a file system at a time.
     receiving: receive::Locks,
+}
+
+#[cfg(feature = "libzetta")]
+impl CommandZfs {
+    /// Where calls count that do not go through a program.
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
 }
 
 #[async_trait]
 impl Zfs for CommandZfs {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn unanswered(&self) -> Option<Unanswered> {
+        self.calls.longest()
     }
 
     async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError> {

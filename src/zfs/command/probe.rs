@@ -5,6 +5,7 @@ use super::run::{Answer, Program};
 use super::stderr::{self, Said};
 use super::{CommandZfs, Limits};
 use crate::fault::{Fault, FaultKind};
+use crate::zfs::unanswered::Calls;
 use crate::zfs::{Capabilities, Flavor, ZfsFailure};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -119,7 +120,8 @@ impl CommandZfs {
                 return Err(OpenError::NoProgram { path: path.clone() });
             }
         }
-        let (zfs, zpool) = (Program::new(&programs.zfs), Program::new(&programs.zpool));
+        let calls = Calls::default();
+        let (zfs, zpool) = (Program::new(&programs.zfs, &calls), Program::new(&programs.zpool, &calls));
         let other = |source| OpenError::Other { pool: pool.to_owned(), source };
         let listed = zpool.call(&["list", "-H", "-o", "name", pool], limits.call).await.map_err(other)?;
         if !listed.ok {
@@ -129,7 +131,7 @@ impl CommandZfs {
             });
         }
         let capabilities = probe(&zfs, &zpool, pool, limits).await.map_err(other)?;
-        Ok(Self { zfs, zpool, limits, capabilities, receiving: Locks::default() })
+        Ok(Self { zfs, zpool, limits, capabilities, calls, receiving: Locks::default() })
     }
 }
 
@@ -171,7 +173,10 @@ async fn probe(
 
 /// What a failed call becomes where no type foresees it.
 pub(super) fn failure(answer: Answer) -> ZfsFailure {
-    let Answer { command, stderr, .. } = answer;
+    let Answer { command, stderr, signal, .. } = answer;
+    if let Some(signal) = signal {
+        return ZfsFailure::Killed { command, signal };
+    }
     match stderr::read(&stderr) {
         Some(Said::Unavailable) => ZfsFailure::Unavailable { command, stderr },
         _ => ZfsFailure::Unexpected { command, stderr },

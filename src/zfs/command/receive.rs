@@ -12,6 +12,7 @@ use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, Said};
 use crate::lifecycle::{KillPoint, kill_point};
 use crate::names::DatasetName;
+use crate::zfs::unanswered::Calls;
 use crate::zfs::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
 use std::collections::HashMap;
 use std::io;
@@ -204,7 +205,7 @@ impl CommandZfs {
         let pipe = running.child.stdin.take();
         let mut feeding = Feeding { running: Some((running, lock)), limit: self.limits.call };
         let fed = match pipe {
-            Some(pipe) => pump(stream, pipe, self.limits.stall).await,
+            Some(pipe) => pump(stream, pipe, self.limits.stall, &self.calls).await,
             None => Fed::Refused,
         };
         // The pipe is closed by now: the command ends, with the stream whole or without.
@@ -247,7 +248,7 @@ impl CommandZfs {
 }
 
 /// Moves the stream into the pipe and closes it. The pipe's owner, also when dropped.
-async fn pump(mut stream: ByteStream, mut pipe: ChildStdin, stall: Duration) -> Fed {
+async fn pump(mut stream: ByteStream, mut pipe: ChildStdin, stall: Duration, calls: &Calls) -> Fed {
     let mut buffer = vec![0; CHUNK];
     loop {
         let read = match timeout(stall, stream.read(&mut buffer)).await {
@@ -256,6 +257,7 @@ async fn pump(mut stream: ByteStream, mut pipe: ChildStdin, stall: Duration) -> 
             Ok(Err(error)) => return Fed::Broken(error),
             Err(_) => return Fed::Broken(stalled(stall)),
         };
+        let _waiting = calls.begin("zfs receive");
         match timeout(stall, pipe.write_all(&buffer[..read])).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Fed::Refused,

@@ -6,7 +6,7 @@ use super::CommandZfs;
 use super::probe::failure;
 use super::stderr::{self, Said};
 use crate::names::{DatasetName, SnapshotName};
-use crate::zfs::{ByteStream, ReceiveError, Removed, ResumeToken, Role, SendError, ZfsFailure};
+use crate::zfs::{ByteStream, Flavor, ReceiveError, Removed, ResumeToken, Role, SendError, ZfsFailure};
 
 impl CommandZfs {
     pub(super) async fn find_partial(&self, of: &DatasetName) -> Result<Option<ResumeToken>, ZfsFailure> {
@@ -63,7 +63,7 @@ impl CommandZfs {
         from: Option<&SnapshotName>,
         to: &SnapshotName,
     ) -> Result<Option<u64>, SendError> {
-        if !self.capabilities.resumable_receive {
+        if self.capabilities.flavor == Flavor::ZfsFuse {
             return Ok(None);
         }
         let (base, target) = (from.map(|from| format!("@{from}")), format!("{of}@{to}"));

@@ -4,6 +4,8 @@
 //! reaped whatever happens, also when the future that waits for it is dropped.
 
 use crate::zfs::ZfsFailure;
+use crate::zfs::unanswered::Calls;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,6 +24,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     path: PathBuf,
+    calls: Calls,
 }
 
 /// How a call ended.
@@ -29,6 +32,8 @@ pub(super) struct Program {
 pub(super) struct Answer {
     pub(super) command: String,
     pub(super) ok: bool,
+    /// What killed it.
+    pub(super) signal: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
@@ -45,16 +50,19 @@ pub(super) enum Pipe {
 pub(super) struct Running {
     pub(super) child: Child,
     pub(super) command: String,
+    calls: Calls,
 }
 
 impl Program {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+    /// A program whose calls count among `calls`.
+    pub(super) fn new(path: &Path, calls: &Calls) -> Self {
+        Self { path: path.to_owned(), calls: calls.clone() }
     }
 
     /// Runs it to its end.
     pub(super) async fn call(&self, args: &[&str], limit: Duration) -> Result<Answer, ZfsFailure> {
         let mut running = self.start(args, Pipe::Output)?;
+        let _waiting = self.calls.begin(&running.command);
         let stdout = running.child.stdout.take();
         let outcome = timeout(limit, async {
             let (out, err) = tokio::join!(
@@ -68,7 +76,8 @@ impl Program {
             return Err(running.overdue(limit).await);
         };
         let status = status.map_err(|source| spawn_failure(&self.path, source))?;
-        Ok(Answer { command: running.command, ok: status.success(), stdout, stderr })
+        let (ok, signal) = (status.success(), status.signal());
+        Ok(Answer { command: running.command, ok, signal, stdout, stderr })
     }
 
     /// Starts it with one pipe for its data and one for its complaints.
@@ -87,7 +96,7 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| spawn_failure(&self.path, source))?;
-        Ok(Running { child, command: self.line(args) })
+        Ok(Running { child, command: self.line(args), calls: self.calls.clone() })
     }
 
     fn line(&self, args: &[&str]) -> String {
@@ -99,6 +108,7 @@ impl Program {
 impl Running {
     /// Waits for the end of a child whose data has ended, and gives what it said.
     pub(super) async fn end(mut self, limit: Duration) -> Result<Answer, ZfsFailure> {
+        let _waiting = self.calls.begin(&self.command);
         let outcome = timeout(limit, async {
             let stderr = bounded(self.child.stderr.take(), STDERR_BYTES).await;
             (stderr, self.child.wait().await)
@@ -108,7 +118,8 @@ impl Running {
             return Err(self.overdue(limit).await);
         };
         let status = status.map_err(|source| ZfsFailure::Spawn { program: self.command.clone(), source })?;
-        Ok(Answer { command: self.command, ok: status.success(), stdout: String::new(), stderr })
+        let (ok, signal) = (status.success(), status.signal());
+        Ok(Answer { command: self.command, ok, signal, stdout: String::new(), stderr })
     }
 
     async fn overdue(mut self, after: Duration) -> ZfsFailure {
@@ -137,14 +148,14 @@ mod tests {
 
     #[tokio::test]
     async fn ends_what_gives_no_answer() {
-        let sleep = Program::new(Path::new("/bin/sleep"));
+        let sleep = Program::new(Path::new("/bin/sleep"), &Calls::default());
         let error = sleep.call(&["1000"], Duration::from_millis(20)).await.unwrap_err();
         assert!(matches!(error, ZfsFailure::Deadline { .. }), "{error:?}");
     }
 
     #[tokio::test]
     async fn bounds_what_it_keeps_of_a_flood() {
-        let shell = Program::new(Path::new("/bin/sh"));
+        let shell = Program::new(Path::new("/bin/sh"), &Calls::default());
         let flood = "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3";
         let answer = shell.call(&["-c", flood], Duration::from_secs(60)).await.unwrap();
         assert!(!answer.ok);
@@ -153,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_a_program_that_is_not_there() {
-        let nothing = Program::new(Path::new("/nonexistent/zfs"));
+        let nothing = Program::new(Path::new("/nonexistent/zfs"), &Calls::default());
         let error = nothing.call(&["list"], Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot run /nonexistent/zfs");
     }

@@ -1,6 +1,7 @@
 //! Faults that a test plans: the next call of a kind fails, or hangs until it is let go.
 
 use crate::zfs::ZfsFailure;
+use crate::zfs::unanswered::Calls;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -44,7 +45,11 @@ enum Fault {
 
 /// What is planned, in order for each verb.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<HashMap<Verb, VecDeque<Fault>>>);
+pub(super) struct Faults {
+    planned: Mutex<HashMap<Verb, VecDeque<Fault>>>,
+    /// Those that hang.
+    pub(super) calls: Calls,
+}
 
 /// A call that hangs; dropping this lets it go on.
 #[derive(Debug)]
@@ -86,6 +91,7 @@ impl Faults {
                 Err(ZfsFailure::Unexpected { command: format!("planned fault in {verb:?}"), stderr })
             }
             Some(Fault::Hang { reached, released }) => {
+                let _waiting = self.calls.begin(&format!("{verb:?}"));
                 let _ = reached.send(());
                 let _ = released.await;
                 Ok(())
@@ -94,10 +100,10 @@ impl Faults {
     }
 
     fn push(&self, verb: Verb, fault: Fault) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(verb).or_default().push_back(fault);
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).entry(verb).or_default().push_back(fault);
     }
 
     fn pop(&self, verb: Verb) -> Option<Fault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&verb)?.pop_front()
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&verb)?.pop_front()
     }
 }

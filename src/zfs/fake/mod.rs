@@ -18,7 +18,7 @@ pub use fault::{Hanging, Verb};
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Flavor, Made, MountError,
     NewDataset, Property, ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError,
-    Snapshot, SnapshotError, Usage, Zfs, ZfsFailure,
+    Snapshot, SnapshotError, Unanswered, Usage, Zfs, ZfsFailure,
 };
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -118,6 +118,10 @@ fn disk(error: &std::io::Error) -> ZfsFailure {
 impl Zfs for FakeZfs {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn unanswered(&self) -> Option<Unanswered> {
+        self.faults.calls.longest()
     }
 
     async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError> {

@@ -3,9 +3,9 @@
 use super::disk;
 use super::state::{State, Taken};
 use super::stream::{Sent, Unreadable};
+use crate::clock;
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::{ByteStream, ReceiveError, Received, Role, SendError, Snapshot};
-use chrono::Utc;
 use std::collections::HashSet;
 use std::io::{self, Cursor};
 use std::sync::{Mutex, PoisonError};
@@ -83,7 +83,7 @@ impl State {
         })?;
         let base = self.base(into, &sent)?;
         let from = base.as_ref().map(|taken| taken.snapshot.clone());
-        let to = Snapshot { name: sent.name.clone(), guid: sent.to, created: Utc::now() };
+        let to = Snapshot { name: sent.name.clone(), guid: sent.to, created: clock::now() };
         let tree = sent.apply(&base.map(|taken| taken.tree).unwrap_or_default());
         let taken = Taken { snapshot: to.clone(), tree: tree.clone() };
         self.insert(into, Some(Role::Volume)).taken.push(taken);

@@ -2,12 +2,12 @@
 
 use super::disk;
 use super::state::{State, Taken};
+use crate::clock;
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::{
     CloneError, CreateError, DestroyError, Made, MountError, NewDataset, Removed, Role, Snapshot,
     SnapshotError, ZfsFailure,
 };
-use chrono::Utc;
 use std::path::Path;
 
 impl State {
@@ -80,7 +80,7 @@ impl State {
             name: name.clone(),
             source: disk(&error),
         })?;
-        let snapshot = Snapshot { name: name.clone(), guid, created: Utc::now() };
+        let snapshot = Snapshot { name: name.clone(), guid, created: clock::now() };
         found.head.clone_from(&tree);
         found.taken.push(Taken { snapshot: snapshot.clone(), tree });
         if self.is_overfull(of.pool()) {

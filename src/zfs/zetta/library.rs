@@ -7,6 +7,7 @@
 //! compressions we set; `ZfsOpen3::destroy` hides what `zfs` said.
 
 use crate::zfs::blocking::{Blocking, broken};
+use crate::zfs::unanswered::Calls;
 use crate::zfs::{ByteStream, OpenError, ROLE_PROPERTY, SNAPSHOT_ROLE, ZfsFailure, ending};
 use libnv::nvpair::Value;
 use libzetta::libnv;
@@ -32,12 +33,12 @@ pub(super) struct Library {
 }
 
 impl Library {
-    pub(super) fn open(limit: Duration) -> Result<Self, OpenError> {
+    pub(super) fn open(limit: Duration, calls: &Calls) -> Result<Self, OpenError> {
         if !Path::new(DEVICE).exists() {
             return Err(OpenError::NoKernel);
         }
         match ZfsLzc::new() {
-            Ok(engine) => Ok(Self { engine, blocking: Blocking::default(), limit }),
+            Ok(engine) => Ok(Self { engine, blocking: Blocking::new(calls), limit }),
             Err(error) => Err(OpenError::Library { source: failure("libzfs_core_init", error) }),
         }
     }

@@ -12,7 +12,7 @@ mod verbs;
 use super::{
     ByteStream, Capabilities, CloneError, CommandZfs, CreateError, Dataset, DestroyError, Flavor, Limits,
     Made, MountError, NewDataset, OpenError, Programs, ReadError, Receive, ReceiveError, Received, Removed,
-    ResumeToken, SendError, Snapshot, SnapshotError, Usage, Zfs,
+    ResumeToken, SendError, Snapshot, SnapshotError, Unanswered, Usage, Zfs,
 };
 use crate::names::{DatasetName, SnapshotName};
 use async_trait::async_trait;
@@ -50,7 +50,7 @@ impl ZettaZfs {
     /// On top of the commands, which come back where that cannot be.
     pub(super) fn over(commands: CommandZfs, limits: Limits) -> Result<Self, (OpenError, Box<CommandZfs>)> {
         let library = match commands.capabilities().flavor {
-            Flavor::OpenZfs => Library::open(limits.call),
+            Flavor::OpenZfs => Library::open(limits.call, commands.calls()),
             // Its pools are not the kernel's, although both may be on one host.
             Flavor::ZfsFuse | Flavor::Fake => Err(OpenError::NoKernel),
         };
@@ -68,6 +68,10 @@ impl ZettaZfs {
 impl Zfs for ZettaZfs {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn unanswered(&self) -> Option<Unanswered> {
+        self.commands.unanswered()
     }
 
     async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError> {

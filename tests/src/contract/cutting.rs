@@ -4,7 +4,7 @@ use super::bed::{Bed, from_memory, noise};
 use super::receiving::{broken_after, still_receives};
 use anyhow::{Context, Result, ensure};
 use bootstash::names::DatasetName;
-use bootstash::zfs::{Receive, ReceiveError, Removed, ResumeToken, SendError};
+use bootstash::zfs::{Flavor, Receive, ReceiveError, Removed, ResumeToken, SendError};
 use tokio::io::AsyncReadExt;
 
 /// Enough that ZFS has something to keep.
@@ -82,7 +82,7 @@ pub(super) async fn a_size_is_estimated_where_zfs_can(bed: &Bed) -> Result<()> {
     let (source, _, full) = large(bed).await?;
     let name = bed.zfs.snapshots(&source).await?.remove(0).name;
     let Some(size) = bed.zfs.send_size(&source, None, &name).await? else {
-        ensure!(!bed.zfs.capabilities().resumable_receive, "no estimate");
+        ensure!(bed.zfs.capabilities().flavor == Flavor::ZfsFuse, "no estimate");
         return Ok(());
     };
     let (size, real) = (size as f64, full.len() as f64);

@@ -131,6 +131,13 @@ pub(super) async fn usage_tells_what_is_there(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
+pub(super) async fn the_dedup_table_is_prefetched_where_zfs_can(bed: &Bed) -> Result<()> {
+    let volume = bed.volume("a").await?;
+    let made = bed.zfs.prefetch_dedup_table(&volume).await?;
+    ensure!((made == Made::Created) == bed.zfs.capabilities().dedup_table, "{made:?}");
+    Ok(())
+}
+
 pub(super) async fn a_snapshot_is_marked_as_ours(bed: &Bed) -> Result<()> {
     let source = bed.volume("source").await?;
     let name = bed.take(&source, 1).await?.name;

@@ -61,6 +61,7 @@ cases! {
     making::a_bookmark_outlives_its_snapshot,
     making::missing_things_are_missing,
     making::usage_tells_what_is_there,
+    making::the_dedup_table_is_prefetched_where_zfs_can,
     sending::a_full_stream_gives_the_same_guid_and_bytes,
     sending::an_increment_gives_the_same_guid_and_bytes,
     sending::what_was_received_is_ours_and_not_mounted,

@@ -35,7 +35,7 @@ pub fn run(narrator: &Narrator) -> Result<Report> {
     narrator.say("registrar and agents run; registering three images at once");
     let registrations = register_all(lab.storage(), narrator)?;
     lab.wait_in_step()?;
-    let volume = volume(&lab.storage().registrar_status()?.usage);
+    let volume = volume(&lab.storage().registrar_status()?.usage.context("ZFS tells no figures")?);
     check_held(&lab, &IMAGES)?;
     narrator.say(&format!("both nodes hold {}", IMAGES.join(", ")));
     narrator.say(&format!("booting {BOOTED} on each node; every read of its base fails"));

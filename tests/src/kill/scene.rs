@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bootstash::api::{JobOutcome, RegisterRequest, routes};
 use bootstash::catalog::ImageFormat;
 use bootstash::lifecycle::KillPoint;
+use std::fmt;
 
 /// What is done for a daemon to come to a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,24 @@ pub(super) enum Scene {
     NodeCollect,
     /// The agent starts.
     StartAgent,
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Register | Self::RegisterInVain => "register",
+            Self::Boot => "boot",
+            Self::Deregister => "deregister",
+            Self::Collect => "collect",
+            Self::Whole => "whole",
+            Self::StartRegistrar | Self::StartAgent => "start",
+            Self::Apply => "apply",
+            Self::Resync | Self::ResyncUnknown => "resync",
+            Self::Overlay => "overlay",
+            Self::RemoveOverlay => "remove-overlay",
+            Self::NodeCollect => "node-collect",
+        })
+    }
 }
 
 /// The scene of each point.

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -45,6 +46,8 @@ pub(super) struct Site {
     pub(super) live: Option<Live>,
     /// What is registered.
     pub(super) images: Vec<Image>,
+    /// The daemon of zfs-fuse that was started anew.
+    pub(super) zfs_fuse: Option<Child>,
     made: u32,
     listen: SocketAddr,
     _sockets: TempDir,
@@ -82,6 +85,7 @@ impl Site {
             tools,
             live: None,
             images: Vec::new(),
+            zfs_fuse: None,
             made: 0,
             listen,
             _sockets: sockets,
@@ -248,10 +252,23 @@ impl Site {
                 return Ok(None);
             }
             let (there, here) = (self.guids(&there).await?, self.guids(&self.node_volume().await?).await?);
-            // Either may have collected more than the other.
-            let same = there.iter().rev().zip(here.iter().rev()).all(|(there, here)| there == here);
+            // Either may have collected more than the other, and the node keeps what its views stand on.
+            let oldest = there.iter().position(|guid| here.contains(guid)).unwrap_or_default();
+            let same = there.last() == here.last() && here.ends_with(&there[oldest..]);
             let nodes: Vec<NodeView> = self.registrar.client()?.get(routes::NODES, &()).await?;
             Ok((same && !there.is_empty() && nodes.iter().all(|node| node.lag == Some(0))).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the node has what is announced, and no registration is under way.
+    pub(super) async fn node_is_at_the_log(&self) -> Result<()> {
+        self.until("the node is at what is announced", async || {
+            let jobs = self.jobs().await?;
+            let status = self.node_status().await?;
+            let head = self.log().await?.snapshots.pop().map(|head| head.name);
+            let ended = jobs.iter().all(|job| job.outcome.is_some());
+            Ok((ended && status.state == AgentState::InStep && status.snapshot == head).then_some(()))
         })
         .await
     }

@@ -3,7 +3,9 @@
 use super::site::Site;
 use anyhow::{Context, Result, ensure};
 use bootstash::catalog::{CACHE_FILE, MANIFEST_FILE};
-use std::collections::BTreeSet;
+use bootstash::delta;
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -40,8 +42,16 @@ impl Site {
         compare("registrar/jobs", names(&self.dir.join("registrar/jobs"))?, records.collect());
         let unended = jobs.iter().filter(|job| job.outcome.is_none());
         compare("jobs under way", unended.map(|job| job.name.to_string()).collect(), set([]));
-        let deltas = self.log().await?.deltas.into_iter().map(|delta| delta.file);
-        compare("registrar/deltas", names(&self.dir.join("registrar/deltas"))?, deltas.collect());
+        let (log, mut deltas) = (self.log().await?, names(&self.dir.join("registrar/deltas"))?);
+        // Made on demand, and announced to who asked.
+        let full = delta::file_name(None, log.snapshots.last().context("no snapshot")?.guid);
+        let mut listed: BTreeSet<_> = log.deltas.iter().map(|delta| delta.file.clone()).collect();
+        deltas.remove(&full);
+        listed.remove(&full);
+        compare("registrar/deltas", deltas, listed);
+        let snapshots = self.guids(&self.dataset("registrar/volume")?).await?;
+        let announced = log.snapshots.iter().map(|snapshot| snapshot.guid.to_string());
+        compare("snapshots", snapshots.iter().map(ToString::to_string).collect(), announced.collect());
         let images: BTreeSet<String> = self.images.iter().map(|image| image.name.clone()).collect();
         compare("images in the head", names(&self.head().join("images"))?, images.clone());
         for image in &images {
@@ -64,7 +74,8 @@ impl Site {
         compare("overlay files", files.collect(), set(live));
         let views: BTreeSet<_> = overlays.iter().map(|overlay| overlay.snapshot.to_string()).collect();
         compare("views", names(&self.dir.join("views"))?, views);
-        compare("guests", guests(&self.dir)?, set([]));
+        let guests = guests(&self.dir)?.into_values();
+        compare("guests", guests.collect(), set([]));
         Ok(left)
     }
 
@@ -115,15 +126,17 @@ fn record_name(overlay: &Path) -> String {
     format!("{}.json", &hash[..32])
 }
 
-/// Processes of QEMU that have something below `dir` open, by their command lines.
-fn guests(dir: &Path) -> Result<BTreeSet<String>> {
+/// Processes of QEMU that have something below `dir` in their command lines.
+pub(super) fn guests(dir: &Path) -> Result<BTreeMap<Pid, String>> {
     let dir = dir.display().to_string();
-    let mut found = BTreeSet::new();
+    let mut found = BTreeMap::new();
     for process in std::fs::read_dir("/proc")? {
-        let line = std::fs::read(process?.path().join("cmdline")).unwrap_or_default();
+        let process = process?;
+        let Ok(pid) = process.file_name().to_string_lossy().parse() else { continue };
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains("qemu") && line.contains(&dir) && !line.contains("bootstash-") {
-            found.insert(line);
+        if line.contains("qemu-") && line.contains(&dir) && !line.contains("bootstash-") {
+            found.insert(Pid::from_raw(pid), line);
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! Stand-ins for `zfs` and `qemu-img` that do what those do, and die, or have the daemon of zfs-fuse die,
 //! where a plan says.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fmt;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +35,15 @@ pub(super) enum Struck {
     Program,
     /// The daemon of zfs-fuse.
     ZfsFuse,
+}
+
+impl fmt::Display for Struck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Program => "zfs",
+            Self::ZfsFuse => "zfs-fuse",
+        })
+    }
 }
 
 /// The folder of the stand-ins.
@@ -91,10 +100,6 @@ impl Tools {
     /// Has the next call of `program` with this word among its arguments end so.
     pub(super) fn plan(&self, program: &str, word: &str, moment: Moment, struck: Struck) -> Result<()> {
         let _ = std::fs::remove_file(self.reached(program));
-        let struck = match struck {
-            Struck::Program => "program",
-            Struck::ZfsFuse => "zfs-fuse",
-        };
         let new = self.dir.join("new");
         std::fs::write(&new, format!("{word} {moment} {struck}\n"))?;
         Ok(std::fs::rename(new, self.dir.join(format!("{program}.plan")))?)
@@ -103,12 +108,6 @@ impl Tools {
     /// Whether the plan for `program` was carried out.
     pub(super) fn struck(&self, program: &str) -> bool {
         self.reached(program).exists()
-    }
-
-    /// Forgets a plan that was not carried out; an error, as it was to be.
-    pub(super) fn must_have_struck(&self, program: &str) -> Result<()> {
-        let _ = std::fs::remove_file(self.dir.join(format!("{program}.plan")));
-        self.struck(program).then_some(()).with_context(|| format!("{program} was not called so"))
     }
 
     fn reached(&self, program: &str) -> PathBuf {

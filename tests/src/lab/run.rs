@@ -106,6 +106,17 @@ impl Call {
         self.spawn(Stdio::null(), file.try_clone()?.into(), file.into())
     }
 
+    /// Leaves it running with a pipe to its standard input, and what it says appended to `log`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn start_typed(&self, log: &Path) -> Result<(Process, ChildStdin)> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let mut process = self.spawn(Stdio::piped(), file.try_clone()?.into(), file.into())?;
+        let keyboard = process.child.stdin.take().context("the process has no pipe")?;
+        Ok((process, keyboard))
+    }
+
     /// Leaves it running with pipes to its standard input and from its standard output.
     ///
     /// # Errors

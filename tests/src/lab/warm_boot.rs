@@ -10,7 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use bootstash::qemu::ConsoleText;
 use serde::Serialize;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 const BOOT_DEADLINE: Duration = Duration::from_secs(400);
@@ -38,6 +40,7 @@ pub struct WarmBoot {
 pub struct Vm<'a> {
     host: &'a Host,
     process: Process,
+    keyboard: ChildStdin,
     console: PathBuf,
     image: String,
 }
@@ -72,8 +75,8 @@ impl<'a> Vm<'a> {
     pub fn start(host: &'a Host, image: &str) -> Result<Self> {
         let file = tempfile::Builder::new().prefix("console-").suffix(".log").tempfile_in(host.dir())?;
         let console = file.into_temp_path().keep()?;
-        let process = host.command("bootstash", ["boot", image]).start(&console)?;
-        Ok(Self { host, process, console, image: image.to_owned() })
+        let (process, keyboard) = host.command("bootstash", ["boot", image]).start_typed(&console)?;
+        Ok(Self { host, process, keyboard, console, image: image.to_owned() })
     }
 
     /// Waits until it has its overlay and prints.
@@ -90,6 +93,28 @@ impl<'a> Vm<'a> {
     /// When it ends, hits what no boot comes back from, or takes too long.
     pub fn wait_for_prompt(&self) -> Result<()> {
         self.wait_for("ask for a login", ConsoleText::login_prompt)
+    }
+
+    /// Types a line at its console.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        self.keyboard.write_all(format!("{line}\n").as_bytes()).with_context(|| self.console_tail())
+    }
+
+    /// Waits until what it printed, which `look` sees whole, shows what is looked for.
+    ///
+    /// # Errors
+    /// Those of `look`, and when it takes too long.
+    pub fn wait_for_output<T>(&self, deed: &str, look: impl Fn(&str) -> Result<Option<T>>) -> Result<T> {
+        let what = format!("{} on {} to {deed}", self.image, self.host.name());
+        let seen = wait::until(&what, BOOT_DEADLINE, || {
+            let bytes = fs::read(&self.console).with_context(|| self.console.display().to_string())?;
+            // What went wrong does not mend itself: it ends the wait.
+            Ok(look(&String::from_utf8_lossy(&bytes)).transpose())
+        });
+        seen.and_then(|found| found).with_context(|| self.console_tail())
     }
 
     fn wait_for(&self, deed: &str, done: impl Fn(&ConsoleText) -> bool) -> Result<()> {

@@ -51,7 +51,7 @@ async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
         ensure!(std::fs::read(&overlay.path)? == overlay.cache.as_os_str().as_encoded_bytes());
     }
     // Half of each cache is the other's half, and every node shares the pool: one copy of it is stored.
-    let usage = cluster.registrar_status().await?.usage;
+    let usage = cluster.registrar_status().await?.usage.context("no figures")?;
     ensure!(usage.dedup_ratio > 1.5, "{usage:?}");
     let tells = cluster.zfs.capabilities().dedup_table;
     ensure!(usage.dedup_table.is_some_and(|table| table.bytes > 0) == tells, "{usage:?}");

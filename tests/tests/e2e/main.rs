@@ -10,4 +10,5 @@ mod hosts;
 mod metrics;
 mod registrars;
 mod road;
+mod running;
 mod setting;

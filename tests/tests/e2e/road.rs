@@ -1,20 +1,36 @@
 //! The main road: register, hold everywhere, boot without the base.
 
+use crate::running::{ReadingVm, everything_changes_under};
 use crate::setting::{Setting, assert_says};
+use bootstash_tests::guest::TinyGuest;
+use bootstash_tests::lab::plan::images_cache;
 use bootstash_tests::lab::registration::register;
+use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::warm_boot::{Vm, warm_boot};
 use bootstash_tests::lab::{Lab, LabPlan, Program};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 #[test]
 fn a_real_guest_boots_on_every_node_without_its_base() {
-    let lab = Lab::build(&LabPlan::new(2).registrar("[capture]\naccelerator = \"tcg\"\n").unwrap()).unwrap();
+    let images = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(images.path(), Permissions::from_mode(0o755)).unwrap();
+    let alpine = [images_cache().join("alpine.raw"), images.path().join("alpine.raw")];
+    Call::new("cp").args(["--sparse=always"]).args(&alpine).output().unwrap();
+    TinyGuest::booting(1).write(&images.path().join("other.raw")).unwrap();
+    let plan =
+        LabPlan::new(2).images_dir(images.path()).registrar("[capture]\naccelerator = \"tcg\"\n").unwrap();
+    let lab = Lab::build(&plan).unwrap();
     lab.start_daemons().unwrap();
     let registered = register(lab.storage(), "alpine", "/srv/images/alpine.raw".as_ref(), |_| ()).unwrap();
     let (cache_bytes, delta_bytes, boots) = registered.facts().unwrap();
     assert!(cache_bytes > 10 << 20 && delta_bytes > 5 << 20 && boots >= 2, "{registered:?}");
+    let other = Path::new("/srv/images/other.raw");
+    register(lab.storage(), "other", other, |_| ()).unwrap();
     lab.wait_in_step().unwrap();
     for node in lab.nodes() {
-        assert_eq!(node.image_names().unwrap(), ["alpine"]);
+        assert_eq!(node.image_names().unwrap(), ["alpine", "other"]);
     }
     let boots = std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -33,7 +49,13 @@ fn a_real_guest_boots_on_every_node_without_its_base() {
     vm.wait_for_prompt().unwrap();
     lab.storage().start(Program::Registrar).unwrap();
     node.start(Program::Agent).unwrap();
+    lab.wait_in_step().unwrap();
+
+    let vm = ReadingVm::begin(vm).unwrap();
+    everything_changes_under(&vm, &lab, "alpine", other).unwrap();
     vm.end().unwrap();
+    let status = node.agent_status().unwrap();
+    assert_eq!((status.overlays, status.views, status.replaced), (0, 0, Vec::new()));
     lab.finish().unwrap();
 }
 

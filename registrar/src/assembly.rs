@@ -1,0 +1,118 @@
+//! The registrar without its listeners: what it keeps, its tasks, and the routes to serve.
+
+use crate::http::{self, State};
+use crate::job::{Board, JobStore};
+use crate::layout::Layout;
+use crate::metrics::Metrics;
+use crate::nodes::Nodes;
+use crate::register::{Capturer, Runner};
+use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
+use anyhow::Context;
+use axum::Router;
+use bootstash::config::RegistrarConfig;
+use bootstash::zfs::Zfs;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Full streams straight from ZFS at once: each reads the whole volume.
+const FULL_STREAMS: usize = 2;
+
+/// A registrar that runs. Call [`Self::finish`] to end it.
+#[derive(Debug)]
+pub struct Registrar {
+    state: State,
+    volume_task: JoinHandle<()>,
+    volume_stop: CancellationToken,
+}
+
+impl Registrar {
+    /// Takes the volume over, and takes up the registrations that a stop or a crash left unfinished.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub async fn start(
+        config: &RegistrarConfig,
+        zfs: Arc<dyn Zfs>,
+        capturer: Arc<dyn Capturer>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let layout = Layout::new(config)?;
+        layout.make_dirs().context("cannot make the state directory")?;
+        layout.sweep_files().context("cannot clean the state directory")?;
+        let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
+        let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone()))?);
+        let log = PublicationLog::new(layout.deltas.clone());
+        let opened = VolumeTask::open(
+            Arc::clone(&zfs),
+            layout.clone(),
+            log.clone(),
+            Arc::clone(&nodes),
+            config.window,
+        );
+        let (task, volume) = opened.await?;
+        let metrics = Metrics::new();
+        let runner = Runner::new(
+            Arc::clone(&board),
+            capturer,
+            volume.clone(),
+            layout.clone(),
+            metrics.clone(),
+            config.capture.parallel,
+            stop.clone(),
+        );
+        take_up(&board, &runner, &layout)?;
+        let streams = Arc::new(Semaphore::new(FULL_STREAMS));
+        let window = config.window;
+        let reader = VolumeReader::new(&layout.mountpoint);
+        let state =
+            State { board, runner, volume, reader, log, nodes, layout, zfs, streams, metrics, window, stop };
+        let volume_stop = CancellationToken::new();
+        let volume_task = tokio::spawn(task.run(volume_stop.clone()));
+        Ok(Self { state, volume_task, volume_stop })
+    }
+
+    /// What the command may ask.
+    pub fn operator_routes(&self) -> Router {
+        http::operator_routes(self.state.clone())
+    }
+
+    /// What a node may ask, and Prometheus.
+    pub fn node_routes(&self) -> Router {
+        http::node_routes(self.state.clone())
+    }
+
+    /// Stops it and waits for its end. The step that each registration is at is left, or finished.
+    ///
+    /// # Errors
+    /// When the volume's task broke.
+    pub async fn finish(self) -> anyhow::Result<()> {
+        self.state.stop.cancel();
+        self.state.runner.finish().await;
+        // The volume's task outlives the jobs, which need it to finish their step.
+        self.volume_stop.cancel();
+        self.volume_task.await.context("the volume's task broke")
+    }
+}
+
+fn take_up(board: &Board, runner: &Runner, layout: &Layout) -> anyhow::Result<()> {
+    remove_stray_scratch(layout, board)?;
+    for job in board.unfinished() {
+        tracing::info!(%job, "registration goes on after a restart");
+        runner.start(job);
+    }
+    Ok(())
+}
+
+/// Removes scratch files of jobs that ended, or that are not known.
+fn remove_stray_scratch(layout: &Layout, board: &Board) -> anyhow::Result<()> {
+    let open: Vec<String> = board.unfinished().iter().map(ToString::to_string).collect();
+    for entry in std::fs::read_dir(layout.work()).context("cannot read the scratch directory")? {
+        let entry = entry?;
+        if !open.iter().any(|id| entry.file_name().to_str() == Some(id)) {
+            std::fs::remove_dir_all(entry.path()).context("cannot clean the scratch directory")?;
+        }
+    }
+    Ok(())
+}
