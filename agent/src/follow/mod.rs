@@ -50,7 +50,8 @@ pub struct Follower {
     metrics: Metrics,
     state: watch::Sender<AgentState>,
     catalog_is_current: bool,
-    /// The agent before this one can have died with an applied delta's file in its hands.
+    /// False where a delta's file can have been left: of an agent that died, or by a call that failed when
+    /// its work was done.
     fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
@@ -104,6 +105,7 @@ impl Follower {
             let wait = match self.round().await {
                 Ok(wait) => wait,
                 Err(error) => {
+                    self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
                     self.state.send_replace(state);
                     wait

@@ -25,6 +25,7 @@ impl Volume {
             }
             kill_point(KillPoint::NodeCollectViews);
             self.destroy_expired(&mut fates).await?;
+            self.sweep_mountpoints();
             self.drop_replaced().await;
             self.read_volumes().await?;
         }

@@ -32,6 +32,9 @@ impl Volume {
     pub(super) async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
         self.read_volumes().await?;
         let into = self.generations.incoming(&self.layout)?;
+        if incoming.how != Receive::Rest {
+            self.clear_begun().await?;
+        }
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;
         kill_point(KillPoint::ResyncReceived);
         // Also after an error: what is published must be what is there.
@@ -46,6 +49,18 @@ impl Volume {
         }
         self.drop_replaced().await;
         Ok(to)
+    }
+
+    /// A receive that was killed can leave its file system, empty, which the next cannot be received into.
+    /// What a resumable one has left is not given up here.
+    async fn clear_begun(&mut self) -> Result<(), ApplyError> {
+        if let Some(begun) = self.generations.begun().filter(|_| self.partial.is_none()) {
+            let left = begun.dataset.clone();
+            self.zfs.destroy(&left).await?;
+            tracing::info!("removed {left}, which a receive that was killed had left empty");
+            self.read_volumes().await?;
+        }
+        Ok(())
     }
 
     /// Ends soon when the agent stops: ZFS then ends the receive in order.

@@ -12,6 +12,18 @@ use std::time::Duration;
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Volume {
+    /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could
+    /// not come to that. Only empty ones can be.
+    pub(super) fn sweep_mountpoints(&self) {
+        let wanted: Vec<_> = self.views.iter().map(|view| self.layout.mountpoint(view)).collect();
+        let folders = std::fs::read_dir(&self.layout.views_dir).into_iter().flatten().flatten();
+        for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
+            if std::fs::remove_dir(&folder).is_ok() {
+                tracing::debug!("removed {}, on which nothing is mounted any more", folder.display());
+            }
+        }
+    }
+
     /// Mounts them where they are not mounted any more. What fails is said once.
     pub(super) async fn keep_views_mounted(&mut self) {
         for (snapshot, overlays) in self.overlays_by_snapshot() {

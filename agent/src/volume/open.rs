@@ -53,6 +53,7 @@ impl Volume {
         volume.read_volumes().await?;
         volume.forget_notes();
         volume.restore_views().await;
+        volume.sweep_mountpoints();
         kill_point(KillPoint::OpenRestored);
         volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {

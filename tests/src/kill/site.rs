@@ -252,9 +252,11 @@ impl Site {
                 return Ok(None);
             }
             let (there, here) = (self.guids(&there).await?, self.guids(&self.node_volume().await?).await?);
-            // Either may have collected more than the other, and the node keeps what its views stand on.
-            let oldest = there.iter().position(|guid| here.contains(guid)).unwrap_or_default();
-            let same = there.last() == here.last() && here.ends_with(&there[oldest..]);
+            // Either may have collected more than the other, and keeps what somebody holds on to.
+            let of = |one: &[Guid], other: &[Guid]| -> Vec<Guid> {
+                one.iter().copied().filter(|guid| other.contains(guid)).collect()
+            };
+            let same = there.last() == here.last() && of(&there, &here) == of(&here, &there);
             let nodes: Vec<NodeView> = self.registrar.client()?.get(routes::NODES, &()).await?;
             Ok((same && !there.is_empty() && nodes.iter().all(|node| node.lag == Some(0))).then_some(()))
         })

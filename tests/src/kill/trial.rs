@@ -164,7 +164,9 @@ async fn kill_idle_zfs_fuse(site: &mut Site) -> Result<()> {
 
 /// It is started again, as by systemd; the daemons find back by themselves.
 async fn after_zfs_fuse(site: &mut Site) -> Result<()> {
-    site.zfs_fuse = Some(zfs_host::revive_zfs_fuse(&site.zfs_dir)?);
+    if let Some(mut dead) = site.zfs_fuse.replace(zfs_host::revive_zfs_fuse(&site.zfs_dir)?) {
+        dead.wait()?;
+    }
     ensure!(site.registrar.is_running() && site.agent.is_running(), "a daemon died of it");
     let cache = site.live.as_ref().context("a VM")?.overlay.cache.clone();
     let (cache, head) = (cache.as_path(), site.head().join("images"));
