@@ -22,7 +22,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint test test-unit test-zfs test-kill test-openzfs test-libzetta test-e2e demo bench \
-  bench-libzetta lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench-libzetta bench-load lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ demo: stage ## Do the main job on real parts and show it (root)
 
 bench: stage ## Measure, and write target/bench/main.json (root)
 	@$(BIN)/bench
+
+bench-load: binaries ## Two hundred nodes come back at once: what that costs the registrar, in target/bench/load.json
+	@$(BIN)/bench-load
 
 bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures

@@ -18,5 +18,6 @@ pub mod qcow2;
 pub mod qemu;
 pub mod replication;
 pub mod retention;
+pub mod serving;
 pub mod telemetry;
 pub mod zfs;

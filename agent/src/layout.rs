@@ -22,6 +22,8 @@ pub struct Layout {
     pub leases_dir: PathBuf,
     /// Deltas being fetched.
     pub fetch_dir: PathBuf,
+    /// Deltas kept for peers.
+    pub shelf_dir: PathBuf,
     /// A file for each replaced volume that the registrar does not know.
     pub unknown_dir: PathBuf,
 }
@@ -39,6 +41,7 @@ impl Layout {
             views_dir: config.views_dir.clone(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
+            shelf_dir: config.state_dir.join("deltas"),
             unknown_dir: config.state_dir.join("unknown"),
         })
     }

@@ -7,6 +7,7 @@ pub mod follow;
 pub mod http;
 pub mod layout;
 pub mod metrics;
+pub mod peer;
 pub mod run;
 pub mod volume;
 

@@ -1,8 +1,10 @@
 //! What the agent counts, and what it looks up when Prometheus asks.
 
 use crate::volume::VolumeState;
+use bootstash::config::PeersConfig;
 use bootstash::fault::FaultKind;
 use bootstash::names::SnapshotName;
+use bootstash::serving::Downloads;
 use bootstash::telemetry::{self, SECOND_BUCKETS, SpaceMetrics};
 use bootstash::zfs::{Unanswered, Usage};
 use chrono::Utc;
@@ -33,14 +35,21 @@ pub struct Metrics {
     apply_failures: Family<KindLabel, Counter>,
     resyncs: Counter,
     replaced: Gauge,
+    from_peers: Counter,
+    peer_failures: Counter,
     overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
 }
 
 impl Metrics {
-    /// All at zero.
+    /// All at zero, for a node that serves no peers.
     pub fn new() -> Self {
+        Self::serving(&Downloads::new(PeersConfig::default().limits()))
+    }
+
+    /// All at zero, and what `downloads` counts of what is served to peers.
+    pub fn serving(downloads: &Downloads) -> Self {
         let mut metrics = Self {
             registry: Arc::default(),
             snapshot_number: Gauge::default(),
@@ -50,6 +59,8 @@ impl Metrics {
             apply_failures: Family::default(),
             resyncs: Counter::default(),
             replaced: Gauge::default(),
+            from_peers: Counter::default(),
+            peer_failures: Counter::default(),
             overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
@@ -57,6 +68,8 @@ impl Metrics {
         let mut registry = telemetry::new_registry("agent");
         metrics.register_following(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_volume(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.register_peers(registry.sub_registry_with_prefix("bootstash_agent"));
+        downloads.register(registry.sub_registry_with_prefix("bootstash_agent_peer"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -102,6 +115,31 @@ impl Metrics {
         );
         registry.register("replaced_volumes", "Replaced volumes that are still here", self.replaced.clone());
         registry.register("views", "Snapshots that have a view", self.views.clone());
+    }
+
+    fn register_peers(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "peer_fetched",
+            "Bytes of deltas that came from peers",
+            Unit::Bytes,
+            self.from_peers.clone(),
+        );
+        registry.register("peer_failures", "Peers that did not help", self.peer_failures.clone());
+    }
+
+    /// So much came from a peer.
+    pub fn fetched_from_peer(&self, bytes: u64) {
+        self.from_peers.inc_by(bytes);
+    }
+
+    /// How much came from peers.
+    pub fn from_peers_bytes(&self) -> u64 {
+        self.from_peers.get()
+    }
+
+    /// A peer did not help.
+    pub fn peer_failed(&self) {
+        self.peer_failures.inc();
     }
 
     /// A delta was applied.

@@ -4,11 +4,15 @@ use crate::follow::{Follower, Pace};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::peer::{self, Offer, PeerSite, Shelf};
 use crate::volume::{OpenError, OverlayMaker, Volume};
+use axum::Router;
+use axum::serve::Listener;
 use bootstash::api::{CallError, Client, Endpoint};
 use bootstash::config::AgentConfig;
 use bootstash::lifecycle::{self, ListenError, shut_down_within};
 use bootstash::names::{NameError, NodeName};
+use bootstash::serving::Downloads;
 use bootstash::zfs::{self, Zfs};
 use std::io;
 use std::net::SocketAddr;
@@ -43,6 +47,24 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The port for other nodes.
+    #[error(
+        "cannot listen on {address} for other nodes; set peers.listen to a free address, or leave it out"
+    )]
+    Peers {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory of deltas for other nodes.
+    #[error("cannot keep deltas for other nodes in {}", .path.display())]
+    Shelf {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The volume.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -54,6 +76,7 @@ pub struct Agent {
     tasks: JoinSet<&'static str>,
     cancel: CancellationToken,
     socket: PathBuf,
+    metrics: Metrics,
 }
 
 /// A task ended although nobody asked it to.
@@ -77,22 +100,36 @@ impl Agent {
     ) -> Result<Self, StartError> {
         let node = config.node.clone().ok_or(StartError::NoNode)?;
         let layout = Layout::of(config)?;
-        let registrar = Client::new(Endpoint::Http(config.registrar.clone()))?;
+        let registrar = Client::patient_for(Endpoint::Http(config.registrar.clone()), pace.silence)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
         let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;
         let (handle, orders) = volume.handle();
-        let metrics = Metrics::new();
+        let downloads = Downloads::new(config.peers.limits());
+        let metrics = Metrics::serving(&downloads);
+        let offer = listeners.offer(config, &layout).await?;
         let follower =
-            Follower::new(node.clone(), registrar, layout.clone(), handle.clone(), pace, metrics.clone());
-        let site = site(config, node, zfs, layout, handle, &follower, metrics);
+            Follower::new(node.clone(), registrar, layout.clone(), handle.clone(), pace, metrics.clone())
+                .offering(offer.clone());
+        let peers = offer.map(|offer| PeerSite {
+            shelf: offer.shelf,
+            downloads,
+            volume: handle.clone(),
+            zfs: Arc::clone(&zfs),
+        });
+        let site = site(config, node, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {}", config.registrar, config.dataset);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
-        listeners.serve(&mut tasks, site, &cancel);
-        Ok(Self { tasks, cancel, socket: config.socket.clone() })
+        listeners.serve(&mut tasks, site, peers, &cancel);
+        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits until all tasks have ended.
@@ -151,6 +188,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 struct Listeners {
     command: UnixListener,
     metrics: TcpListener,
+    peers: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -158,19 +196,56 @@ impl Listeners {
         let address = config.metrics_listen;
         let metrics =
             TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
-        Ok(Self { command: lifecycle::listen(&config.socket).await?, metrics })
+        let peers = match config.peers.listen {
+            Some(address) => Some(bind_for_peers(address).await?),
+            None => None,
+        };
+        Ok(Self { command: lifecycle::listen(&config.socket).await?, metrics, peers })
     }
 
-    fn serve(self, tasks: &mut JoinSet<&'static str>, site: Site, cancel: &CancellationToken) {
-        let command = axum::serve(self.command, http::command_routes(site.clone()))
-            .with_graceful_shutdown(cancel.clone().cancelled_owned());
-        let metrics = axum::serve(self.metrics, http::metrics_routes(site))
-            .with_graceful_shutdown(cancel.clone().cancelled_owned());
-        // Serving has no error of its own: a connection that fails is that connection's end.
-        for (name, server) in [("command socket", command.into_future()), ("metrics", metrics.into_future())]
-        {
-            let cancel = cancel.clone();
-            tasks.spawn(named(name, async move { drop(shut_down_within(DRAIN, &cancel, server).await) }));
+    /// What is offered to other nodes, where there is a listener for them.
+    async fn offer(&self, config: &AgentConfig, layout: &Layout) -> Result<Option<Offer>, StartError> {
+        let Some(listener) = &self.peers else { return Ok(None) };
+        let path = layout.shelf_dir.clone();
+        let shelf = Shelf::open(path.clone(), config.peers.keep_bytes).await;
+        let shelf = shelf.map_err(|source| StartError::Shelf { path: path.clone(), source })?;
+        let port = listener.local_addr().map_err(|source| StartError::Shelf { path, source })?.port();
+        Ok(Some(Offer { port, advertise: config.peers.advertise.clone(), shelf }))
+    }
+
+    fn serve(
+        self,
+        tasks: &mut JoinSet<&'static str>,
+        site: Site,
+        peers: Option<PeerSite>,
+        cancel: &CancellationToken,
+    ) {
+        spawn_server(tasks, "command socket", cancel, self.command, http::command_routes(site.clone()));
+        spawn_server(tasks, "metrics", cancel, self.metrics, http::metrics_routes(site));
+        if let (Some(listener), Some(peers)) = (self.peers, peers) {
+            spawn_server(tasks, "peers", cancel, listener, peer::routes(peers));
         }
     }
+}
+
+async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
+}
+
+/// Serving has no error of its own: a connection that fails is that connection's end.
+fn spawn_server<L>(
+    tasks: &mut JoinSet<&'static str>,
+    name: &'static str,
+    cancel: &CancellationToken,
+    listener: L,
+    routes: Router,
+) where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let stop = cancel.clone();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    tasks.spawn(named(name, async move {
+        drop(shut_down_within(DRAIN, &stop, server.into_future()).await);
+    }));
 }

@@ -1,29 +1,27 @@
 //! The registrar without its listeners: what it keeps, its tasks, and the routes to serve.
 
-use crate::http::{self, State};
+use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
+use crate::serving::Serving;
 use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
 use axum::Router;
 use bootstash::config::RegistrarConfig;
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// Full streams straight from ZFS at once: each reads the whole volume.
-const FULL_STREAMS: usize = 2;
 
 /// A registrar that runs. Call [`Self::finish`] to end it.
 #[derive(Debug)]
 pub struct Registrar {
     state: State,
     volume_task: JoinHandle<()>,
+    keeping: JoinHandle<()>,
     volume_stop: CancellationToken,
 }
 
@@ -34,6 +32,7 @@ impl Registrar {
     /// When it cannot start.
     pub async fn start(
         config: &RegistrarConfig,
+        serving: Serving,
         zfs: Arc<dyn Zfs>,
         capturer: Arc<dyn Capturer>,
         stop: CancellationToken,
@@ -52,7 +51,7 @@ impl Registrar {
             config.window,
         );
         let (task, volume) = opened.await?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&serving.downloads);
         let runner = Runner::new(
             Arc::clone(&board),
             capturer,
@@ -63,14 +62,28 @@ impl Registrar {
             stop.clone(),
         );
         take_up(&board, &runner, &layout)?;
-        let streams = Arc::new(Semaphore::new(FULL_STREAMS));
-        let window = config.window;
+        let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
+        let (window, peers) = (config.window, Arc::default());
         let reader = VolumeReader::new(&layout.mountpoint);
-        let state =
-            State { board, runner, volume, reader, log, nodes, layout, zfs, streams, metrics, window, stop };
+        let state = State {
+            board,
+            runner,
+            volume,
+            reader,
+            log,
+            nodes,
+            layout,
+            zfs,
+            peers,
+            serving,
+            restoring: Restoring::default(),
+            metrics,
+            window,
+            stop,
+        };
         let volume_stop = CancellationToken::new();
         let volume_task = tokio::spawn(task.run(volume_stop.clone()));
-        Ok(Self { state, volume_task, volume_stop })
+        Ok(Self { state, volume_task, keeping, volume_stop })
     }
 
     /// What the command may ask.
@@ -89,6 +102,7 @@ impl Registrar {
     /// When the volume's task broke.
     pub async fn finish(self) -> anyhow::Result<()> {
         self.state.stop.cancel();
+        self.keeping.await.context("the task that keeps what nodes reported broke")?;
         self.state.runner.finish().await;
         // The volume's task outlives the jobs, which need it to finish their step.
         self.volume_stop.cancel();

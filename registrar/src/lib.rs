@@ -11,5 +11,7 @@ pub mod job;
 pub mod layout;
 pub mod metrics;
 pub mod nodes;
+pub mod peers;
 pub mod register;
+pub mod serving;
 pub mod volume;

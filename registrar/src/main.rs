@@ -1,13 +1,14 @@
 //! `bootstash-registrar`: see the crate's documentation.
 
 use anyhow::Context;
-use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
+use bootstash::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
 use bootstash::zfs::{self, Programs};
 use bootstash::{config, fault};
 use bootstash_registrar::daemon;
 use bootstash_registrar::register::QemuCapturer;
+use bootstash_registrar::serving::{Reloader, Serving};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,5 +61,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
     });
     let capturer = Arc::new(QemuCapturer { qemu, config: config.capture.clone() });
-    daemon::run(config, zfs, capturer, stop).await
+    let serving = Serving::new(&config.serving);
+    let mut reloader = Reloader::new(cli.config, config.clone(), serving.clone());
+    on_hangup(move || reloader.reload_and_tell()).context("cannot listen for signals")?;
+    daemon::run_serving(config, serving, zfs, capturer, stop).await
 }

@@ -4,6 +4,7 @@ use crate::job::JobState;
 use crate::volume::PublicationLog;
 use bootstash::api::{JobOutcome, NodeView, Step};
 use bootstash::catalog::Manifest;
+use bootstash::serving::Downloads;
 use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
 use bootstash::zfs::{Unanswered, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -44,12 +45,13 @@ pub struct Metrics {
     node_lag: Family<Node, Gauge>,
     node_contact: Family<Node, Gauge<f64, std::sync::atomic::AtomicU64>>,
     jobs: Gauge,
+    redirected: Counter,
     space: SpaceMetrics,
 }
 
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero, and what `downloads` counts.
+    pub fn new(downloads: &Downloads) -> Self {
         let mut registry = telemetry::new_registry("registrar");
         let mut metrics = Self {
             registry: Arc::default(),
@@ -63,9 +65,11 @@ impl Metrics {
             node_lag: Family::default(),
             node_contact: Family::default(),
             jobs: Gauge::default(),
+            redirected: Counter::default(),
             space: SpaceMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
+        downloads.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -111,6 +115,11 @@ impl Metrics {
             self.node_contact.clone(),
         );
         to.register("jobs", "Registrations under way", self.jobs.clone());
+        to.register(
+            "downloads_redirected",
+            "Downloads for which a node was sent to a peer",
+            self.redirected.clone(),
+        );
     }
 
     /// Counts a registration that ended.
@@ -130,6 +139,11 @@ impl Metrics {
     /// What ZFS has not answered.
     pub fn show_zfs(&self, unanswered: Option<&Unanswered>) {
         self.space.set_unanswered(unanswered);
+    }
+
+    /// A node was sent to a peer.
+    pub fn redirected(&self) {
+        self.redirected.inc();
     }
 
     /// The answer to a scrape, with all that is looked up rather than counted.
@@ -177,12 +191,6 @@ impl Metrics {
             let seconds = view.last_contact.timestamp_millis() as f64 / 1000.0;
             self.node_contact.get_or_create(&node).set(seconds);
         }
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
 use bootstash::clock;
+use bootstash::fault::Chain;
 use bootstash::lifecycle::replace_file;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
@@ -9,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// More nodes than this are not remembered: nobody is authenticated yet, and anybody can make up names.
 const MAX_NODES: usize = 10_000;
@@ -20,14 +23,18 @@ const MAX_NODES: usize = 10_000;
 pub struct Nodes {
     file: PathBuf,
     known: Mutex<BTreeMap<NodeName, Known>>,
-    /// Held while the file is replaced, so that the newest is what it holds in the end.
-    writing: Mutex<()>,
+    changed: Notify,
 }
+
+const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
     last_contact: DateTime<Utc>,
     report: Option<NodeReport>,
+    /// Where it serves others.
+    #[serde(default)]
+    peer: Option<String>,
 }
 
 impl Known {
@@ -56,7 +63,7 @@ impl Nodes {
             read => read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from)),
         };
         match known {
-            Ok(known) => Ok(Self { file, known: Mutex::new(known), writing: Mutex::default() }),
+            Ok(known) => Ok(Self { file, known: Mutex::new(known), changed: Notify::new() }),
             Err(source) => Err(NodesError { path: file, source }),
         }
     }
@@ -66,13 +73,36 @@ impl Nodes {
         self.note(node, None);
     }
 
-    /// Notes what a node said of itself, and keeps it over a restart.
-    ///
-    /// # Errors
-    /// When the file cannot be written; the report counts until the restart.
-    pub fn report(&self, node: &NodeName, report: NodeReport) -> Result<(), NodesError> {
-        self.note(node, Some(report));
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes what a node said of itself, and where it serves others; [`Self::keep`] writes it down.
+    pub fn report(&self, node: &NodeName, report: NodeReport, peer: Option<String>) {
+        self.note(node, Some((report, peer)));
+        self.changed.notify_one();
+    }
+
+    /// Where a node serves others, as it said last.
+    pub fn peer(&self, node: &NodeName) -> Option<String> {
+        self.lock().get(node)?.peer.clone()
+    }
+
+    /// Writes down what was reported, so that it is known after a restart: at most once a second, however
+    /// many nodes report, and once more at the end. What a crash loses is reported again.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.changed.notified()).await.is_some() {
+            self.save_and_tell().await;
+            stop.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await;
+        }
+        self.save_and_tell().await;
+    }
+
+    async fn save_and_tell(self: &Arc<Self>) {
+        let nodes = Arc::clone(self);
+        let saved = tokio::task::spawn_blocking(move || nodes.save()).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(error = %Chain(&error), "what nodes reported is not kept over a restart");
+        }
+    }
+
+    fn save(&self) -> Result<(), NodesError> {
         let known = self.lock().clone();
         let replaced = serde_json::to_vec(&known).map_err(io::Error::from);
         replaced
@@ -109,15 +139,18 @@ impl Nodes {
             .collect()
     }
 
-    fn note(&self, node: &NodeName, report: Option<NodeReport>) {
+    fn note(&self, node: &NodeName, report: Option<(NodeReport, Option<String>)>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry = known
-                .entry(node.clone())
-                .or_insert_with(|| Known { last_contact: clock::now(), report: None });
+            let entry = known.entry(node.clone()).or_insert_with(|| Known {
+                last_contact: clock::now(),
+                report: None,
+                peer: None,
+            });
             entry.last_contact = clock::now();
-            if report.is_some() {
-                entry.report = report;
+            if let Some((report, peer)) = report {
+                entry.report = Some(report);
+                entry.peer = peer;
             }
         }
     }
@@ -156,11 +189,11 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(60);
 
     fn report(head: Option<u64>) -> NodeReport {
-        NodeReport { head: head.map(snapshot), version: "1".to_owned(), problem: None }
+        NodeReport { head: head.map(snapshot), version: "1".to_owned(), problem: None, peer: None }
     }
 
-    #[test]
-    fn remembers_over_a_restart_and_tells_the_lag() {
+    #[tokio::test]
+    async fn remembers_over_a_restart_and_tells_the_lag() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("nodes.json");
         let log = VolumeLog {
@@ -168,14 +201,20 @@ mod tests {
             deltas: Vec::new(),
             collected: Vec::new(),
         };
-        let nodes = Nodes::load(file.clone()).unwrap();
+        let nodes = Arc::new(Nodes::load(file.clone()).unwrap());
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
         for (node, head) in [("behind", Some(1)), ("empty", None), ("even", Some(3)), ("strange", Some(9))] {
-            nodes.report(&node.parse().unwrap(), report(head)).unwrap();
+            nodes.report(&node.parse().unwrap(), report(head), head.map(|head| format!("http://c{head}:1")));
         }
+        stop.cancel();
+        keeping.await.unwrap();
         let nodes = Nodes::load(file).unwrap();
         let lags: Vec<_> = nodes.views(&log, WINDOW).into_iter().map(|view| view.lag).collect();
         assert_eq!(lags, [Some(2), Some(3), Some(0), None]);
         assert_eq!(nodes.bases(WINDOW).len(), 3);
+        assert_eq!(nodes.peer(&"even".parse().unwrap()).unwrap(), "http://c3:1");
+        assert_eq!(nodes.peer(&"empty".parse().unwrap()), None);
     }
 
     #[test]
@@ -183,7 +222,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Nodes::load(dir.path().join("nodes.json")).unwrap();
         for name in ["old", "new", "ahead"] {
-            nodes.report(&name.parse().unwrap(), report(Some(1))).unwrap();
+            nodes.report(&name.parse().unwrap(), report(Some(1)), None);
         }
         let shift = |name: &str, by: chrono::TimeDelta| {
             nodes.lock().get_mut(&name.parse::<NodeName>().unwrap()).unwrap().last_contact += by;

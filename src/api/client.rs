@@ -2,7 +2,8 @@
 
 use super::{ErrorBody, Transport, TransportError};
 use crate::fault::{Fault, FaultKind};
-use reqwest::{Method, Response};
+use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -14,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
 /// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// A daemon that says to come again later than this is not believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,14 @@ pub enum CallError {
         /// What may follow.
         kind: FaultKind,
     },
+    /// The daemon has enough to do, and says when to come again.
+    #[error("{error}")]
+    Busy {
+        /// What it said.
+        error: String,
+        /// After how long.
+        retry_after: Duration,
+    },
     /// It answered in a form we cannot read.
     #[error("{endpoint} answered in a form this version cannot read")]
     Answer {
@@ -69,9 +80,19 @@ impl Fault for CallError {
         match self {
             Self::Unreachable { .. } => FaultKind::Transient,
             Self::Refused { kind, .. } => *kind,
+            Self::Busy { .. } => FaultKind::Busy,
             Self::Answer { .. } => FaultKind::Operator,
         }
     }
+}
+
+/// Where a download can be had.
+#[derive(Debug)]
+pub enum Found {
+    /// Here; it is on its way.
+    Here(Response),
+    /// At this URL, as the daemon says.
+    Elsewhere(String),
 }
 
 /// Calls one daemon. Cheap to clone.
@@ -90,10 +111,21 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        Self::patient_for(endpoint, READ_TIMEOUT)
+    }
+
+    /// The same, and on the network gives up on who says nothing for `silence`, which has to be longer than
+    /// any answer is held back.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub fn patient_for(endpoint: Endpoint, silence: Duration) -> Result<Self, CallError> {
+        // Who is called may say that somebody else has it; nobody is called for that unseen.
+        let none = reqwest::redirect::Policy::none();
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().redirect(none);
         let (builder, base) = match &endpoint {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
-            Endpoint::Http(url) => (builder.read_timeout(READ_TIMEOUT), url.trim_end_matches('/').to_owned()),
+            Endpoint::Http(url) => (builder.read_timeout(silence), url.trim_end_matches('/').to_owned()),
         };
         let http = builder.build().map_err(|error| unreachable(&endpoint, TransportError::new(error)))?;
         Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base })
@@ -144,8 +176,22 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn download(&self, path: &str, offset: u64) -> Result<Response, CallError> {
-        let range = (offset > 0).then(|| format!("bytes={offset}-"));
-        self.send(Method::GET, path, &(), None::<&()>, range).await
+        self.send(Method::GET, path, &(), None::<&()>, range_from(offset)).await
+    }
+
+    /// Like [`Self::download`], of a daemon that may know somebody else who has it (307). That one is
+    /// not called: it is for the caller to judge.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn find(&self, path: &str, query: &impl Serialize, offset: u64) -> Result<Found, CallError> {
+        let response = self.exchange(Method::GET, path, query, None::<&()>, range_from(offset)).await?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        match (response.status(), location) {
+            (StatusCode::TEMPORARY_REDIRECT, Some(location)) => Ok(Found::Elsewhere(location.to_owned())),
+            (status, _) if status.is_success() => Ok(Found::Here(response)),
+            _ => Err(refusal(response).await),
+        }
     }
 
     /// `GET path?query`, the answer as it comes.
@@ -164,6 +210,19 @@ impl Client {
         body: Option<&impl Serialize>,
         range: Option<String>,
     ) -> Result<Response, CallError> {
+        let response = self.exchange(method, path, query, body, range).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+
+    /// The answer, whatever it says.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &impl Serialize,
+        body: Option<&impl Serialize>,
+        range: Option<String>,
+    ) -> Result<Response, CallError> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
         if let Some(body) = body {
             request = request.json(body);
@@ -173,8 +232,7 @@ impl Client {
         }
         let request = request.build().map_err(TransportError::new);
         let sent = async { self.transport.send(request?).await };
-        let response = sent.await.map_err(|source| unreachable(&self.endpoint, source))?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        sent.await.map_err(|source| unreachable(&self.endpoint, source))
     }
 
     async fn decode<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
@@ -189,11 +247,28 @@ fn unreachable(endpoint: &Endpoint, source: TransportError) -> CallError {
     CallError::Unreachable { endpoint: endpoint.clone(), source }
 }
 
+fn range_from(offset: u64) -> Option<String> {
+    (offset > 0).then(|| format!("bytes={offset}-"))
+}
+
 async fn refusal(response: Response) -> CallError {
     let status = response.status();
+    let retry_after = retry_after(&response);
     let body = response.json::<ErrorBody>().await.unwrap_or_else(|_| ErrorBody {
         error: format!("the daemon answered {status}"),
         kind: if status.is_server_error() { FaultKind::Transient } else { FaultKind::Permanent },
     });
-    CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind }
+    match retry_after {
+        Some(retry_after) => CallError::Busy { error: body.error, retry_after },
+        None => CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind },
+    }
+}
+
+/// What an answer of 503 says of it, in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

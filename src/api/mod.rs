@@ -9,12 +9,14 @@ mod collect;
 mod image;
 mod node;
 mod overlay;
+mod peer;
+mod restore;
 pub mod routes;
 mod status;
 mod stream;
 mod transport;
 
-pub use client::{CallError, Client, Endpoint};
+pub use client::{CallError, Client, Endpoint, Found};
 pub use collect::{GcQuery, GcReport, SnapshotFate};
 pub use image::{
     DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
@@ -22,6 +24,8 @@ pub use image::{
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayView};
+pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
+pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 pub use transport::{Transport, TransportError};

@@ -1,5 +1,6 @@
 //! Between registrar and agents.
 
+use super::PeerOffer;
 use crate::names::{Guid, NodeName, SnapshotName};
 use crate::zfs::Snapshot;
 use chrono::{DateTime, Utc};
@@ -55,6 +56,9 @@ pub struct NodeReport {
     pub version: String,
     /// What stopped it last, if it is stopped.
     pub problem: Option<String>,
+    /// What it offers other nodes, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerOffer>,
 }
 
 /// A node as the registrar knows it.

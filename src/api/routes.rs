@@ -12,14 +12,17 @@ pub const JOB: &str = "/v1/jobs/{id}";
 pub const NODES: &str = "/v1/nodes";
 /// Registrar: `POST` a node's report on itself.
 pub const NODE_REPORT: &str = "/v1/nodes/{node}/report";
-/// Registrar: `GET` the snapshots and deltas; with `?after=GUID` waits for news.
+/// Registrar: `GET` the snapshots and deltas; with `?after=GUID` waits for news. A peer: its snapshots.
 pub const LOG: &str = "/v1/log";
-/// Registrar: the part in front of a delta's file name.
+/// Registrar: the part in front of a delta's file name; 307 to a peer that has it. A peer: in front of a
+/// delta's digest.
 pub const DELTAS: &str = "/v1/deltas";
 /// Registrar: `GET` a full stream's record, made on demand; 202 while it is being made.
 pub const FULL: &str = "/v1/full";
-/// Registrar: `GET` a full stream itself, or with `?resume=TOKEN` the rest of one.
+/// Registrar: `GET` a full stream itself, or with `?resume=TOKEN` the rest of one. A peer: its own volume.
 pub const STREAM: &str = "/v1/stream";
+/// Registrar: `POST` brings a lost volume back from a node, `GET` tells how far that is.
+pub const RESTORE: &str = "/v1/volume/restore";
 /// Both: `GET`.
 pub const STATUS: &str = "/v1/status";
 /// Both: `POST`.

@@ -50,6 +50,12 @@ pub(super) enum Verb {
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
     Boot(BootArgs),
+    /// Bring a lost volume back (storage node)
+    Volume {
+        /// How.
+        #[command(subcommand)]
+        verb: VolumeVerb,
+    },
     /// Look at configuration files
     Config {
         /// How.
@@ -65,6 +71,24 @@ pub(super) enum OverlayVerb {
     Create(OverlayCreateArgs),
     /// Delete an overlay, and the view it kept where it was the last
     Remove(OverlayRemoveArgs),
+}
+
+/// Volume verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeVerb {
+    /// Fetch all images from a node, into a registrar's volume that is empty
+    Restore(RestoreArgs),
+}
+
+/// `volume restore`
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// A node that the registrar has heard of, or where one serves others: http://HOST:7432
+    #[arg(long, value_name = "NODE|URL")]
+    pub(super) from: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Configuration verbs.

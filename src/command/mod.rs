@@ -20,10 +20,11 @@ mod render;
 mod status;
 #[cfg(test)]
 mod stub;
+mod volume;
 
 pub(crate) use cli::Cli;
 
-use cli::{OverlayVerb, Verb};
+use cli::{OverlayVerb, Verb, VolumeVerb};
 use daemons::Daemons;
 use failure::CommandError;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Overlays(list) => overlay::list(daemons, list).await?,
         Verb::Overlay { verb: OverlayVerb::Create(args) } => overlay::create(daemons, args).await?,
         Verb::Overlay { verb: OverlayVerb::Remove(args) } => overlay::remove(daemons, args).await?,
+        Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 //! `/etc/bootstash/agent.toml`.
 
 use crate::names::{DatasetName, NodeName};
+use crate::serving::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +34,47 @@ pub struct AgentConfig {
     /// How long snapshots are kept.
     #[serde(default = "super::default_window", with = "humantime_serde")]
     pub window: Duration,
+    /// Serving other nodes.
+    #[serde(default)]
+    pub peers: PeersConfig,
+}
+
+/// What a node serves others.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeersConfig {
+    /// TCP address for other nodes; where there is none, nothing is kept or served.
+    pub listen: Option<SocketAddr>,
+    /// `host:port` under which others reach it, where that is not the address it calls the registrar from.
+    pub advertise: Option<String>,
+    /// Whether `listen` may be other than loopback although nobody is authenticated.
+    pub allow_unauthenticated: bool,
+    /// How much of the deltas applied last is kept.
+    pub keep_bytes: u64,
+    /// Downloads at once.
+    pub downloads: usize,
+    /// What all downloads together may send a second; none for no limit.
+    pub rate_bytes_per_second: Option<NonZeroU64>,
+}
+
+impl PeersConfig {
+    /// As limits. A whole volume is sent once at a time: only a registrar that lost its own asks for it.
+    pub fn limits(&self) -> Limits {
+        Limits { downloads: self.downloads, full: 1, rate_bytes_per_second: self.rate_bytes_per_second }
+    }
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            advertise: None,
+            allow_unauthenticated: false,
+            keep_bytes: 1 << 30,
+            downloads: 4,
+            rate_bytes_per_second: None,
+        }
+    }
 }
 
 fn state_dir() -> PathBuf {

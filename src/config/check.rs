@@ -1,13 +1,18 @@
 //! What a configuration must fulfil beyond the form of each key. Pure: each check answers with the
 //! sentence to show, which names the key and what to write instead.
 
-use super::{AgentConfig, CaptureConfig, RegistrarConfig};
+use super::{AgentConfig, CaptureConfig, PeersConfig, RegistrarConfig, ServingConfig};
+use crate::api::is_authority;
 use crate::names::DatasetName;
+use crate::serving::Limits;
 use reqwest::Url;
 use std::path::Path;
 use std::time::Duration;
 
 type Check = Result<(), String>;
+
+/// So that what is sent as one (64 KiB) comes well before a reader gives up.
+const LEAST_BYTES_PER_SECOND_EACH: u64 = 4096;
 
 /// Checks the registrar's configuration as a whole.
 pub(super) fn registrar(config: &RegistrarConfig) -> Check {
@@ -16,7 +21,8 @@ pub(super) fn registrar(config: &RegistrarConfig) -> Check {
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
     listen(config)?;
-    capture(&config.capture)
+    capture(&config.capture)?;
+    serving(&config.serving)
 }
 
 /// Checks an agent's configuration as a whole.
@@ -26,7 +32,27 @@ pub(super) fn agent(config: &AgentConfig) -> Check {
     absolute("views_dir", &config.views_dir)?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
-    registrar_url(&config.registrar)
+    registrar_url(&config.registrar)?;
+    peers(&config.peers)
+}
+
+fn peers(config: &PeersConfig) -> Check {
+    if let Some(listen) = config.listen {
+        require(listen.ip().is_loopback() || config.allow_unauthenticated, || {
+            format!(
+                "peers.listen = \"{listen}\" is open to the network, where nobody is authenticated: whoever reaches \
+                 it can read every boot cache; set peers.allow_unauthenticated = true if that network is trusted, \
+                 else leave peers.listen out"
+            )
+        })?;
+    }
+    if let Some(advertise) = &config.advertise {
+        require(is_authority(advertise), || {
+            format!("peers.advertise = \"{advertise}\" is no host and port; write it as \"c17.example:7432\"")
+        })?;
+    }
+    at_least("peers.downloads", config.downloads as u64, 1)?;
+    enough_each("peers", config.limits())
 }
 
 /// A pool's root is the pool's own: our properties on it would be inherited by strangers.
@@ -57,6 +83,25 @@ fn capture(config: &CaptureConfig) -> Check {
     some_time("capture.boot_timeout", config.boot_timeout)?;
     within_a_boot("quiet", config.quiet, config.boot_timeout)?;
     within_a_boot("quiet_without_signal", config.quiet_without_signal, config.boot_timeout)
+}
+
+fn serving(config: &ServingConfig) -> Check {
+    at_least("serving.full_streams", config.full_streams as u64, 1)?;
+    at_least("serving.downloads", config.downloads as u64, config.full_streams as u64)?;
+    enough_each("serving", config.limits())
+}
+
+/// A download that gets next to nothing is given up by who reads it, and begins anew for ever.
+fn enough_each(section: &str, limits: Limits) -> Check {
+    let Some(rate) = limits.rate_bytes_per_second else { return Ok(()) };
+    let least = LEAST_BYTES_PER_SECOND_EACH.saturating_mul(limits.downloads as u64);
+    require(rate.get() >= least, || {
+        format!(
+            "{section}.rate_bytes_per_second = {rate} leaves {} downloads less than {LEAST_BYTES_PER_SECOND_EACH} \
+             bytes a second each; give at least {least}, or lower {section}.downloads",
+            limits.downloads
+        )
+    })
 }
 
 fn within_a_boot(key: &str, wait: Duration, boot_timeout: Duration) -> Check {

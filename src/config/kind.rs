@@ -9,8 +9,8 @@ pub enum ConfigKind {
     Agent,
 }
 
-const REGISTRAR_ONLY: [&str; 3] = ["listen", "allow_unauthenticated", "capture"];
-const AGENT_ONLY: [&str; 4] = ["registrar", "node", "views_dir", "metrics_listen"];
+const REGISTRAR_ONLY: [&str; 4] = ["listen", "allow_unauthenticated", "capture", "serving"];
+const AGENT_ONLY: [&str; 5] = ["registrar", "node", "views_dir", "metrics_listen", "peers"];
 
 impl ConfigKind {
     /// The kind that more of the keys speak for. Where they say nothing it is a registrar's: an

@@ -11,10 +11,10 @@ mod registrar;
 #[cfg(test)]
 mod tests;
 
-pub use agent::AgentConfig;
+pub use agent::{AgentConfig, PeersConfig};
 pub use kind::ConfigKind;
 pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
-pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig};
+pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig, ServingConfig};
 
 use node::host_name;
 use std::time::Duration;

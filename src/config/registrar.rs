@@ -1,8 +1,10 @@
 //! `/etc/bootstash/registrar.toml`.
 
 use crate::names::DatasetName;
+use crate::serving::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +32,41 @@ pub struct RegistrarConfig {
     /// How images are booted to capture what they read.
     #[serde(default)]
     pub capture: CaptureConfig,
+    /// What nodes may download at once. The only part that a running registrar reads anew.
+    #[serde(default)]
+    pub serving: ServingConfig,
+}
+
+/// How much is served to nodes.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServingConfig {
+    /// Downloads at once; who asks beyond them comes again, or is sent to a peer.
+    pub downloads: usize,
+    /// How many of them may be of a whole volume.
+    pub full_streams: usize,
+    /// What all downloads together may send a second; none for no limit.
+    pub rate_bytes_per_second: Option<NonZeroU64>,
+    /// Whether nodes are sent to a peer wherever one has what they want, not only when there are
+    /// enough downloads.
+    pub prefer_peers: bool,
+}
+
+impl ServingConfig {
+    /// As limits.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            downloads: self.downloads,
+            full: self.full_streams,
+            rate_bytes_per_second: self.rate_bytes_per_second,
+        }
+    }
+}
+
+impl Default for ServingConfig {
+    fn default() -> Self {
+        Self { downloads: 16, full_streams: 2, rate_bytes_per_second: None, prefer_peers: false }
+    }
 }
 
 /// How to run capture boots.

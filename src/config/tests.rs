@@ -127,6 +127,38 @@ fn capture_limits_make_sense_together() {
 }
 
 #[test]
+fn serving_limits_leave_each_download_something() {
+    let serving = |line: &str| registrar(&format!("dataset = \"t/b\"\n[serving]\n{line}"));
+    assert_eq!(serving("").unwrap().serving, ServingConfig::default());
+    refused(serving("downloads = 1"), &["serving.downloads = 1", "at least 2"]);
+    refused(serving("full_streams = 0"), &["serving.full_streams = 0", "at least 1"]);
+    refused(serving("rate_bytes_per_second = 0"), &["line 3,", "nonzero"]);
+    refused(
+        serving("rate_bytes_per_second = 1000"),
+        &[
+            "serving.rate_bytes_per_second = 1000",
+            "16 downloads",
+            "at least 65536",
+            "lower serving.downloads",
+        ],
+    );
+    serving("rate_bytes_per_second = 65536").unwrap();
+}
+
+#[test]
+fn what_is_served_to_peers_must_be_wanted_and_reachable() {
+    let peers = |lines: &str| agent(&format!("{AGENT}[peers]\n{lines}"));
+    assert_eq!(peers("").unwrap().peers, PeersConfig::default());
+    let open = "listen = \"0.0.0.0:7432\"\n";
+    refused(peers(open), &["peers.listen = \"0.0.0.0:7432\"", "peers.allow_unauthenticated = true"]);
+    peers(&format!("{open}allow_unauthenticated = true")).unwrap();
+    peers("listen = \"127.0.0.1:7432\"\nadvertise = \"c17:80\"").unwrap();
+    refused(peers("advertise = \"http://c17:80\""), &["peers.advertise", "host and port"]);
+    refused(peers("downloads = 0"), &["peers.downloads = 0"]);
+    refused(peers("rate_bytes_per_second = 100"), &["peers.rate_bytes_per_second", "4 downloads"]);
+}
+
+#[test]
 fn whose_file_it_is_shows_in_its_keys() {
     let any = |text: &str, kind| load_any(&file(text).path, kind).map_err(|error| Chain(&error).to_string());
     assert!(matches!(any(AGENT, None), Ok(ConfigFile::Agent(_))));

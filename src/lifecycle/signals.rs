@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT become one cancellation that every task listens to.
+//! SIGTERM and SIGINT become one cancellation that every task listens to; SIGHUP a call.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,4 +20,36 @@ pub fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
         std::process::exit(130);
     });
     Ok(token)
+}
+
+/// Calls `reload` at each SIGHUP, which from now on no longer ends the process.
+///
+/// # Errors
+/// When the signal handler cannot be set.
+pub fn on_hangup(mut reload: impl FnMut() + Send + 'static) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    // Lives as long as the process: the runtime owns it.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    #[tokio::test]
+    async fn each_hangup_is_a_call_and_no_end() {
+        let (sender, mut calls) = tokio::sync::mpsc::unbounded_channel();
+        on_hangup(move || sender.send(()).unwrap()).unwrap();
+        for _ in 0..2 {
+            kill(Pid::this(), Signal::SIGHUP).unwrap();
+            calls.recv().await.unwrap();
+        }
+    }
 }

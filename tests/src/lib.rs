@@ -9,6 +9,7 @@ pub mod kill;
 pub mod lab;
 #[cfg(feature = "libzetta")]
 pub mod libzetta;
+pub mod load;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;

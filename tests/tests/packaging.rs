@@ -87,6 +87,11 @@ fn one_daemons_end_leaves_vms_and_the_other_daemon_alone() {
 }
 
 #[test]
+fn reloading_the_registrar_sends_it_the_signal_it_listens_for() {
+    assert!(has_line(&unit("bootstash-registrar.service"), "ExecReload=/bin/kill -HUP $MAINPID"));
+}
+
+#[test]
 fn collecting_happens_daily_and_is_made_up_for() {
     let timer = unit("bootstash-gc.timer");
     for line in ["OnCalendar=daily", "Persistent=yes"] {

@@ -6,6 +6,7 @@ use bootstash::api::{AgentState, CallError, DeltaRecord, routes};
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::lifecycle::{KillPoint, kill_point};
 use reqwest::StatusCode;
+use std::path::Path;
 use tokio::time::Instant;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -33,9 +34,11 @@ impl Follower {
         kill_point(KillPoint::FetchVerified);
         let applied = self.volume.apply(record.clone(), file.clone()).await;
         kill_point(KillPoint::Applied);
-        // After a failure that may pass, the good file serves the next try.
-        if !matches!(&applied, Err(error) if error.kind() != FaultKind::Permanent) {
-            discard(&file).await;
+        match &applied {
+            Ok(_) => self.put_away(&file, record).await,
+            Err(error) if error.kind() == FaultKind::Permanent => discard(&file).await,
+            // After a failure that may pass, the good file serves the next try.
+            Err(_) => {}
         }
         let snapshot = applied?;
         self.catalog_is_current = false;
@@ -43,6 +46,16 @@ impl Follower {
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);
         Ok(())
+    }
+
+    /// Keeps the file for others, where this node serves them.
+    async fn put_away(&self, file: &Path, record: &DeltaRecord) {
+        if let Some(offer) = &self.offer
+            && let Err(error) = offer.shelf.keep(file, record).await
+        {
+            tracing::warn!("cannot keep {} for other nodes: {error}", record.file);
+        }
+        discard(file).await;
     }
 
     /// The record of a full stream, which the registrar makes on demand.

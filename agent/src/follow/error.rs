@@ -5,6 +5,7 @@ use crate::volume::{ApplyError, CatalogReadError};
 use bootstash::api::CallError;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::replication::Conflict;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A round did not end in step with the registrar.
@@ -35,8 +36,8 @@ pub enum FollowError {
     Catalog(#[from] CatalogReadError),
     /// The registrar has nothing, and this node has something.
     #[error(
-        "{conflict}; nothing was changed: if the registrar lost its volume, bring that back before anything is \
-         registered; if it is meant to begin anew, register an image"
+        "{conflict}; nothing was changed: if the registrar lost its volume, bring that back (`bootstash volume \
+         restore` there) before anything is registered; if it is meant to begin anew, register an image"
     )]
     Diverged {
         /// What does not agree.
@@ -45,6 +46,15 @@ pub enum FollowError {
 }
 
 impl FollowError {
+    /// When to come again, where the registrar has enough to do.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Registrar(CallError::Busy { retry_after, .. })
+            | Self::Fetch(FetchError::Call(CallError::Busy { retry_after, .. })) => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// Whether it is the registrar that does not answer.
     pub(super) fn is_silence(&self) -> bool {
         matches!(

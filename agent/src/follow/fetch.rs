@@ -1,18 +1,23 @@
-//! Fetching a delta file: by range from where an earlier try ended, verified when whole.
+//! Fetching a delta file: by range from where an earlier try ended, verified when whole; from a peer
+//! where the registrar sends us to one.
 //!
 //! Promises: memory does not grow with the file; what is handed out is byte for byte what was
 //! announced; a file that is not is gone afterwards.
 
-use bootstash::api::{CallError, Client, DeltaRecord, routes};
+use super::peers::{self, Peer, PeerError, Peers};
+use crate::metrics::Metrics;
+use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Found, routes};
 use bootstash::delta::{self, DeltaReadError};
-use bootstash::fault::{Fault, FaultKind};
+use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::lifecycle::{KillPoint, kill_point};
+use bootstash::names::NodeName;
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::time::timeout_at;
 
 /// A delta could not be fetched.
 #[derive(Debug, Error)]
@@ -40,6 +45,12 @@ pub enum FetchError {
         /// Why; none where it just ended.
         source: Option<reqwest::Error>,
     },
+    /// A peer did not help; what came is kept.
+    #[error("peer {peer} did not help")]
+    Peer {
+        /// It.
+        peer: String,
+    },
     /// The disk.
     #[error("cannot write {}", .path.display())]
     Io {
@@ -49,7 +60,9 @@ pub enum FetchError {
         source: io::Error,
     },
     /// It is not what was announced.
-    #[error("what the registrar sent as {file} is not what it announced")]
+    #[error(
+        "what the registrar sent as {file} is not what it announced; if it stays so, remove that file from the registrar's deltas and restart bootstash-registrar, which makes it anew"
+    )]
     Damaged {
         /// The file.
         file: String,
@@ -63,36 +76,96 @@ impl Fault for FetchError {
         match self {
             Self::Announcement { .. } => FaultKind::Permanent,
             Self::Call(error) => error.kind(),
-            Self::Broken { .. } => FaultKind::Transient,
+            Self::Broken { .. } | Self::Peer { .. } => FaultKind::Transient,
             Self::Io { .. } => FaultKind::Operator,
             Self::Damaged { source, .. } => source.kind(),
         }
     }
 }
 
+/// Who may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The registrar, and a peer where it knows one.
+    Anybody,
+    /// The registrar alone.
+    Registrar,
+}
+
 /// Fetches into one directory, one file at a time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Fetcher {
+    node: NodeName,
     registrar: Client,
     dir: PathBuf,
+    peers: Peers,
+    metrics: Metrics,
+    /// Who sent a part of which file, by digest.
+    helped: Option<(String, Peer)>,
 }
 
 impl Fetcher {
-    pub(super) fn new(registrar: Client, dir: PathBuf) -> Self {
-        Self { registrar, dir }
+    pub(super) fn new(node: NodeName, registrar: Client, dir: PathBuf, metrics: Metrics) -> Self {
+        Self { node, registrar, dir, peers: Peers::default(), metrics, helped: None }
     }
 
     /// The verified file of `record`. Goes on where an earlier try ended; discard it when done.
-    pub(super) async fn fetch(&self, record: &DeltaRecord) -> Result<PathBuf, FetchError> {
+    pub(super) async fn fetch(&mut self, record: &DeltaRecord) -> Result<PathBuf, FetchError> {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
-        self.download(record, &path).await?;
+        self.bring(record, &path).await?;
         kill_point(KillPoint::FetchWhole);
-        match delta::verify(&path, record).await {
-            Ok(_) => Ok(path),
-            Err(source) => {
-                discard(&path).await;
-                Err(FetchError::Damaged { file: record.file.clone(), source })
+        match verified(record, &path).await {
+            Err(FetchError::Damaged { .. }) if self.drop_liar(record) => {
+                self.download(record, &path, Source::Registrar).await?;
+                verified(record, &path).await?;
+            }
+            other => other?,
+        }
+        Ok(path)
+    }
+
+    /// From a peer where the registrar sends us to one; what that does not give, from the registrar.
+    async fn bring(&mut self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
+        match self.download(record, path, Source::Anybody).await {
+            Err(FetchError::Peer { peer }) => {
+                tracing::debug!("having {} from the registrar, not from {peer}", record.file);
+                self.metrics.peer_failed();
+                self.download(record, path, Source::Registrar).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a peer sent a part of what turned out to be damaged; it is left alone then.
+    fn drop_liar(&mut self, record: &DeltaRecord) -> bool {
+        let liar = self.helped.take().filter(|(digest, _)| *digest == record.digest);
+        if let Some((_, peer)) = &liar {
+            self.peers.avoid(peer, &PeerError::Lied);
+            self.metrics.peer_failed();
+        }
+        liar.is_some()
+    }
+
+    /// An answer from byte `offset` on, and the peer it comes from, if it is one.
+    async fn open(
+        &mut self,
+        record: &DeltaRecord,
+        offset: u64,
+        source: Source,
+    ) -> Result<(Response, Option<Peer>), FetchError> {
+        let route = format!("{}/{}", routes::DELTAS, record.file);
+        let query = DeltaQuery { node: Some(self.node.clone()), direct: source == Source::Registrar };
+        let location = match self.registrar.find(&route, &query, offset).await? {
+            Found::Here(response) => return Ok((response, None)),
+            Found::Elsewhere(location) if source == Source::Anybody => location,
+            Found::Elsewhere(location) => return Err(FetchError::Peer { peer: location }),
+        };
+        match self.peers.ask(&location, record, offset).await {
+            Ok((peer, response)) => Ok((response, Some(peer))),
+            Err(error) => {
+                tracing::debug!("{location} does not help: {}", Chain(&error));
+                Err(FetchError::Peer { peer: location })
             }
         }
     }
@@ -102,7 +175,12 @@ impl Fetcher {
         self.sweep(&self.dir).await;
     }
 
-    async fn download(&self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
+    async fn download(
+        &mut self,
+        record: &DeltaRecord,
+        path: &Path,
+        source: Source,
+    ) -> Result<(), FetchError> {
         let failed = |source| FetchError::Io { path: path.to_owned(), source };
         let mut file = File::options().create(true).append(true).open(path).await.map_err(failed)?;
         let here = file.seek(io::SeekFrom::End(0)).await.map_err(failed)?;
@@ -110,14 +188,36 @@ impl Fetcher {
             return Ok(());
         }
         let offset = if here < record.bytes { here } else { 0 };
-        let route = format!("{}/{}", routes::DELTAS, record.file);
-        let response = self.registrar.download(&route, offset).await?;
+        let (response, peer) = self.open(record, offset, source).await?;
         let start = if response.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
         file.set_len(start).await.map_err(failed)?;
-        let appended = append(response, &mut file, start, record, path).await;
+        let appended = match &peer {
+            None => append(response, &mut file, start, record, path).await,
+            Some(peer) => {
+                self.helped = Some((record.digest.clone(), peer.clone()));
+                let appending = append(response, &mut file, start, record, path);
+                self.from_peer(peer, record, appending).await
+            }
+        };
         // What is buffered must be in the file before anyone looks at its length again.
         file.flush().await.map_err(failed)?;
-        appended
+        appended.map(drop)
+    }
+
+    /// What a peer sends must come soon, or be had elsewhere.
+    async fn from_peer(
+        &mut self,
+        peer: &Peer,
+        record: &DeltaRecord,
+        appending: impl Future<Output = Result<u64, FetchError>>,
+    ) -> Result<u64, FetchError> {
+        match timeout_at(peers::deadline(record.bytes), appending).await {
+            Ok(Err(FetchError::Broken { .. })) | Err(_) => {
+                self.peers.avoid(peer, &PeerError::Slow);
+                Err(FetchError::Peer { peer: peer.to_string() })
+            }
+            Ok(done) => done.inspect(|bytes| self.metrics.fetched_from_peer(*bytes)),
+        }
     }
 
     /// Removes what was left of other fetches: one that was superseded is never asked for again.
@@ -138,13 +238,23 @@ pub(super) async fn discard(path: &Path) {
     }
 }
 
+async fn verified(record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
+    match delta::verify(path, record).await {
+        Ok(_) => Ok(()),
+        Err(source) => {
+            discard(path).await;
+            Err(FetchError::Damaged { file: record.file.clone(), source })
+        }
+    }
+}
+
 async fn append(
     mut response: Response,
     file: &mut File,
     start: u64,
     record: &DeltaRecord,
     path: &Path,
-) -> Result<(), FetchError> {
+) -> Result<u64, FetchError> {
     let mut here = start;
     // A longer answer than announced ends here too, and is then refused for its digest.
     while here < record.bytes {
@@ -161,7 +271,7 @@ async fn append(
             Err(source) => return Err(broken(record, here, Some(source.without_url()))),
         }
     }
-    Ok(())
+    Ok(here - start)
 }
 
 fn broken(record: &DeltaRecord, at_bytes: u64, source: Option<reqwest::Error>) -> FetchError {

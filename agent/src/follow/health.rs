@@ -49,6 +49,11 @@ impl Health {
     /// A round failed: the state to show, and how long to wait.
     pub(super) fn failed(&mut self, error: &FollowError) -> (AgentState, Duration) {
         let text = Chain(error).to_string();
+        if let Some(retry_after) = error.retry_after() {
+            // It lives and is well; there is nothing to warn of.
+            tracing::debug!("waiting for a turn: {text}");
+            return (AgentState::Waiting { error: text }, Pace::turn(retry_after, fastrand::f64()));
+        }
         match error.kind() {
             FaultKind::Permanent | FaultKind::Operator => {
                 self.enter(Trouble::Stopped(text.clone()), &text);

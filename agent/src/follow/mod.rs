@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod health;
 mod pace;
+mod peers;
 mod report;
 mod stream;
 
@@ -20,6 +21,7 @@ pub use pace::Pace;
 
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::lifecycle::{KillPoint, kill_point};
@@ -55,6 +57,10 @@ pub struct Follower {
     fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
+    /// What this node keeps for others, if it does.
+    offer: Option<Offer>,
+    /// Others may come back at this moment as well.
+    in_a_crowd: bool,
 }
 
 /// What one comparison led to.
@@ -75,19 +81,29 @@ impl Follower {
         metrics: Metrics,
     ) -> Self {
         Self {
-            fetcher: Fetcher::new(registrar.clone(), layout.fetch_dir.clone()),
+            fetcher: Fetcher::new(node.clone(), registrar.clone(), layout.fetch_dir.clone(), metrics.clone()),
             reporter: Reporter::new(registrar.clone(), &node, pace.report),
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             fetched_is_cleared: false,
             resyncing: None,
+            offer: None,
+            // After a power cut every node is in the same place; one that is new is alone.
+            in_a_crowd: volume.state().head().is_some(),
             node,
             registrar,
             volume,
             pace,
             metrics,
         }
+    }
+
+    /// Keeps the deltas it applies for other nodes, and tells the registrar.
+    #[must_use]
+    pub fn offering(mut self, offer: Option<Offer>) -> Self {
+        self.offer = offer;
+        self
     }
 
     /// What it is doing.
@@ -107,6 +123,7 @@ impl Follower {
                 Err(error) => {
                     self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
+                    self.in_a_crowd |= self.health.is_silent();
                     self.state.send_replace(state);
                     wait
                 }
@@ -124,6 +141,7 @@ impl Follower {
         let mut changed = false;
         loop {
             let log = self.log(poll).await?;
+            self.step_out_of_the_crowd(&log).await;
             match self.advance(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
@@ -132,6 +150,15 @@ impl Follower {
         self.arrive().await?;
         let hasty = !changed && !poll.is_zero() && asked.elapsed() < HASTY.min(poll);
         Ok(if hasty { HASTY } else { Duration::ZERO })
+    }
+
+    /// Waits a moment of its own before the first download after a start, or after the registrar was away.
+    async fn step_out_of_the_crowd(&mut self, log: &VolumeLog) {
+        let behind = log.snapshots.last().map(|newest| newest.guid)
+            != self.volume.state().head().map(|head| head.guid);
+        if std::mem::take(&mut self.in_a_crowd) && behind {
+            tokio::time::sleep(self.pace.spread.mul_f64(fastrand::f64())).await;
+        }
     }
 
     async fn arrive(&mut self) -> Result<(), FollowError> {
@@ -152,7 +179,10 @@ impl Follower {
     /// Lets the registrar hold its answer back only where this node is known to be in step: what is
     /// shown of it must not be older than needs be.
     fn poll(&self) -> Duration {
-        if *self.state.borrow() == AgentState::InStep { self.pace.poll } else { Duration::ZERO }
+        match *self.state.borrow() {
+            AgentState::InStep => self.pace.poll_of(fastrand::f64()),
+            _ => Duration::ZERO,
+        }
     }
 
     async fn log(&self, poll: Duration) -> Result<VolumeLog, FollowError> {
@@ -170,6 +200,10 @@ impl Follower {
             Plan::Apply(deltas) => {
                 for delta in deltas {
                     self.bring(&delta).await?;
+                    if self.offer.is_some() {
+                        // Others may wait for this very delta.
+                        self.report().await;
+                    }
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
@@ -199,7 +233,7 @@ impl Follower {
         self.bring_whole().await
     }
 
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         if self.health.is_silent() {
             self.reporter.forget();
             return;
@@ -210,6 +244,7 @@ impl Follower {
         };
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.reporter.tell(NodeReport { head, version, problem }).await;
+        let peer = self.offer.as_ref().map(Offer::now);
+        self.reporter.tell(NodeReport { head, version, problem, peer }).await;
     }
 }

@@ -13,8 +13,13 @@ pub struct Pace {
     pub stopped: Duration,
     /// How long the registrar may hold back an answer that says nothing new.
     pub poll: Duration,
+    /// How long the registrar may say nothing at all, in the middle of an answer too; longer than `poll`.
+    pub silence: Duration,
     /// How often to report although nothing changed.
     pub report: Duration,
+    /// Nodes that come back together, after a power cut or a registrar's absence, begin to download within
+    /// this time, each at a moment of its own.
+    pub spread: Duration,
 }
 
 impl Default for Pace {
@@ -24,7 +29,9 @@ impl Default for Pace {
             longest: Duration::from_secs(30),
             stopped: Duration::from_secs(60),
             poll: Duration::from_secs(30),
+            silence: Duration::from_secs(90),
             report: Duration::from_secs(300),
+            spread: Duration::from_secs(3),
         }
     }
 }
@@ -36,6 +43,18 @@ impl Pace {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self.first.saturating_mul(1 << doublings).min(self.longest);
         full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+    }
+
+    /// The wait of a node that was told to come again: never less than it was told, and up to twice that,
+    /// as others were told the same at the same moment.
+    pub fn turn(retry_after: Duration, jitter: f64) -> Duration {
+        retry_after.mul_f64(1.0 + jitter.clamp(0.0, 1.0))
+    }
+
+    /// How long the registrar is to hold its answer back: in the upper half of the longest, so that nodes
+    /// which asked together once do not for ever.
+    pub fn poll_of(&self, jitter: f64) -> Duration {
+        self.poll.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 }
 
@@ -49,5 +68,12 @@ mod tests {
         let seconds = |failures, jitter| pace.back_off(failures, jitter).as_secs_f64();
         assert_eq!([seconds(1, 1.0), seconds(2, 1.0), seconds(3, 1.0)], [1.0, 2.0, 4.0]);
         assert_eq!([seconds(6, 0.0), seconds(6, 1.0), seconds(u32::MAX, 1.0)], [15.0, 30.0, 30.0]);
+        assert_eq!([0.0, 1.0].map(|jitter| pace.poll_of(jitter).as_secs()), [15, 30]);
+    }
+
+    #[test]
+    fn nobody_comes_before_its_turn() {
+        let told = Duration::from_secs(4);
+        assert_eq!([0.0, 0.5, 1.0].map(|jitter| Pace::turn(told, jitter).as_secs()), [4, 6, 8]);
     }
 }

@@ -8,6 +8,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use refusal::Refusal;
+
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::VolumeHandle;

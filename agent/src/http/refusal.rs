@@ -1,42 +1,56 @@
 //! An error as an HTTP answer: its kind decides the status.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstash::api::ErrorBody;
 use bootstash::fault::{Chain, Fault, FaultKind};
 use std::fmt::Display;
+use std::time::Duration;
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// The request itself is wrong.
-    pub(super) fn malformed(error: impl Display) -> Self {
+    pub(crate) fn malformed(error: impl Display) -> Self {
         let body = ErrorBody { error: error.to_string(), kind: FaultKind::Permanent };
-        Self { status: StatusCode::BAD_REQUEST, body }
+        Self { status: StatusCode::BAD_REQUEST, body, retry_after: None }
+    }
+
+    /// There is nothing of that name.
+    pub(crate) fn missing(error: String) -> Self {
+        Self::malformed(error).with(StatusCode::NOT_FOUND)
+    }
+
+    /// There is enough to do; when to come again.
+    pub(crate) fn busy(error: &str, retry_after: Duration) -> Self {
+        let body = ErrorBody { error: error.to_owned(), kind: FaultKind::Busy };
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(retry_after) }
     }
 
     /// The same, with another status.
-    pub(super) fn with(self, status: StatusCode) -> Self {
+    pub(crate) fn with(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
     /// What was asked for could not be written as an answer.
-    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         let body = ErrorBody { error: error.to_string(), kind: FaultKind::Operator };
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, body }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, body, retry_after: None }
     }
 }
 
 impl<E: Fault> From<E> for Refusal {
     fn from(error: E) -> Self {
         let kind = error.kind();
-        Self { status: status_of(kind), body: ErrorBody { error: Chain(&error).to_string(), kind } }
+        let body = ErrorBody { error: Chain(&error).to_string(), kind };
+        Self { status: status_of(kind), body, retry_after: None }
     }
 }
 
@@ -50,6 +64,10 @@ fn status_of(kind: FaultKind) -> StatusCode {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let reply = (self.status, Json(self.body));
+        match self.retry_after {
+            Some(wait) => ([(header::RETRY_AFTER, wait.as_secs().to_string())], reply).into_response(),
+            None => reply.into_response(),
+        }
     }
 }

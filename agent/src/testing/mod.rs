@@ -1,10 +1,12 @@
 //! What the tests share: a registrar of stubs, and a node on a ZFS in memory.
 
 mod node;
+mod peer;
 mod registrar;
 mod stream;
 
 pub(crate) use node::{Node, OVERLAY_BYTES, OverlayFiles};
+pub(crate) use peer::StubPeer;
 pub(crate) use registrar::{DownloadFault, StubRegistrar};
 
 use std::time::Duration;

@@ -28,7 +28,9 @@ const PACE: Pace = Pace {
     longest: Duration::from_millis(10),
     stopped: Duration::from_millis(10),
     poll: Duration::from_secs(30),
+    silence: Duration::from_secs(90),
     report: Duration::from_secs(300),
+    spread: Duration::from_millis(5),
 };
 
 /// Makes files that say what they chain onto; nothing where the path says that it is forbidden.
@@ -80,6 +82,7 @@ impl Node {
             socket: self.dir.path().join("agent.sock"),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
             window: Duration::from_secs(3600),
+            peers: Default::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use axum::extract::{Json, Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bootstash::api::{LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::api::{DeltaQuery, DeltaRecord, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::catalog::{
     self, BaseIdentity, CacheFacts, Confidence, ImageFormat, MANIFEST_FILE, Manifest, Source,
 };
@@ -39,6 +39,10 @@ struct Shared {
     full: Arc<Mutex<VecDeque<StatusCode>>>,
     faults: Arc<Mutex<VecDeque<DownloadFault>>>,
     offsets: Arc<Mutex<Vec<usize>>>,
+    /// Where nodes are sent for deltas, unless they want none of it.
+    peer: Arc<Mutex<Option<String>>>,
+    /// How many of the next are told to come again.
+    busy: Arc<Mutex<usize>>,
     reports: watch::Sender<Vec<NodeReport>>,
 }
 
@@ -72,6 +76,8 @@ impl StubRegistrar {
             full: Arc::default(),
             faults: Arc::default(),
             offsets: Arc::default(),
+            peer: Arc::default(),
+            busy: Arc::default(),
             reports: watch::Sender::default(),
         };
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -138,7 +144,7 @@ impl StubRegistrar {
         to
     }
 
-    async fn delta(&self, from: Option<&Snapshot>, to: &Snapshot) -> bootstash::api::DeltaRecord {
+    async fn delta(&self, from: Option<&Snapshot>, to: &Snapshot) -> DeltaRecord {
         let id = |snapshot: &Snapshot| SnapshotId { name: snapshot.name.clone(), guid: snapshot.guid };
         let stream = self.zfs.send(&self.volume, from.map(|from| &from.name), &to.name).await.unwrap();
         delta::write(&self.shared.dir, from.map(id), id(to), stream).await.unwrap()
@@ -201,6 +207,23 @@ impl StubRegistrar {
 
     pub(crate) fn spoil_next_download(&self, fault: DownloadFault) {
         self.shared.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Sends nodes to this URL for deltas.
+    pub(crate) fn send_to_peer(&self, url: &str) {
+        *self.shared.peer.lock().unwrap() = Some(url.to_owned());
+    }
+
+    /// Tells the next to come again, at once.
+    pub(crate) fn be_busy(&self, times: usize) {
+        *self.shared.busy.lock().unwrap() = times;
+    }
+
+    /// The newest delta and its file.
+    pub(crate) fn newest_delta(&self) -> (DeltaRecord, PathBuf) {
+        let record = self.shared.log.borrow().deltas.last().cloned().unwrap();
+        let path = self.shared.dir.join(&record.file);
+        (record, path)
     }
 
     /// From which byte each download was asked for.
@@ -287,8 +310,19 @@ async fn report(
 async fn download(
     State(shared): State<Shared>,
     UrlPath(file): UrlPath<String>,
+    Query(query): Query<DeltaQuery>,
     headers: HeaderMap,
 ) -> Response {
+    let busy = std::mem::replace(&mut *shared.busy.lock().unwrap(), 0);
+    if busy > 0 {
+        *shared.busy.lock().unwrap() = busy - 1;
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
+    }
+    if let (Some(peer), false) = (shared.peer.lock().unwrap().as_ref(), query.direct) {
+        let digest = shared.log.borrow().deltas.iter().find(|it| it.file == file).unwrap().digest.clone();
+        let location = format!("{peer}{}/{digest}", routes::DELTAS);
+        return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response();
+    }
     let range = headers.get(header::RANGE).map(|range| range.to_str().unwrap().to_owned());
     let offset: usize = range
         .as_ref()

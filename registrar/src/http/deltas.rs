@@ -1,28 +1,74 @@
-//! Delta files, with ranges.
+//! Delta files, with ranges, from here or from a node that has them.
 
 use super::State;
 use super::reply::Refusal;
+use crate::peers::Asker;
 use crate::volume::FullStream;
 use axum::Json;
-use axum::extract::{Path, Request, State as Shared};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bootstash::api::{DeltaQuery, DeltaRecord};
 use bootstash::fault::Chain;
+use bootstash::serving::{Download, Kind};
+use std::net::SocketAddr;
 use tower_http::services::ServeFile;
 
 pub(super) async fn download(
     Shared(state): Shared<State>,
     Path(file): Path<String>,
+    Query(query): Query<DeltaQuery>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Refusal> {
     // Only names in the log lead to a file, whatever the request says.
-    let path = state.log.delta_path(&file);
-    let path =
-        path.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    let found = state.log.delta(&file);
+    let (record, path) =
+        found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
+    let download = match admit(&state, &record, &query, from) {
+        Admission::Here(download) => download,
+        Admission::Peer(location) => return Ok(elsewhere(location)),
+        Admission::Later => return Err(Refusal::busy(&state.serving.downloads)),
+    };
     match ServeFile::new(path).try_call(request).await {
-        Ok(response) => Ok(response.into_response()),
+        Ok(response) => Ok(response.map(|body| {
+            let chunks = Body::new(body).into_data_stream();
+            Body::from_stream(download.body(chunks))
+        })),
         Err(error) => Err(Refusal::not_found(format!("delta {file} cannot be read: {error}"))),
     }
+}
+
+/// What becomes of one who asks.
+enum Admission {
+    /// It is served.
+    Here(Download),
+    /// It is sent to this URL.
+    Peer(String),
+    /// It comes again.
+    Later,
+}
+
+/// A peer stands in where there are enough downloads here, or wherever that is preferred.
+fn admit(state: &State, record: &DeltaRecord, query: &DeltaQuery, from: SocketAddr) -> Admission {
+    let kind = if record.from.is_some() { Kind::Delta } else { Kind::Full };
+    let asker = Asker { node: query.node.as_ref(), from: from.ip() };
+    let peer = || (!query.direct).then(|| state.peers.send(asker, &record.digest)).flatten();
+    let begin = || state.serving.downloads.begin(kind);
+    let admitted = if state.serving.prefers_peers() {
+        peer().map(Admission::Peer).or_else(|| begin().map(Admission::Here))
+    } else {
+        begin().map(Admission::Here).or_else(|| peer().map(Admission::Peer))
+    };
+    if matches!(admitted, Some(Admission::Peer(_))) {
+        state.metrics.redirected();
+    }
+    admitted.unwrap_or(Admission::Later)
+}
+
+fn elsewhere(location: String) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
 
 /// The full stream's record, 202 while it is made, or why it could not be made.

@@ -3,10 +3,10 @@
 use super::State;
 use super::reply::Refusal;
 use axum::Json;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{ConnectInfo, Path, Query, State as Shared};
 use bootstash::api::{LogQuery, NodeReport, VolumeLog};
-use bootstash::fault::Chain;
 use bootstash::names::NodeName;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const LONGEST_WAIT_SECONDS: u64 = 60;
@@ -14,6 +14,7 @@ const LONGEST_WAIT_SECONDS: u64 = 60;
 pub(super) async fn follow(Shared(state): Shared<State>, Query(query): Query<LogQuery>) -> Json<VolumeLog> {
     if let Some(node) = &query.node {
         state.nodes.contact(node);
+        state.peers.contact(node);
     }
     let mut log = state.log.subscribe();
     if query.wait_seconds > 0 {
@@ -32,11 +33,13 @@ pub(super) async fn follow(Shared(state): Shared<State>, Query(query): Query<Log
 pub(super) async fn report(
     Shared(state): Shared<State>,
     Path(node): Path<String>,
-    Json(report): Json<NodeReport>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Json(mut report): Json<NodeReport>,
 ) -> Result<Json<()>, Refusal> {
     let node: NodeName = node.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if let Err(error) = state.nodes.report(&node, report) {
-        tracing::warn!(%node, error = %Chain(&error), "a node's report is not kept over a restart");
-    }
+    let offer = report.peer.take();
+    let url = offer.as_ref().and_then(|offer| offer.url(from.ip()));
+    state.peers.note(&node, offer.as_ref().zip(url.as_deref()), from.ip());
+    state.nodes.report(&node, report, url);
     Ok(Json(()))
 }

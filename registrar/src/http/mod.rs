@@ -8,9 +8,11 @@ mod jobs;
 mod log;
 mod operator;
 mod reply;
+mod restore;
 mod state;
 mod stream;
 
+pub use restore::Restoring;
 pub use state::State;
 
 use axum::Router;
@@ -31,6 +33,7 @@ pub fn operator_routes(state: State) -> Router {
         .route(routes::NODES, get(operator::nodes))
         .route(routes::STATUS, get(operator::status))
         .route(routes::GC, post(operator::collect))
+        .route(routes::RESTORE, get(restore::progress).post(restore::restore))
         .route(routes::METRICS, get(operator::metrics))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(state)

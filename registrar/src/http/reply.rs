@@ -1,41 +1,55 @@
 //! Errors as HTTP replies.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstash::api::ErrorBody;
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::serving::Downloads;
+use std::time::Duration;
 
 /// A refusal.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
+    retry_after: Option<Duration>,
 }
+
+/// When to come again; who comes adds a random part of it, so that not all come at once.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Refusal {
     /// There is nothing of that name.
     pub(super) fn not_found(error: String) -> Self {
         let body = ErrorBody { error, kind: FaultKind::Permanent };
-        Self { status: StatusCode::NOT_FOUND, body }
+        Self { status: StatusCode::NOT_FOUND, body, retry_after: None }
     }
 
     /// It was there once.
     pub(super) fn gone(error: String) -> Self {
         let body = ErrorBody { error, kind: FaultKind::Permanent };
-        Self { status: StatusCode::GONE, body }
+        Self { status: StatusCode::GONE, body, retry_after: None }
     }
 
     /// It cannot be had now; asking again may help.
     pub(super) fn unavailable(error: String) -> Self {
         let body = ErrorBody { error, kind: FaultKind::Transient };
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, body }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: None }
+    }
+
+    /// Enough is being downloaded.
+    pub(super) fn busy(downloads: &Downloads) -> Self {
+        downloads.refused();
+        let error = "enough downloads are under way here; come again soon".to_owned();
+        let body = ErrorBody { error, kind: FaultKind::Busy };
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(RETRY_AFTER) }
     }
 
     /// The request itself is wrong.
     pub(super) fn bad_request(error: &dyn std::error::Error) -> Self {
         let body = ErrorBody { error: Chain(error).to_string(), kind: FaultKind::Permanent };
-        Self { status: StatusCode::BAD_REQUEST, body }
+        Self { status: StatusCode::BAD_REQUEST, body, retry_after: None }
     }
 }
 
@@ -46,12 +60,17 @@ impl<E: Fault + 'static> From<E> for Refusal {
             FaultKind::Transient | FaultKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
             FaultKind::Operator => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self { status, body: ErrorBody { error: Chain(&error).to_string(), kind: error.kind() } }
+        let body = ErrorBody { error: Chain(&error).to_string(), kind: error.kind() };
+        Self { status, body, retry_after: None }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let reply = (self.status, Json(self.body));
+        match self.retry_after {
+            Some(wait) => ([(header::RETRY_AFTER, wait.as_secs().to_string())], reply).into_response(),
+            None => reply.into_response(),
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! What every handler can reach.
 
+use super::Restoring;
 use crate::job::Board;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+use crate::peers::Peers;
 use crate::register::Runner;
+use crate::serving::Serving;
 use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all handlers. Cheap to clone.
@@ -27,12 +29,16 @@ pub struct State {
     pub log: PublicationLog,
     /// The nodes heard of.
     pub nodes: Arc<Nodes>,
+    /// What they hold for each other.
+    pub peers: Arc<Peers>,
     /// Where things are.
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
-    /// Permits for full streams straight from ZFS.
-    pub streams: Arc<Semaphore>,
+    /// Lets downloads begin.
+    pub serving: Serving,
+    /// How far the restore under way is.
+    pub restoring: Restoring,
     /// Counts.
     pub metrics: Metrics,
     /// How long snapshots are kept.

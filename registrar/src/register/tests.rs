@@ -53,7 +53,7 @@ impl Bench {
             dyn_capturer,
             volume.clone(),
             layout.clone(),
-            Metrics::new(),
+            Metrics::new(&crate::serving::Serving::new(&Default::default()).downloads),
             2,
             stop.clone(),
         );

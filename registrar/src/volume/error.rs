@@ -3,7 +3,7 @@
 use bootstash::catalog::CatalogError;
 use bootstash::delta::DeltaWriteError;
 use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::ImageName;
+use bootstash::names::{Guid, ImageName};
 use bootstash::zfs;
 use std::io;
 use std::path::PathBuf;
@@ -54,6 +54,26 @@ pub enum VolumeError {
     /// A snapshot stays.
     #[error(transparent)]
     Destroy(#[from] zfs::DestroyError),
+    /// What a node sent was not received.
+    #[error(transparent)]
+    Receive(#[from] zfs::ReceiveError),
+    /// The volume is not lost.
+    #[error(
+        "the registrar's volume holds {what}, and only an empty one is replaced; to replace it all the same, stop \
+         the registrar, set its volume aside with `zfs rename`, and start it again"
+    )]
+    NotEmpty {
+        /// What it holds.
+        what: String,
+    },
+    /// Another snapshot came than was announced.
+    #[error("the node announced snapshot {wanted} and sent {got}; ask another node")]
+    OtherSnapshot {
+        /// What was announced.
+        wanted: Guid,
+        /// What came.
+        got: Guid,
+    },
     /// There is no snapshot yet.
     #[error("nothing is published yet; register an image first")]
     Empty,
@@ -82,6 +102,8 @@ impl Fault for VolumeError {
             Self::Send(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
+            Self::Receive(error) => error.kind(),
+            Self::NotEmpty { .. } | Self::OtherSnapshot { .. } => FaultKind::Permanent,
             Self::Empty | Self::NoDelta { .. } => FaultKind::Transient,
             Self::Broken => FaultKind::Operator,
             Self::Stopping => FaultKind::Cancelled,

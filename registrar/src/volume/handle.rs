@@ -1,6 +1,6 @@
 //! Asking the volume's task for a change. Cheap to clone.
 
-use super::{ImportRequest, VolumeError};
+use super::{ImportRequest, Restore, Restored, VolumeError};
 use bootstash::api::{DeltaRecord, DeregisterReply, GcReport};
 use bootstash::names::{ImageName, SnapshotName};
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub(super) enum Request {
     Publish(SnapshotName, Reply<DeltaRecord>),
     Deregister { name: ImageName, publish: bool, reply: Reply<DeregisterReply> },
     Full(Reply<DeltaRecord>),
+    Restore(Restore, Reply<Restored>),
     Collect { window: Duration, dry_run: bool, reply: Reply<GcReport> },
 }
 
@@ -76,6 +77,14 @@ impl VolumeHandle {
     /// See [`VolumeError`].
     pub async fn full(&self) -> Result<DeltaRecord, VolumeError> {
         self.ask(Request::Full).await
+    }
+
+    /// Puts a node's volume in the place of ours, which must be empty.
+    ///
+    /// # Errors
+    /// See [`VolumeError`]; the volume is then as it was.
+    pub async fn restore(&self, restore: Restore) -> Result<Restored, VolumeError> {
+        self.ask(|reply| Request::Restore(restore, reply)).await
     }
 
     /// Destroys snapshots older than `window` that nobody needs, and their deltas.

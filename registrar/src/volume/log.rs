@@ -68,11 +68,14 @@ impl PublicationLog {
         })
     }
 
-    /// The file of a delta that is published, by its name.
-    pub fn delta_path(&self, file: &str) -> Option<PathBuf> {
-        let listed = self.log.borrow().deltas.iter().any(|record| record.file == file);
-        let full = matches!(&*self.full.borrow(), FullStream::Ready(record) if record.file == file);
-        (listed || full).then(|| self.dir.join(file))
+    /// A delta that is published and its file, by its name.
+    pub fn delta(&self, file: &str) -> Option<(DeltaRecord, PathBuf)> {
+        let listed = self.log.borrow().deltas.iter().find(|record| record.file == file).cloned();
+        let full = || match &*self.full.borrow() {
+            FullStream::Ready(record) if record.file == file => Some(record.clone()),
+            _ => None,
+        };
+        Some((listed.or_else(full)?, self.dir.join(file)))
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -12,6 +12,7 @@ mod log;
 mod mounted;
 mod publish;
 mod reader;
+mod restore;
 mod task;
 
 pub use error::VolumeError;
@@ -19,4 +20,5 @@ pub use handle::VolumeHandle;
 pub use import::ImportRequest;
 pub use log::{FullStream, PublicationLog};
 pub use reader::VolumeReader;
+pub use restore::{Restore, Restored};
 pub use task::VolumeTask;

@@ -90,7 +90,7 @@ impl Publisher<'_> {
     pub(super) async fn drop_unlisted(&self) -> Result<Vec<String>, VolumeError> {
         let mut dropped = Vec::new();
         for record in self.scan().await? {
-            if self.log.delta_path(&record.file).is_none() {
+            if self.log.delta(&record.file).is_none() {
                 self.remove(&record.file).await?;
                 dropped.push(record.file);
                 kill_point(KillPoint::CollectDeltaRemoved);

@@ -26,12 +26,12 @@ const QUEUE: usize = 64;
 pub struct VolumeTask {
     pub(super) zfs: Arc<dyn Zfs>,
     pub(super) layout: Layout,
-    log: PublicationLog,
+    pub(super) log: PublicationLog,
     nodes: Arc<Nodes>,
     window: Duration,
     requests: mpsc::Receiver<Request>,
     /// The head differs from the newest snapshot, or may.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// The log says that the head is not mounted.
     pub(super) said_unmounted: bool,
 }
@@ -97,6 +97,7 @@ impl VolumeTask {
             Request::Deregister { name, publish, reply } => {
                 drop(reply.send(self.deregister(name, publish).await));
             }
+            Request::Restore(restore, reply) => drop(reply.send(self.restore(restore).await)),
             Request::Full(reply) => drop(reply.send(self.publisher().full().await)),
             Request::Collect { window, dry_run, reply } => {
                 let publisher = self.publisher();
@@ -190,16 +191,16 @@ impl VolumeTask {
         Ok(DeregisterReply { outcome, published })
     }
 
-    async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {
+    pub(super) async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {
         Ok(self.zfs.snapshots(&self.layout.volume).await?.pop())
     }
 
-    fn publisher(&self) -> Publisher<'_> {
+    pub(super) fn publisher(&self) -> Publisher<'_> {
         Publisher { zfs: self.zfs.as_ref(), volume: &self.layout.volume, log: &self.log }
     }
 
     /// Runs file work off the runtime; it ends by itself, as it only reads and writes local files.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(PathBuf) -> Result<T, VolumeError> + Send + 'static,
     ) -> Result<T, VolumeError> {
@@ -208,7 +209,7 @@ impl VolumeTask {
     }
 }
 
-async fn make_datasets(zfs: &dyn Zfs, layout: &Layout) -> Result<(), VolumeError> {
+pub(super) async fn make_datasets(zfs: &dyn Zfs, layout: &Layout) -> Result<(), VolumeError> {
     let properties = vec![Property::Dedup, Property::Compression, Property::RecordSize64K, Property::NoAtime];
     let root = NewDataset { role: Role::Root, mountpoint: None, properties: properties.clone() };
     zfs.create(&layout.root, &root).await?;

@@ -1,18 +1,39 @@
-//! A connection between a node and its registrar that can be cut: each is ended after so many bytes.
+//! A connection between a node and its registrar that things happen to: it is cut, falls silent without an
+//! end, or flips a bit; or somebody else answers.
 
 use anyhow::Result;
 use std::collections::VecDeque;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
+/// As a proxy in front of a registrar answers that is overwhelmed.
+const SERVER_ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/html\r\n\
+    content-length: 13\r\nconnection: close\r\n\r\n<h1>500</h1>\r\n";
+
+/// What happens to one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// It ends after the registrar has sent more than so many bytes on it.
+    CutAfter(u64),
+    /// From then on nothing passes either way, and nobody ends it.
+    SilentAfter(u64),
+    /// The byte there is another.
+    FlippedAt(u64),
+    /// Somebody else answers, with a server error.
+    ServerError,
+}
+
+type Mishaps = Arc<Mutex<VecDeque<Mishap>>>;
+
 /// Passes on what goes either way.
 #[derive(Debug)]
 pub(super) struct Cable {
     address: SocketAddr,
-    cuts: Arc<Mutex<VecDeque<u64>>>,
+    mishaps: Mishaps,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -20,9 +41,9 @@ impl Cable {
     /// A cable to the registrar at `to`.
     pub(super) async fn to(to: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, cuts) = (listener.local_addr()?, Arc::new(Mutex::new(VecDeque::new())));
-        let task = tokio::spawn(serve(listener, to, Arc::clone(&cuts)));
-        Ok(Self { address, cuts, _task: AbortOnDropHandle::new(task) })
+        let (address, mishaps) = (listener.local_addr()?, Mishaps::default());
+        let task = tokio::spawn(serve(listener, to, Arc::clone(&mishaps)));
+        Ok(Self { address, mishaps, _task: AbortOnDropHandle::new(task) })
     }
 
     /// As an agent's configuration names it.
@@ -30,55 +51,95 @@ impl Cable {
         format!("http://{}", self.address)
     }
 
-    /// One connection to come ends after the registrar has sent more than so many bytes on it; others pass.
-    pub(super) fn cut_after(&self, bytes: u64) {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).push_back(bytes);
+    /// This happens to one connection to come, the first that comes so far; others pass.
+    pub(super) fn plan(&self, mishap: Mishap) {
+        lock(&self.mishaps).push_back(mishap);
     }
 
-    /// How many cuts are yet to come.
-    pub(super) fn cuts_left(&self) -> usize {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// How many mishaps are yet to come.
+    pub(super) fn planned(&self) -> usize {
+        lock(&self.mishaps).len()
     }
 }
 
-async fn serve(listener: TcpListener, to: SocketAddr, cuts: Arc<Mutex<VecDeque<u64>>>) {
+fn lock(mishaps: &Mishaps) -> std::sync::MutexGuard<'_, VecDeque<Mishap>> {
+    mishaps.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, to: SocketAddr, mishaps: Mishaps) {
     while let Ok((near, _)) = listener.accept().await {
-        let cuts = Arc::clone(&cuts);
+        let mishaps = Arc::clone(&mishaps);
         // Ends with its connection, and that with the test's runtime.
         tokio::spawn(async move {
-            if let Ok(far) = TcpStream::connect(to).await {
-                pass(near, far, &cuts).await;
+            if take(&mishaps, |mishap| mishap == Mishap::ServerError).is_some() {
+                answer(near).await;
+            } else if let Ok(far) = TcpStream::connect(to).await {
+                pass(near, far, &mishaps).await;
             }
         });
     }
 }
 
-async fn pass(near: TcpStream, far: TcpStream, cuts: &Mutex<VecDeque<u64>>) {
+async fn answer(mut near: TcpStream) {
+    // A request fits; closing with one unread would take the answer away again.
+    if near.read(&mut vec![0; 64 << 10]).await.is_ok() {
+        let _ = near.write_all(SERVER_ERROR).await;
+    }
+}
+
+async fn pass(near: TcpStream, far: TcpStream, mishaps: &Mishaps) {
     let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
         (near.into_split(), far.into_split());
     let forth = copy(&mut near_read, &mut far_write);
     let back = async {
         let (mut buffer, mut passed) = (vec![0; 64 << 10], 0);
         while let Ok(read @ 1..) = far_read.read(&mut buffer).await {
+            let before = passed;
             passed += read as u64;
-            let due = is_due(cuts, passed);
-            if due || near_write.write_all(&buffer[..read]).await.is_err() {
-                return;
+            match take(mishaps, |mishap| is_due(mishap, passed)) {
+                Some(Mishap::CutAfter(_)) => return Ending::Cut,
+                Some(Mishap::SilentAfter(_)) => return Ending::Silent,
+                Some(Mishap::FlippedAt(at)) => flip(&mut buffer[..read], at.saturating_sub(before)),
+                Some(Mishap::ServerError) | None => {}
+            }
+            if near_write.write_all(&buffer[..read]).await.is_err() {
+                break;
             }
         }
+        Ending::Cut
     };
-    tokio::select! {
-        _ = forth => {}
-        () = back => {}
+    let ending = tokio::select! {
+        _ = forth => Ending::Cut,
+        ending = back => ending,
+    };
+    if ending == Ending::Silent {
+        // Both connections stay open, as where a router in between forgot about them.
+        pending().await
     }
 }
 
-/// Takes the first cut away where its time has come.
-fn is_due(cuts: &Mutex<VecDeque<u64>>, passed: u64) -> bool {
-    let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
-    let due = cuts.front().is_some_and(|cut| passed > *cut);
-    if due {
-        cuts.pop_front();
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Cut,
+    Silent,
+}
+
+fn flip(part: &mut [u8], at: u64) {
+    if let Some(byte) = usize::try_from(at).ok().and_then(|at| part.get_mut(at)) {
+        *byte ^= 1;
     }
-    due
+}
+
+fn is_due(mishap: Mishap, passed: u64) -> bool {
+    match mishap {
+        Mishap::CutAfter(bytes) | Mishap::SilentAfter(bytes) | Mishap::FlippedAt(bytes) => passed > bytes,
+        Mishap::ServerError => false,
+    }
+}
+
+/// Takes the first mishap away where its time has come.
+fn take(mishaps: &Mishaps, is_due: impl FnOnce(Mishap) -> bool) -> Option<Mishap> {
+    let mut mishaps = lock(mishaps);
+    let due = mishaps.front().is_some_and(|mishap| is_due(*mishap));
+    if due { mishaps.pop_front() } else { None }
 }

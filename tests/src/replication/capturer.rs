@@ -14,7 +14,7 @@ pub(super) const CACHE_BYTES: usize = 2 << 20;
 
 /// Makes caches up.
 #[derive(Debug)]
-pub(super) struct MadeUp;
+pub(crate) struct MadeUp;
 
 /// What the cache of the image at `path` holds.
 pub(super) fn cache_of(path: &Path) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The cases.
 
+use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
@@ -16,13 +17,15 @@ pub(super) struct Case {
     pub(super) run: for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, Result<()>>,
 }
 
+/// Makes a list of the functions named.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {
-        /// All cases.
-        pub(super) const CASES: &[Case] =
-            &[$(Case { name: stringify!($name), run: |cluster| Box::pin($name(cluster)) }),*];
+        pub(super) const CASES: &[$crate::replication::cases::Case] =
+            &[$($crate::replication::cases::Case { name: stringify!($name), run: |cluster| Box::pin($name(cluster)) }),*];
     };
 }
+
+pub(super) use cases;
 
 cases! {
     what_is_registered_is_on_every_node,
@@ -36,6 +39,8 @@ cases! {
     collecting_leaves_the_newest_and_strands_nobody,
     a_node_that_was_away_for_long_begins_anew_beside_its_overlays,
     a_registrar_restored_from_a_backup_destroys_nothing,
+    a_registrar_that_lost_everything_gets_it_back_from_a_node,
+    a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again,
 }
 
 async fn what_is_registered_is_on_every_node(cluster: &Cluster) -> Result<()> {
@@ -79,11 +84,11 @@ async fn a_download_that_is_cut_goes_on(cluster: &Cluster) -> Result<()> {
     for name in ["one", "two", "three"] {
         cluster.register(name).await?;
     }
-    cluster.cable.cut_after(CACHE_BYTES as u64);
-    cluster.cable.cut_after(CACHE_BYTES as u64 / 2);
+    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64));
+    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
-    ensure!(cluster.cable.cuts_left() == 0, "nothing was cut");
+    ensure!(cluster.cable.planned() == 0, "nothing was cut");
     ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
     let overlay = cluster.overlay("node1", "three").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("three.raw")));
@@ -271,7 +276,93 @@ async fn a_registrar_restored_from_a_backup_destroys_nothing(cluster: &Cluster) 
     Ok(())
 }
 
-async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
+async fn a_registrar_that_lost_everything_gets_it_back_from_a_node(cluster: &Cluster) -> Result<()> {
+    for name in ["one", "two"] {
+        cluster.register(name).await?;
+    }
+    for node in ["node1", "node2", "behind"] {
+        cluster.start_node(node).await?;
+        cluster.in_step(node).await?;
+    }
+    cluster.stop_node("behind").await?;
+    cluster.register("three").await?;
+    cluster.in_step("node1").await?;
+    cluster.in_step("node2").await?;
+    let overlay = cluster.overlay("node2", "one").await?;
+    let kept = cluster.guids(&cluster.volume("node2")?).await?;
+
+    cluster.lose_registrar().await?;
+    ensure!(cluster.registrar_status().await?.images == 0);
+    // The nodes call before long; an operator who cannot wait gives the URL.
+    let reply =
+        cluster.until("the registrar hears of the node", async || Ok(cluster.restore("node1").await.ok()));
+    let reply = reply.await?;
+    ensure!(
+        reply.restored && reply.images == 3 && reply.from == cluster.peer_url("node1").await?,
+        "{reply:?}"
+    );
+    ensure!(cluster.guids(&cluster.volume("registrar")?).await? == kept[kept.len() - 1..]);
+    for name in ["one", "two", "three"] {
+        let cache = cluster.file(&format!("registrar/volume/images/{name}/cache.qcow2"));
+        ensure!(std::fs::read(&cache)? == cache_of(&cluster.file(&format!("{name}.raw"))), "{name}");
+    }
+    let again = cluster.restore(&cluster.peer_url("node2").await?).await?;
+    ensure!(!again.restored && again.images == 3, "{again:?}");
+
+    for node in ["node1", "node2"] {
+        cluster.in_step(node).await?;
+        let status = cluster.node_status(node).await?;
+        ensure!(status.replaced.is_empty() && cluster.zfs.dataset(&cluster.volume(node)?).await?.is_some());
+    }
+    ensure!(cluster.guids(&cluster.volume("node2")?).await? == kept, "a node in step was touched");
+    cluster.start_node("behind").await?;
+    cluster.in_step("behind").await?;
+    // What it had is in the registrar's past, so that nobody has to drop it by hand.
+    ensure!(cluster.node_status("behind").await?.replaced.is_empty());
+    ensure!(cluster.zfs.dataset(&cluster.volume("behind")?).await?.is_none());
+
+    cluster.register("four").await?;
+    for node in ["node1", "node2", "behind"] {
+        cluster.in_step(node).await?;
+        let overlay = cluster.overlay(node, "four").await?;
+        ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("four.raw")));
+    }
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));
+    cluster.stop_registrar().await?;
+    cluster.start_registrar().await?;
+    ensure!(cluster.registrar_status().await?.images == 4);
+    Ok(())
+}
+
+async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(cluster: &Cluster) -> Result<()> {
+    cluster.start_node("node1").await?;
+    let nothing = cluster.restore(&cluster.peer_url("node1").await?).await.unwrap_err().to_string();
+    ensure!(nothing.contains("has no snapshot"), "{nothing}");
+    cluster.register("one").await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+
+    cluster.lose_registrar().await?;
+    let cable = cluster.cable_to_peer("node1").await?;
+    cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
+    let cut = cluster.restore(&cable.url()).await.unwrap_err().to_string();
+    ensure!(cable.planned() == 0, "nothing was cut: {cut}");
+    ensure!(cluster.guids(&cluster.volume("registrar")?).await?.is_empty());
+    ensure!(cluster.registrar_status().await?.images == 0);
+    let reply = cluster.restore(&cable.url()).await?;
+    ensure!(reply.restored && reply.images == 2, "{reply:?}");
+    cluster.in_step("node1").await?;
+
+    cluster.lose_registrar().await?;
+    cluster.register("stranger").await?;
+    let before = cluster.guids(&cluster.volume("registrar")?).await?;
+    let refused = cluster.restore(&cable.url()).await.unwrap_err().to_string();
+    ensure!(refused.contains("holds snapshot bs-000001") && refused.contains("zfs rename"), "{refused}");
+    ensure!(cluster.guids(&cluster.volume("registrar")?).await? == before);
+    Ok(())
+}
+
+pub(super) async fn stopped_with(cluster: &Cluster, why: &str) -> Result<()> {
     let error = cluster
         .until("the node stops", async || match cluster.node_status("node1").await?.state {
             AgentState::Stopped { error } => Ok(Some(error)),

@@ -5,13 +5,14 @@ use super::capturer::MadeUp;
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use bootstash::api::*;
-use bootstash::config::{AgentConfig, RegistrarConfig};
+use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig};
 use bootstash::names::{DatasetName, Guid};
 use bootstash::qemu::OverlayError;
 use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,9 @@ const PACE: Pace = Pace {
     longest: Duration::from_secs(1),
     stopped: Duration::from_secs(1),
     poll: Duration::from_secs(2),
+    silence: Duration::from_secs(5),
     report: Duration::from_secs(2),
+    spread: Duration::from_millis(100),
 };
 
 /// A daemon that runs.
@@ -47,11 +50,12 @@ pub(super) struct Cluster {
     nodes: Mutex<Vec<(String, Running)>>,
     pub(super) cable: Cable,
     listen: SocketAddr,
+    peer_addresses: Mutex<HashMap<String, SocketAddr>>,
 }
 
 /// Overlays that say what they chain onto.
 #[derive(Debug)]
-struct OverlayFiles;
+pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
@@ -77,6 +81,7 @@ impl Cluster {
             nodes: Mutex::default(),
             cable: Cable::to(listen).await?,
             listen,
+            peer_addresses: Mutex::default(),
         };
         cluster.start_registrar().await?;
         Ok(cluster)
@@ -91,6 +96,7 @@ impl Cluster {
             allow_unauthenticated: false,
             window: Duration::from_secs(3600),
             capture: Default::default(),
+            serving: Default::default(),
         };
         let stop = CancellationToken::new();
         let run =
@@ -123,6 +129,7 @@ impl Cluster {
             socket: self.socket(name),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
+            peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },
         };
         let stop = CancellationToken::new();
         let agent =
@@ -130,6 +137,41 @@ impl Cluster {
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         self.nodes.lock().await.push((name.to_owned(), (stop, task)));
         Ok(())
+    }
+
+    /// Where a node serves others, at each of its starts.
+    async fn peer_address(&self, node: &str) -> Result<SocketAddr> {
+        let mut addresses = self.peer_addresses.lock().await;
+        if !addresses.contains_key(node) {
+            addresses.insert(node.to_owned(), free_address()?);
+        }
+        Ok(addresses[node])
+    }
+
+    pub(super) async fn restore(&self, from: &str) -> Result<RestoreReply> {
+        let request = RestoreRequest { from: from.to_owned() };
+        Ok(self.client("registrar")?.post(routes::RESTORE, &request).await?)
+    }
+
+    /// As an operator names it who has to know it.
+    pub(super) async fn peer_url(&self, node: &str) -> Result<String> {
+        Ok(format!("http://{}", self.peer_address(node).await?))
+    }
+
+    /// A cable to where a node serves others.
+    pub(super) async fn cable_to_peer(&self, node: &str) -> Result<Cable> {
+        Cable::to(self.peer_address(node).await?).await
+    }
+
+    /// The registrar loses all it has: file systems, and files.
+    pub(super) async fn lose_registrar(&self) -> Result<()> {
+        self.stop_registrar().await?;
+        // zfs-fuse ends an unmount a while after it said so.
+        let lost = self.dataset("registrar")?;
+        let destroy = async || Ok(self.zfs_command(&["destroy", "-r", lost.as_str()]).ok());
+        self.until("the registrar's file systems are gone", destroy).await?;
+        std::fs::remove_dir_all(self.dir.join("registrar"))?;
+        self.start_registrar().await
     }
 
     pub(super) async fn stop_node(&self, name: &str) -> Result<()> {

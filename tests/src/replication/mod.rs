@@ -8,6 +8,10 @@ mod cable;
 mod capturer;
 mod cases;
 mod cluster;
+mod faults;
+
+pub(crate) use capturer::MadeUp;
+pub(crate) use cluster::OverlayFiles;
 
 use crate::inside;
 use crate::lab::zfs_host::parallel_cases;
@@ -43,7 +47,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().map(trial).collect()
+    cases::CASES.iter().chain(faults::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {

@@ -12,3 +12,4 @@ mod registrars;
 mod road;
 mod running;
 mod setting;
+mod standing_still;

@@ -1,0 +1,184 @@
+//! Asking a peer to which the registrar sent us, and remembering those that did not help.
+//!
+//! Promises: only the very delta that was asked for is asked of a peer; a peer that does not answer, or
+//! stalls, costs seconds; one that sent what it should not have is left alone for long.
+
+use bootstash::api::{CallError, Client, DeltaRecord, Endpoint, routes};
+use bootstash::fault::{Chain, Fault, FaultKind};
+use reqwest::{Response, Url};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+/// A peer is on the same network, or of no use.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The longest without a byte of its answer.
+pub(super) const STALL: Duration = Duration::from_secs(10);
+/// What a peer must send a second to be better than waiting for the registrar, after [`STALL`].
+const LEAST_BYTES_PER_SECOND: u64 = 128 << 10;
+/// More peers than this are not remembered.
+const MOST_AVOIDED: usize = 1024;
+
+/// A node that serves, as `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer(String);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A peer did not help.
+#[derive(Debug, Error)]
+pub(super) enum PeerError {
+    #[error("{location:?} is no place of this delta on a peer")]
+    Location { location: String },
+    #[error("it did not help before")]
+    Avoided,
+    #[error("it did not answer within {} s", ANSWER.as_secs())]
+    Silent,
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("it is too slow")]
+    Slow,
+    #[error("what it sent is not what was asked for")]
+    Lied,
+}
+
+impl PeerError {
+    /// How long to leave it alone.
+    fn penalty(&self) -> Duration {
+        Duration::from_secs(match self {
+            // Its room is needed for something else, or others were faster.
+            Self::Call(CallError::Refused { .. } | CallError::Busy { .. }) => 5,
+            Self::Location { .. } | Self::Avoided => 0,
+            Self::Silent | Self::Call(_) | Self::Slow => 60,
+            Self::Lied => 3600,
+        })
+    }
+}
+
+/// The time by which a peer must have sent so many bytes.
+pub(super) fn deadline(bytes: u64) -> Instant {
+    Instant::now() + STALL + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND)
+}
+
+/// Those that did not help.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    avoided: HashMap<Peer, Instant>,
+}
+
+impl Peers {
+    /// Asks for the delta where the registrar says it is, from byte `offset` on.
+    pub(super) async fn ask(
+        &mut self,
+        location: &str,
+        record: &DeltaRecord,
+        offset: u64,
+    ) -> Result<(Peer, Response), PeerError> {
+        let peer =
+            peer_of(location, record).ok_or_else(|| PeerError::Location { location: location.to_owned() })?;
+        if self.avoids(&peer) {
+            return Err(PeerError::Avoided);
+        }
+        let answer = async {
+            let client = Client::new(Endpoint::Http(format!("http://{peer}")))?;
+            client.download(&path_of(record), offset).await
+        };
+        let answered = match timeout(ANSWER, answer).await {
+            Ok(answered) => answered.map_err(PeerError::from),
+            Err(_) => Err(PeerError::Silent),
+        };
+        match answered {
+            Ok(response) => Ok((peer, response)),
+            Err(error) => {
+                self.avoid(&peer, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Leaves a peer alone for a while.
+    pub(super) fn avoid(&mut self, peer: &Peer, why: &PeerError) {
+        match why {
+            PeerError::Call(error) if error.kind() == FaultKind::Busy => {
+                tracing::debug!("peer {peer}: {}", Chain(why))
+            }
+            PeerError::Lied => tracing::warn!("leaving peer {peer} alone: {}", Chain(why)),
+            _ => tracing::info!("leaving peer {peer} alone for a while: {}", Chain(why)),
+        }
+        let now = Instant::now();
+        self.avoided.retain(|_, until| *until > now);
+        if self.avoided.len() < MOST_AVOIDED {
+            self.avoided.insert(peer.clone(), now + why.penalty());
+        }
+    }
+
+    fn avoids(&self, peer: &Peer) -> bool {
+        self.avoided.get(peer).is_some_and(|until| *until > Instant::now())
+    }
+}
+
+fn path_of(record: &DeltaRecord) -> String {
+    format!("{}/{}", routes::DELTAS, record.digest)
+}
+
+/// The peer that a location names; none where it leads anywhere but to this delta.
+fn peer_of(location: &str, record: &DeltaRecord) -> Option<Peer> {
+    let url = Url::parse(location).ok()?;
+    let plain = url.scheme() == "http" && url.path() == path_of(record) && url.username().is_empty();
+    let bare = url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    (plain && bare).then(|| Peer(format!("{host}:{port}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootstash::names::{Guid, SnapshotName};
+
+    fn record() -> DeltaRecord {
+        DeltaRecord {
+            file: "1-2.bsd".to_owned(),
+            from: None,
+            to: Guid::new(1),
+            to_name: SnapshotName::new(1, chrono::DateTime::UNIX_EPOCH),
+            bytes: 1,
+            digest: "ab".repeat(32),
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_anything_but_the_delta() {
+        let digest = record().digest;
+        let peer = |location: &str| peer_of(location, &record()).map(|peer| peer.to_string());
+        assert_eq!(peer(&format!("http://c17:7432/v1/deltas/{digest}")).unwrap(), "c17:7432");
+        assert_eq!(peer(&format!("http://[fd00::1]:7432/v1/deltas/{digest}")).unwrap(), "[fd00::1]:7432");
+        for bad in [
+            "",
+            "/v1/deltas/x",
+            "http://c17:7432/v1/overlays",
+            &format!("file:///v1/deltas/{digest}"),
+            &format!("https://c17/v1/deltas/{digest}"),
+            &format!("http://c17/v1/deltas/{digest}?x=1"),
+            &format!("http://c17/v1/deltas/../x/{digest}"),
+            &format!("http://a:b@c17/v1/deltas/{digest}"),
+            &format!("http://c17/v1/deltas/{}", "cd".repeat(32)),
+        ] {
+            assert_eq!(peer(bad), None, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_did_not_help_is_left_alone() {
+        let mut peers = Peers::default();
+        let location = format!("http://127.0.0.1:1/v1/deltas/{}", record().digest);
+        let error = peers.ask(&location, &record(), 0).await.unwrap_err();
+        assert!(matches!(error, PeerError::Call(CallError::Unreachable { .. })), "{error}");
+        assert!(matches!(peers.ask(&location, &record(), 0).await, Err(PeerError::Avoided)));
+    }
+}

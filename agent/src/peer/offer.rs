@@ -1,0 +1,22 @@
+//! What a node tells the registrar of what it offers.
+
+use super::Shelf;
+use bootstash::api::PeerOffer;
+
+/// Where this node serves, and what.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The port.
+    pub port: u16,
+    /// `host:port`, where the registrar cannot know it.
+    pub advertise: Option<String>,
+    /// The deltas.
+    pub shelf: Shelf,
+}
+
+impl Offer {
+    /// As it is now.
+    pub fn now(&self) -> PeerOffer {
+        PeerOffer { port: self.port, advertise: self.advertise.clone(), holds: self.shelf.holds() }
+    }
+}

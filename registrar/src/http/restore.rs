@@ -1,0 +1,172 @@
+//! Bringing a lost volume back from a node: finds the node, and hands its stream to the volume's owner.
+
+use super::State;
+use super::reply::Refusal;
+use crate::volume::{Restore, VolumeError};
+use axum::Json;
+use axum::extract::State as Shared;
+use bootstash::api::{
+    CallError, Client, Endpoint, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER,
+    StreamQuery, Transfer, VolumeLog, is_authority, routes,
+};
+use bootstash::delta::Encoding;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::Guid;
+use bootstash::zfs::{ByteStream, Snapshot};
+use futures::{StreamExt, TryStreamExt};
+use reqwest::Response;
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
+use tokio_util::io::StreamReader;
+
+/// A volume could not be brought back; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+enum RestoreError {
+    #[error(
+        "no node {node} has told where it serves others (its [peers] listen); give the URL instead, as \
+         http://HOST:7432"
+    )]
+    Unknown { node: String },
+    #[error("{from:?} is neither a node's name nor a URL as http://HOST:7432")]
+    NoUrl { from: String },
+    #[error("the node at {url} has no snapshot; ask another")]
+    Empty { url: String },
+    #[error("the node at {url} sent a stream that does not say what it is; is its version far from ours?")]
+    Stream { url: String },
+    #[error("another restore is under way")]
+    UnderWay,
+    #[error("cannot ask the node at {url}")]
+    Call { url: String, source: CallError },
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+impl Fault for RestoreError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Unknown { .. } | Self::NoUrl { .. } | Self::Empty { .. } => FaultKind::Permanent,
+            Self::Stream { .. } => FaultKind::Operator,
+            Self::UnderWay => FaultKind::Busy,
+            Self::Call { source, .. } => source.kind(),
+            Self::Volume(error) => error.kind(),
+        }
+    }
+}
+
+/// How far a restore is, for who looks; none while there is none.
+pub type Restoring = watch::Sender<Option<Transfer>>;
+
+pub(super) async fn progress(Shared(state): Shared<State>) -> Json<Option<Transfer>> {
+    Json(*state.restoring.borrow())
+}
+
+pub(super) async fn restore(
+    Shared(state): Shared<State>,
+    Json(request): Json<RestoreRequest>,
+) -> Result<Json<RestoreReply>, Refusal> {
+    let url = url_of(&state, &request.from)?;
+    let call = |source| RestoreError::Call { url: url.clone(), source };
+    let client = Client::new(Endpoint::Http(url.clone())).map_err(call)?;
+    let theirs: VolumeLog = client.get(routes::LOG, &LogQuery::default()).await.map_err(call)?;
+    let head = theirs.snapshots.last().cloned();
+    let head = head.ok_or_else(|| RestoreError::Empty { url: url.clone() })?;
+    if let Some(ours) = state.log.head() {
+        return unchanged(&state, url, &ours, &head).await;
+    }
+    let begun = Begun::of(&state)?;
+    let response = client.stream(routes::STREAM, &StreamQuery::default()).await.map_err(call)?;
+    let to: Guid = header(&response, GUID_HEADER).ok_or_else(|| RestoreError::Stream { url: url.clone() })?;
+    tracing::info!(url, snapshot = %head.name, "restoring the volume");
+    let earlier = theirs.snapshots.iter().map(|snapshot| snapshot.guid);
+    let history = earlier.filter(|guid| *guid != to).collect();
+    let stream = decoded(&state, response, begun);
+    let restored = state.volume.restore(Restore { to, history, stream }).await?;
+    let (snapshot, images) = (restored.snapshot.name, restored.images);
+    Ok(Json(RestoreReply { restored: true, from: url, snapshot, images }))
+}
+
+/// The same restore again changes nothing; any other would.
+async fn unchanged(
+    state: &State,
+    from: String,
+    ours: &Snapshot,
+    theirs: &Snapshot,
+) -> Result<Json<RestoreReply>, Refusal> {
+    if ours.guid != theirs.guid {
+        let what = format!("snapshot {}", ours.name);
+        return Err(RestoreError::from(VolumeError::NotEmpty { what }).into());
+    }
+    let images = super::images::manifests(state).await?.len() as u64;
+    Ok(Json(RestoreReply { restored: false, from, snapshot: ours.name.clone(), images }))
+}
+
+fn url_of(state: &State, from: &str) -> Result<String, RestoreError> {
+    if let Some(authority) = from.strip_prefix("http://") {
+        let authority = authority.trim_end_matches('/');
+        return match is_authority(authority) {
+            true => Ok(format!("http://{authority}")),
+            false => Err(RestoreError::NoUrl { from: from.to_owned() }),
+        };
+    }
+    let node = from.parse().map_err(|_| RestoreError::NoUrl { from: from.to_owned() })?;
+    state.nodes.peer(&node).ok_or_else(|| RestoreError::Unknown { node: from.to_owned() })
+}
+
+fn header<T: FromStr>(response: &Response, name: &str) -> Option<T> {
+    response.headers().get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// The stream, which breaks off when the registrar stops.
+fn decoded(state: &State, response: Response, begun: Begun) -> ByteStream {
+    let total_bytes = header(&response, SIZE_HEADER);
+    let chunks = response.bytes_stream().map_err(io::Error::other);
+    let encoded = StreamReader::new(Box::pin(chunks.take_until(state.stop.clone().cancelled_owned())));
+    let transfer = Transfer { bytes: 0, total_bytes };
+    Box::pin(Shown { stream: Encoding::Zstd.decode(encoded), transfer, begun })
+}
+
+/// The only restore; it is over when this is dropped.
+struct Begun(Restoring);
+
+impl Begun {
+    fn of(state: &State) -> Result<Self, RestoreError> {
+        let begins = state.restoring.send_if_modified(|transfer| {
+            let begins = transfer.is_none();
+            *transfer = Some(transfer.unwrap_or(Transfer { bytes: 0, total_bytes: None }));
+            begins
+        });
+        begins.then(|| Self(state.restoring.clone())).ok_or(RestoreError::UnderWay)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
+    }
+}
+
+/// A stream that shows how far it is.
+struct Shown {
+    stream: ByteStream,
+    transfer: Transfer,
+    begun: Begun,
+}
+
+impl AsyncRead for Shown {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = self.stream.as_mut().poll_read(context, buffer);
+        self.transfer.bytes += (buffer.filled().len() - before) as u64;
+        let transfer = self.transfer;
+        self.begun.0.send_replace(Some(transfer));
+        polled
+    }
+}

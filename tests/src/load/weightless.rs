@@ -1,0 +1,227 @@
+//! A ZFS that holds nothing but names and GUIDs. What it sends is noise of a snapshot's size, what it
+//! receives it reads to the end: so that two hundred nodes fit into one process.
+
+use async_trait::async_trait;
+use bootstash::names::{DatasetName, Guid, SnapshotName};
+use bootstash::zfs::*;
+use chrono::Utc;
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncReadExt, sink};
+
+const MIB: u64 = 1 << 20;
+const NAME_BYTES: usize = 64;
+const HEAD_BYTES: usize = 16 + NAME_BYTES;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Weightless {
+    capabilities: Capabilities,
+    file_systems: Mutex<BTreeMap<DatasetName, FileSystem>>,
+}
+
+#[derive(Clone, Debug)]
+struct FileSystem {
+    role: Role,
+    mountpoint: Option<PathBuf>,
+    snapshots: Vec<Snapshot>,
+}
+
+/// 1 to 4 MiB, by the snapshot.
+pub(super) fn stream_bytes(of: &SnapshotName) -> u64 {
+    (1 + of.number() % 4) * MIB
+}
+
+impl Weightless {
+    pub(super) fn new() -> Self {
+        let capabilities = Capabilities {
+            flavor: Flavor::Fake,
+            zstd: true,
+            resumable_receive: false,
+            parsable_list: true,
+            dedup_table: false,
+            bookmarks: false,
+            libzfs_core: false,
+        };
+        Self { capabilities, file_systems: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatasetName, FileSystem>> {
+        self.file_systems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, of: &DatasetName, name: &SnapshotName) -> Option<Snapshot> {
+        self.lock().get(of)?.snapshots.iter().find(|snapshot| snapshot.name == *name).cloned()
+    }
+
+    fn insert(&self, name: &DatasetName, role: Role, mountpoint: Option<PathBuf>) -> Made {
+        let mut file_systems = self.lock();
+        let made = if file_systems.contains_key(name) { Made::Unchanged } else { Made::Created };
+        let new = FileSystem { role, mountpoint, snapshots: Vec::new() };
+        file_systems.entry(name.clone()).or_insert(new);
+        made
+    }
+}
+
+/// The same for the same name, so that every ZFS of these has the same.
+fn guid_of(name: &SnapshotName) -> Guid {
+    Guid::new(name.number())
+}
+
+fn encode(from: Option<Guid>, to: &Snapshot) -> Vec<u8> {
+    let mut bytes = vec![0; HEAD_BYTES + stream_bytes(&to.name) as usize];
+    let (head, body) = bytes.split_at_mut(HEAD_BYTES);
+    head[..8].copy_from_slice(&from.map_or(0, Guid::get).to_le_bytes());
+    head[8..16].copy_from_slice(&to.guid.get().to_le_bytes());
+    head[16..16 + to.name.as_str().len()].copy_from_slice(to.name.as_str().as_bytes());
+    blake3::Hasher::new().update(to.name.as_str().as_bytes()).finalize_xof().fill(body);
+    bytes
+}
+
+fn decode(head: &[u8; HEAD_BYTES]) -> Option<(u64, Snapshot)> {
+    let number = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
+    let name = std::str::from_utf8(&head[16..]).ok()?.trim_end_matches('\0').parse().ok()?;
+    Some((number(0)?, Snapshot { name, guid: Guid::new(number(8)?), created: Utc::now() }))
+}
+
+fn missing(verb: &str) -> ZfsFailure {
+    ZfsFailure::Unexpected { command: verb.to_owned(), stderr: "dataset does not exist".to_owned() }
+}
+
+#[async_trait]
+impl Zfs for Weightless {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn dataset(&self, name: &DatasetName) -> Result<Option<Dataset>, ReadError> {
+        let view = |found: &FileSystem| Dataset {
+            name: name.clone(),
+            guid: Guid::new(1),
+            role: Some(found.role),
+            mountpoint: found.mountpoint.clone(),
+            mounted: found.mountpoint.is_some(),
+        };
+        Ok(self.lock().get(name).map(view))
+    }
+
+    async fn children(&self, parent: &DatasetName) -> Result<Vec<DatasetName>, ReadError> {
+        Ok(self.lock().keys().filter(|name| name.parent().as_ref() == Some(parent)).cloned().collect())
+    }
+
+    async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {
+        if let Some(mountpoint) = &new.mountpoint {
+            std::fs::create_dir_all(mountpoint).map_err(|_| CreateError::NoParent { name: name.clone() })?;
+        }
+        Ok(self.insert(name, new.role, new.mountpoint.clone()))
+    }
+
+    async fn mount(&self, _: &DatasetName) -> Result<Made, MountError> {
+        Ok(Made::Unchanged)
+    }
+
+    async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError> {
+        Ok(self.lock().get(of).map(|found| found.snapshots.clone()).unwrap_or_default())
+    }
+
+    async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError> {
+        let snapshot = Snapshot { name: name.clone(), guid: guid_of(name), created: Utc::now() };
+        let gone = || SnapshotError::Missing { of: of.clone(), name: name.clone() };
+        self.lock().get_mut(of).ok_or_else(gone)?.snapshots.push(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    async fn bookmark(&self, _: &DatasetName, _: &SnapshotName) -> Result<Made, SnapshotError> {
+        Ok(Made::Unchanged)
+    }
+
+    async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError> {
+        if let Some(found) = self.lock().get_mut(of) {
+            found.snapshots.retain(|snapshot| snapshot.name != *name);
+        }
+        Ok(Removed::Removed)
+    }
+
+    async fn destroy(&self, name: &DatasetName) -> Result<Removed, DestroyError> {
+        Ok(self.lock().remove(name).map_or(Removed::Unchanged, |_| Removed::Removed))
+    }
+
+    async fn clone_snapshot(
+        &self,
+        _: &DatasetName,
+        _: &SnapshotName,
+        clone: &DatasetName,
+        mountpoint: &Path,
+    ) -> Result<Made, CloneError> {
+        Ok(self.insert(clone, Role::View, Some(mountpoint.to_owned())))
+    }
+
+    async fn send(
+        &self,
+        of: &DatasetName,
+        from: Option<&SnapshotName>,
+        to: &SnapshotName,
+    ) -> Result<ByteStream, SendError> {
+        let gone = || SendError::Missing { of: of.clone(), snapshot: to.clone() };
+        let to = self.find(of, to).ok_or_else(gone)?;
+        Ok(Box::pin(Cursor::new(encode(from.map(guid_of), &to))))
+    }
+
+    async fn receive_as(
+        &self,
+        into: &DatasetName,
+        mut stream: ByteStream,
+        _: Receive,
+    ) -> Result<Received, ReceiveError> {
+        let broken = |source| ReceiveError::Source { into: into.clone(), source };
+        let mut head = [0; HEAD_BYTES];
+        stream.read_exact(&mut head).await.map_err(broken)?;
+        tokio::io::copy(&mut stream, &mut sink()).await.map_err(broken)?;
+        let (base, to) = decode(&head).ok_or_else(|| ReceiveError::Corrupt { into: into.clone() })?;
+        self.insert(into, Role::Volume, None);
+        let mut file_systems = self.lock();
+        let wrong = || ReceiveError::WrongBase { into: into.clone() };
+        let found = file_systems.get_mut(into).ok_or_else(wrong)?;
+        let from = found.snapshots.last().cloned();
+        if from.as_ref().map_or(0, |from| from.guid.get()) != base {
+            return Err(wrong());
+        }
+        found.snapshots.push(to.clone());
+        Ok(Received { from, to })
+    }
+
+    async fn partial(&self, _: &DatasetName) -> Result<Option<ResumeToken>, ReadError> {
+        Ok(None)
+    }
+
+    async fn drop_partial(&self, _: &DatasetName) -> Result<Removed, ReceiveError> {
+        Ok(Removed::Unchanged)
+    }
+
+    async fn send_rest(
+        &self,
+        of: &DatasetName,
+        _: &ResumeToken,
+    ) -> Result<(SnapshotName, ByteStream), SendError> {
+        Err(SendError::Other { of: of.clone(), source: missing("send -t") })
+    }
+
+    async fn send_size(
+        &self,
+        _: &DatasetName,
+        _: Option<&SnapshotName>,
+        _: &SnapshotName,
+    ) -> Result<Option<u64>, SendError> {
+        Ok(None)
+    }
+
+    async fn prefetch_dedup_table(&self, _: &DatasetName) -> Result<Made, ReadError> {
+        Ok(Made::Unchanged)
+    }
+
+    async fn usage(&self, of: &DatasetName) -> Result<Usage, ReadError> {
+        Err(ReadError { name: of.to_string(), source: missing("usage") })
+    }
+}

@@ -1,0 +1,97 @@
+//! Cases of what breaks on the way, on disk and in ZFS: each heals unaided, or says what it needs.
+
+use super::cable::Mishap;
+use super::capturer::{CACHE_BYTES, cache_of};
+use super::cases::{cases, stopped_with};
+use super::cluster::Cluster;
+use anyhow::{Context, Result, ensure};
+use bootstash::api::AgentState;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+/// Somewhere in the middle of a delta.
+const MIDDLE: u64 = CACHE_BYTES as u64 / 2;
+
+cases! {
+    a_connection_that_falls_silent_is_given_up,
+    a_bit_that_flips_on_the_way_is_seen,
+    a_registrar_that_answers_with_errors_is_waited_for,
+    a_delta_that_rots_on_the_registrar_stops_nodes_until_it_is_made_anew,
+}
+
+/// Half open: nobody ends the connection, and nothing comes on it any more.
+async fn a_connection_that_falls_silent_is_given_up(cluster: &Cluster) -> Result<()> {
+    lagging(cluster).await?;
+    cluster.cable.plan(Mishap::SilentAfter(MIDDLE));
+    brought_up(cluster).await
+}
+
+async fn a_bit_that_flips_on_the_way_is_seen(cluster: &Cluster) -> Result<()> {
+    lagging(cluster).await?;
+    cluster.cable.plan(Mishap::FlippedAt(MIDDLE));
+    brought_up(cluster).await
+}
+
+async fn a_registrar_that_answers_with_errors_is_waited_for(cluster: &Cluster) -> Result<()> {
+    lagging(cluster).await?;
+    for _ in 0..3 {
+        cluster.cable.plan(Mishap::ServerError);
+    }
+    cluster.start_node("node1").await?;
+    let waiting = cluster.until("the node says what it met", async || {
+        match cluster.node_status("node1").await?.state {
+            AgentState::Waiting { error } => Ok(Some(error)),
+            _ => Ok(None),
+        }
+    });
+    ensure!(waiting.await?.contains("500"));
+    came_through(cluster).await
+}
+
+async fn a_delta_that_rots_on_the_registrar_stops_nodes_until_it_is_made_anew(
+    cluster: &Cluster,
+) -> Result<()> {
+    lagging(cluster).await?;
+    let deltas = cluster.file("registrar/deltas");
+    let files = std::fs::read_dir(&deltas)?.flatten().map(|entry| entry.path());
+    let is_full =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"full-"));
+    let newest = files.filter(|path| !is_full(path)).max().context("there are no deltas")?;
+    let file = std::fs::File::options().read(true).write(true).open(&newest)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, MIDDLE)?;
+    file.write_all_at(&[byte[0] ^ 1], MIDDLE)?;
+    let before = cluster.guids(&cluster.volume("node1")?).await?;
+    cluster.start_node("node1").await?;
+    stopped_with(cluster, "makes it anew").await?;
+    ensure!(cluster.guids(&cluster.volume("node1")?).await? == before, "something was applied");
+    // What the message asks of a person.
+    std::fs::remove_file(&newest)?;
+    cluster.stop_registrar().await?;
+    cluster.start_registrar().await?;
+    came_through(cluster).await
+}
+
+/// A node that is off, and lacks one image.
+async fn lagging(cluster: &Cluster) -> Result<()> {
+    cluster.register("one").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    cluster.register("two").await
+}
+
+async fn brought_up(cluster: &Cluster) -> Result<()> {
+    cluster.start_node("node1").await?;
+    came_through(cluster).await
+}
+
+/// All that was planned has happened, and the node has every byte.
+async fn came_through(cluster: &Cluster) -> Result<()> {
+    cluster.in_step("node1").await?;
+    ensure!(cluster.cable.planned() == 0, "nothing happened");
+    let overlay = cluster.overlay("node1", "two").await?;
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("two.raw")), "wrong bytes");
+    ensure!(std::fs::read_dir(cluster.file("node1/fetch"))?.count() == 0, "a fetched file was left");
+    Ok(())
+}
