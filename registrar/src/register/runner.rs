@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How often to try to take out what a failed job has put into a volume that is away.
+const DISCARD_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs jobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -81,7 +83,10 @@ impl Inner {
             }
             let done = match result {
                 Ok(done) => done,
-                Err(failure) => self.failed(&record, step, failure).await,
+                Err(failure) => match self.failed(&record, step, failure).await {
+                    Some(done) => done,
+                    None => return,
+                },
             };
             if let Err(error) = self.board.advance(job, done, started.elapsed()) {
                 let error = Chain(&error).to_string();
@@ -218,19 +223,26 @@ impl Inner {
         }
     }
 
-    /// Takes what the job has put into the volume out again.
-    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Done {
+    /// Takes what the job has put into the volume out again. While ZFS is away that waits; none where the
+    /// registrar stops meanwhile.
+    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<Done> {
         let StepFailure { mut error, kind } = failure;
-        if step > Step::Import
+        while step > Step::Import
             && let Err(left) = self.volume.discard(record.name.clone()).await
         {
-            let left = StepFailure::from(left).error;
-            error = format!("{error} (and its cache could not be taken out of the volume: {left})");
+            let left = StepFailure::from(left);
+            if left.kind == FaultKind::Transient {
+                let pause = tokio::time::sleep(DISCARD_EVERY);
+                self.stop.run_until_cancelled(pause).await?;
+                continue;
+            }
+            error = format!("{error} (and its cache could not be taken out of the volume: {})", left.error);
+            break;
         }
         kill_point(KillPoint::FailureDiscarded);
         // Whoever asked for the registration is told; to the log it is an event like others.
         tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
-        Done::Failed { error, kind }
+        Some(Done::Failed { error, kind })
     }
 
     fn end(&self, job: JobId) {

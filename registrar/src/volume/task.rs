@@ -142,12 +142,14 @@ impl VolumeTask {
 
     async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
         // Were it unmounted, the cache would land in the directory below.
-        self.zfs.mount(&self.layout.volume).await?;
+        self.ensure_mounted().await?;
         self.dirty = true;
         self.blocking(move |mountpoint| import::import(&mountpoint, &request)).await
     }
 
     async fn discard(&mut self, name: ImageName) -> Result<bool, VolumeError> {
+        // Were it unmounted, nothing would be found to take out.
+        self.ensure_mounted().await?;
         let gone = self.blocking(move |mountpoint| import::discard(&mountpoint, &name)).await?;
         self.dirty |= gone;
         Ok(gone)
