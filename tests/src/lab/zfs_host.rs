@@ -255,6 +255,12 @@ pub fn kill_zfs_fuse(dir: &Path) -> Result<()> {
 /// # Errors
 /// When it does not come up.
 pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
+    let dead = Instant::now() + STOP_LIMIT;
+    // One that is dying still holds its lock.
+    while recorded_pid(dir).is_some() {
+        ensure!(Instant::now() < dead, "the zfs-fuse before does not die");
+        std::thread::sleep(POLL);
+    }
     let _ = fs::remove_file(dir.join("run/zfs_socket"));
     let log = fs::File::options().append(true).create(true).open(dir.join("zfs.log"))?;
     let mut command = Command::new("zfs-fuse");
