@@ -277,6 +277,14 @@ pub(super) fn boot(site: &Site) -> Result<RegisterRequest> {
     Ok(RegisterRequest { name: "tiny".to_owned(), source, format, cache: None })
 }
 
+/// A guest that reads its disk and then waits for ever.
+pub(super) fn mute(site: &Site) -> Result<RegisterRequest> {
+    let source = site.dir.join("mute.raw");
+    TinyGuest::printing("wait").write(&source)?;
+    let format = Some(ImageFormat::Raw);
+    Ok(RegisterRequest { name: "mute".to_owned(), source, format, cache: None })
+}
+
 async fn deregister_booted(site: &Site) -> Result<()> {
     let outcome = site.jobs().await?.into_iter().rfind(|job| job.name.as_str() == "tiny");
     let outcome = outcome.and_then(|job| job.outcome);

@@ -193,13 +193,13 @@ async fn kill_qemu_img(site: &mut Site, word: &str, moment: Moment) -> Result<()
 }
 
 async fn kill_guest(site: &mut Site) -> Result<()> {
-    let request = scene::boot(site)?;
+    let request = scene::mute(site)?;
     let (outcome, killed) = tokio::join!(site.follow(&request), site.kill_booting_guest());
     killed?;
     let outcome = outcome?;
     ensure!(matches!(outcome, JobOutcome::Failed { step: Step::Capture, .. }), "{outcome:?}");
     site.tidy().await?;
-    site.follow(&request).await?;
+    site.follow(&scene::boot(site)?).await?;
     Scene::Boot.clear_up(site).await
 }
 
