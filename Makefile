@@ -11,8 +11,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, replication, openzfs, libzetta, capture (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% replication% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, kill, replication, openzfs, libzetta, capture (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% kill% replication% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 # The feature, and what to link it with: what is installed (libzfslinux-dev), else what `make openzfs` unpacked.
 LIBZETTA := --features bootstash-tests/libzetta
@@ -21,7 +21,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint test test-unit test-zfs test-openzfs test-libzetta test-e2e demo bench \
+.PHONY: help setup images openzfs build lint test test-unit test-zfs test-kill test-openzfs test-libzetta test-e2e demo bench \
   bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -46,17 +46,22 @@ lint: ## Check format, clippy, shell scripts and file lengths
 	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/*/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
+	@tests/ground/no-kill-points.sh
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
 
-test: ground test-unit test-zfs test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
+test: ground test-unit test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit and other tests on fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
 
 test-zfs: root setup ## Tests on a real ZFS of this machine (root)
 	$(CARGO_TEST) --test zfs --test replication
+
+test-kill: root setup ## Kill daemons, programs and ZFS at every step, on a real ZFS of this machine (root)
+	@cargo build --quiet --workspace --bins
+	$(CARGO_TEST) --test kill
 
 test-openzfs: ground openzfs ## Tests on the OpenZFS of a guest's kernel (root)
 	$(CARGO_TEST) --test openzfs -- --test-threads=1 --nocapture

@@ -77,19 +77,7 @@ async fn serve(config: &AgentConfig) -> Result<()> {
 }
 
 async fn start(config: &AgentConfig, stop: CancellationToken) -> Result<Agent> {
-    let zfs = zfs::open(&zfs_programs()?, config.dataset.pool()).await?;
+    let zfs = zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     Ok(Agent::start(config, zfs, Arc::new(qemu), Pace::default(), stop).await?)
-}
-
-/// The environment may name the programs, for a ZFS in an unusual place.
-fn zfs_programs() -> Result<Programs> {
-    let given = |name| std::env::var_os(name).map(PathBuf::from);
-    Ok(match (given("BOOTSTASH_ZFS"), given("BOOTSTASH_ZPOOL")) {
-        (Some(zfs), Some(zpool)) => Programs { zfs, zpool },
-        (zfs, zpool) => {
-            let found = Programs::find()?;
-            Programs { zfs: zfs.unwrap_or(found.zfs), zpool: zpool.unwrap_or(found.zpool) }
-        }
-    })
 }

@@ -39,6 +39,7 @@ impl Registrar {
     ) -> anyhow::Result<Self> {
         let layout = Layout::new(config)?;
         layout.make_dirs().context("cannot make the state directory")?;
+        layout.sweep_files().context("cannot clean the state directory")?;
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
         let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone()))?);
         let log = PublicationLog::new(layout.deltas.clone());

@@ -2,6 +2,7 @@
 
 use crate::job::JobId;
 use bootstash::config::RegistrarConfig;
+use bootstash::lifecycle;
 use bootstash::names::{DatasetName, NameError};
 use std::path::PathBuf;
 
@@ -47,6 +48,15 @@ impl Layout {
     /// What the file system says.
     pub fn make_dirs(&self) -> std::io::Result<()> {
         [&self.deltas, &self.jobs, &self.work].into_iter().try_for_each(std::fs::create_dir_all)
+    }
+
+    /// Removes what a crash left unfinished of the files that hold what is known.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sweep_files(&self) -> std::io::Result<()> {
+        lifecycle::sweep_files(&self.jobs)?;
+        self.nodes_file.parent().map_or(Ok(0), lifecycle::sweep_files).map(drop)
     }
 
     /// Scratch space of all jobs.

@@ -50,7 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let stop = shutdown_on_signal().context("cannot listen for signals")?;
     let config = config::load_registrar(&cli.config)?;
     let _lock = InstanceLock::acquire("registrar", &config.state_dir)?;
-    let zfs = zfs::open(&Programs::find()?, config.dataset.pool()).await?;
+    let zfs = zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     // The answer to whether KVM works can take seconds; have it before the first image comes.
     let probe = qemu.clone();

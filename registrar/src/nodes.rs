@@ -3,12 +3,13 @@
 use bootstash::api::{NodeReport, NodeView, VolumeLog};
 use bootstash::clock;
 use bootstash::fault::Chain;
+use bootstash::lifecycle::replace_file;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -103,7 +104,10 @@ impl Nodes {
 
     fn save(&self) -> Result<(), NodesError> {
         let known = self.lock().clone();
-        replace(&self.file, &known).map_err(|source| NodesError { path: self.file.clone(), source })
+        let replaced = serde_json::to_vec(&known).map_err(io::Error::from);
+        replaced
+            .and_then(|json| replace_file(&self.file, &json))
+            .map_err(|source| NodesError { path: self.file.clone(), source })
     }
 
     /// The nodes as an operator sees them, measured against what is published, and against the window
@@ -175,14 +179,6 @@ fn lag(head: Option<Guid>, log: &VolumeLog) -> Option<u64> {
     let Some(head) = head else { return Some(log.snapshots.len() as u64) };
     let at = log.snapshots.iter().position(|snapshot| snapshot.guid == head)?;
     Some((log.snapshots.len() - 1 - at) as u64)
-}
-
-fn replace(path: &Path, known: &BTreeMap<NodeName, Known>) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
-    serde_json::to_writer(&mut file, known)?;
-    file.flush()?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 #[cfg(test)]

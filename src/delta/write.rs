@@ -2,6 +2,7 @@
 
 use super::{DeltaWriteError, Encoding, HEADER_BYTES, Header, SnapshotId, file_name};
 use crate::api::DeltaRecord;
+use crate::lifecycle::{KillPoint, kill_point};
 use crate::zfs::ByteStream;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub async fn write(
     let path = dir.join(&name);
     let unfinished = Unfinished(dir.join(format!(".{name}.part")));
     let written = fill(&unfinished.0, from.clone(), to.clone(), stream).await?;
+    kill_point(KillPoint::DeltaWritten);
     publish(&unfinished.0, &path).await.map_err(|source| DeltaWriteError::Io { path, source })?;
     let bytes = HEADER_BYTES as u64 + written.payload_bytes;
     Ok(DeltaRecord {
@@ -78,6 +80,7 @@ async fn fill(
         payload.update(&buffer[..read]);
         payload_bytes += read as u64;
         file.write_all(&buffer[..read]).await.map_err(io_error)?;
+        kill_point(KillPoint::DeltaWriting);
     }
     let header = Header {
         format: Header::FORMAT,
@@ -99,6 +102,7 @@ async fn fill(
 
 async fn publish(from: &Path, to: &Path) -> io::Result<()> {
     tokio::fs::rename(from, to).await?;
+    kill_point(KillPoint::DeltaRenamed);
     match to.parent() {
         Some(dir) => File::open(dir).await?.sync_all().await,
         None => Ok(()),

@@ -26,6 +26,14 @@ pub enum ZfsFailure {
         /// How long we waited.
         after: Duration,
     },
+    /// Somebody killed the program; that says nothing of what it was asked, and the next may live.
+    #[error("{command} was killed by signal {signal}")]
+    Killed {
+        /// The command line.
+        command: String,
+        /// The signal's number.
+        signal: i32,
+    },
     /// The daemon or kernel module is not there.
     #[error("{command}: ZFS is not running: {stderr}")]
     Unavailable {
@@ -95,7 +103,7 @@ impl Fault for ZfsFailure {
             Self::Spawn { .. } | Self::Unexpected { .. } | Self::Refused { .. } | Self::Answer { .. } => {
                 FaultKind::Operator
             }
-            Self::Deadline { .. } | Self::Unavailable { .. } => FaultKind::Transient,
+            Self::Deadline { .. } | Self::Killed { .. } | Self::Unavailable { .. } => FaultKind::Transient,
         }
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod failure;
 pub mod fake;
 mod model;
+mod mounted;
 mod open;
 mod patience;
 mod resume;
@@ -28,6 +29,7 @@ pub use model::{
     Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
     Role, SNAPSHOT_ROLE, Snapshot, Usage,
 };
+pub use mounted::is_mounted;
 pub use open::{open, warm_up};
 #[cfg(feature = "libzetta")]
 pub use zetta::ZettaZfs;

@@ -4,6 +4,8 @@ pub mod bench;
 pub mod contract;
 pub mod demo;
 pub mod guest;
+mod inside;
+pub mod kill;
 pub mod lab;
 #[cfg(feature = "libzetta")]
 pub mod libzetta;

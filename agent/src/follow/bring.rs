@@ -4,6 +4,7 @@ use super::fetch::{FetchError, discard};
 use super::{FollowError, Follower};
 use bootstash::api::{AgentState, CallError, DeltaRecord, routes};
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use reqwest::StatusCode;
 use std::path::Path;
 use tokio::time::Instant;
@@ -30,7 +31,9 @@ impl Follower {
     async fn try_bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
         let started = Instant::now();
         let file = self.fetcher.fetch(record).await?;
+        kill_point(KillPoint::FetchVerified);
         let applied = self.volume.apply(record.clone(), file.clone()).await;
+        kill_point(KillPoint::Applied);
         match &applied {
             Ok(_) => self.put_away(&file, record).await,
             Err(error) if error.kind() == FaultKind::Permanent => discard(&file).await,

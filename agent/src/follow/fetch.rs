@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Found, routes};
 use bootstash::delta::{self, DeltaReadError};
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::NodeName;
 use reqwest::{Response, StatusCode};
 use std::io;
@@ -117,6 +118,7 @@ impl Fetcher {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
         self.bring(record, &path).await?;
+        kill_point(KillPoint::FetchWhole);
         match verified(record, &path).await {
             Err(FetchError::Damaged { .. }) if self.drop_liar(record) => {
                 self.download(record, &path, Source::Registrar).await?;
@@ -170,6 +172,11 @@ impl Fetcher {
                 Err(FetchError::Peer { peer: location })
             }
         }
+    }
+
+    /// Removes what is left of fetches where nothing is to be fetched.
+    pub(super) async fn clear(&self) {
+        self.sweep(&self.dir).await;
     }
 
     async fn download(
@@ -265,6 +272,7 @@ async fn append(
                 let part = &chunk[..chunk.len().min(room)];
                 let failed = |source| FetchError::Io { path: path.to_owned(), source };
                 file.write_all(part).await.map_err(failed)?;
+                kill_point(KillPoint::FetchAppending);
                 here += part.len() as u64;
             }
             Ok(None) => return Err(broken(record, here, None)),

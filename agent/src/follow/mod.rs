@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::NodeName;
 use bootstash::replication::{self, Conflict, FullReason, Plan};
 use fetch::Fetcher;
@@ -51,6 +52,9 @@ pub struct Follower {
     metrics: Metrics,
     state: watch::Sender<AgentState>,
     catalog_is_current: bool,
+    /// False where a delta's file can have been left: of an agent that died, or by a call that failed when
+    /// its work was done.
+    fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
     /// What this node keeps for others, if it does.
@@ -82,6 +86,7 @@ impl Follower {
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
+            fetched_is_cleared: false,
             resyncing: None,
             offer: None,
             // After a power cut every node is in the same place; one that is new is alone.
@@ -116,6 +121,7 @@ impl Follower {
             let wait = match self.round().await {
                 Ok(wait) => wait,
                 Err(error) => {
+                    self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
                     self.in_a_crowd |= self.health.is_silent();
                     self.state.send_replace(state);
@@ -159,6 +165,9 @@ impl Follower {
         if !self.catalog_is_current {
             self.volume.read_catalog().await?;
             self.catalog_is_current = true;
+        }
+        if !std::mem::replace(&mut self.fetched_is_cleared, true) {
+            self.fetcher.clear().await;
         }
         self.health.in_step();
         self.resyncing = None;
@@ -216,6 +225,7 @@ impl Follower {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
             if unknown {
                 self.volume.keep_unknown(why.clone()).await?;
+                kill_point(KillPoint::ResyncNoted);
             }
             self.metrics.resync();
             self.resyncing = Some(why);

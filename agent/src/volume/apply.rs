@@ -3,6 +3,7 @@
 use super::{ApplyError, Incoming, Volume};
 use bootstash::api::DeltaRecord;
 use bootstash::delta;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::DatasetName;
 use bootstash::zfs::{ByteStream, Receive, Removed, Snapshot};
 use std::path::Path;
@@ -21,7 +22,9 @@ impl Volume {
         };
         self.clear_partial(&volume).await?;
         let stream = open(record, file).await?;
+        kill_point(KillPoint::ApplyBegun);
         let received = self.receive_as(&volume, stream, Receive::Whole).await;
+        kill_point(KillPoint::ApplyReceived);
         // Also after an error: what is published must be what is there.
         self.read_volumes().await?;
         let to = received?.to;

@@ -2,6 +2,7 @@
 
 use super::{CatalogReadError, Volume};
 use bootstash::catalog::{self, CatalogError, Manifest};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ impl Volume {
             return Ok(());
         };
         let images = self.images_of(&head).await;
+        kill_point(KillPoint::CatalogRead);
         self.try_drop_view(&head).await;
         self.images = Arc::new(images?);
         Ok(())

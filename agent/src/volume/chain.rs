@@ -7,6 +7,7 @@ use super::{CreateOverlayError, Volume, path, whereabouts};
 use bootstash::api::OverlayView;
 use bootstash::catalog::{self, BaseReadError, Manifest};
 use bootstash::clock;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{ImageName, SnapshotName};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,18 +80,21 @@ impl Volume {
     /// The record first: a view without a record is dropped at the next start, under the VM.
     async fn make(&mut self, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
         self.leases.put(intended.clone())?;
+        kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();
         let made = self.overlays.create(&overlay.path, &overlay.cache, overlay.virtual_size_bytes).await;
         if let Err(error) = made {
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
+        kill_point(KillPoint::OverlayCreated);
         if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }) {
             // Whoever asked is told that it failed, and will not look for a file.
             drop(std::fs::remove_file(&overlay.path));
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
+        kill_point(KillPoint::OverlayMade);
         tracing::info!(
             "made overlay {} of {} on {}",
             overlay.path.display(),

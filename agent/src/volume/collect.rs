@@ -5,6 +5,7 @@ use super::{CollectError, ViewError, Volume};
 use bootstash::api::{GcReport, OverlayView, SnapshotFate, ViewFate};
 use bootstash::clock;
 use bootstash::fault::{Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::DestroyError;
@@ -30,7 +31,9 @@ impl Volume {
             ledger.released.retain(|released| self.leases.get(&released.path).is_none());
             self.restore_views_of(&adopted).await;
             self.drop_views(&mut views).await?;
+            kill_point(KillPoint::NodeCollectViews);
             self.destroy_expired(&mut fates).await?;
+            self.sweep_mountpoints();
             self.drop_replaced().await;
             self.read_volumes().await?;
         }
@@ -99,7 +102,10 @@ impl Volume {
         };
         for fate in fates.iter_mut().filter(|fate| !fate.keep) {
             match self.zfs.destroy_snapshot(&volume, &fate.name).await {
-                Ok(_) => tracing::info!("collected {}: {}", fate.name, fate.reason),
+                Ok(_) => {
+                    tracing::info!("collected {}: {}", fate.name, fate.reason);
+                    kill_point(KillPoint::NodeCollectDestroyed);
+                }
                 Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
                     fate.keep = true;
                     IN_USE.clone_into(&mut fate.reason);

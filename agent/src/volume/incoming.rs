@@ -3,6 +3,7 @@
 use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, Guid};
 use bootstash::zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
 use std::fmt;
@@ -31,7 +32,11 @@ impl Volume {
     pub(super) async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
         self.read_volumes().await?;
         let into = self.generations.incoming(&self.layout)?;
+        if incoming.how != Receive::Rest {
+            self.clear_begun().await?;
+        }
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;
+        kill_point(KillPoint::ResyncReceived);
         // Also after an error: what is published must be what is there.
         self.read_volumes().await?;
         let to = received?.to;
@@ -46,6 +51,18 @@ impl Volume {
         self.publish();
         self.drop_replaced().await;
         Ok(to)
+    }
+
+    /// A receive that was killed can leave its file system, empty, which the next cannot be received into.
+    /// What a resumable one has left is not given up here.
+    async fn clear_begun(&mut self) -> Result<(), ApplyError> {
+        if let Some(begun) = self.generations.begun().filter(|_| self.partial.is_none()) {
+            let left = begun.dataset.clone();
+            self.zfs.destroy(&left).await?;
+            tracing::info!("removed {left}, which a receive that was killed had left empty");
+            self.read_volumes().await?;
+        }
+        Ok(())
     }
 
     /// Ends soon when the agent stops: ZFS then ends the receive in order.
@@ -75,7 +92,10 @@ impl Volume {
         let replaced: Vec<_> = self.generations.replaced().cloned().collect();
         for generation in replaced.iter().filter(|it| !self.layout.unknown(it.number).exists()) {
             match self.zfs.destroy(&generation.dataset).await {
-                Ok(_) => tracing::info!("dropped {}, which was replaced", generation.dataset),
+                Ok(_) => {
+                    tracing::info!("dropped {}, which was replaced", generation.dataset);
+                    kill_point(KillPoint::ReplacedDropped);
+                }
                 Err(DestroyError::HasDependents { .. } | DestroyError::Busy { .. }) => {
                     tracing::debug!("{} stays while views stand on it", generation.dataset);
                 }

@@ -5,6 +5,7 @@
 
 use bootstash::api::OverlayView;
 use bootstash::fault::{Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::SnapshotName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,7 @@ fn write(dir: &Path, path: &Path, lease: &Lease) -> io::Result<()> {
     let mut file = tempfile::Builder::new().suffix(".new").tempfile_in(dir)?;
     file.write_all(&serde_json::to_vec_pretty(lease)?)?;
     file.as_file().sync_all()?;
+    kill_point(KillPoint::LeaseWritten);
     file.persist(path).map_err(|error| error.error)?;
     File::open(dir)?.sync_all()
 }

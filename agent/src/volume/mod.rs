@@ -18,6 +18,7 @@ mod incoming;
 mod lease;
 mod ledger;
 mod look;
+mod mounted;
 mod mounts;
 mod open;
 mod overlay_maker;
@@ -46,9 +47,11 @@ pub use task::VolumeHandle;
 use crate::layout::Layout;
 use bootstash::api::ReplacedVolume;
 use bootstash::catalog::Manifest;
+use bootstash::names::SnapshotName;
 use bootstash::zfs::{ReadError, ResumeToken, Snapshot, Zfs};
 use generation::{Generation, Generations};
 use lease::Leases;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::Storage;
 use tokio::sync::watch;
@@ -68,6 +71,8 @@ pub struct Volume {
     /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
     images: Arc<Vec<Manifest>>,
+    /// Views of which the log says that they are not mounted.
+    said_unmounted: BTreeSet<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }

@@ -7,7 +7,9 @@ use super::view::Views;
 use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::zfs::Zfs;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -31,6 +33,7 @@ impl Volume {
         for (name, new) in layout.datasets() {
             zfs.create(name, &new).await?;
         }
+        kill_point(KillPoint::OpenMade);
         let (leases, damaged) = Leases::load(&layout.leases_dir)?;
         let views = existing_views(zfs.as_ref(), &layout).await?;
         let published = watch::Sender::new(VolumeState::default());
@@ -45,6 +48,7 @@ impl Volume {
             generations,
             partial: None,
             images,
+            said_unmounted: BTreeSet::new(),
             published,
             cancel,
         };
@@ -52,6 +56,8 @@ impl Volume {
         volume.forget_notes();
         volume.take_stock(damaged).await?;
         volume.restore_views().await;
+        volume.sweep_mountpoints();
+        kill_point(KillPoint::OpenRestored);
         volume.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));

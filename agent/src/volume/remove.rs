@@ -2,6 +2,7 @@
 
 use super::mounts::Mounts;
 use super::{RemoveOverlayError, Volume, in_use, path};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::zfs::Removed;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,9 @@ impl Volume {
         };
         let snapshot = lease.overlay.snapshot.clone();
         self.ask_at(&path, remove_file).await??;
+        kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path)?;
+        kill_point(KillPoint::LeaseRemoved);
         tracing::info!("removed overlay {}", path.display());
         self.try_drop_view(&snapshot).await;
         self.drop_replaced().await;

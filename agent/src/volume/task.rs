@@ -1,5 +1,6 @@
 //! The task that owns the volume, and the handle by which others order changes.
 
+use super::mounted::LOOK_EVERY;
 use super::storage::Storage;
 use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Orders that wait. More callers than this wait to get theirs in.
@@ -58,8 +60,12 @@ impl Volume {
         let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
-        while let Some(Some(order)) = cancel.run_until_cancelled(orders.0.recv()).await {
-            self.carry_out(order).await;
+        while let Some(next) = cancel.run_until_cancelled(timeout(LOOK_EVERY, orders.0.recv())).await {
+            match next {
+                Ok(Some(order)) => self.carry_out(order).await,
+                Ok(None) => break,
+                Err(_) => self.keep_views_mounted().await,
+            }
         }
     }
 

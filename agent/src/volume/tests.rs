@@ -224,3 +224,39 @@ async fn node_without_a_snapshot_says_so_at_once() {
     assert_eq!(error.kind(), FaultKind::Transient);
     node.stop().await;
 }
+
+/// As after a restart of zfs-fuse, which has mounted nothing.
+#[tokio::test]
+async fn a_view_that_is_not_mounted_any_more_is_mounted_again_unasked() {
+    let mut watch = fail_on_warnings();
+    watch.expect("mounted view");
+    let (mut node, _registrar, first) = filled().await;
+    let made = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
+    let before = std::fs::read(&made.cache).unwrap();
+    node.zfs.unmount(&node.layout().view(&first.name).unwrap());
+    assert!(!made.cache.exists());
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while !made.cache.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(std::fs::read(&made.cache).unwrap(), before);
+    node.stop().await;
+}
+
+/// As it is left where the view was destroyed and the folder not yet removed.
+#[tokio::test]
+async fn a_folder_whose_view_is_gone_goes_with_the_next_collection() {
+    let _watch = fail_on_warnings();
+    let (mut node, _registrar, _) = filled().await;
+    let overlay = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
+    let (empty, full) = (node.layout().views_dir.join("gone"), node.layout().views_dir.join("not-ours"));
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(full.join("file"), "").unwrap();
+    node.volume().collect(Duration::ZERO, false).await.unwrap();
+    assert!(!empty.exists() && full.join("file").exists() && overlay.cache.exists());
+    node.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use super::{ViewError, Volume};
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, SnapshotName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ impl Volume {
         for volume in self.volumes_with(snapshot)? {
             match self.zfs.clone_snapshot(&volume, snapshot, &name, &mountpoint).await {
                 Ok(_) => {
+                    kill_point(KillPoint::ViewMade);
                     self.views.there.insert(snapshot.clone());
                     return Ok(mountpoint);
                 }
@@ -68,6 +70,7 @@ impl Volume {
             }
             return Err(error.into());
         }
+        kill_point(KillPoint::ViewDropped);
         self.views.there.remove(snapshot);
         self.views.busy.remove(snapshot);
         Ok(())
@@ -110,7 +113,7 @@ impl Volume {
         }
     }
 
-    fn overlays_by_snapshot(&self) -> BTreeMap<SnapshotName, usize> {
+    pub(super) fn overlays_by_snapshot(&self) -> BTreeMap<SnapshotName, usize> {
         let mut counts = BTreeMap::new();
         for overlay in self.leases.overlays() {
             *counts.entry(overlay.snapshot.clone()).or_default() += 1;

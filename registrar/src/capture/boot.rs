@@ -5,6 +5,7 @@ use super::error::CaptureError;
 use super::progress::BootReporter;
 use bootstash::catalog::{BootSignal, Source};
 use bootstash::config::CaptureConfig;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::nbd::{BlockSource, Export, TraceView};
 use bootstash::qemu::{
     Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Qemu, SocketDir,
@@ -62,6 +63,7 @@ pub(super) async fn run(
     };
     let failed = |source| machine_error(&plan, source);
     let machine = qemu.start(&spec, plan.scratch).await.map_err(failed)?;
+    kill_point(KillPoint::CaptureBooting);
     let mut watched = Watched::new(machine, &export, Rules::of(plan.config));
     let verdict = watched.until_verdict(report).await.map_err(failed)?;
     let took = watched.started.elapsed();

@@ -22,6 +22,7 @@ pub use verify::verify;
 use boot::{BootPlan, Booted};
 use bootstash::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Source};
 use bootstash::config::CaptureConfig;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::nbd::Base;
 use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash::qemu::{Accelerator, Qemu};
@@ -106,6 +107,7 @@ fn keep(cache: &Path, work_dir: &Path) -> Result<PathBuf, CaptureError> {
     std::fs::rename(cache, &kept)
         .and_then(|()| std::fs::File::open(work_dir)?.sync_all())
         .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
+    kill_point(KillPoint::CaptureKept);
     Ok(kept)
 }
 

@@ -1,7 +1,8 @@
 //! Job records on disk: `jobs/<number>.json`, replaced as a whole.
 
 use super::{JobId, JobRecord};
-use std::io::{self, Write};
+use bootstash::lifecycle::replace_file;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directory of the records.
@@ -48,7 +49,8 @@ impl JobStore {
     /// When it cannot be written; the record on disk is then the one before.
     pub fn save(&self, record: &JobRecord) -> Result<(), StoreError> {
         let path = self.path(record.id);
-        replace(&path, record).map_err(|source| StoreError { path, source })
+        let json = serde_json::to_vec_pretty(record).map_err(io::Error::from);
+        json.and_then(|json| replace_file(&path, &json)).map_err(|source| StoreError { path, source })
     }
 
     /// Forgets a record.
@@ -63,14 +65,4 @@ impl JobStore {
     fn path(&self, id: JobId) -> PathBuf {
         self.dir.join(format!("{id}.json"))
     }
-}
-
-fn replace(path: &Path, record: &JobRecord) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer_pretty(&mut file, record)?;
-    file.flush()?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    std::fs::File::open(dir)?.sync_all()
 }

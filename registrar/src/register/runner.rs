@@ -10,6 +10,7 @@ use crate::volume::{ImportRequest, VolumeHandle};
 use bootstash::api::{Progress, Step};
 use bootstash::catalog::{self, Manifest, Source};
 use bootstash::fault::{Chain, FaultKind};
+use bootstash::lifecycle::{KillPoint, kill_point};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How often to try to take out what a failed job has put into a volume that is away.
+const DISCARD_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs jobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ impl Inner {
     async fn run(&self, job: JobId) {
         while let Some(record) = self.board.record(job) {
             let Some(step) = record.state.next_step() else { break };
+            kill_point(reached(step));
             let started = Instant::now();
             let result = self.step(&record).await;
             if matches!(&result, Err(failure) if failure.kind == FaultKind::Cancelled) {
@@ -79,7 +83,10 @@ impl Inner {
             }
             let done = match result {
                 Ok(done) => done,
-                Err(failure) => self.failed(&record, step, failure).await,
+                Err(failure) => match self.failed(&record, step, failure).await {
+                    Some(done) => done,
+                    None => return,
+                },
             };
             if let Err(error) = self.board.advance(job, done, started.elapsed()) {
                 let error = Chain(&error).to_string();
@@ -216,21 +223,30 @@ impl Inner {
         }
     }
 
-    /// Takes what the job has put into the volume out again.
-    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Done {
+    /// Takes what the job has put into the volume out again. While ZFS is away that waits; none where the
+    /// registrar stops meanwhile.
+    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<Done> {
         let StepFailure { mut error, kind } = failure;
-        if step > Step::Import
+        while step > Step::Import
             && let Err(left) = self.volume.discard(record.name.clone()).await
         {
-            let left = StepFailure::from(left).error;
-            error = format!("{error} (and its cache could not be taken out of the volume: {left})");
+            let left = StepFailure::from(left);
+            if left.kind == FaultKind::Transient {
+                let pause = tokio::time::sleep(DISCARD_EVERY);
+                self.stop.run_until_cancelled(pause).await?;
+                continue;
+            }
+            error = format!("{error} (and its cache could not be taken out of the volume: {})", left.error);
+            break;
         }
+        kill_point(KillPoint::FailureDiscarded);
         // Whoever asked for the registration is told; to the log it is an event like others.
         tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
-        Done::Failed { error, kind }
+        Some(Done::Failed { error, kind })
     }
 
     fn end(&self, job: JobId) {
+        kill_point(KillPoint::Published);
         remove_scratch(&self.layout.job_dir(job));
         if let Some(record) = self.board.record(job) {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
@@ -238,6 +254,18 @@ impl Inner {
             }
             self.metrics.registration_ended(&record.state);
         }
+    }
+}
+
+/// What a job that takes this step next has reached.
+fn reached(step: Step) -> KillPoint {
+    match step {
+        Step::Inspect => KillPoint::Submitted,
+        Step::Capture => KillPoint::Inspected,
+        Step::Verify => KillPoint::Captured,
+        Step::Import => KillPoint::Verified,
+        Step::Snapshot => KillPoint::Imported,
+        Step::Publish => KillPoint::Snapshotted,
     }
 }
 

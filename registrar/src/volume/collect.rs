@@ -6,6 +6,7 @@ use super::publish::Publisher;
 use bootstash::api::{DeltaRecord, GcReport, SnapshotFate};
 use bootstash::clock;
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, Guid, NodeName};
 use bootstash::retention::{self, Pin, SnapshotFacts};
 use bootstash::zfs::{Snapshot, Zfs};
@@ -28,10 +29,15 @@ pub(super) async fn collect(
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() });
     }
     publisher.note_collected(&snapshots, &fates)?;
+    kill_point(KillPoint::CollectNoted);
     bookmark_newest(zfs, volume, &fates).await;
+    kill_point(KillPoint::CollectBookmarked);
     for fate in fates.iter_mut().filter(|fate| !fate.keep) {
         match zfs.destroy_snapshot(volume, &fate.name).await {
-            Ok(_) => tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed"),
+            Ok(_) => {
+                tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed");
+                kill_point(KillPoint::CollectDestroyed);
+            }
             Err(error) => {
                 let error = Chain(&error).to_string();
                 tracing::warn!(snapshot = %fate.name, error, "an old snapshot stays");
@@ -41,6 +47,7 @@ pub(super) async fn collect(
         }
     }
     publisher.publish_all().await?;
+    kill_point(KillPoint::CollectAnnounced);
     let deltas_removed = publisher.drop_unlisted().await?;
     Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() })
 }

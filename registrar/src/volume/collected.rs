@@ -3,8 +3,9 @@
 //!
 //! Promises: noted before the snapshot goes; the newest [`KEPT`] are remembered.
 
+use bootstash::lifecycle::replace_file;
 use bootstash::names::Guid;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 /// At a snapshot a day more than a year.
@@ -23,11 +24,7 @@ pub(super) fn note(path: &Path, mut before: Vec<Guid>, these: &[Guid]) -> io::Re
     before.retain(|guid| !these.contains(guid));
     before.extend(these);
     before.drain(..before.len().saturating_sub(KEPT));
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".collected-").tempfile_in(dir)?;
-    file.write_all(&serde_json::to_vec(&before)?)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    replace_file(path, &serde_json::to_vec(&before)?)?;
     Ok(before)
 }
 

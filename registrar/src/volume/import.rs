@@ -3,6 +3,7 @@
 use super::VolumeError;
 use bootstash::catalog::{self, CACHE_FILE, MANIFEST_FILE, Manifest};
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::ImageName;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -34,9 +35,11 @@ pub(super) fn import(mountpoint: &Path, request: &ImportRequest) -> Result<(), V
     let part = images.join(format!("{PART_PREFIX}{name}"));
     remove_tree(&part)?;
     let result = fill(&part, request).and_then(|()| {
+        kill_point(KillPoint::ImportCopied);
         discard(mountpoint, name)?;
         fs::rename(&part, catalog::image_dir(mountpoint, name)).map_err(|source| io_error(&part, source))
     });
+    kill_point(KillPoint::ImportRenamed);
     if result.is_err()
         && let Err(left) = remove_tree(&part)
     {
@@ -55,6 +58,7 @@ pub(super) fn discard(mountpoint: &Path, name: &ImageName) -> Result<bool, Volum
     let part = catalog::images_dir(mountpoint).join(format!("{PART_PREFIX}gone-{name}"));
     remove_tree(&part)?;
     fs::rename(&dir, &part).map_err(|source| io_error(&dir, source))?;
+    kill_point(KillPoint::DiscardHidden);
     remove_tree(&part)?;
     Ok(true)
 }
@@ -77,6 +81,7 @@ pub(super) fn sweep(mountpoint: &Path) -> Result<(), VolumeError> {
 
 fn fill(part: &Path, request: &ImportRequest) -> Result<(), VolumeError> {
     make_dir(part)?;
+    kill_point(KillPoint::ImportBegun);
     copy(&request.cache, &part.join(CACHE_FILE), &request.written_bytes)?;
     let copied = request.written_bytes.load(Ordering::Relaxed);
     if copied != request.manifest.cache.bytes {

@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod import;
 mod log;
+mod mounted;
 mod publish;
 mod reader;
 mod restore;

@@ -5,6 +5,7 @@ use super::{FullStream, VolumeError};
 use bootstash::api::{DeltaRecord, SnapshotFate};
 use bootstash::delta::{self, SnapshotId};
 use bootstash::fault::Chain;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{DatasetName, Guid, SnapshotName};
 use bootstash::zfs::{Snapshot, Zfs};
 
@@ -34,6 +35,7 @@ impl Publisher<'_> {
         deltas.retain(|record| log::has_both_ends(record, &snapshots));
         deltas.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));
         self.log.replace(snapshots, deltas);
+        kill_point(KillPoint::Announced);
         made.map_err(|(_, error)| error)
     }
 
@@ -72,7 +74,7 @@ impl Publisher<'_> {
         let there = self.log.now().deltas.into_iter().find(|record| leads(record, None, &head));
         match there {
             Some(record) => Ok(record),
-            None => self.make(None, &head).await,
+            None => self.make(None, &head).await.inspect(|_| kill_point(KillPoint::FullMade)),
         }
     }
 
@@ -91,6 +93,7 @@ impl Publisher<'_> {
             if self.log.delta(&record.file).is_none() {
                 self.remove(&record.file).await?;
                 dropped.push(record.file);
+                kill_point(KillPoint::CollectDeltaRemoved);
             }
         }
         Ok(dropped)

@@ -1,12 +1,14 @@
 //! The task that owns the volume.
 
 use super::handle::Request;
+use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash::api::{DeregisterReply, GcReport};
 use bootstash::clock;
+use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{ImageName, SnapshotName};
 use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use std::path::PathBuf;
@@ -30,6 +32,8 @@ pub struct VolumeTask {
     requests: mpsc::Receiver<Request>,
     /// The head differs from the newest snapshot, or may.
     pub(super) dirty: bool,
+    /// The log says that the head is not mounted.
+    pub(super) said_unmounted: bool,
 }
 
 impl VolumeTask {
@@ -45,14 +49,18 @@ impl VolumeTask {
         window: Duration,
     ) -> Result<(Self, VolumeHandle), VolumeError> {
         make_datasets(zfs.as_ref(), &layout).await?;
+        kill_point(KillPoint::StartMounted);
         let (sender, requests) = mpsc::channel(QUEUE);
-        let task = Self { zfs, layout, log, nodes, window, requests, dirty: true };
+        let (dirty, said_unmounted) = (true, false);
+        let task = Self { zfs, layout, log, nodes, window, requests, dirty, said_unmounted };
         let dir = task.log.dir().to_owned();
         task.log.read_collected().map_err(|source| VolumeError::Io { path: dir, source })?;
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
         task.publisher().sweep().await?;
+        kill_point(KillPoint::StartSwept);
         // A full disk must not keep the registrar from starting: it is who can free some.
         task.publisher().publish_all().await.unwrap_or_else(|error| log_failure(&error));
+        kill_point(KillPoint::StartPublished);
         task.publisher().drop_unlisted().await?;
         Ok((task, VolumeHandle::new(sender)))
     }
@@ -67,6 +75,10 @@ impl VolumeTask {
                 biased;
                 () = stop.cancelled() => break,
                 request = self.requests.recv() => request,
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    self.keep_mounted().await;
+                    continue;
+                }
             };
             match request {
                 Some(request) => self.serve(request).await,
@@ -130,12 +142,14 @@ impl VolumeTask {
 
     async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
         // Were it unmounted, the cache would land in the directory below.
-        self.zfs.mount(&self.layout.volume).await?;
+        self.ensure_mounted().await?;
         self.dirty = true;
         self.blocking(move |mountpoint| import::import(&mountpoint, &request)).await
     }
 
     async fn discard(&mut self, name: ImageName) -> Result<bool, VolumeError> {
+        // Were it unmounted, nothing would be found to take out.
+        self.ensure_mounted().await?;
         let gone = self.blocking(move |mountpoint| import::discard(&mountpoint, &name)).await?;
         self.dirty |= gone;
         Ok(gone)
@@ -153,6 +167,7 @@ impl VolumeTask {
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
                 let name = SnapshotName::new(number, clock::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
+                kill_point(KillPoint::SnapshotTaken);
                 self.dirty = false;
                 tracing::info!(snapshot = %name, "snapshot taken");
                 Ok(name)
@@ -166,10 +181,12 @@ impl VolumeTask {
             false => Removed::Unchanged,
         };
         tracing::info!(image = %name, ?outcome, publish, "deregistered");
+        kill_point(KillPoint::Deregistered);
         let published = match publish && self.dirty {
             true => Some(self.snapshot().await?),
             false => None,
         };
+        kill_point(KillPoint::DeregisteredSnapshot);
         if published.is_some() {
             self.publisher().publish_all().await.inspect_err(log_failure)?;
         }

@@ -1,9 +1,11 @@
 //! Destroys what is ours, and only that.
 
 use super::CommandZfs;
+use super::dead_mount;
 use super::probe::failure;
 use super::run::Answer;
 use super::stderr::{self, Said};
+use crate::lifecycle::{KillPoint, kill_point};
 use crate::names::{DatasetName, SnapshotName};
 use crate::zfs::patience::Patience;
 use crate::zfs::{Dataset, DestroyError, Removed, Role, ZfsFailure};
@@ -40,7 +42,9 @@ impl CommandZfs {
         self.refuse_cloned(name).await?;
         self.refuse_foreign_snapshots(name).await?;
         self.unmount(&found.state).await?;
+        kill_point(KillPoint::ViewUnmounted);
         let removed = self.destroy_patiently(&["destroy", "-r", name.as_str()], name.as_str()).await?;
+        kill_point(KillPoint::ViewDestroyed);
         remove_mountpoint(&found.state).await;
         Ok(removed)
     }
@@ -74,7 +78,11 @@ impl CommandZfs {
 
     /// Unmounting first shows whether it is in use, before anything of it is gone.
     async fn unmount(&self, state: &Dataset) -> Result<(), DestroyError> {
-        if !state.mounted {
+        let dead = match &state.mountpoint {
+            Some(path) => dead_mount::detach(path).await,
+            None => false,
+        };
+        if !state.mounted || dead {
             return Ok(());
         }
         let name = state.name.to_string();

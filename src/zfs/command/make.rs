@@ -1,6 +1,7 @@
 //! Makes file systems, snapshots and clones, and mounts them.
 
 use super::CommandZfs;
+use super::dead_mount;
 use super::probe::failure;
 use super::read::Found;
 use super::stderr::{self, Said};
@@ -79,7 +80,11 @@ impl CommandZfs {
     }
 
     async fn mount_found(&self, found: &Found) -> Result<Made, ZfsFailure> {
-        if found.state.mounted {
+        let dead = match &found.state.mountpoint {
+            Some(path) => dead_mount::detach(path).await,
+            None => false,
+        };
+        if found.state.mounted && !dead {
             return Ok(Made::Unchanged);
         }
         let answer = self.call(&["mount", found.state.name.as_str()]).await?;
@@ -106,7 +111,11 @@ impl CommandZfs {
             return Err(match stderr::read(&answer.stderr) {
                 Some(Said::Missing) => SnapshotError::Missing { of, name },
                 Some(Said::NoSpace) => SnapshotError::NoSpace { of, name },
-                _ => SnapshotError::Other { of, name, source: failure(answer) },
+                // Whoever was killed can have done its work.
+                _ => match self.find_snapshot(&of, &name).await {
+                    Ok(Some(taken)) => return Ok(taken),
+                    _ => SnapshotError::Other { of, name, source: failure(answer) },
+                },
             });
         }
         let taken = self.find_snapshot(&of, &name).await.map_err(failed)?;

@@ -4,6 +4,7 @@
 //! for by name are read; `run` alone starts processes and `stderr` alone knows what they say.
 
 mod begin;
+mod dead_mount;
 mod destroy;
 mod make;
 mod parse;

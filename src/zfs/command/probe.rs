@@ -80,6 +80,17 @@ impl Programs {
     pub fn find() -> Result<Self, OpenError> {
         Ok(Self { zfs: find("zfs")?, zpool: find("zpool")? })
     }
+
+    /// Those that the environment names (`BOOTSTASH_ZFS`, `BOOTSTASH_ZPOOL`), for a ZFS in an unusual
+    /// place; else looks in the usual places.
+    ///
+    /// # Errors
+    /// When one is not named, and in none of them.
+    pub fn given_or_found() -> Result<Self, OpenError> {
+        let given =
+            |variable, name| std::env::var_os(variable).map_or_else(|| find(name), |path| Ok(path.into()));
+        Ok(Self { zfs: given("BOOTSTASH_ZFS", "zfs")?, zpool: given("BOOTSTASH_ZPOOL", "zpool")? })
+    }
 }
 
 fn find(name: &'static str) -> Result<PathBuf, OpenError> {
@@ -162,7 +173,10 @@ async fn probe(
 
 /// What a failed call becomes where no type foresees it.
 pub(super) fn failure(answer: Answer) -> ZfsFailure {
-    let Answer { command, stderr, .. } = answer;
+    let Answer { command, stderr, signal, .. } = answer;
+    if let Some(signal) = signal {
+        return ZfsFailure::Killed { command, signal };
+    }
     match stderr::read(&stderr) {
         Some(Said::Unavailable) => ZfsFailure::Unavailable { command, stderr },
         _ => ZfsFailure::Unexpected { command, stderr },

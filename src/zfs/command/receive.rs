@@ -10,6 +10,7 @@ use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, Said};
+use crate::lifecycle::{KillPoint, kill_point};
 use crate::names::DatasetName;
 use crate::zfs::unanswered::Calls;
 use crate::zfs::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
@@ -108,7 +109,9 @@ impl CommandZfs {
             Some(_) => self.newest(into).await.map_err(other)?,
             None => self.announce(into).await.map(|()| None)?,
         };
+        kill_point(KillPoint::ReceiveAnnounced);
         let fed = self.feed(into, stream, how, lock).await;
+        kill_point(KillPoint::ReceiveFed);
         let mark = if marked { Ok(()) } else { self.mark(into).await };
         // The first thing to go wrong is the one to tell.
         fed.and(mark.map_err(other))?;

@@ -5,6 +5,7 @@
 
 use crate::zfs::ZfsFailure;
 use crate::zfs::unanswered::Calls;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(super) struct Program {
 pub(super) struct Answer {
     pub(super) command: String,
     pub(super) ok: bool,
+    /// What killed it.
+    pub(super) signal: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
@@ -73,7 +76,8 @@ impl Program {
             return Err(running.overdue(limit).await);
         };
         let status = status.map_err(|source| spawn_failure(&self.path, source))?;
-        Ok(Answer { command: running.command, ok: status.success(), stdout, stderr })
+        let (ok, signal) = (status.success(), status.signal());
+        Ok(Answer { command: running.command, ok, signal, stdout, stderr })
     }
 
     /// Starts it with one pipe for its data and one for its complaints.
@@ -114,7 +118,8 @@ impl Running {
             return Err(self.overdue(limit).await);
         };
         let status = status.map_err(|source| ZfsFailure::Spawn { program: self.command.clone(), source })?;
-        Ok(Answer { command: self.command, ok: status.success(), stdout: String::new(), stderr })
+        let (ok, signal) = (status.success(), status.signal());
+        Ok(Answer { command: self.command, ok, signal, stdout: String::new(), stderr })
     }
 
     async fn overdue(mut self, after: Duration) -> ZfsFailure {

@@ -94,6 +94,13 @@ impl FakeZfs {
         self.state().insert(name, None);
     }
 
+    /// Unmounts a file system, as a ZFS leaves it that starts anew.
+    pub fn unmount(&self, name: &DatasetName) {
+        if let Some(found) = self.state().file_systems.get_mut(name) {
+            let _ = found.unmount();
+        }
+    }
+
     /// The properties that were set on a file system.
     pub fn properties(&self, name: &DatasetName) -> Vec<Property> {
         self.state().file_systems.get(name).map(|found| found.properties.clone()).unwrap_or_default()

@@ -153,7 +153,14 @@ impl ZfsHost {
 
     fn end(&mut self) -> Result<()> {
         let Some(mut holder) = self.holder.take() else { return Ok(()) };
-        destroy_pool(&self.dir, &self.pool, self.pid);
+        match recorded_pid(&self.dir) {
+            // A test had it killed and started anew.
+            Some(pid) if pid != self.pid => {
+                destroy_pool(&self.dir, &self.pool, pid);
+                end_pid(pid)?;
+            }
+            _ => destroy_pool(&self.dir, &self.pool, self.pid),
+        }
         let _ = signal(self.pid, nix::sys::signal::Signal::SIGTERM);
         if wait(&mut holder, STOP_LIMIT)?.is_none() {
             holder.kill()?;
@@ -220,6 +227,57 @@ impl Drop for ZfsHost {
 /// systems, has come to stand still for ever more than once, and no host has more than one volume.
 pub fn parallel_cases() -> Option<usize> {
     if kernel_zfs() { None } else { Some(1) }
+}
+
+/// Whether hosts have a daemon of zfs-fuse, and not the kernel's ZFS.
+pub fn is_zfs_fuse() -> bool {
+    !kernel_zfs()
+}
+
+/// Kills the daemon of zfs-fuse of the host in `dir`.
+///
+/// # Errors
+/// When there is none.
+pub fn kill_zfs_fuse(dir: &Path) -> Result<()> {
+    let pid = recorded_pid(dir).context("no zfs-fuse runs here")?;
+    signal(pid, nix::sys::signal::Signal::SIGKILL)?;
+    let deadline = Instant::now() + STOP_LIMIT;
+    while start_ticks(pid).is_some() {
+        ensure!(Instant::now() < deadline, "zfs-fuse does not die");
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Starts zfs-fuse anew for the host in `dir`, from within its namespace, after the one before was
+/// killed; the pool comes back with it.
+///
+/// # Errors
+/// When it does not come up.
+pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
+    let dead = Instant::now() + STOP_LIMIT;
+    // One that is dying still holds its lock.
+    while recorded_pid(dir).is_some() {
+        ensure!(Instant::now() < dead, "the zfs-fuse before does not die");
+        std::thread::sleep(POLL);
+    }
+    let _ = fs::remove_file(dir.join("run/zfs_socket"));
+    let log = fs::File::options().append(true).create(true).open(dir.join("zfs.log"))?;
+    let mut command = Command::new("zfs-fuse");
+    command.args(["--no-daemon", "--no-kstat-mount", "-a", "0", "-e", "0", "--disable-page-cache"]);
+    let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
+    record_pid(dir, child.id())?;
+    let pool = fs::read_to_string(dir.join("pool"))?;
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let mut list = Command::new("zpool");
+        list.args(["list", "-H", "-o", "name", &pool]);
+        if run(list, START_LIMIT)?.status.success() {
+            return Ok(child);
+        }
+        ensure!(Instant::now() < deadline, "the pool did not come back with zfs-fuse");
+        std::thread::sleep(POLL);
+    }
 }
 
 fn kernel_zfs() -> bool {

@@ -15,19 +15,16 @@ mod hanging;
 pub(crate) use capturer::MadeUp;
 pub(crate) use cluster::OverlayFiles;
 
-use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
-use anyhow::{Context, Result};
+use crate::inside;
+use crate::lab::zfs_host::parallel_cases;
+use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const POOL_BYTES: u64 = 2 << 30;
 /// Of all cases together, under emulation.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
-const POLL: Duration = Duration::from_millis(50);
-/// Set in the process that runs inside the namespace of the ZFS: the pool.
-const POOL_VARIABLE: &str = "BOOTSTASH_TEST_POOL";
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
@@ -36,7 +33,7 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
-    if let Ok(pool) = std::env::var(POOL_VARIABLE) {
+    if let Some(pool) = inside::pool() {
         if std::env::var_os("RUST_LOG").is_some() {
             bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);
         }
@@ -45,12 +42,12 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
     }
-    code(inside(dir))
+    inside::run_again(dir, LIMIT)
 }
 
 /// Measures what it takes a node to catch up; `dir` is where the ZFS lives.
 pub fn measure_catching_up(dir: &Path) -> ExitCode {
-    let Ok(pool) = std::env::var(POOL_VARIABLE) else { return code(inside(dir)) };
+    let Some(pool) = inside::pool() else { return inside::run_again(dir, LIMIT) };
     let measured = runtime().and_then(|runtime| runtime.block_on(catch_up::measure(&pool, &dir.join("c"))));
     code(measured.map(|()| ExitCode::SUCCESS))
 }
@@ -64,38 +61,6 @@ fn code(outcome: Result<ExitCode>) -> ExitCode {
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
-}
-
-/// Runs this program once more where the mounts of a ZFS of its own are seen.
-fn inside(dir: &Path) -> Result<ExitCode> {
-    ZfsHost::clean(dir)?;
-    let _ = std::fs::remove_dir_all(dir);
-    let host = ZfsHost::start(&ZfsHostOptions {
-        dir: dir.to_owned(),
-        pool: "tank".to_owned(),
-        pool_bytes: POOL_BYTES,
-        netns: None,
-        private_paths: Vec::new(),
-    })?;
-    let mut command = host.command_in(std::env::current_exe()?);
-    command.args(std::env::args_os().skip(1)).env(POOL_VARIABLE, host.pool());
-    let mut child = command.spawn().context("cannot enter the namespace of the ZFS")?;
-    let deadline = Instant::now() + LIMIT;
-    let status = loop {
-        match child.try_wait()? {
-            None if Instant::now() < deadline => std::thread::sleep(POLL),
-            None => {
-                // What waits for a ZFS that stands still ends with that.
-                child.kill()?;
-                break None;
-            }
-            ended => break ended,
-        }
-    };
-    host.stop()?;
-    std::fs::remove_dir_all(dir)?;
-    let status = status.with_context(|| format!("the cases did not end within {} s", LIMIT.as_secs()))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn trials(pool: &str, dir: &Path) -> Vec<Trial> {

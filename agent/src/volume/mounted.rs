@@ -1,0 +1,49 @@
+//! Keeping views mounted that overlays chain onto: a ZFS that died and came back has mounted nothing.
+//!
+//! What a VM had open is lost with a daemon of zfs-fuse. A VM that starts finds its cache again, with
+//! the same bytes.
+
+use super::Volume;
+use bootstash::fault::Chain;
+use bootstash::zfs::{self, Made};
+use std::time::Duration;
+
+/// How often to look.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+impl Volume {
+    /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could
+    /// not come to that. Only empty ones can be.
+    pub(super) fn sweep_mountpoints(&self) {
+        let wanted: Vec<_> = self.views.there.iter().map(|view| self.layout.mountpoint(view)).collect();
+        let folders = std::fs::read_dir(&self.layout.views_dir).into_iter().flatten().flatten();
+        for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
+            if std::fs::remove_dir(&folder).is_ok() {
+                tracing::debug!("removed {}, on which nothing is mounted any more", folder.display());
+            }
+        }
+    }
+
+    /// Mounts them where they are not mounted any more. What fails is said once.
+    pub(super) async fn keep_views_mounted(&mut self) {
+        for (snapshot, overlays) in self.overlays_by_snapshot() {
+            let Ok(view) = self.layout.view(&snapshot) else { continue };
+            if zfs::is_mounted(&self.layout.mountpoint(&snapshot)).await {
+                self.said_unmounted.remove(&snapshot);
+                continue;
+            }
+            match self.zfs.mount(&view).await {
+                Ok(Made::Created) => tracing::warn!(
+                    "mounted view {snapshot} again, which {overlays} overlays chain onto: its ZFS was restarted; \
+                     restart their VMs, which have lost what they had open"
+                ),
+                Ok(Made::Unchanged) => {}
+                Err(error) if self.said_unmounted.insert(snapshot.clone()) => tracing::error!(
+                    "view {snapshot}, which {overlays} overlays chain onto, is not mounted; trying again until it is: {}",
+                    Chain(&error)
+                ),
+                Err(error) => tracing::debug!("still not mounted: {}", Chain(&error)),
+            }
+        }
+    }
+}
