@@ -110,7 +110,8 @@ impl Tools {
         self.reached(program).exists()
     }
 
-    fn reached(&self, program: &str) -> PathBuf {
+    /// What the plan becomes once it is carried out.
+    pub(super) fn reached(&self, program: &str) -> PathBuf {
         self.dir.join(format!("{program}.plan.reached"))
     }
 }

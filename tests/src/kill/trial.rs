@@ -4,11 +4,16 @@ use super::scene::{self, Scene};
 use super::site::{Site, Victim, cache_below, equal};
 use super::tidy::guests;
 use super::tools::{Moment, Struck};
-use crate::lab::zfs_host;
+use crate::lab::{wait, zfs_host};
 use anyhow::{Context, Result, ensure};
 use bootstash::api::{JobOutcome, JobView, Step};
 use bootstash::lifecycle::KillPoint;
 use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
+
+/// From the act to the kill, under load.
+const REACH: Duration = Duration::from_secs(60);
 
 /// A trial of the matrix.
 #[derive(Clone, Copy, Debug)]
@@ -147,9 +152,14 @@ async fn kill_zfs(site: &mut Site, word: &str, moment: Moment, scene: Scene) -> 
 async fn kill_zfs_fuse(site: &mut Site, word: &str, moment: Moment, scene: Scene) -> Result<()> {
     scene.prepare(site).await.context("before the kill")?;
     site.tools.plan("zfs", word, moment, Struck::ZfsFuse)?;
+    // Who plays can wait for ZFS to be back, so that somebody else has to see to that.
+    let (reached, zfs_dir) = (site.tools.reached("zfs"), site.zfs_dir.clone());
+    let reviving = tokio::task::spawn_blocking(move || {
+        wait::until("zfs-fuse to be killed", REACH, || Ok(reached.exists().then_some(())))?;
+        zfs_host::revive_zfs_fuse(&zfs_dir)
+    });
     let _ = scene.play(site).await;
-    site.until("zfs-fuse is killed", async || Ok(site.tools.struck("zfs").then_some(()))).await?;
-    after_zfs_fuse(site).await?;
+    after_zfs_fuse(site, reviving.await??).await?;
     scene.clear_up(site).await.context("clearing up after the kill")?;
     site.in_step().await?;
     site.collect(Victim::Registrar).await?;
@@ -159,12 +169,13 @@ async fn kill_zfs_fuse(site: &mut Site, word: &str, moment: Moment, scene: Scene
 async fn kill_idle_zfs_fuse(site: &mut Site) -> Result<()> {
     zfs_host::kill_zfs_fuse(&site.zfs_dir)?;
     ensure!(std::fs::read(&site.live.as_ref().context("a VM")?.overlay.cache).is_err(), "zfs-fuse lives");
-    after_zfs_fuse(site).await
+    let revived = zfs_host::revive_zfs_fuse(&site.zfs_dir)?;
+    after_zfs_fuse(site, revived).await
 }
 
 /// It is started again, as by systemd; the daemons find back by themselves.
-async fn after_zfs_fuse(site: &mut Site) -> Result<()> {
-    if let Some(mut dead) = site.zfs_fuse.replace(zfs_host::revive_zfs_fuse(&site.zfs_dir)?) {
+async fn after_zfs_fuse(site: &mut Site, revived: Child) -> Result<()> {
+    if let Some(mut dead) = site.zfs_fuse.replace(revived) {
         dead.wait()?;
     }
     ensure!(site.registrar.is_running() && site.agent.is_running(), "a daemon died of it");
