@@ -6,7 +6,7 @@ use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash::fault::Chain;
 use bootstash::names::SnapshotName;
-use bootstash::zfs::Zfs;
+use bootstash::zfs::{Role, Zfs};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,6 +77,14 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<BTreeSet<SnapshotName>, OpenError> {
-    let children = zfs.children(&layout.views).await?;
-    Ok(children.iter().filter_map(|name| name.leaf().parse().ok()).collect())
+    let mut views = BTreeSet::new();
+    for name in zfs.children(&layout.views).await? {
+        // Somebody else's can have any name.
+        if let Ok(snapshot) = name.leaf().parse()
+            && zfs.dataset(&name).await?.is_some_and(|found| found.role == Some(Role::View))
+        {
+            views.insert(snapshot);
+        }
+    }
+    Ok(views)
 }

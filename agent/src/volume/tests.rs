@@ -220,3 +220,16 @@ async fn node_without_a_snapshot_says_so_at_once() {
     assert_eq!(error.kind(), FaultKind::Transient);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn somebody_elses_file_system_among_the_views_is_left_alone_and_stops_no_collection() {
+    let _watch = fail_on_warnings();
+    let mut node = Node::new();
+    let foreign = node.layout().view(&"bs-000002-20200101T000000Z".parse().unwrap()).unwrap();
+    node.zfs.insert_foreign(&foreign);
+    node.start_volume().await.unwrap();
+    let collected = node.volume().collect(Duration::ZERO, false).await.unwrap();
+    assert!(collected.views_removed.is_empty() && node.volume().state().views.is_empty());
+    assert!(node.zfs.dataset(&foreign).await.unwrap().is_some());
+    node.stop().await;
+}
