@@ -95,6 +95,11 @@ impl Fetcher {
         }
     }
 
+    /// Removes all that was fetched: in step, nothing of it is asked for again.
+    pub(super) async fn clear(&self) {
+        self.sweep(Path::new("")).await;
+    }
+
     async fn download(&self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
         let failed = |source| FetchError::Io { path: path.to_owned(), source };
         let mut file = File::options().create(true).append(true).open(path).await.map_err(failed)?;

@@ -133,6 +133,7 @@ impl Follower {
             self.volume.read_catalog().await?;
             self.catalog_is_current = true;
         }
+        self.fetcher.clear().await;
         self.health.in_step();
         self.resyncing = None;
         self.metrics.in_step();
