@@ -127,8 +127,8 @@ fn lag(head: Option<Guid>, log: &VolumeLog) -> Option<u64> {
 
 fn replace(path: &Path, known: &BTreeMap<NodeName, Known>) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
-    serde_json::to_writer(&mut file, known)?;
-    file.flush()?;
+    // At once: the writer of JSON makes a write of each word.
+    file.write_all(&serde_json::to_vec(known)?)?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

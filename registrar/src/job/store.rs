@@ -68,8 +68,7 @@ impl JobStore {
 fn replace(path: &Path, record: &JobRecord) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer_pretty(&mut file, record)?;
-    file.flush()?;
+    file.write_all(&serde_json::to_vec_pretty(record)?)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     std::fs::File::open(dir)?.sync_all()
