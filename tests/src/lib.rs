@@ -10,3 +10,4 @@ pub mod libzetta;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;
+pub mod sim;
