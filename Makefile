@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 NODES ?= 2
+SEEDS ?= 500
 BIN   := $(or $(CARGO_TARGET_DIR),target)/debug
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 
@@ -21,8 +22,8 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint test test-unit test-zfs test-kill test-openzfs test-libzetta test-e2e demo bench \
-  bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+.PHONY: help setup images openzfs build lint test test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
+  bench bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,10 +52,13 @@ lint: ## Check format, clippy, shell scripts and file lengths
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
 
-test: ground test-unit test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
+test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit and other tests on fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
+
+sim: binaries ## Simulate SEEDS=500 histories of the whole system in virtual time; no root
+	@$(BIN)/sim --seeds $(SEEDS)
 
 test-zfs: root setup ## Tests on a real ZFS of this machine (root)
 	$(CARGO_TEST) --test zfs --test replication

@@ -12,6 +12,12 @@ pub fn now() -> DateTime<Utc> {
     CLOCK.get()()
 }
 
+/// Whether a simulation tells the time on this thread. What then waits for another thread, waits for ever or
+/// not at all, as no time passes.
+pub fn is_simulated() -> bool {
+    !std::ptr::fn_addr_eq(CLOCK.get(), Utc::now as fn() -> DateTime<Utc>)
+}
+
 /// From now on `clock` tells the time of day, to whoever asks on this thread.
 pub fn set(clock: fn() -> DateTime<Utc>) {
     CLOCK.set(clock);

@@ -13,3 +13,4 @@ pub mod load;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;
+pub mod sim;

@@ -221,12 +221,13 @@ impl Follower {
     /// Begins anew beside the volume that is there. Said once, however often it takes; a volume that the
     /// registrar does not know is kept.
     async fn resync(&mut self, why: String, unknown: bool) -> Result<Step, FollowError> {
+        if unknown {
+            // Each time: what is here now may have its name in common with what was replaced before.
+            self.volume.keep_unknown(why.clone()).await?;
+            kill_point(KillPoint::ResyncNoted);
+        }
         if self.resyncing.as_ref() != Some(&why) {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
-            if unknown {
-                self.volume.keep_unknown(why.clone()).await?;
-                kill_point(KillPoint::ResyncNoted);
-            }
             self.metrics.resync();
             self.resyncing = Some(why);
         }

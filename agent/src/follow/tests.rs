@@ -67,6 +67,20 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn what_a_cut_download_left_goes_when_the_node_comes_in_step_another_way() {
+    let mut node = Node::new();
+    let registrar = live_registrar(&node).await;
+    let newest = registrar.publish(&["alpine"]).await;
+    registrar.stream(&[]);
+    std::fs::create_dir_all(node.layout().fetch_dir).unwrap();
+    std::fs::write(node.layout().fetch_dir.join("ab"), "half of a delta").unwrap();
+    node.start(registrar.address()).await;
+    node.in_step_at(&newest.name).await;
+    assert_eq!(fetched_files(&node), 0);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_restarted_node_goes_on_with_its_stream() {
     let mut watch = fail_on_warnings();
     watch.expect("broke off");

@@ -8,7 +8,7 @@ use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash::fault::Chain;
 use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::zfs::Zfs;
+use bootstash::zfs::{Role, Zfs};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +86,14 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<Views, OpenError> {
-    let children = zfs.children(&layout.views).await?;
-    let there = children.iter().filter_map(|name| name.leaf().parse().ok()).collect();
-    Ok(Views { there, ..Views::default() })
+    let mut views = Views::default();
+    for name in zfs.children(&layout.views).await? {
+        // Somebody else's can have any name.
+        if let Ok(snapshot) = name.leaf().parse()
+            && zfs.dataset(&name).await?.is_some_and(|found| found.role == Some(Role::View))
+        {
+            views.there.insert(snapshot);
+        }
+    }
+    Ok(views)
 }

@@ -3,6 +3,7 @@
 //! Promises: whoever asks goes on in time. Storage that hangs holds one thread, however often it is
 //! asked, and all of it together holds no more than [`THREADS`].
 
+use bootstash::clock;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,9 @@ impl Storage {
         until: Instant,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        if clock::is_simulated() {
+            return Some(look());
+        }
         let turn = self.turn(at);
         let asking = async {
             let held = (turn.lock_owned().await, Arc::clone(&self.0.threads).acquire_owned().await.ok()?);

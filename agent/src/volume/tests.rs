@@ -260,3 +260,16 @@ async fn a_folder_whose_view_is_gone_goes_with_the_next_collection() {
     assert!(!empty.exists() && full.join("file").exists() && overlay.cache.exists());
     node.stop().await;
 }
+
+#[tokio::test]
+async fn somebody_elses_file_system_among_the_views_is_left_alone_and_stops_no_collection() {
+    let _watch = fail_on_warnings();
+    let mut node = Node::new();
+    let foreign = node.layout().view(&"bs-000002-20200101T000000Z".parse().unwrap()).unwrap();
+    node.zfs.insert_foreign(&foreign);
+    node.start_volume().await.unwrap();
+    let collected = node.volume().collect(Duration::ZERO, false).await.unwrap();
+    assert!(collected.views.is_empty() && node.volume().state().views.is_empty());
+    assert!(node.zfs.dataset(&foreign).await.unwrap().is_some());
+    node.stop().await;
+}

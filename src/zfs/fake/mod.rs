@@ -12,8 +12,10 @@ mod transfer;
 mod tree;
 #[allow(clippy::result_large_err, reason = "the trait's errors name both parts of a snapshot")]
 mod verbs;
+mod whole;
 
 pub use fault::{Hanging, Verb};
+pub use whole::Checkpoint;
 
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Flavor, Made, MountError,

@@ -62,13 +62,20 @@ pub(crate) struct OverlayFiles;
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
     async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
-        let zeros = qcow2::ClusterRuns::default();
-        let layout = qcow2::Layout::new(virtual_size_bytes, Vec::new(), zeros, backing, ImageFormat::Qcow2);
-        let layout = layout.map_err(std::io::Error::other);
-        let written = layout
-            .and_then(|layout| qcow2::write(&layout, |_, _| Ok(()), &mut std::fs::File::create_new(path)?));
-        written.map_err(|source| OverlayError::Io { path: path.to_owned(), source })
+        write_overlay(path, backing, virtual_size_bytes)
+            .map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
+}
+
+/// Writes a qcow2 file that names what it chains onto, and holds nothing.
+pub(crate) fn write_overlay(path: &Path, backing: &Path, virtual_size_bytes: u64) -> std::io::Result<()> {
+    let zeros = qcow2::ClusterRuns::default();
+    let layout = qcow2::Layout::new(virtual_size_bytes, Vec::new(), zeros, backing, ImageFormat::Qcow2);
+    qcow2::write(
+        &layout.map_err(std::io::Error::other)?,
+        |_, _| Ok(()),
+        &mut std::fs::File::create_new(path)?,
+    )
 }
 
 impl Cluster {

@@ -13,7 +13,7 @@ mod faults;
 mod hanging;
 
 pub(crate) use capturer::MadeUp;
-pub(crate) use cluster::OverlayFiles;
+pub(crate) use cluster::{OverlayFiles, write_overlay};
 
 use crate::inside;
 use crate::lab::zfs_host::parallel_cases;

@@ -1,0 +1,195 @@
+//! The network between hosts: it delays, loses and repeats requests, loses answers, cuts and damages
+//! bodies, and parts hosts from each other for a while. What it carries reaches the real routes.
+
+use super::host::{Host, Life};
+use super::wire::{self, Fate};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use bootstash::api::{Transport, TransportError};
+use bytes::Bytes;
+use reqwest::{Request, Response};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+/// A connection that is not made in this time is given up.
+const CONNECT_MS: u64 = 10_000;
+/// A request that was held up somewhere arrives after at most this time.
+const LATE_MS: u64 = 40_000;
+
+/// What answers at an address.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) routes: Router,
+    pub(super) life: Life,
+    pub(super) onlooker: Arc<dyn Onlooker>,
+}
+
+/// Sees each answer at the instant it is given.
+pub(super) trait Onlooker: std::fmt::Debug + Send + Sync {
+    /// `node` is given `body` for a request of `path`.
+    fn answers(&self, node: &str, path: &str, request: &[u8], body: &[u8]);
+}
+
+/// How likely what goes wrong, in a thousand requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weather {
+    pub(super) lost: u32,
+    pub(super) answer_lost: u32,
+    pub(super) repeated: u32,
+    pub(super) refused: u32,
+    pub(super) cut: u32,
+    pub(super) damaged: u32,
+}
+
+/// The network.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    servers: Mutex<BTreeMap<String, Server>>,
+    parted: Mutex<BTreeSet<String>>,
+    weather: Mutex<Weather>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Network {
+    /// From now on `server` answers at `address`.
+    pub(super) fn serve(&self, address: &str, server: Server) {
+        lock(&self.servers).insert(address.to_owned(), server);
+    }
+
+    /// Nobody answers there any more.
+    pub(super) fn close(&self, address: &str) {
+        lock(&self.servers).remove(address);
+    }
+
+    pub(super) fn set_weather(&self, weather: Weather) {
+        *lock(&self.weather) = weather;
+    }
+
+    /// Parts a host from all others, or joins it again.
+    pub(super) fn part(&self, host: &str, parted: bool) {
+        match parted {
+            true => lock(&self.parted).insert(host.to_owned()),
+            false => lock(&self.parted).remove(host),
+        };
+    }
+
+    fn fate(&self, host: &Host, path: &str) -> Fate {
+        if lock(&self.parted).contains(&host.name) {
+            return Fate::Lost;
+        }
+        wire::fate(host, *lock(&self.weather), path)
+    }
+
+    fn server(&self, address: &str) -> Result<Server, TransportError> {
+        lock(&self.servers).get(address).cloned().ok_or_else(|| TransportError::new("connection refused"))
+    }
+}
+
+/// The way of one daemon's life into the network.
+#[derive(Clone, Debug)]
+pub(super) struct Cable {
+    pub(super) network: Arc<Network>,
+    pub(super) life: Life,
+    /// Nothing is lost on it: a Unix socket.
+    pub(super) sound: bool,
+}
+
+/// An answer, whole.
+pub(super) struct Answer {
+    parts: axum::http::response::Parts,
+    body: Bytes,
+}
+
+#[async_trait]
+impl Transport for Cable {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        self.life.or_never().await;
+        let host = &self.life.host;
+        let path = request.url().path().to_owned();
+        let fate = if self.sound { Fate::Fine } else { self.network.fate(host, &path) };
+        host.note(format_args!("{} {path}: {fate:?}", request.method()));
+        self.life.pause(0, 15).await;
+        let answer = self.answer(request, fate).await;
+        self.life.pause(0, 15).await;
+        let (answer, server) = answer?;
+        if !answer.parts.status.is_success() {
+            host.note(format_args!("{path}: {}", answer.parts.status));
+        }
+        Ok(wire::response(answer.parts, answer.body, fate, self.life.clone(), server))
+    }
+}
+
+impl Cable {
+    async fn answer(&self, request: Request, fate: Fate) -> Result<(Answer, Life), TransportError> {
+        match fate {
+            Fate::Lost => {
+                self.life.pause(CONNECT_MS, CONNECT_MS).await;
+                Err(TransportError::new("timed out"))
+            }
+            Fate::Late => {
+                let (cable, late) = (self.clone(), request.try_clone());
+                tokio::spawn(async move {
+                    cable.life.host.pause(0, LATE_MS).await;
+                    if let Some(late) = late {
+                        let _ = cable.deliver(late).await;
+                    }
+                });
+                self.life.pause(0, CONNECT_MS).await;
+                Err(TransportError::new("connection reset"))
+            }
+            Fate::AnswerLost => {
+                self.deliver(request).await?;
+                Err(TransportError::new("connection reset"))
+            }
+            Fate::Refused => Ok((wire::refusal(), self.life.clone())),
+            Fate::Fine | Fate::Cut | Fate::Damaged => self.deliver(request).await,
+        }
+    }
+
+    /// Takes it to who answers, which it does whether or not anybody waits for that.
+    async fn deliver(&self, request: Request) -> Result<(Answer, Life), TransportError> {
+        let address = request.url().host_str().unwrap_or_default().to_owned();
+        let server = self.network.server(&address)?;
+        let (reply, answer) = oneshot::channel();
+        let (name, served) = (self.life.host.name.clone(), server.clone());
+        tokio::spawn(async move {
+            let _ = reply.send(serve(served, name, request).await);
+        });
+        tokio::select! {
+            biased;
+            () = server.life.killed() => Err(TransportError::new("connection reset")),
+            answer = answer => match answer {
+                Ok(answer) => Ok((answer?, server.life)),
+                Err(_) => Err(TransportError::new("connection closed")),
+            },
+        }
+    }
+}
+
+async fn serve(server: Server, node: String, request: Request) -> Result<Answer, TransportError> {
+    let path = request.url().path().to_owned();
+    let sent = request.body().and_then(|body| body.as_bytes()).unwrap_or_default().to_vec();
+    let request = axum::http::Request::try_from(request).map_err(TransportError::new)?;
+    let response = match server.routes.oneshot(request.map(Body::new)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(TransportError::new)?;
+    if parts.status.is_success() && !server.life.is_killed() {
+        server.onlooker.answers(&node, &path, &sent, &body);
+    }
+    Ok(Answer { parts, body })
+}
+
+impl Answer {
+    pub(super) fn new(parts: axum::http::response::Parts, body: Bytes) -> Self {
+        Self { parts, body }
+    }
+}

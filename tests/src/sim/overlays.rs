@@ -1,0 +1,48 @@
+//! Overlays that are no more than files; what each chains onto is remembered.
+
+use super::host::Life;
+use crate::replication::write_overlay;
+use async_trait::async_trait;
+use bootstash::qemu::OverlayError;
+use bootstash_agent::volume::OverlayMaker;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const MAKE_MS: u64 = 200;
+
+/// Makes overlays in one life of an agent.
+#[derive(Debug)]
+pub(super) struct SimOverlays {
+    pub(super) life: Life,
+    pub(super) failing: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl OverlayMaker for SimOverlays {
+    async fn create(&self, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
+        self.life.pause(0, MAKE_MS).await;
+        if self.life.host.happens(4 * self.failing.load(Ordering::Relaxed)) {
+            let source = io::Error::from(io::ErrorKind::PermissionDenied);
+            return Err(OverlayError::Io { path: path.to_owned(), source });
+        }
+        self.make(path, backing).map_err(|source| OverlayError::Io { path: path.to_owned(), source })?;
+        self.life.pause(0, MAKE_MS).await;
+        Ok(())
+    }
+}
+
+impl SimOverlays {
+    fn make(&self, path: &Path, backing: &Path) -> io::Result<()> {
+        let (host, truth) = (&self.life.host, &self.life.host.truth);
+        let bytes = std::fs::read(backing)?;
+        if !truth.facts().captured.contains_key(&blake3::hash(&bytes)) {
+            truth.violated(format_args!("an overlay of {} chains onto what was never captured", host.name));
+        }
+        write_overlay(path, backing, 1 << 20)?;
+        host.note(format_args!("overlay made"));
+        truth.made_overlay(&host.name, path, backing, bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! What becomes of one request: its fate, and its answer's body piece by piece.
+
+use super::host::{Host, Life};
+use super::network::{Answer, Weather};
+use axum::http::StatusCode;
+use axum::http::response::Parts;
+use axum::response::IntoResponse;
+use bootstash::api::routes;
+use bytes::Bytes;
+use futures::stream;
+use std::io;
+
+/// How many whole volumes in a thousand are cut, in weather that cuts.
+const CUT_STREAMS: u32 = 500;
+
+/// What becomes of a request and its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// All goes well.
+    Fine,
+    /// It never arrives.
+    Lost,
+    /// It arrives when who sent it has given up, and maybe tried again.
+    Late,
+    /// It arrives, and the answer does not.
+    AnswerLost,
+    /// Something on the way answers in the daemon's place.
+    Refused,
+    /// The answer's body breaks off.
+    Cut,
+    /// A byte of the answer's body is another, where there is a digest to see it by.
+    Damaged,
+}
+
+/// What the weather and chance make of the next request. A whole volume takes long, and is cut more often.
+pub(super) fn fate(host: &Host, weather: Weather, path: &str) -> Fate {
+    if path == routes::STREAM && weather.cut > 0 && host.happens(CUT_STREAMS) {
+        return Fate::Cut;
+    }
+    let fates = [
+        (weather.lost, Fate::Lost),
+        (weather.repeated, Fate::Late),
+        (weather.answer_lost, Fate::AnswerLost),
+        (weather.refused, Fate::Refused),
+        (weather.cut, Fate::Cut),
+        (weather.damaged, Fate::Damaged),
+    ];
+    let mut drawn = host.draw(|chance| chance.u32(0..1000));
+    for (likely, fate) in fates {
+        if drawn < likely {
+            return fate;
+        }
+        drawn -= likely;
+    }
+    Fate::Fine
+}
+
+/// What a proxy in front of a daemon that is overloaded says.
+pub(super) fn refusal() -> Answer {
+    let (parts, _) = StatusCode::SERVICE_UNAVAILABLE.into_response().into_parts();
+    Answer::new(parts, Bytes::from_static(b"no healthy upstream"))
+}
+
+/// A body on its way.
+struct Way {
+    rest: Bytes,
+    piece_bytes: usize,
+    /// What is left when it is cut.
+    cut_at: Option<usize>,
+    to: Life,
+    from: Life,
+}
+
+/// The answer as who asked sees it: its body comes in pieces.
+pub(super) fn response(parts: Parts, body: Bytes, fate: Fate, to: Life, from: Life) -> reqwest::Response {
+    let host = std::sync::Arc::clone(&to.host);
+    let is_data = parts.headers.get("content-type").is_none_or(|it| it != "application/json");
+    let body = if fate == Fate::Damaged && is_data { damaged(&body, &host) } else { body };
+    // What is drawn must not depend on the length, in which there can be a real time.
+    let cut_at = (fate == Fate::Cut).then(|| body.len() * host.draw(|chance| chance.usize(0..=1000)) / 1000);
+    let pieces = host.draw(|chance| chance.usize(1..=4));
+    let way = Way { piece_bytes: body.len().div_ceil(pieces).max(1), rest: body, cut_at, to, from };
+    let body = reqwest::Body::wrap_stream(stream::unfold(Some(way), next));
+    axum::http::Response::from_parts(parts, body).into()
+}
+
+fn damaged(body: &Bytes, host: &Host) -> Bytes {
+    let mut bytes = body.to_vec();
+    if !bytes.is_empty() {
+        let at = bytes.len() * host.draw(|chance| chance.usize(0..1000)) / 1000;
+        bytes[at] ^= 1;
+    }
+    bytes.into()
+}
+
+async fn next(way: Option<Way>) -> Option<(io::Result<Bytes>, Option<Way>)> {
+    let mut way = way?;
+    if way.rest.is_empty() && way.cut_at.is_none() {
+        return None;
+    }
+    way.to.pause(0, 80).await;
+    let left = way.rest.len();
+    if way.from.is_killed() || way.cut_at.is_some_and(|cut| cut >= left) {
+        return Some((Err(io::ErrorKind::ConnectionReset.into()), None));
+    }
+    let most = way.cut_at.map_or(left, |cut| left - cut);
+    let piece = way.rest.split_to(way.piece_bytes.min(most));
+    Some((Ok(piece), Some(way)))
+}

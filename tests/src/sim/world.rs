@@ -1,0 +1,138 @@
+//! A storage node, some compute nodes, the network between them, and who gives commands.
+
+use super::host::Host;
+use super::network::Network;
+use super::node::Node;
+use super::operator::Operator;
+use super::pool::Pool;
+use super::storage::{Backup, StorageNode};
+use super::time;
+use super::truth::Truth;
+use super::witness;
+use bootstash::zfs::Zfs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long snapshots are kept where a collection does not say.
+pub(super) const WINDOW: Duration = Duration::from_secs(20 * 60);
+/// The names that images get; each may stand for any base.
+pub(super) const IMAGES: [&str; 4] = ["alma9", "alpine", "debian12", "ubuntu24"];
+
+/// All of it.
+pub(super) struct World {
+    /// Draws what happens next.
+    pub(super) fate: Arc<Host>,
+    pub(super) truth: Arc<Truth>,
+    pub(super) network: Arc<Network>,
+    pub(super) storage: Arc<StorageNode>,
+    pub(super) nodes: Vec<Arc<Node>>,
+    pub(super) operator: Operator,
+    pub(super) bases: Vec<PathBuf>,
+    pub(super) backups: Vec<Backup>,
+    pub(super) overlays: u64,
+    /// All is healed, and nothing more is to go wrong.
+    pub(super) healed: Arc<AtomicBool>,
+}
+
+impl World {
+    /// The world of a seed, below `dir`, with nothing running.
+    pub(super) async fn new(
+        seed: u64,
+        dir: &Path,
+        bases: &[PathBuf],
+        truth: &Arc<Truth>,
+    ) -> anyhow::Result<Self> {
+        let network = Arc::new(Network::default());
+        let fate = Host::new("fate", 0, seed, truth);
+        let host = Host::new("storage", 1, seed, truth);
+        let state_dir = dir.join("storage");
+        std::fs::create_dir_all(&state_dir)?;
+        let pool = Pool::new(seed.wrapping_mul(31)).await;
+        let storage = StorageNode::new(host, pool, state_dir, WINDOW, &network);
+        let mut nodes = Vec::new();
+        for number in 1..=fate.draw(|chance| chance.u64(2..=5)) {
+            let host = Host::new(&format!("node{number}"), number + 1, seed, truth);
+            let pool = Pool::new(seed.wrapping_mul(31) + number).await;
+            nodes.push(Node::new(host, pool, dir.join(format!("node{number}")), WINDOW, &network)?);
+        }
+        let operator = Operator::new(&fate, &network, &storage)?;
+        let (bases, truth) = (bases.to_vec(), Arc::clone(truth));
+        let (backups, overlays, healed) = (Vec::new(), 0, Arc::default());
+        Ok(Self { fate, truth, network, storage, nodes, operator, bases, backups, overlays, healed })
+    }
+
+    /// Checks what must hold at any instant.
+    pub(super) async fn check(&self) {
+        self.storage.pool.check(&self.storage.host).await;
+        for node in &self.nodes {
+            node.pool.check(&node.host).await;
+            node.check_tasks();
+            self.check_volumes(node).await;
+        }
+        self.check_overlays();
+    }
+
+    async fn check_volumes(&self, node: &Node) {
+        let Ok(layout) = node.layout() else { return };
+        let owner = witness::Owner::Node(node.host.name.clone());
+        let witness = witness::Witness { truth: Arc::clone(&self.truth), owner };
+        for generation in witness::generations(&node.pool.fake, &layout.volume).await {
+            for snapshot in &generation.snapshots {
+                witness.is_what_was_taken(&node.pool.fake, &generation.dataset, snapshot);
+            }
+        }
+    }
+
+    /// Each overlay's cache is what it was when the overlay was made.
+    fn check_overlays(&self) {
+        for node in &self.nodes {
+            self.truth.overlays_of(&node.host.name);
+        }
+        let mut wrong = Vec::new();
+        for (path, overlay) in &self.truth.facts().overlays {
+            match std::fs::read(&overlay.cache) {
+                Ok(bytes) if bytes == overlay.bytes => (),
+                Err(_) if overlay.rebooted => (),
+                Ok(_) => wrong.push(format!("cache of {} of {} is another", name(path), overlay.node)),
+                Err(_) => wrong.push(format!("cache of {} of {} is gone", name(path), overlay.node)),
+            }
+        }
+        for wrong in wrong {
+            self.truth.violated(format_args!("{wrong}"));
+        }
+    }
+
+    /// Whether a node has the registrar's newest snapshot, and says that it is in step.
+    pub(super) async fn is_in_step(&self, node: &Node) -> bool {
+        let there = self.storage.pool.fake.snapshots(&self.storage.volume()).await.unwrap_or_default();
+        let Some((volume, _)) = node.volume() else { return false };
+        let here = volume.state().head().map(|head| head.guid);
+        here == there.last().map(|head| head.guid) && node.state() == Some(bootstash::api::AgentState::InStep)
+    }
+
+    /// Lets so much time pass.
+    pub(super) async fn wait(&self, least_ms: u64, most_ms: u64) {
+        self.fate.pause(least_ms, most_ms).await;
+    }
+
+    /// Waits until something is so, as often as is said; false where it does not become so.
+    pub(super) async fn wait_for(&self, times: u32, every_ms: u64, so: impl AsyncFn() -> bool) -> bool {
+        for _ in 0..times {
+            if so().await {
+                return true;
+            }
+            self.wait(every_ms, every_ms).await;
+        }
+        so().await
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        time::now_ms()
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
