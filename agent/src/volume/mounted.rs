@@ -9,7 +9,7 @@ use bootstash::zfs::{self, Made};
 use std::time::Duration;
 
 /// How often to look.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl Volume {
     /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could

@@ -7,7 +7,7 @@ use bootstash::zfs::{self, Made};
 use std::time::Duration;
 
 /// How often to look.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl VolumeTask {
     /// Mounts the head where it is not mounted any more, and sweeps what was cut off in it.

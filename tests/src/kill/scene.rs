@@ -184,7 +184,7 @@ impl Scene {
                 site.deregister(&image.name, true).await.map(drop)
             }
             Self::Collect => site.collect(Victim::Registrar).await.map(drop),
-            Self::Whole => site.from_network::<serde_json::Value>(routes::FULL).await.map(drop),
+            Self::Whole => site.ask_as_node::<serde_json::Value>(routes::FULL).await.map(drop),
             Self::StartRegistrar => site.registrar.spawn(),
             Self::StartAgent | Self::Resync | Self::ResyncUnknown => site.agent.spawn(),
             Self::Overlay => {

@@ -181,11 +181,11 @@ impl Site {
 
     /// What a node sees.
     pub(super) async fn log(&self) -> Result<VolumeLog> {
-        Ok(self.from_network(routes::LOG).await?)
+        self.ask_as_node(routes::LOG).await
     }
 
     /// Asks the registrar as a node does.
-    pub(super) async fn from_network<T: serde::de::DeserializeOwned>(&self, route: &str) -> Result<T> {
+    pub(super) async fn ask_as_node<T: serde::de::DeserializeOwned>(&self, route: &str) -> Result<T> {
         let endpoint = bootstash::api::Endpoint::Http(format!("http://{}", self.listen));
         Ok(bootstash::api::Client::new(endpoint)?.get(route, &()).await?)
     }
