@@ -83,7 +83,7 @@ mod tests {
             "NAME        SNAPSHOT   LAG  LAST CONTACT  VERSION  PROBLEM\n\
              node1       bs-000042    0  3 s ago       0.1.0    -\n\
              compute-17  -            -  3 s ago       -        the pool is full\n\
-             node2       bs-000042    0  9 days ago    0.1.0    silent for the window; no snapshot is kept for it"
+             node2       bs-000042    0  9 d ago       0.1.0    silent for the window; no snapshot is kept for it"
         );
         assert_eq!(nodes_text(&[], now), "no node has called yet");
     }

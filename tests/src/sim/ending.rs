@@ -25,7 +25,7 @@ impl World {
             return Ok(());
         }
         self.check().await;
-        self.check_rest()?;
+        self.check_rest().await?;
         self.clear().await?;
         self.check().await;
         Ok(())
@@ -107,12 +107,15 @@ impl World {
         self.operator.drop_unknown(node).await;
     }
 
-    fn check_rest(&self) -> anyhow::Result<()> {
+    async fn check_rest(&self) -> anyhow::Result<()> {
         for node in &self.nodes {
             self.is_empty(&node.layout()?.fetch_dir, &node.host.name)?;
             self.is_mounted(node);
         }
-        self.is_empty(&self.storage.dir.join("work"), "the registrar")?;
+        // Somebody may have been late to register once more.
+        let work = self.storage.dir.join("work");
+        self.wait_for(60, 1_000, async || std::fs::read_dir(&work).is_ok_and(|left| left.count() == 0)).await;
+        self.is_empty(&work, "the registrar")?;
         for entry in std::fs::read_dir(self.storage.dir.join("deltas"))? {
             let name = entry?.file_name();
             if name.to_string_lossy().starts_with('.') {
