@@ -37,7 +37,8 @@ pub(super) fn import(mountpoint: &Path, request: &ImportRequest) -> Result<(), V
     let result = fill(&part, request).and_then(|()| {
         kill_point(KillPoint::ImportCopied);
         discard(mountpoint, name)?;
-        fs::rename(&part, catalog::image_dir(mountpoint, name)).map_err(|source| io_error(&part, source))
+        fs::rename(&part, catalog::image_dir(mountpoint, name)).map_err(|source| io_error(&part, source))?;
+        sync_dir(&images)
     });
     kill_point(KillPoint::ImportRenamed);
     if result.is_err()
@@ -60,6 +61,7 @@ pub(super) fn discard(mountpoint: &Path, name: &ImageName) -> Result<bool, Volum
     fs::rename(&dir, &part).map_err(|source| io_error(&dir, source))?;
     kill_point(KillPoint::DiscardHidden);
     remove_tree(&part)?;
+    sync_dir(&catalog::images_dir(mountpoint))?;
     Ok(true)
 }
 
@@ -116,6 +118,12 @@ fn create(path: &Path) -> Result<File, VolumeError> {
 fn finish(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;
     file.sync_all()
+}
+
+/// What is said to be done must outlive a ZFS that dies before it writes its next group of changes.
+fn sync_dir(path: &Path) -> Result<(), VolumeError> {
+    let synced = File::open(path).and_then(|dir| dir.sync_all());
+    synced.map_err(|source| io_error(path, source))
 }
 
 fn make_dir(path: &Path) -> Result<(), VolumeError> {

@@ -256,8 +256,8 @@ pub fn kill_zfs_fuse(dir: &Path) -> Result<()> {
 /// When it does not come up.
 pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
     let dead = Instant::now() + STOP_LIMIT;
-    // One that is dying still holds its lock.
-    while recorded_pid(dir).is_some() {
+    // One that is dying still holds its lock, and its last threads the pool.
+    while recorded_pid(dir).is_some() || has_threads(dir) {
         ensure!(Instant::now() < dead, "the zfs-fuse before does not die");
         std::thread::sleep(POLL);
     }
@@ -275,9 +275,20 @@ pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
         if run(list, START_LIMIT)?.status.success() {
             return Ok(child);
         }
+        // As a host does at boot, where the list of pools is not enough.
+        let mut import = Command::new("zpool");
+        import.args(["import", "-N", "-f", "-d"]).args([dir, Path::new(&pool)]);
+        run(import, START_LIMIT)?;
         ensure!(Instant::now() < deadline, "the pool did not come back with zfs-fuse");
         std::thread::sleep(POLL);
     }
+}
+
+/// Whether threads of the recorded process live on; its first can be dead and waited for already.
+fn has_threads(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join("pid")).unwrap_or_default();
+    let pid = text.split(' ').next().unwrap_or_default();
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 fn kernel_zfs() -> bool {
