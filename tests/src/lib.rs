@@ -1,5 +1,6 @@
 //! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
 
+mod address;
 pub mod bench;
 pub mod contract;
 pub mod demo;

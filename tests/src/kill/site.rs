@@ -3,6 +3,7 @@
 use super::daemon::Daemon;
 use super::image::Image;
 use super::tools::Tools;
+use crate::address::free_address;
 use crate::lab::run::Call;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::api::{
@@ -348,9 +349,4 @@ fn agent_config(root: &DatasetName, dir: &Path, socket: &Path, registrar: Socket
         socket.display(),
         free_address()?,
     ))
-}
-
-/// A port that nobody has at this moment.
-fn free_address() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

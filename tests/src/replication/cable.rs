@@ -56,6 +56,11 @@ impl Cable {
         lock(&self.mishaps).push_back(mishap);
     }
 
+    /// Nothing more happens.
+    pub(super) fn clear(&self) {
+        lock(&self.mishaps).clear();
+    }
+
     /// How many mishaps are yet to come.
     pub(super) fn planned(&self) -> usize {
         lock(&self.mishaps).len()

@@ -2,7 +2,8 @@
 
 use super::cable::Cable;
 use super::capturer::MadeUp;
-use anyhow::{Context, Result, bail, ensure};
+use crate::address::free_address;
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bootstash::api::*;
 use bootstash::catalog::ImageFormat;
@@ -117,7 +118,7 @@ impl Cluster {
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
         self.until("the registrar answers", async || {
             let mut running = self.registrar.lock().await;
-            if let Some((_, task)) = running.as_mut().filter(|(_, task)| task.is_finished()) {
+            if let Some((_, task)) = running.take_if(|(_, task)| task.is_finished()) {
                 task.await??;
                 bail!("the registrar ended");
             }
@@ -353,11 +354,4 @@ impl Cluster {
 async fn end((stop, task): Running) -> Result<()> {
     stop.cancel();
     timeout(LIMIT, task).await.context("a daemon does not end")??
-}
-
-/// A port that nobody has at this moment.
-fn free_address() -> Result<SocketAddr> {
-    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    ensure!(address.port() != 0);
-    Ok(address)
 }
