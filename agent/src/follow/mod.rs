@@ -25,7 +25,7 @@ use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::NodeName;
+use bootstash::names::{Guid, NodeName};
 use bootstash::replication::{self, Conflict, FullReason, Plan};
 use fetch::Fetcher;
 use health::Health;
@@ -218,9 +218,19 @@ impl Follower {
         Ok(Step::Again)
     }
 
+    fn head(&self) -> Option<Guid> {
+        self.volume.state().head().map(|head| head.guid)
+    }
+
     /// Begins anew beside the volume that is there. Said once, however often it takes; a volume that the
     /// registrar does not know is kept.
     async fn resync(&mut self, why: String, unknown: bool) -> Result<Step, FollowError> {
+        let planned = self.head();
+        self.volume.look().await?;
+        if self.head() != planned {
+            // The plan was for another volume than the one that would be replaced now.
+            return Ok(Step::Again);
+        }
         if unknown {
             // Each time: what is here now may have its name in common with what was replaced before.
             self.volume.keep_unknown(why.clone()).await?;

@@ -26,6 +26,7 @@ enum Order {
     Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
     ReceiveFull { incoming: Incoming, reply: Reply<Snapshot, ApplyError> },
     KeepUnknown { why: String, reply: Reply<(), ApplyError> },
+    Look { reply: Reply<(), ApplyError> },
     DropPartial { reply: Reply<Removed, ApplyError> },
     ReadCatalog { reply: Reply<(), CatalogReadError> },
     CreateOverlay { image: ImageName, path: PathBuf, reply: Reply<OverlayView, CreateOverlayError> },
@@ -84,6 +85,10 @@ impl Volume {
             Order::KeepUnknown { why, reply } => {
                 let path = self.layout.unknown_dir.clone();
                 let done = self.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
+                self.answer(reply, done);
+            }
+            Order::Look { reply } => {
+                let done = self.read_volumes().await.map_err(ApplyError::from);
                 self.answer(reply, done);
             }
             Order::DropPartial { reply } => {
@@ -149,6 +154,14 @@ impl VolumeHandle {
     /// See [`ApplyError`].
     pub async fn keep_unknown(&self, why: String) -> Result<(), ApplyError> {
         self.order(|reply| Order::KeepUnknown { why, reply }).await
+    }
+
+    /// Publishes what is there, should that not be known: looking can have failed after the last change.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn look(&self) -> Result<(), ApplyError> {
+        self.order(|reply| Order::Look { reply }).await
     }
 
     /// Gives up what a cut receive left.

@@ -4,8 +4,9 @@
 use crate::setting::assert_says;
 use anyhow::{Context, Result, ensure};
 use bootstash_tests::lab::warm_boot::Vm;
-use bootstash_tests::lab::{Host, Lab, Program};
+use bootstash_tests::lab::{Host, Lab, Program, wait};
 use std::path::Path;
+use std::time::Duration;
 
 /// What the boot loader read, so that all of it is in the cache; and how often the kernel met an error. The
 /// brackets keep the typed line itself from being one.
@@ -13,6 +14,7 @@ const READ_AND_COMPARE: &str = "while :; do echo 3 >/proc/sys/vm/drop_caches; i=
     s=$(cat /boot/vmlinuz-virt /boot/initramfs-virt | md5sum); \
     echo \"pass=$i sum=${s%% *} errors=$(dmesg | grep -c 'I/O [e]rror')\"; done";
 
+const SOON: Duration = Duration::from_secs(60);
 /// How often the guest has read all of it: enough that one pass was begun and ended in between.
 const PASSES: usize = 2;
 
@@ -95,6 +97,10 @@ pub(crate) fn everything_changes_under(
     node.stop(Program::Agent)?;
     forget_nodes(storage)?;
     register("other-11".to_owned())?;
+    // The other node has another base then, and says so.
+    wait::until("the other node to report", SOON, || {
+        Ok(storage.nodes()?.iter().any(|node| node.lag == Some(0)).then_some(()))
+    })?;
     storage.bootstash(["gc", "--window", "0s"])?.success()?;
     node.start(Program::Agent)?;
     lab.wait_in_step()?;
