@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Orders that wait. More callers than this wait to get theirs in.
@@ -61,11 +61,18 @@ impl Volume {
         let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
-        while let Some(next) = cancel.run_until_cancelled(timeout(LOOK_EVERY, orders.0.recv())).await {
-            match next {
-                Ok(Some(order)) => self.carry_out(order).await,
-                Ok(None) => break,
-                Err(_) => self.keep_views_mounted().await,
+        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // A look comes first when it is due: orders can follow on each other without a pause.
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                _ = looks.tick() => self.keep_views_mounted().await,
+                order = orders.0.recv() => match order {
+                    Some(order) => self.carry_out(order).await,
+                    None => break,
+                },
             }
         }
     }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -70,19 +71,18 @@ impl VolumeTask {
         let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
+        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let request = tokio::select! {
+            // A look comes first when it is due: requests can follow on each other without a pause.
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                request = self.requests.recv() => request,
-                () = tokio::time::sleep(LOOK_EVERY) => {
-                    self.keep_mounted().await;
-                    continue;
-                }
-            };
-            match request {
-                Some(request) => self.serve(request).await,
-                None => break,
+                _ = looks.tick() => self.keep_mounted().await,
+                request = self.requests.recv() => match request {
+                    Some(request) => self.serve(request).await,
+                    None => break,
+                },
             }
         }
     }

@@ -241,8 +241,14 @@ pub fn is_zfs_fuse() -> bool {
 pub fn kill_zfs_fuse(dir: &Path) -> Result<()> {
     let pid = recorded_pid(dir).context("no zfs-fuse runs here")?;
     signal(pid, nix::sys::signal::Signal::SIGKILL)?;
+    await_death(dir)
+}
+
+/// One that is dying still holds its lock, and its last threads the pool and what is mounted: they
+/// answer for a moment after the first is gone.
+fn await_death(dir: &Path) -> Result<()> {
     let deadline = Instant::now() + STOP_LIMIT;
-    while start_ticks(pid).is_some() {
+    while recorded_pid(dir).is_some() || has_threads(dir) {
         ensure!(Instant::now() < deadline, "zfs-fuse does not die");
         std::thread::sleep(POLL);
     }
@@ -255,12 +261,7 @@ pub fn kill_zfs_fuse(dir: &Path) -> Result<()> {
 /// # Errors
 /// When it does not come up.
 pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
-    let dead = Instant::now() + STOP_LIMIT;
-    // One that is dying still holds its lock, and its last threads the pool.
-    while recorded_pid(dir).is_some() || has_threads(dir) {
-        ensure!(Instant::now() < dead, "the zfs-fuse before does not die");
-        std::thread::sleep(POLL);
-    }
+    await_death(dir)?;
     let _ = fs::remove_file(dir.join("run/zfs_socket"));
     let log = fs::File::options().append(true).create(true).open(dir.join("zfs.log"))?;
     let mut command = Command::new("zfs-fuse");
