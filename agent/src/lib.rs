@@ -6,6 +6,7 @@
 pub mod follow;
 pub mod http;
 pub mod layout;
+pub mod membership;
 pub mod metrics;
 pub mod peer;
 pub mod run;

@@ -2,13 +2,16 @@
 
 use anyhow::{Context, Result};
 use bootstash::config::{AgentConfig, load_agent};
+use bootstash::identity::Identity;
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
+use bootstash::membership::{self, Joining};
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
 use bootstash::zfs::{self, Programs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 const WORKER_THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
 
+/// In bytes; a token is shorter.
+const LONGEST_TOKEN: u64 = 4096;
+
 /// What does not end by then is left to the kernel; ZFS drops a stream whose pipe closes.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
@@ -27,16 +33,39 @@ const STOP_DEADLINE: Duration = Duration::from_secs(8);
 #[command(name = "bootstash-agent", version)]
 struct Args {
     /// Configuration file
-    #[arg(long, value_name = "FILE", default_value = "/etc/bootstash/agent.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/bootstash/agent.toml")]
     config: PathBuf,
     /// How log lines look
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
+    /// What to do; serve where it is not given
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make this node a member, once, with a token of `bootstash node invite`
+    Join {
+        /// The registrar, as https://storage:7430
+        url: String,
+        /// The token; where it is not given it is read from standard input, where others do not see it
+        token: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     init_logging(args.log_format);
+    if let Some(Verb::Join { url, token }) = &args.verb {
+        return match join(&args, url, token.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,6 +73,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn join(args: &Args, url: &str, token: Option<&str>) -> Result<()> {
+    let config = load_agent(&args.config)?;
+    let token = match token {
+        Some(token) => token.to_owned(),
+        None => {
+            std::io::read_to_string(std::io::stdin().take(LONGEST_TOKEN)).context("cannot read the token")?
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let dir = config.identity_dir();
+    let fits = |identity: &Identity| match identity {
+        Identity::Node(_) => None,
+        _ => Some("use it with `bootstash join`"),
+    };
+    match runtime.block_on(membership::join(&dir, url, &token, fits))? {
+        Joining::Joined(identity) => println!("joined as {identity}; start the agent, or restart it"),
+        Joining::Unchanged(identity) => println!("joined as {identity} with this token before: unchanged"),
+    }
+    Ok(())
 }
 
 fn run(args: &Args) -> Result<()> {

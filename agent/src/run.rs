@@ -3,15 +3,18 @@
 use crate::follow::{Follower, Pace};
 use crate::http::{self, Site};
 use crate::layout::Layout;
+use crate::membership::{Membership, MembershipError};
 use crate::metrics::Metrics;
 use crate::peer::{self, Offer, PeerSite, Shelf};
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use axum::Router;
-use axum::serve::Listener;
-use bootstash::api::{CallError, Client, Endpoint};
+use bootstash::api::CallError;
 use bootstash::config::AgentConfig;
+use bootstash::fault::Chain;
+use bootstash::identity::{IdentityError, Right};
 use bootstash::lifecycle::{self, ListenError, shut_down_within};
-use bootstash::names::{NameError, NodeName};
+use bootstash::listen::{self, guard, members_only};
+use bootstash::names::NameError;
 use bootstash::serving::Downloads;
 use bootstash::zfs::{self, Zfs};
 use std::io;
@@ -27,9 +30,12 @@ use tokio_util::sync::CancellationToken;
 /// An agent could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The configuration names no node.
-    #[error("the configuration gives no node name, and this host has none; set node = \"…\"")]
-    NoNode,
+    /// It belongs to no registrar.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    /// TLS.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The data set's name is too long.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -98,9 +104,9 @@ impl Agent {
         pace: Pace,
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
-        let node = config.node.clone().ok_or(StartError::NoNode)?;
+        let member = Membership::load(config)?;
         let layout = Layout::of(config)?;
-        let registrar = Client::patient_for(Endpoint::Http(config.registrar.clone()), pace.silence)?;
+        let registrar = member.registrar(pace.silence)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
         let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;
@@ -108,8 +114,11 @@ impl Agent {
         let downloads = Downloads::new(config.peers.limits());
         let metrics = Metrics::serving(&downloads);
         let offer = listeners.offer(config, &layout).await?;
+        let keeping = member.clone().keep(registrar.clone());
+        let (dialer, volume_of) = (member.dialer(), handle.clone());
         let follower =
-            Follower::new(node.clone(), registrar, layout.clone(), handle.clone(), pace, metrics.clone())
+            Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
+                .as_member(member.clone())
                 .offering(offer.clone());
         let peers = offer.map(|offer| PeerSite {
             shelf: offer.shelf,
@@ -117,13 +126,14 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
-        let site = site(config, node, zfs, layout, handle, &follower, metrics.clone());
-        tracing::info!("following {} with {}", config.registrar, config.dataset);
+        let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
+        tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
-        listeners.serve(&mut tasks, site, peers, &cancel);
+        tasks.spawn(named("membership", until(cancel.clone(), keeping)));
+        listeners.serve(&mut tasks, site, peers, &member, &cancel);
         Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
     }
 
@@ -163,7 +173,7 @@ async fn until(cancel: CancellationToken, task: impl Future<Output = ()>) {
 
 fn site(
     config: &AgentConfig,
-    node: NodeName,
+    member: &Membership,
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     volume: crate::volume::VolumeHandle,
@@ -171,8 +181,8 @@ fn site(
     metrics: Metrics,
 ) -> Site {
     Site {
-        node,
-        registrar: config.registrar.clone(),
+        node: member.node.clone(),
+        registrar: member.registrar.clone(),
         zfs,
         layout,
         volume,
@@ -218,13 +228,16 @@ impl Listeners {
         tasks: &mut JoinSet<&'static str>,
         site: Site,
         peers: Option<PeerSite>,
+        member: &Membership,
         cancel: &CancellationToken,
     ) {
-        spawn_server(tasks, "command socket", cancel, self.command, http::command_routes(site.clone()));
-        spawn_server(tasks, "metrics", cancel, self.metrics, http::metrics_routes(site));
+        let metrics = guarded(http::metrics_routes(site.clone()), Right::Scrape);
+        spawn_network(tasks, "metrics", cancel, self.metrics, metrics, member);
         if let (Some(listener), Some(peers)) = (self.peers, peers) {
-            spawn_server(tasks, "peers", cancel, listener, peer::routes(peers));
+            let routes = guarded(peer::routes(peers), Right::TakeFromPeer);
+            spawn_network(tasks, "peers", cancel, listener, routes, member);
         }
+        spawn_server(tasks, "command socket", cancel, self.command, http::command_routes(site));
     }
 }
 
@@ -232,17 +245,35 @@ async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> 
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
 }
 
-/// Serving has no error of its own: a connection that fails is that connection's end.
-fn spawn_server<L>(
+/// On the network nobody gets further than the door without a right.
+fn guarded(routes: Router, right: Right) -> Router {
+    members_only(guard(routes, right), None)
+}
+
+fn spawn_network(
     tasks: &mut JoinSet<&'static str>,
     name: &'static str,
     cancel: &CancellationToken,
-    listener: L,
+    listener: TcpListener,
     routes: Router,
-) where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
+    member: &Membership,
+) {
+    let (live, gate, stop) = (member.live.clone(), member.gate.clone(), cancel.clone());
+    tasks.spawn(named(name, async move {
+        if let Err(error) = listen::serve(listener, routes, &live, gate, stop, DRAIN).await {
+            tracing::error!("{name}: {}", Chain(&error));
+        }
+    }));
+}
+
+/// Serving has no error of its own: a connection that fails is that connection's end.
+fn spawn_server(
+    tasks: &mut JoinSet<&'static str>,
+    name: &'static str,
+    cancel: &CancellationToken,
+    listener: UnixListener,
+    routes: Router,
+) {
     let stop = cancel.clone();
     let server = axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
     tasks.spawn(named(name, async move {

@@ -3,6 +3,7 @@
 use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
@@ -33,6 +34,7 @@ impl Registrar {
     pub async fn start(
         config: &RegistrarConfig,
         serving: Serving,
+        members: Arc<Members>,
         zfs: Arc<dyn Zfs>,
         capturer: Arc<dyn Capturer>,
         stop: CancellationToken,
@@ -71,6 +73,7 @@ impl Registrar {
             volume,
             reader,
             log,
+            members,
             nodes,
             layout,
             zfs,
@@ -91,9 +94,9 @@ impl Registrar {
         http::operator_routes(self.state.clone())
     }
 
-    /// What a node may ask, and Prometheus.
-    pub fn node_routes(&self) -> Router {
-        http::node_routes(self.state.clone())
+    /// What is served on the network.
+    pub fn network_routes(&self) -> Router {
+        http::network_routes(self.state.clone())
     }
 
     /// Stops it and waits for its end. The step that each registration is at is left, or finished.

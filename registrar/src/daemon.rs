@@ -1,13 +1,15 @@
 //! The registrar as a daemon, from configuration to the last task's end.
 
 use crate::assembly::Registrar;
+use crate::members::{MemberError, Members};
 use crate::register::Capturer;
 use crate::serving::Serving;
 use anyhow::Context;
 use bootstash::config::RegistrarConfig;
+use bootstash::identity::IdentityError;
 use bootstash::lifecycle::{self, shut_down_within};
+use bootstash::listen;
 use bootstash::zfs::{self, Zfs};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -47,17 +49,35 @@ pub async fn run_serving(
     let socket = lifecycle::listen(&config.socket).await?;
     let tcp =
         TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
-    // Dropped, it ends.
+    let port = tcp.local_addr().context("the listener has no address")?.port();
+    let members = Members::load(&config.identity_dir(), config.certificate_lifetime, port);
+    let members = Arc::new(members.map_err(explained)?);
+    // Dropped, they end.
     let _watch = AbortOnDropHandle::new(tokio::spawn(zfs::watch(Arc::clone(&zfs))));
-    let registrar = Registrar::start(&config, serving, zfs, capturer, stop.clone()).await?;
+    let keeper = Arc::clone(&members);
+    let ending = stop.clone();
+    let _renewal = AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep_own(ending).await }));
+    let registrar =
+        Registrar::start(&config, serving, Arc::clone(&members), zfs, capturer, stop.clone()).await?;
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
 
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let node_routes = registrar.node_routes().into_make_service_with_connect_info::<SocketAddr>();
-    let nodes = axum::serve(tcp, node_routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let served = shut_down_within(DRAIN, &stop, async { tokio::try_join!(operators, nodes).map(drop) }).await;
+    let (routes, gate) = (registrar.network_routes(), members.gate().clone());
+    let network = listen::serve(tcp, routes, members.live(), gate, stop.clone(), DRAIN);
+    let operators = shut_down_within(DRAIN, &stop, operators.into_future());
+    let served = tokio::try_join!(async { operators.await.context("cannot serve the socket") }, async {
+        network.await.context("cannot serve the network")
+    },);
     registrar.finish().await?;
     let _ = std::fs::remove_file(&config.socket);
-    served.context("cannot serve")
+    served.map(drop)
+}
+
+fn explained(error: MemberError) -> anyhow::Error {
+    let hint = match &error {
+        MemberError::Identity(IdentityError::Missing { .. }) => "run `bootstash-registrar init` once",
+        _ => "cannot tell who belongs to this registrar",
+    };
+    anyhow::Error::from(error).context(hint)
 }

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod http;
 pub mod job;
 pub mod layout;
+pub mod members;
 pub mod metrics;
 pub mod nodes;
 pub mod peers;

@@ -6,10 +6,10 @@ use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
 use bootstash::zfs::{self, Programs};
 use bootstash::{config, fault};
-use bootstash_registrar::daemon;
 use bootstash_registrar::register::QemuCapturer;
 use bootstash_registrar::serving::{Reloader, Serving};
-use clap::Parser;
+use bootstash_registrar::{daemon, members};
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,23 +19,54 @@ use std::sync::Arc;
 #[command(version)]
 struct Cli {
     /// Configuration file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/bootstash/registrar.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/bootstash/registrar.toml")]
     config: PathBuf,
     /// Form of the log lines on standard error.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
+    /// What to do; serve where it is not given.
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make this registrar's certificate authority and its own key, once
+    Init,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log_format);
-    match serve(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
-            ExitCode::FAILURE
-        }
+    match cli.verb {
+        Some(Verb::Init) => match init(&cli) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {}", fault::Chain(error.as_ref()));
+                ExitCode::FAILURE
+            }
+        },
+        None => match serve(cli) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
+                ExitCode::FAILURE
+            }
+        },
     }
+}
+
+fn init(cli: &Cli) -> anyhow::Result<()> {
+    let config = config::load_registrar(&cli.config)?;
+    let dir = config.identity_dir();
+    let made = members::init(&dir, config.certificate_lifetime)?;
+    let dir = dir.display();
+    if made {
+        println!("made the certificate authority in {dir}; keep a copy of that directory in a safe place");
+    } else {
+        println!("there is a certificate authority in {dir}: unchanged");
+    }
+    Ok(())
 }
 
 fn serve(cli: Cli) -> anyhow::Result<()> {

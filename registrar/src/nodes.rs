@@ -199,7 +199,7 @@ mod tests {
         let log = VolumeLog {
             snapshots: (1..=3).map(snapshot).collect(),
             deltas: Vec::new(),
-            collected: Vec::new(),
+            ..VolumeLog::default()
         };
         let nodes = Arc::new(Nodes::load(file.clone()).unwrap());
         let stop = CancellationToken::new();

@@ -15,7 +15,7 @@ const HEARD_WITHIN: Duration = Duration::from_secs(90);
 /// So many nodes are sent to one peer within [`SENT_WITHIN`]; a peer with enough to do says so itself.
 const MOST_SENT: usize = 4;
 const SENT_WITHIN: Duration = Duration::from_secs(4);
-/// More peers than this are not remembered: nobody is authenticated yet.
+/// More peers than this are not remembered.
 const MAX_PEERS: usize = 10_000;
 
 /// The peers, as they reported. In memory only: they report again soon.
@@ -35,7 +35,7 @@ struct Peer {
 /// Who asks for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
-    /// The node, as it says.
+    /// The node.
     pub node: Option<&'a NodeName>,
     /// From where.
     pub from: IpAddr,

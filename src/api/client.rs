@@ -2,6 +2,7 @@
 
 use super::{ErrorBody, Transport, TransportError};
 use crate::fault::{Fault, FaultKind};
+use crate::identity::believing_nobody;
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -15,6 +16,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
 /// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// Shorter than a daemon keeps a connection on which nothing is asked.
+const IDLE: Duration = Duration::from_secs(45);
 /// A daemon that says to come again later than this is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
@@ -23,15 +26,15 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 pub enum Endpoint {
     /// A Unix socket.
     Unix(PathBuf),
-    /// `http://host:port`, without a slash at the end.
-    Http(String),
+    /// A URL of scheme and authority.
+    Tcp(String),
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => path.display().fmt(f),
-            Self::Http(url) => url.fmt(f),
+            Self::Tcp(url) => url.fmt(f),
         }
     }
 }
@@ -120,12 +123,32 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn patient_for(endpoint: Endpoint, silence: Duration) -> Result<Self, CallError> {
-        // Who is called may say that somebody else has it; nobody is called for that unseen.
-        let none = reqwest::redirect::Policy::none();
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().redirect(none);
+        match believing_nobody() {
+            Ok(tls) => Self::built(endpoint, silence, builder(tls)),
+            Err(error) => Err(unreachable(&endpoint, TransportError::new(error))),
+        }
+    }
+
+    /// The same, with TLS, and with nothing but TLS.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub(super) fn over_tls(
+        endpoint: Endpoint,
+        silence: Duration,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, CallError> {
+        Self::built(endpoint, silence, builder(tls).https_only(true))
+    }
+
+    fn built(
+        endpoint: Endpoint,
+        silence: Duration,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<Self, CallError> {
         let (builder, base) = match &endpoint {
             Endpoint::Unix(path) => (builder.unix_socket(path.clone()), "http://localhost".to_owned()),
-            Endpoint::Http(url) => (builder.read_timeout(silence), url.trim_end_matches('/').to_owned()),
+            Endpoint::Tcp(url) => (builder.read_timeout(silence), url.trim_end_matches('/').to_owned()),
         };
         let http = builder.build().map_err(|error| unreachable(&endpoint, TransportError::new(error)))?;
         Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base })
@@ -241,6 +264,17 @@ impl Client {
             source: source.without_url(),
         })
     }
+}
+
+fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    // Who is called may say that somebody else has it; nobody is called for that unseen.
+    let none = reqwest::redirect::Policy::none();
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE)
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(none)
 }
 
 fn unreachable(endpoint: &Endpoint, source: TransportError) -> CallError {

@@ -1,12 +1,14 @@
 //! What goes over the wire: HTTP/JSON between command, registrar and agents.
 //!
-//! The registrar serves operators on a Unix socket and nodes on TCP (the routes under
-//! [`routes::LOG`], [`routes::DELTAS`], [`routes::NODES`] and `/metrics`). An agent serves its host
-//! on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
+//! The registrar serves its host on a Unix socket, and everybody else by TLS: nodes with what
+//! [`routes::LOG`] and [`routes::DELTAS`] tell, operators with all that the socket has (see
+//! [`crate::identity::Right`]). An agent serves its host on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
 
 mod client;
 mod collect;
+mod dialer;
 mod image;
+mod member;
 mod node;
 mod overlay;
 mod peer;
@@ -15,12 +17,18 @@ pub mod routes;
 mod status;
 mod stream;
 mod transport;
+mod url;
 
 pub use client::{CallError, Client, Endpoint, Found};
 pub use collect::{GcQuery, GcReport, ReleasedOverlay, SnapshotFate, ViewFate};
+pub use dialer::{Dialer, joining_client};
 pub use image::{
     DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
     RegisterRequest, Step,
+};
+pub use member::{
+    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
+    RenewRequest, Secret,
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
@@ -29,6 +37,7 @@ pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 pub use transport::{Transport, TransportError};
+pub use url::{UrlProblem, registrar_url};
 
 use crate::fault::FaultKind;
 use serde::{Deserialize, Serialize};

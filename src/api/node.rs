@@ -1,18 +1,21 @@
 //! Between registrar and agents.
 
 use super::PeerOffer;
+use crate::identity::Serial;
 use crate::names::{Guid, NodeName, SnapshotName};
 use crate::zfs::Snapshot;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Asks for the log, and to wait while it says nothing new.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LogQuery {
-    /// The node that asks; the registrar notes the contact.
-    pub node: Option<NodeName>,
     /// The newest snapshot the node knows of: wait while it is the registrar's newest too.
     pub after: Option<Guid>,
+    /// How many certificates the node knows to be expelled: wait while the registrar knows as many.
+    #[serde(default)]
+    pub expelled: usize,
     /// Wait at most this many seconds (the registrar caps it at 60).
     #[serde(default)]
     pub wait_seconds: u64,
@@ -45,6 +48,9 @@ pub struct VolumeLog {
     /// GUIDs of snapshots that were collected, as far as they are remembered.
     #[serde(default)]
     pub collected: Vec<Guid>,
+    /// Certificates that do not count any more, for who serves others.
+    #[serde(default)]
+    pub expelled: BTreeSet<Serial>,
 }
 
 /// What a node says of itself, after each change and now and then.

@@ -1,6 +1,5 @@
 //! Peers: nodes that keep the deltas they applied, and serve them to others.
 
-use crate::names::NodeName;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,7 +26,7 @@ impl PeerOffer {
             Some(advertised) => advertised.clone(),
             None => SocketAddr::new(from.to_canonical(), self.port).to_string(),
         };
-        is_authority(&authority).then(|| format!("http://{authority}"))
+        is_authority(&authority).then(|| format!("https://{authority}"))
     }
 }
 
@@ -40,11 +39,8 @@ pub fn is_authority(text: &str) -> bool {
 }
 
 /// Asks for a delta.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct DeltaQuery {
-    /// The node that asks, which is never sent to itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<NodeName>,
     /// Not from a peer.
     #[serde(default)]
     pub direct: bool,
@@ -62,10 +58,10 @@ mod tests {
             holds: Vec::new(),
         };
         let url = |advertise, from: &str| offer(advertise).url(from.parse().unwrap());
-        assert_eq!(url(None, "10.0.0.5").unwrap(), "http://10.0.0.5:7432");
-        assert_eq!(url(None, "::ffff:10.0.0.5").unwrap(), "http://10.0.0.5:7432");
-        assert_eq!(url(None, "fd00::5").unwrap(), "http://[fd00::5]:7432");
-        assert_eq!(url(Some("c17.lan:80"), "10.0.0.5").unwrap(), "http://c17.lan:80");
+        assert_eq!(url(None, "10.0.0.5").unwrap(), "https://10.0.0.5:7432");
+        assert_eq!(url(None, "::ffff:10.0.0.5").unwrap(), "https://10.0.0.5:7432");
+        assert_eq!(url(None, "fd00::5").unwrap(), "https://[fd00::5]:7432");
+        assert_eq!(url(Some("c17.lan:80"), "10.0.0.5").unwrap(), "https://c17.lan:80");
         for bad in ["c17", "c17:0", "c17:x", "c17:1/v1", "a@c17:1", "c17:1?x", "c17:1#x", "", ":1", "c 17:1"]
         {
             assert_eq!(url(Some(bad), "10.0.0.5"), None, "{bad}");

@@ -29,5 +29,13 @@ pub const STATUS: &str = "/v1/status";
 pub const GC: &str = "/v1/gc";
 /// Agent: `GET`, `POST`, `DELETE`.
 pub const OVERLAYS: &str = "/v1/overlays";
+/// Registrar: `POST` trades a token for a certificate, without one.
+pub const JOIN: &str = "/v1/join";
+/// Registrar: `POST` gives who has a certificate a new one.
+pub const RENEWAL: &str = "/v1/renewal";
+/// Registrar: `POST` makes a token.
+pub const INVITATIONS: &str = "/v1/invitations";
+/// Registrar: `GET` who has a certificate, `DELETE` takes those of one away.
+pub const MEMBERS: &str = "/v1/members";
 /// Both: Prometheus text.
 pub const METRICS: &str = "/metrics";

@@ -18,6 +18,9 @@ pub(crate) struct Cli {
     /// Where the agent of this host listens
     #[arg(long, global = true, env = "BOOTSTASH_AGENT_SOCKET", value_name = "PATH", default_value = AGENT_SOCKET)]
     pub(super) agent_socket: PathBuf,
+    /// Where key and certificate of `join` are, for a registrar on another machine [default: ~/.config/bootstash]
+    #[arg(long, global = true, env = "BOOTSTASH_IDENTITY", value_name = "DIR")]
+    pub(super) identity: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -50,6 +53,30 @@ pub(super) enum Verb {
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
     Boot(BootArgs),
+    /// Let compute nodes in, and out again (storage node)
+    Node {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// Let people who work from other machines in, and out again (storage node)
+    Operator {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// Let programs that read metrics in, and out again (storage node)
+    Monitor {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// List who was let in (storage node)
+    Members(ListArgs),
+    /// Work with a registrar on another machine, from now on
+    Join(JoinArgs),
+    /// Renew the certificate of `join`, where that is due; other commands do so, too
+    Renew,
     /// Bring a lost volume back (storage node)
     Volume {
         /// How.
@@ -73,6 +100,47 @@ pub(super) enum OverlayVerb {
     Remove(OverlayRemoveArgs),
 }
 
+/// Member verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum MemberVerb {
+    /// Print the command that joins with a token, which counts once and not for long
+    Invite(InviteArgs),
+    /// Take all certificates back, at once
+    Expel(ExpelArgs),
+}
+
+/// `node invite`
+#[derive(Debug, Args)]
+pub(super) struct InviteArgs {
+    /// The name to join under
+    pub(super) name: String,
+    /// How long the token counts, as 1h or 2d
+    #[arg(long = "for", value_name = "TIME", value_parser = window, default_value = "1h")]
+    pub(super) lifetime: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `node expel`
+#[derive(Debug, Args)]
+pub(super) struct ExpelArgs {
+    /// The name it joined under
+    pub(super) name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `join`
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The registrar, as https://storage:7430
+    pub(super) url: String,
+    /// The token; where it is not given it is read from standard input, where others do not see it
+    pub(super) token: Option<String>,
+}
+
 /// Volume verbs.
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumeVerb {
@@ -83,7 +151,7 @@ pub(super) enum VolumeVerb {
 /// `volume restore`
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
-    /// A node that the registrar has heard of, or where one serves others: http://HOST:7432
+    /// A node that the registrar has heard of, or where one serves others: https://HOST:7432
     #[arg(long, value_name = "NODE|URL")]
     pub(super) from: String,
     /// Print JSON

@@ -1,15 +1,39 @@
-//! Which daemons this host has, and how to reach them.
+//! Which daemons this host has, and how to reach them; and a registrar on another machine that was joined.
 
 use super::failure::CommandError;
-use bootstash::api::{Client, Endpoint};
+use bootstash::api::{Client, Dialer, Endpoint};
+use bootstash::fault::Chain;
+use bootstash::identity::{Credentials, Identity, Joined, Live, Wanted};
+use bootstash::membership;
+use chrono::{DateTime, Utc};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longer than any answer is held back.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// The sockets of this host's daemons, which may or may not be there.
 #[derive(Debug)]
 pub(super) struct Daemons {
     registrar: PathBuf,
     agent: PathBuf,
+    identity: Option<PathBuf>,
+}
+
+/// Where `join` puts key and certificate, where nothing else is said.
+pub(super) fn identity_of_the_user() -> Option<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
+    config.or_else(home).map(|dir| dir.join("bootstash"))
+}
+
+/// What renewing did.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    pub(super) identity: Identity,
+    pub(super) expires: DateTime<Utc>,
+    pub(super) renewed: bool,
 }
 
 /// One of the two.
@@ -33,8 +57,51 @@ impl Daemon {
 
 impl Daemons {
     /// Those that listen at these paths.
-    pub(super) fn new(registrar: PathBuf, agent: PathBuf) -> Self {
-        Self { registrar, agent }
+    pub(super) fn new(registrar: PathBuf, agent: PathBuf, identity: Option<PathBuf>) -> Self {
+        Self { registrar, agent, identity }
+    }
+
+    /// Where key and certificate for another machine's registrar are, or are to be.
+    pub(super) fn identity(&self) -> Result<&Path, CommandError> {
+        self.identity.as_deref().ok_or(CommandError::NoHome)
+    }
+
+    /// Renews the certificate for another machine's registrar, where that is due. Tells who it is, until
+    /// when it counts, and whether it is a new one; nothing where nobody was joined.
+    pub(super) async fn renew(&self) -> Result<Option<Renewal>, CommandError> {
+        let Some((live, client)) = self.joined()? else { return Ok(None) };
+        let due = live.now().renew_at() <= Utc::now();
+        if due {
+            membership::renew(self.identity()?, &live, &client).await?;
+        }
+        let now = live.now();
+        Ok(Some(Renewal { identity: now.identity().clone(), expires: now.expires(), renewed: due }))
+    }
+
+    /// The same beside something else, which goes on without.
+    pub(super) async fn renew_in_passing(&self) -> Result<(), CommandError> {
+        let Some((live, client)) = self.joined()? else { return Ok(()) };
+        if live.now().renew_at() > Utc::now() {
+            return Ok(());
+        }
+        if let Err(error) = membership::renew(self.identity()?, &live, &client).await {
+            eprintln!(
+                "warning: the certificate ends on {}: {}",
+                live.now().expires().date_naive(),
+                Chain(&error)
+            );
+        }
+        Ok(())
+    }
+
+    /// The registrar on another machine, where one was joined.
+    fn joined(&self) -> Result<Option<(Live, Client)>, CommandError> {
+        let Some(dir) = &self.identity else { return Ok(None) };
+        let Some(joined) = Joined::load(dir)? else { return Ok(None) };
+        let live = Live::new(Credentials::load(dir)?);
+        let wanted = Wanted::Exactly(Identity::Registrar);
+        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted, SILENCE)?;
+        Ok(Some((live, client)))
     }
 
     fn socket(&self, daemon: Daemon) -> &Path {
@@ -56,7 +123,10 @@ impl Daemons {
     fn find(&self, daemon: Daemon) -> Result<Option<Client>, CommandError> {
         let socket = self.socket(daemon);
         if !may_exist(socket) {
-            return Ok(None);
+            return match daemon {
+                Daemon::Registrar => Ok(self.joined()?.map(|(_, client)| client)),
+                Daemon::Agent => Ok(None),
+            };
         }
         Ok(Some(Client::new(Endpoint::Unix(socket.to_owned()))?))
     }
@@ -100,7 +170,7 @@ mod tests {
     fn asks_whichever_is_there_and_says_where_it_looked() {
         let dir = tempfile::tempdir().unwrap();
         let (registrar, agent) = (dir.path().join("r.sock"), dir.path().join("a.sock"));
-        let daemons = Daemons::new(registrar.clone(), agent.clone());
+        let daemons = Daemons::new(registrar.clone(), agent.clone(), None);
         let error = daemons.all().unwrap_err().to_string();
         assert!(error.contains(registrar.to_str().unwrap()), "{error}");
         assert!(error.contains(agent.to_str().unwrap()), "{error}");

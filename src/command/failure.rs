@@ -5,6 +5,8 @@ use super::daemons::Daemon;
 use bootstash::api::{CallError, JobId, Step};
 use bootstash::config::ConfigError;
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::identity::{IdentityError, IdentityParseError};
+use bootstash::membership::{JoinError, RenewError};
 use bootstash::names::ImageName;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -26,6 +28,27 @@ pub(super) enum CommandError {
     /// The verb needs a daemon this host does not have.
     #[error("there is no {} on this host: nothing at {}", .daemon.word(), .socket.display())]
     NoDaemon { daemon: Daemon, socket: PathBuf },
+    /// Key or certificate for another machine's registrar.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Nobody was joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The certificate of it was not renewed.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+    /// Nobody was joined from here.
+    #[error("nothing to renew: no registrar was joined from here, with a key in {}", .dir.display())]
+    NotJoined { dir: PathBuf },
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] IdentityParseError),
+    /// There is nowhere to keep a key.
+    #[error("cannot tell where to keep a key: neither HOME nor --identity is given")]
+    NoHome,
+    /// The token cannot be read.
+    #[error("cannot read the token from standard input")]
+    Token(#[source] io::Error),
     /// It needs one of the two.
     #[error("there is neither registrar nor agent on this host: nothing at {} and {}", .registrar.display(), .agent.display())]
     NoDaemons { registrar: PathBuf, agent: PathBuf },
@@ -58,7 +81,10 @@ impl Fault for CommandError {
             Self::Call(error) | Self::Lost { source: error, .. } => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Registration { kind, .. } => *kind,
-            Self::Path { .. } => FaultKind::Permanent,
+            Self::Path { .. } | Self::Name(_) => FaultKind::Permanent,
+            Self::Identity(error) => error.kind(),
+            Self::Join(error) => error.kind(),
+            Self::Renew(error) => error.kind(),
             _ => FaultKind::Operator,
         }
     }
@@ -101,7 +127,7 @@ fn unanswered(call: &CallError) -> String {
 fn hint(error: &CommandError) -> Option<&'static str> {
     match error {
         CommandError::NoDaemon { daemon: Daemon::Registrar, .. } => Some(
-            "run this on the storage node, with `systemctl start bootstash-registrar`, or give --registrar-socket",
+            "run this on the storage node, with `systemctl start bootstash-registrar`, or join it from here: `bootstash operator invite NAME` there says how",
         ),
         CommandError::NoDaemon { daemon: Daemon::Agent, .. } => {
             Some("run this on a compute node, with `systemctl start bootstash-agent`, or give --agent-socket")

@@ -11,6 +11,8 @@ mod daemons;
 mod failure;
 mod images;
 mod jobs;
+mod join;
+mod members;
 mod nodes;
 mod output;
 mod overlay;
@@ -35,7 +37,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&CommandError::Runtime(error)),
     };
-    let daemons = Daemons::new(cli.registrar_socket, cli.agent_socket);
+    let identity = cli.identity.or_else(daemons::identity_of_the_user);
+    let daemons = Daemons::new(cli.registrar_socket, cli.agent_socket, identity);
     match runtime.block_on(dispatch(&daemons, cli.verb)) {
         Ok(code) => code,
         Err(error) => failure::report(&error),
@@ -43,6 +46,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandError> {
+    if !matches!(verb, Verb::Join(_) | Verb::Renew | Verb::Config { .. }) {
+        daemons.renew_in_passing().await?;
+    }
     match verb {
         Verb::Register(args) => return register::register(daemons, args).await,
         Verb::Boot(args) => return boot::boot(daemons, args).await,
@@ -55,6 +61,12 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Overlays(list) => overlay::list(daemons, list).await?,
         Verb::Overlay { verb: OverlayVerb::Create(args) } => overlay::create(daemons, args).await?,
         Verb::Overlay { verb: OverlayVerb::Remove(args) } => overlay::remove(daemons, args).await?,
+        Verb::Node { verb } => members::change(daemons, "node", verb).await?,
+        Verb::Operator { verb } => members::change(daemons, "operator", verb).await?,
+        Verb::Monitor { verb } => members::change(daemons, "monitor", verb).await?,
+        Verb::Members(list) => members::list(daemons, list).await?,
+        Verb::Join(args) => join::join(daemons, args).await?,
+        Verb::Renew => join::renew(daemons).await?,
         Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
     }

@@ -51,7 +51,7 @@ impl Drop for Stub {
 }
 
 fn daemons_in(dir: &Path) -> Daemons {
-    Daemons::new(dir.join("r.sock"), dir.join("a.sock"))
+    Daemons::new(dir.join("r.sock"), dir.join("a.sock"), None)
 }
 
 /// An answer that is no success.

@@ -12,11 +12,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
-    /// The name this node reports under; the host name where it is not given, which
-    /// [`super::load_agent`] puts here: a loaded configuration always has one.
+    /// The name this node joined under; a certificate for another is refused.
     pub node: Option<NodeName>,
-    /// The registrar: `http://host:port`.
-    pub registrar: String,
+    /// The registrar: `https://host:port`; where it is not given, that which was joined.
+    pub registrar: Option<String>,
     /// The ZFS file system to keep everything below, `pool/name`; made where it is missing.
     pub dataset: DatasetName,
     /// Overlay records, deltas being fetched.
@@ -42,6 +41,13 @@ pub struct AgentConfig {
     pub peers: PeersConfig,
 }
 
+impl AgentConfig {
+    /// Where our key and certificate are.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.state_dir.join("identity")
+    }
+}
+
 /// What a node serves others.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,8 +56,6 @@ pub struct PeersConfig {
     pub listen: Option<SocketAddr>,
     /// `host:port` under which others reach it, where that is not the address it calls the registrar from.
     pub advertise: Option<String>,
-    /// Whether `listen` may be other than loopback although nobody is authenticated.
-    pub allow_unauthenticated: bool,
     /// How much of the deltas applied last is kept.
     pub keep_bytes: u64,
     /// Downloads at once.
@@ -69,14 +73,7 @@ impl PeersConfig {
 
 impl Default for PeersConfig {
     fn default() -> Self {
-        Self {
-            listen: None,
-            advertise: None,
-            allow_unauthenticated: false,
-            keep_bytes: 1 << 30,
-            downloads: 4,
-            rate_bytes_per_second: None,
-        }
+        Self { listen: None, advertise: None, keep_bytes: 1 << 30, downloads: 4, rate_bytes_per_second: None }
     }
 }
 

@@ -5,7 +5,6 @@ use super::{AgentConfig, CaptureConfig, PeersConfig, RegistrarConfig, ServingCon
 use crate::api::is_authority;
 use crate::names::DatasetName;
 use crate::serving::Limits;
-use reqwest::Url;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ pub(super) fn registrar(config: &RegistrarConfig) -> Check {
     absolute("state_dir", &config.state_dir)?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
-    listen(config)?;
+    at_least("certificate_lifetime", config.certificate_lifetime.as_secs(), 3600)?;
     capture(&config.capture)?;
     serving(&config.serving)
 }
@@ -33,20 +32,11 @@ pub(super) fn agent(config: &AgentConfig) -> Check {
     config.overlay_dirs.iter().try_for_each(|dir| absolute("overlay_dirs", dir))?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
-    registrar_url(&config.registrar)?;
+    config.registrar.iter().try_for_each(|url| registrar_url(url))?;
     peers(&config.peers)
 }
 
 fn peers(config: &PeersConfig) -> Check {
-    if let Some(listen) = config.listen {
-        require(listen.ip().is_loopback() || config.allow_unauthenticated, || {
-            format!(
-                "peers.listen = \"{listen}\" is open to the network, where nobody is authenticated: whoever reaches \
-                 it can read every boot cache; set peers.allow_unauthenticated = true if that network is trusted, \
-                 else leave peers.listen out"
-            )
-        })?;
-    }
     if let Some(advertise) = &config.advertise {
         require(is_authority(advertise), || {
             format!("peers.advertise = \"{advertise}\" is no host and port; write it as \"c17.example:7432\"")
@@ -61,17 +51,6 @@ fn below_a_pool(dataset: &DatasetName) -> Check {
     require(dataset.parent().is_some(), || {
         format!(
             "dataset = \"{dataset}\" is the root of a pool; give a file system below it, as \"{dataset}/bootstash\""
-        )
-    })
-}
-
-fn listen(config: &RegistrarConfig) -> Check {
-    require(config.listen.ip().is_loopback() || config.allow_unauthenticated, || {
-        format!(
-            "listen = \"{}\" is open to the network, where nobody is authenticated: whoever reaches it can read \
-             every boot cache and report as any node; set allow_unauthenticated = true if that network is trusted, \
-             else listen on 127.0.0.1",
-            config.listen
         )
     })
 }
@@ -117,19 +96,9 @@ fn within_a_boot(key: &str, wait: Duration, boot_timeout: Duration) -> Check {
 }
 
 fn registrar_url(text: &str) -> Check {
-    let wrong = |why: &str| Err(format!("registrar = \"{text}\" {why}; write it as \"http://host:7430\""));
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => return wrong(&format!("is no URL ({error})")),
-    };
-    if url.scheme() != "http" {
-        return wrong("does not begin with http://, all that the registrar speaks");
-    }
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    if !bare || !url.username().is_empty() || url.password().is_some() {
-        return wrong("has more than a host and a port");
-    }
-    Ok(())
+    crate::api::registrar_url(text)
+        .map(drop)
+        .map_err(|error| format!("registrar = \"{text}\" {}; write it as \"https://host:7430\"", error.0))
 }
 
 fn absolute(key: &str, path: &Path) -> Check {

@@ -6,8 +6,13 @@ use crate::fault::Chain;
 const REGISTRAR: &str = include_str!("../../packaging/registrar.toml");
 const AGENT: &str = include_str!("../../packaging/agent.toml");
 /// Commented out, but only examples: what is not given there has no value of its own.
-const NO_DEFAULT: [&str; 4] =
-    ["# node = ", "# rate_bytes_per_second = ", "# listen = \"10.0.0.17:7432\"", "# advertise = "];
+const NO_DEFAULT: [&str; 5] = [
+    "# node = ",
+    "# registrar = ",
+    "# rate_bytes_per_second = ",
+    "# listen = \"10.0.0.17:7432\"",
+    "# advertise = ",
+];
 
 fn load(text: &str, kind: Option<ConfigKind>) -> Result<ConfigFile, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -48,7 +53,7 @@ fn what_they_call_a_default_is_the_default() {
 
 /// The keys a section may have, as the refusal of a stranger lists them.
 fn known_keys(section: &str, kind: ConfigKind) -> Vec<String> {
-    let required = "dataset = \"t/b\"\nregistrar = \"http://r\"\n";
+    let required = "dataset = \"t/b\"\nregistrar = \"https://r\"\n";
     let head = if kind == ConfigKind::Agent { required } else { "dataset = \"t/b\"\n" };
     let error = load(&format!("{head}{section}zzz = 1"), Some(kind)).unwrap_err();
     let (_, list) = error.split_once("expected one of ").unwrap();

@@ -43,14 +43,6 @@ pub enum ConfigError {
         /// What to change.
         problem: String,
     },
-    /// An agent's file names no node, and the host has no name that could stand for it.
-    #[error("{} names no node, and this host's name cannot be used; set node = \"NAME\"", .path.display())]
-    Node {
-        /// The file.
-        path: PathBuf,
-        /// Why the host's name cannot be used.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 /// What the parser said, on one line.
@@ -72,7 +64,7 @@ pub fn load_registrar(path: &Path) -> Result<RegistrarConfig, ConfigError> {
     parse_registrar(path, &read(path)?)
 }
 
-/// Reads and checks an agent's configuration; `node` is then the host's name where it was not given.
+/// Reads and checks an agent's configuration.
 ///
 /// # Errors
 /// See [`ConfigError`].
@@ -88,7 +80,7 @@ pub fn load_any(path: &Path, kind: Option<ConfigKind>) -> Result<ConfigFile, Con
     let text = read(path)?;
     let kind = match kind {
         Some(kind) => kind,
-        None => ConfigKind::of(&parse(path, &text)?),
+        None => ConfigKind::of(path, &parse(path, &text)?),
     };
     match kind {
         ConfigKind::Registrar => parse_registrar(path, &text).map(ConfigFile::Registrar),
@@ -103,13 +95,8 @@ fn parse_registrar(path: &Path, text: &str) -> Result<RegistrarConfig, ConfigErr
 }
 
 fn parse_agent(path: &Path, text: &str) -> Result<AgentConfig, ConfigError> {
-    let mut config: AgentConfig = parse(path, text)?;
+    let config: AgentConfig = parse(path, text)?;
     check::agent(&config).map_err(|problem| invalid(path, problem))?;
-    if config.node.is_none() {
-        let name =
-            super::host_name().map_err(|source| ConfigError::Node { path: path.to_owned(), source })?;
-        config.node = Some(name);
-    }
     Ok(config)
 }
 

@@ -6,7 +6,6 @@ mod check;
 mod examples;
 mod kind;
 mod load;
-mod node;
 mod registrar;
 #[cfg(test)]
 mod tests;
@@ -16,7 +15,6 @@ pub use kind::ConfigKind;
 pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
 pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig, ServingConfig};
 
-use node::host_name;
 use std::time::Duration;
 
 /// Where the registrar listens for the command.

@@ -23,18 +23,25 @@ pub struct RegistrarConfig {
     /// TCP address for agents and Prometheus.
     #[serde(default = "listen")]
     pub listen: SocketAddr,
-    /// Whether `listen` may be other than loopback although nobody is authenticated.
-    #[serde(default)]
-    pub allow_unauthenticated: bool,
     /// How long snapshots and deltas are kept.
     #[serde(default = "super::default_window", with = "humantime_serde")]
     pub window: Duration,
+    /// How long a certificate counts; it is renewed when two thirds of that are over.
+    #[serde(default = "certificate_lifetime", with = "humantime_serde")]
+    pub certificate_lifetime: Duration,
     /// How images are booted to capture what they read.
     #[serde(default)]
     pub capture: CaptureConfig,
     /// What nodes may download at once. The only part that a running registrar reads anew.
     #[serde(default)]
     pub serving: ServingConfig,
+}
+
+impl RegistrarConfig {
+    /// Where the authority, our own key and the list of members are.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.state_dir.join("identity")
+    }
 }
 
 /// How much is served to nodes.
@@ -125,10 +132,14 @@ fn state_dir() -> PathBuf {
     "/var/lib/bootstash/registrar".into()
 }
 
+fn certificate_lifetime() -> Duration {
+    Duration::from_secs(90 * 86400)
+}
+
 fn socket() -> PathBuf {
     super::REGISTRAR_SOCKET.into()
 }
 
 fn listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7430))
+    SocketAddr::from(([0, 0, 0, 0], 7430))
 }

@@ -12,4 +12,4 @@ pub use instance::{InstanceError, InstanceLock};
 pub use kill_point::{KILL_AT_VARIABLE, KillPoint, REACHED, kill_point};
 pub use signals::{on_hangup, shutdown_on_signal};
 pub use socket::{ListenError, listen};
-pub use state_file::{replace_file, sweep_files};
+pub use state_file::{replace_file, replace_secret_file, sweep_files};

@@ -7,6 +7,7 @@ use super::kill_point::{KillPoint, kill_point};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Names of files that are being written end so.
@@ -18,8 +19,22 @@ const UNFINISHED: &str = ".unfinished";
 /// # Errors
 /// What the file system says; the file is then as it was.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o666)
+}
+
+/// The same for what nobody but the owner may read, at no moment.
+///
+/// # Errors
+/// What the file system says; the file is then as it was.
+pub fn replace_secret_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o600)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let unfinished = unfinished(path);
-    let mut file = File::create(&unfinished)?;
+    // One that a crash left has the mode of its time.
+    let _ = std::fs::remove_file(&unfinished);
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     kill_point(KillPoint::StateWritten);

@@ -4,12 +4,14 @@ mod dataset;
 mod guid;
 mod image;
 mod node;
+mod operator;
 mod snapshot;
 
 pub use dataset::DatasetName;
 pub use guid::Guid;
 pub use image::ImageName;
 pub use node::NodeName;
+pub use operator::OperatorName;
 pub use snapshot::SnapshotName;
 
 /// A name that was refused, and what would have been accepted.

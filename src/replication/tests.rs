@@ -26,7 +26,7 @@ fn log(guids: &[u64]) -> VolumeLog {
     VolumeLog {
         snapshots: guids.iter().map(|guid| snapshot(*guid, *guid)).collect(),
         deltas: guids.windows(2).map(|pair| delta(Some(pair[0]), pair[1])).collect(),
-        collected: Vec::new(),
+        ..VolumeLog::default()
     }
 }
 
@@ -108,7 +108,7 @@ proptest! {
         let log = VolumeLog {
             snapshots: vec![snapshot(newest, newest)],
             deltas: pairs.iter().map(|(from, to)| delta(Some(*from), *to)).collect(),
-            collected: Vec::new(),
+            ..VolumeLog::default()
         };
         match plan(&[snapshot(head, head)], &log) {
             Plan::UpToDate => prop_assert_eq!(head, newest),

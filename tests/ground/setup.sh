@@ -39,6 +39,7 @@ libc6-dev         /usr/include/stdio.h
 pkg-config        pkg-config
 python3           python3
 python3-pip       pip3
+curl              curl
 systemd           systemd-analyze
 LIST
   # Without OpenZFS in the kernel, zfs-fuse gives a real ZFS without any kernel module.

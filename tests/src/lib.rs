@@ -4,6 +4,7 @@ mod address;
 pub mod bench;
 pub mod contract;
 pub mod demo;
+pub mod doors;
 pub mod guest;
 mod inside;
 pub mod kill;
@@ -11,6 +12,7 @@ pub mod lab;
 #[cfg(feature = "libzetta")]
 pub mod libzetta;
 pub mod load;
+mod membership;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;

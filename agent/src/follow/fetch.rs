@@ -6,11 +6,10 @@
 
 use super::peers::{self, Peer, PeerError, Peers};
 use crate::metrics::Metrics;
-use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Found, routes};
+use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Dialer, Found, routes};
 use bootstash::delta::{self, DeltaReadError};
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::NodeName;
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -99,7 +98,6 @@ enum Source {
 /// Fetches into one directory, one file at a time.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    node: NodeName,
     registrar: Client,
     dir: PathBuf,
     peers: Peers,
@@ -109,8 +107,8 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(super) fn new(node: NodeName, registrar: Client, dir: PathBuf, metrics: Metrics) -> Self {
-        Self { node, registrar, dir, peers: Peers::default(), metrics, helped: None }
+    pub(super) fn new(registrar: Client, dialer: Dialer, dir: PathBuf, metrics: Metrics) -> Self {
+        Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None }
     }
 
     /// The verified file of `record`. Goes on where an earlier try ended; discard it when done.
@@ -159,7 +157,7 @@ impl Fetcher {
         source: Source,
     ) -> Result<(Response, Option<Peer>), FetchError> {
         let route = format!("{}/{}", routes::DELTAS, record.file);
-        let query = DeltaQuery { node: Some(self.node.clone()), direct: source == Source::Registrar };
+        let query = DeltaQuery { direct: source == Source::Registrar };
         let location = match self.registrar.find(&route, &query, offset).await? {
             Found::Here(response) => return Ok((response, None)),
             Found::Elsewhere(location) if source == Source::Anybody => location,

@@ -20,10 +20,11 @@ pub use fetch::FetchError;
 pub use pace::Pace;
 
 use crate::layout::Layout;
+use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;
-use bootstash::api::{AgentState, Client, LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::api::{AgentState, Client, Dialer, LogQuery, NodeReport, VolumeLog, routes};
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{Guid, NodeName};
 use bootstash::replication::{self, Conflict, FullReason, Plan};
@@ -42,7 +43,6 @@ const HASTY: Duration = Duration::from_secs(1);
 /// Follows one registrar with one volume.
 #[derive(Debug)]
 pub struct Follower {
-    node: NodeName,
     registrar: Client,
     volume: VolumeHandle,
     fetcher: Fetcher,
@@ -57,6 +57,8 @@ pub struct Follower {
     fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resyncing: Option<String>,
+    /// Told who was expelled; none in tests on fakes.
+    membership: Option<Membership>,
     /// What this node keeps for others, if it does.
     offer: Option<Offer>,
     /// Others may come back at this moment as well.
@@ -71,32 +73,40 @@ enum Step {
 }
 
 impl Follower {
-    /// A follower; [`Self::run`] makes it go.
+    /// A follower; [`Self::run`] makes it go. `dialer` calls peers.
     pub fn new(
-        node: NodeName,
+        node: &NodeName,
         registrar: Client,
+        dialer: Dialer,
         layout: Layout,
         volume: VolumeHandle,
         pace: Pace,
         metrics: Metrics,
     ) -> Self {
         Self {
-            fetcher: Fetcher::new(node.clone(), registrar.clone(), layout.fetch_dir.clone(), metrics.clone()),
-            reporter: Reporter::new(registrar.clone(), &node, pace.report),
+            fetcher: Fetcher::new(registrar.clone(), dialer, layout.fetch_dir.clone(), metrics.clone()),
+            reporter: Reporter::new(registrar.clone(), node, pace.report),
             health: Health::new(pace),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             fetched_is_cleared: false,
             resyncing: None,
+            membership: None,
             offer: None,
             // After a power cut every node is in the same place; one that is new is alone.
             in_a_crowd: volume.state().head().is_some(),
-            node,
             registrar,
             volume,
             pace,
             metrics,
         }
+    }
+
+    /// Tells it who was expelled.
+    #[must_use]
+    pub fn as_member(mut self, membership: Membership) -> Self {
+        self.membership = Some(membership);
+        self
     }
 
     /// Keeps the deltas it applies for other nodes, and tells the registrar.
@@ -187,11 +197,16 @@ impl Follower {
 
     async fn log(&self, poll: Duration) -> Result<VolumeLog, FollowError> {
         let query = LogQuery {
-            node: Some(self.node.clone()),
             after: self.volume.state().head().map(|head| head.guid),
+            expelled: self.membership.as_ref().map_or(0, |member| member.gate.expelled().len()),
             wait_seconds: poll.as_secs(),
         };
-        Ok(self.registrar.get(routes::LOG, &query).await?)
+        let mut log: VolumeLog = self.registrar.get(routes::LOG, &query).await?;
+        if let Some(membership) = self.membership.clone() {
+            let expelled = std::mem::take(&mut log.expelled);
+            let _ = tokio::task::spawn_blocking(move || membership.expel(expelled)).await;
+        }
+        Ok(log)
     }
 
     async fn advance(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {

@@ -3,8 +3,9 @@
 //! Promises: only the very delta that was asked for is asked of a peer; a peer that does not answer, or
 //! stalls, costs seconds; one that sent what it should not have is left alone for long.
 
-use bootstash::api::{CallError, Client, DeltaRecord, Endpoint, routes};
+use bootstash::api::{CallError, DeltaRecord, Dialer, routes};
 use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash::identity::Wanted;
 use reqwest::{Response, Url};
 use std::collections::HashMap;
 use std::fmt;
@@ -67,12 +68,17 @@ pub(super) fn deadline(bytes: u64) -> Instant {
 }
 
 /// Those that did not help.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Peers {
+    dialer: Dialer,
     avoided: HashMap<Peer, Instant>,
 }
 
 impl Peers {
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self { dialer, avoided: HashMap::new() }
+    }
+
     /// Asks for the delta where the registrar says it is, from byte `offset` on.
     pub(super) async fn ask(
         &mut self,
@@ -80,13 +86,14 @@ impl Peers {
         record: &DeltaRecord,
         offset: u64,
     ) -> Result<(Peer, Response), PeerError> {
-        let peer =
-            peer_of(location, record).ok_or_else(|| PeerError::Location { location: location.to_owned() })?;
+        let scheme = self.dialer.scheme();
+        let peer = peer_of(scheme, location, record);
+        let peer = peer.ok_or_else(|| PeerError::Location { location: location.to_owned() })?;
         if self.avoids(&peer) {
             return Err(PeerError::Avoided);
         }
         let answer = async {
-            let client = Client::new(Endpoint::Http(format!("http://{peer}")))?;
+            let client = self.dialer.client(&format!("{scheme}://{peer}"), Wanted::AnyNode, STALL)?;
             client.download(&path_of(record), offset).await
         };
         let answered = match timeout(ANSWER, answer).await {
@@ -128,9 +135,9 @@ fn path_of(record: &DeltaRecord) -> String {
 }
 
 /// The peer that a location names; none where it leads anywhere but to this delta.
-fn peer_of(location: &str, record: &DeltaRecord) -> Option<Peer> {
+fn peer_of(scheme: &str, location: &str, record: &DeltaRecord) -> Option<Peer> {
     let url = Url::parse(location).ok()?;
-    let plain = url.scheme() == "http" && url.path() == path_of(record) && url.username().is_empty();
+    let plain = url.scheme() == scheme && url.path() == path_of(record) && url.username().is_empty();
     let bare = url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     let (host, port) = (url.host_str()?, url.port_or_known_default()?);
     (plain && bare).then(|| Peer(format!("{host}:{port}")))
@@ -155,19 +162,19 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_anything_but_the_delta() {
         let digest = record().digest;
-        let peer = |location: &str| peer_of(location, &record()).map(|peer| peer.to_string());
-        assert_eq!(peer(&format!("http://c17:7432/v1/deltas/{digest}")).unwrap(), "c17:7432");
-        assert_eq!(peer(&format!("http://[fd00::1]:7432/v1/deltas/{digest}")).unwrap(), "[fd00::1]:7432");
+        let peer = |location: &str| peer_of("https", location, &record()).map(|peer| peer.to_string());
+        assert_eq!(peer(&format!("https://c17:7432/v1/deltas/{digest}")).unwrap(), "c17:7432");
+        assert_eq!(peer(&format!("https://[fd00::1]:7432/v1/deltas/{digest}")).unwrap(), "[fd00::1]:7432");
         for bad in [
             "",
             "/v1/deltas/x",
-            "http://c17:7432/v1/overlays",
+            "https://c17:7432/v1/overlays",
             &format!("file:///v1/deltas/{digest}"),
-            &format!("https://c17/v1/deltas/{digest}"),
-            &format!("http://c17/v1/deltas/{digest}?x=1"),
-            &format!("http://c17/v1/deltas/../x/{digest}"),
-            &format!("http://a:b@c17/v1/deltas/{digest}"),
-            &format!("http://c17/v1/deltas/{}", "cd".repeat(32)),
+            &format!("http://c17/v1/deltas/{digest}"),
+            &format!("https://c17/v1/deltas/{digest}?x=1"),
+            &format!("https://c17/v1/deltas/../x/{digest}"),
+            &format!("https://a:b@c17/v1/deltas/{digest}"),
+            &format!("https://c17/v1/deltas/{}", "cd".repeat(32)),
         ] {
             assert_eq!(peer(bad), None, "{bad}");
         }
@@ -175,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_did_not_help_is_left_alone() {
-        let mut peers = Peers::default();
+        let mut peers = Peers::new(Dialer::without_tls());
         let location = format!("http://127.0.0.1:1/v1/deltas/{}", record().digest);
         let error = peers.ask(&location, &record(), 0).await.unwrap_err();
         assert!(matches!(error, PeerError::Call(CallError::Unreachable { .. })), "{error}");

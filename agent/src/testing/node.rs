@@ -5,7 +5,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
-use bootstash::api::{AgentState, Client, Endpoint};
+use bootstash::api::{AgentState, Client, Dialer, Endpoint};
 use bootstash::catalog::ImageFormat;
 use bootstash::config::AgentConfig;
 use bootstash::names::{DatasetName, SnapshotName};
@@ -84,7 +84,7 @@ impl Node {
     pub(crate) fn config(&self) -> AgentConfig {
         AgentConfig {
             node: Some("c17".parse().unwrap()),
-            registrar: "http://127.0.0.1:1".to_owned(),
+            registrar: None,
             dataset: "tank/bootstash".parse().unwrap(),
             state_dir: self.dir.path().join("state"),
             views_dir: self.dir.path().join("views"),
@@ -115,11 +115,12 @@ impl Node {
     /// Starts the agent, following the registrar at `address`.
     pub(crate) async fn start(&mut self, address: String) {
         self.start_volume().await.unwrap();
-        let registrar = Client::new(Endpoint::Http(address)).unwrap();
+        let registrar = Client::new(Endpoint::Tcp(address)).unwrap();
         let (layout, metrics) = (self.layout(), self.metrics.clone());
         let running = self.running.as_mut().unwrap();
         let node = "c17".parse().unwrap();
-        let follower = Follower::new(node, registrar, layout, running.volume.clone(), PACE, metrics);
+        let dialer = Dialer::without_tls();
+        let follower = Follower::new(&node, registrar, dialer, layout, running.volume.clone(), PACE, metrics);
         running.state = Some(follower.state());
         running.tasks.spawn(follower.run(running.cancel.clone()));
     }

@@ -4,13 +4,14 @@ use super::State;
 use super::reply::Refusal;
 use crate::peers::Asker;
 use crate::volume::FullStream;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bootstash::api::{DeltaQuery, DeltaRecord};
 use bootstash::fault::Chain;
+use bootstash::identity::Caller;
 use bootstash::serving::{Download, Kind};
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
@@ -19,6 +20,7 @@ pub(super) async fn download(
     Shared(state): Shared<State>,
     Path(file): Path<String>,
     Query(query): Query<DeltaQuery>,
+    Extension(caller): Extension<Caller>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -26,7 +28,7 @@ pub(super) async fn download(
     let found = state.log.delta(&file);
     let (record, path) =
         found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
-    let download = match admit(&state, &record, &query, from) {
+    let download = match admit(&state, &record, query, Asker { node: caller.node(), from: from.ip() }) {
         Admission::Here(download) => download,
         Admission::Peer(location) => return Ok(elsewhere(location)),
         Admission::Later => return Err(Refusal::busy(&state.serving.downloads)),
@@ -51,9 +53,8 @@ enum Admission {
 }
 
 /// A peer stands in where there are enough downloads here, or wherever that is preferred.
-fn admit(state: &State, record: &DeltaRecord, query: &DeltaQuery, from: SocketAddr) -> Admission {
+fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, asker: Asker<'_>) -> Admission {
     let kind = if record.from.is_some() { Kind::Delta } else { Kind::Full };
-    let asker = Asker { node: query.node.as_ref(), from: from.ip() };
     let peer = || (!query.direct).then(|| state.peers.send(asker, &record.digest)).flatten();
     let begin = || state.serving.downloads.begin(kind);
     let admitted = if state.serving.prefers_peers() {

@@ -1,11 +1,13 @@
-//! The registrar's HTTP API: operators on a Unix socket, nodes on TCP.
+//! The registrar's HTTP API: this host's users on a Unix socket, everybody else on the network.
 //!
-//! Nodes get what they need and no more: nobody on TCP can register, deregister or collect.
+//! On the network each group of routes has a door of its own: nodes get what they need and no more,
+//! operators what the socket has, and strangers nothing but the way in.
 
 mod deltas;
 mod images;
 mod jobs;
 mod log;
+mod members;
 mod operator;
 mod reply;
 mod restore;
@@ -19,12 +21,19 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use bootstash::api::routes;
+use bootstash::identity::Right;
+use bootstash::listen::{guard, members_only};
 
 /// No request of ours is larger.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
-/// What the command may ask.
+/// What the command may ask, on this host.
 pub fn operator_routes(state: State) -> Router {
+    let routes = orders().route(routes::METRICS, get(operator::metrics));
+    routes.layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)).with_state(state)
+}
+
+fn orders() -> Router<State> {
     Router::new()
         .route(routes::IMAGES, get(images::list).post(images::register))
         .route(routes::IMAGE, delete(images::deregister))
@@ -34,20 +43,24 @@ pub fn operator_routes(state: State) -> Router {
         .route(routes::STATUS, get(operator::status))
         .route(routes::GC, post(operator::collect))
         .route(routes::RESTORE, get(restore::progress).post(restore::restore))
-        .route(routes::METRICS, get(operator::metrics))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(state)
+        .route(routes::INVITATIONS, post(members::invite))
+        .route(routes::MEMBERS, get(members::list).delete(members::expel))
 }
 
-/// What a node may ask, and Prometheus.
-pub fn node_routes(state: State) -> Router {
-    Router::new()
+/// What is served on the network, to each what is his.
+pub fn network_routes(state: State) -> Router {
+    let following = Router::new()
         .route(routes::LOG, get(log::follow))
         .route(routes::FULL, get(deltas::full))
         .route(routes::STREAM, get(stream::send))
-        .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download))
+        .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download));
+    let routes = guard(following, Right::Follow)
+        .merge(guard(orders(), Right::Operate))
+        .merge(guard(Router::new().route(routes::METRICS, get(operator::metrics)), Right::Scrape))
+        .merge(guard(Router::new().route(routes::RENEWAL, post(members::renew)), Right::Renew))
+        // Whether it is the caller's own is for the handler to see.
         .route(routes::NODE_REPORT, post(log::report))
-        .route(routes::METRICS, get(operator::metrics))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(state)
+        .route(routes::JOIN, post(members::join));
+    let routes = routes.layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)).with_state(state);
+    members_only(routes, Some(routes::JOIN))
 }

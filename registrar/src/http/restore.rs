@@ -6,11 +6,12 @@ use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
 use bootstash::api::{
-    CallError, Client, Endpoint, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER,
-    StreamQuery, Transfer, VolumeLog, is_authority, routes,
+    CallError, Dialer, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER, StreamQuery,
+    Transfer, VolumeLog, is_authority, routes,
 };
 use bootstash::delta::Encoding;
 use bootstash::fault::{Fault, FaultKind};
+use bootstash::identity::{Identity, Wanted};
 use bootstash::names::Guid;
 use bootstash::zfs::{ByteStream, Snapshot};
 use futures::{StreamExt, TryStreamExt};
@@ -19,6 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio_util::io::StreamReader;
@@ -28,10 +30,10 @@ use tokio_util::io::StreamReader;
 enum RestoreError {
     #[error(
         "node {node} has not told where it serves others (its [peers] listen); give the URL instead, as \
-         http://HOST:7432"
+         https://HOST:7432"
     )]
     Unknown { node: String },
-    #[error("{from:?} is neither a node's name nor a URL as http://HOST:7432")]
+    #[error("{from:?} is neither a node's name nor a URL as https://HOST:7432")]
     NoUrl { from: String },
     #[error("the node at {url} has no snapshot; ask another")]
     Empty { url: String },
@@ -57,6 +59,9 @@ impl Fault for RestoreError {
     }
 }
 
+/// Of a node that sends nothing.
+const SILENCE: Duration = Duration::from_secs(90);
+
 /// How far a restore is, for who looks; none while there is none.
 pub type Restoring = watch::Sender<Option<Transfer>>;
 
@@ -70,7 +75,8 @@ pub(super) async fn restore(
 ) -> Result<Json<RestoreReply>, Refusal> {
     let url = url_of(&state, &request.from)?;
     let call = |source| RestoreError::Call { url: url.clone(), source };
-    let client = Client::new(Endpoint::Http(url.clone())).map_err(call)?;
+    let dialer = Dialer::new(state.members.live().clone());
+    let client = dialer.client(&url, wanted(&request.from), SILENCE).map_err(call)?;
     let theirs: VolumeLog = client.get(routes::LOG, &LogQuery::default()).await.map_err(call)?;
     let head = theirs.snapshots.last().cloned();
     let head = head.ok_or_else(|| RestoreError::Empty { url: url.clone() })?;
@@ -105,15 +111,20 @@ async fn unchanged(
 }
 
 fn url_of(state: &State, from: &str) -> Result<String, RestoreError> {
-    if let Some(authority) = from.strip_prefix("http://") {
+    if let Some(authority) = from.strip_prefix("https://") {
         let authority = authority.trim_end_matches('/');
         return match is_authority(authority) {
-            true => Ok(format!("http://{authority}")),
+            true => Ok(format!("https://{authority}")),
             false => Err(RestoreError::NoUrl { from: from.to_owned() }),
         };
     }
     let node = from.parse().map_err(|_| RestoreError::NoUrl { from: from.to_owned() })?;
     state.nodes.peer(&node).ok_or_else(|| RestoreError::Unknown { node: from.to_owned() })
+}
+
+/// A node that is named has to be it; behind a URL any node will do.
+fn wanted(from: &str) -> Wanted {
+    from.parse().map_or(Wanted::AnyNode, |node| Wanted::Exactly(Identity::Node(node)))
 }
 
 fn header<T: FromStr>(response: &Response, name: &str) -> Option<T> {

@@ -3,6 +3,7 @@
 use super::Restoring;
 use crate::job::Board;
 use crate::layout::Layout;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::peers::Peers;
@@ -27,6 +28,8 @@ pub struct State {
     pub reader: VolumeReader,
     /// What is published.
     pub log: PublicationLog,
+    /// Who belongs to us.
+    pub members: Arc<Members>,
     /// The nodes heard of.
     pub nodes: Arc<Nodes>,
     /// What they hold for each other.

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// Names of unfinished imports begin so, which no image name does.
 const PART_PREFIX: &str = ".part-";
+/// At the top of the volume, beside the images.
+pub(super) const COMMITTED: &str = ".committed";
 
 /// What to import.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub(super) fn import(mountpoint: &Path, request: &ImportRequest) -> Result<(), V
         kill_point(KillPoint::ImportCopied);
         discard(mountpoint, name)?;
         fs::rename(&part, catalog::image_dir(mountpoint, name)).map_err(|source| io_error(&part, source))?;
-        sync_dir(&images)
+        commit(mountpoint)
     });
     kill_point(KillPoint::ImportRenamed);
     if result.is_err()
@@ -61,7 +63,7 @@ pub(super) fn discard(mountpoint: &Path, name: &ImageName) -> Result<bool, Volum
     fs::rename(&dir, &part).map_err(|source| io_error(&dir, source))?;
     kill_point(KillPoint::DiscardHidden);
     remove_tree(&part)?;
-    sync_dir(&catalog::images_dir(mountpoint))?;
+    commit(mountpoint)?;
     Ok(true)
 }
 
@@ -120,10 +122,16 @@ fn finish(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What is said to be done must outlive a ZFS that dies before it writes its next group of changes.
-fn sync_dir(path: &Path) -> Result<(), VolumeError> {
-    let synced = File::open(path).and_then(|dir| dir.sync_all());
-    synced.map_err(|source| io_error(path, source))
+/// What is said to be done must outlive a ZFS that dies before it writes its next group of changes. A
+/// directory cannot be synced on zfs-fuse, which says that it was; a file that was written to can, and ZFS
+/// then makes all that was done before it last, too.
+fn commit(mountpoint: &Path) -> Result<(), VolumeError> {
+    let path = mountpoint.join(COMMITTED);
+    let synced = File::create(&path).and_then(|mut file| {
+        file.write_all(b"All that was changed before this was written is on disk.\n")?;
+        file.sync_all()
+    });
+    synced.map_err(|source| io_error(&path, source))
 }
 
 fn make_dir(path: &Path) -> Result<(), VolumeError> {

@@ -83,7 +83,8 @@ impl PublicationLog {
     }
 
     pub(super) fn replace(&self, snapshots: Vec<Snapshot>, deltas: Vec<DeltaRecord>) {
-        let new = VolumeLog { snapshots, deltas, collected: self.log.borrow().collected.clone() };
+        let collected = self.log.borrow().collected.clone();
+        let new = VolumeLog { snapshots, deltas, collected, ..VolumeLog::default() };
         let same_head = self.head().map(|head| head.guid) == new.snapshots.last().map(|head| head.guid);
         if !same_head {
             self.full.send_replace(FullStream::Absent);

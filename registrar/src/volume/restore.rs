@@ -4,6 +4,7 @@
 //! was; nodes at the snapshot that came are in step with it, and those at an earlier one of its history
 //! are known as such.
 
+use super::import::COMMITTED;
 use super::task::{VolumeTask, make_datasets};
 use super::{VolumeError, publish};
 use bootstash::catalog;
@@ -83,7 +84,7 @@ impl VolumeTask {
     }
 }
 
-/// Something that lies in the volume beside an empty directory of images. Blocking.
+/// Something that lies in the volume beside an empty directory of images and our own mark. Blocking.
 fn first_file(mountpoint: &Path) -> Result<Option<String>, VolumeError> {
     let images = catalog::images_dir(mountpoint);
     for dir in [&images, mountpoint] {
@@ -94,7 +95,7 @@ fn first_file(mountpoint: &Path) -> Result<Option<String>, VolumeError> {
         };
         for entry in entries {
             let path = entry.map_err(failed)?.path();
-            if path != images {
+            if path != images && path != mountpoint.join(COMMITTED) {
                 return Ok(Some(path.display().to_string()));
             }
         }
@@ -115,6 +116,8 @@ mod tests {
         std::fs::create_dir(dir.path().join("images/.part-x")).unwrap();
         assert!(first_file(dir.path()).unwrap().unwrap().ends_with("images/.part-x"));
         std::fs::remove_dir(dir.path().join("images/.part-x")).unwrap();
+        std::fs::write(dir.path().join(COMMITTED), "").unwrap();
+        assert_eq!(first_file(dir.path()).unwrap(), None);
         std::fs::write(dir.path().join("notes"), "").unwrap();
         assert!(first_file(dir.path()).unwrap().unwrap().ends_with("notes"));
     }

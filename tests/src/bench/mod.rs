@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::path::Path;
 
 const IMAGE: &str = "debian12";
-const AGENT_METRICS: &str = "http://127.0.0.1:7431/metrics";
+const AGENT_METRICS: &str = "127.0.0.1:7431";
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,7 +73,7 @@ pub fn run() -> Result<Figures> {
     let boots = storage.images()?.pop().context("nothing is registered")?.manifest.boots;
     let boot_seconds: f64 = boots.iter().map(|boot| boot.seconds).sum();
     let steps = step_figures(&registration.job.step_seconds, boot_seconds, cache_bytes);
-    let apply_seconds = apply_seconds(node)?;
+    let apply_seconds = apply_seconds(&lab, node)?;
     let figures = Figures {
         image: IMAGE.to_owned(),
         cache_bytes,
@@ -101,9 +101,8 @@ fn step_figures(steps: &[(Step, f64)], boot_seconds: f64, cache_bytes: u64) -> V
     steps.iter().map(figures).collect()
 }
 
-fn apply_seconds(node: &Host) -> Result<f64> {
-    let text = node.command("lab", ["get", AGENT_METRICS]).output()?;
-    let scrape = prometheus::parse(&text)?;
+fn apply_seconds(lab: &Lab, node: &Host) -> Result<f64> {
+    let scrape = prometheus::parse(&lab.scrape(node, AGENT_METRICS)?)?;
     scrape.value("bootstash_agent_apply_seconds_sum").context("the agent does not tell how long it applied")
 }
 

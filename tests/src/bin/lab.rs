@@ -12,7 +12,6 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(Debug, Parser)]
 #[command(about = "A storage node and compute nodes on this machine, to try bootstash in")]
@@ -49,9 +48,6 @@ enum Verb {
     /// Build a lab without daemons and keep it until this process ends
     #[command(hide = true)]
     Hold,
-    /// Print what an HTTP server answers
-    #[command(hide = true)]
-    Get { url: String },
     /// Refuse every read of a directory's files
     #[command(hide = true)]
     Refuse { directory: PathBuf, counts: PathBuf },
@@ -68,7 +64,6 @@ fn main() -> Result<ExitCode> {
         Verb::Sh { host, command } => return shell(&host, &command),
         Verb::Init => init::run_init()?,
         Verb::Hold => match hold()? {},
-        Verb::Get { url } => get(url)?,
         Verb::Refuse { directory, counts } => refusing_fs::serve(&directory, &counts)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -94,13 +89,6 @@ fn hold() -> Result<Infallible> {
     loop {
         std::thread::park();
     }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn get(url: String) -> Result<()> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?;
-    print!("{}", client.get(url).send().await?.error_for_status()?.text().await?);
-    Ok(())
 }
 
 fn down(all: bool) -> Result<()> {

@@ -5,6 +5,7 @@ use super::image::Image;
 use super::tools::Tools;
 use crate::address::free_address;
 use crate::lab::run::Call;
+use crate::membership;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::api::{
     AgentState, AgentStatus, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView, JobOutcome,
@@ -76,6 +77,8 @@ impl Site {
         let agent = agent_config(&root, dir, &socket("agent"), listen)?;
         let daemon =
             |program, config: &str, name| Daemon::new(program, config, socket(name), dir, &tools.dir);
+        membership::init(&dir.join("registrar"))?;
+        membership::enrol(&dir.join("registrar"), &dir.join("agent"), "node1")?;
         let mut site = Self {
             zfs,
             registrar: daemon("bootstash-registrar", &registrar, "registrar")?,
@@ -187,8 +190,8 @@ impl Site {
 
     /// Asks the registrar as a node does.
     pub(super) async fn ask_as_node<T: serde::de::DeserializeOwned>(&self, route: &str) -> Result<T> {
-        let endpoint = bootstash::api::Endpoint::Http(format!("http://{}", self.listen));
-        Ok(bootstash::api::Client::new(endpoint)?.get(route, &()).await?)
+        let client = membership::client(&self.dir.join("agent"), &format!("https://{}", self.listen))?;
+        Ok(client.get(route, &()).await?)
     }
 
     pub(super) async fn collect(&self, victim: Victim) -> Result<GcReport> {
@@ -342,7 +345,7 @@ fn registrar_config(root: &DatasetName, dir: &Path, socket: &Path, listen: Socke
 
 fn agent_config(root: &DatasetName, dir: &Path, socket: &Path, registrar: SocketAddr) -> Result<String> {
     Ok(format!(
-        "node = 'node1'\nregistrar = 'http://{registrar}'\ndataset = '{root}/node1'\nstate_dir = '{}'\n\
+        "node = 'node1'\nregistrar = 'https://{registrar}'\ndataset = '{root}/node1'\nstate_dir = '{}'\n\
          views_dir = '{}'\nsocket = '{}'\nmetrics_listen = '{}'\nwindow = '1s'\n",
         dir.join("agent").display(),
         dir.join("views").display(),

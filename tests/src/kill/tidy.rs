@@ -102,13 +102,13 @@ impl Site {
 
     fn registrar_files(&self) -> Vec<String> {
         let collected = self.dir.join("registrar/collected.json").exists().then_some("collected.json");
-        let always = ["deltas", "jobs", "nodes.json", "registrar.lock", "volume", "work"];
+        let always = ["deltas", "identity", "jobs", "nodes.json", "registrar.lock", "volume", "work"];
         always.into_iter().chain(collected).map(str::to_owned).collect()
     }
 }
 
-fn agent_files() -> [String; 4] {
-    ["agent.lock", "fetch", "overlays", "unknown"].map(str::to_owned)
+fn agent_files() -> [String; 5] {
+    ["agent.lock", "fetch", "identity", "overlays", "unknown"].map(str::to_owned)
 }
 
 fn set(names: impl IntoIterator<Item = String>) -> BTreeSet<String> {

@@ -58,7 +58,18 @@ impl Host {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start(&self, program: Program) -> Result<()> {
-        self.spawn(program, &self.daemon_call(program))?;
+        self.start_as(program, &self.daemon_call(program))
+    }
+
+    /// The same, by another command line or with another environment.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_as(&self, program: Program, call: &Call) -> Result<()> {
+        if program == Program::Registrar {
+            self.daemon_call(program).args(["init"]).output()?;
+        }
+        self.spawn(program, call)?;
         wait::until(&format!("{} on {} to answer", program.name(), self.name()), START_DEADLINE, || {
             if !self.is_running(program) {
                 let log = std::fs::read_to_string(self.log(program)).unwrap_or_default();

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod host;
 pub mod init;
 pub mod interrupt;
+pub mod joining;
 pub mod logs;
 pub mod network;
 pub mod plan;
@@ -155,7 +156,10 @@ impl Lab {
     /// When one of them does not start.
     pub fn start_daemons(&self) -> Result<()> {
         self.storage().start(Program::Registrar)?;
-        self.nodes().iter().try_for_each(|node| node.start(Program::Agent))
+        self.nodes().iter().try_for_each(|node| {
+            self.join(node)?;
+            node.start(Program::Agent)
+        })
     }
 
     /// Announces that warnings with this text are part of the test.

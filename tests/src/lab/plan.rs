@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 /// The id of the lab that `lab up` makes.
 pub const STANDING_ID: &str = "lab";
-const REGISTRAR_PORT: u16 = 7430;
+pub(super) const REGISTRAR_PORT: u16 = 7430;
 const DEFAULT_POOL_BYTES: u64 = 4 << 30;
 
 /// A lab to build.
@@ -84,12 +84,11 @@ impl LabPlan {
     pub(super) fn write_configurations(&self, lab: &Lab) -> Result<()> {
         let storage = lab.storage();
         let listen = format!("{}:{REGISTRAR_PORT}", network::storage_address());
-        let mut registrar = table([("dataset", storage.dataset()), ("listen", listen.clone())]);
-        registrar.insert("allow_unauthenticated".to_owned(), Value::Boolean(true));
+        let mut registrar = table([("dataset", storage.dataset()), ("listen", listen)]);
         registrar.extend(self.registrar.clone());
         std::fs::write(storage.outside(storage.config_path(Program::Registrar)), registrar.to_string())?;
         for node in lab.nodes() {
-            let mut agent = table([("dataset", node.dataset()), ("registrar", format!("http://{listen}"))]);
+            let mut agent = table([("dataset", node.dataset())]);
             agent.extend(self.agent.clone());
             std::fs::write(node.outside(node.config_path(Program::Agent)), agent.to_string())?;
         }

@@ -3,6 +3,7 @@
 
 use super::Scenario;
 use super::weightless::Weightless;
+use crate::membership;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::api::*;
@@ -55,6 +56,7 @@ impl Fleet {
         let dir = ground()?;
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
+        membership::init(&config.state_dir)?;
         let serving = Serving::new(&ServingConfig::default());
         serving.downloads.set(UNLIMITED);
         let stop = CancellationToken::new();
@@ -70,7 +72,8 @@ impl Fleet {
         let peers = PeersConfig { listen: listen_peers, ..PeersConfig::default() };
         let nodes = (0..number).map(|_| Node { zfs: Arc::new(Weightless::new()), running: None }).collect();
         let client = Client::new(Endpoint::Unix(socket))?;
-        let for_nodes = Client::new(Endpoint::Http(format!("http://{listen}")))?;
+        membership::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
+        let for_nodes = membership::client(&dir.path().join("asker"), &format!("https://{listen}"))?;
         let mut fleet = Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, pace };
         fleet.answers().await?;
         fleet.register("first").await?;
@@ -196,11 +199,12 @@ impl Fleet {
     }
 
     fn node_config(&self, number: usize) -> Result<AgentConfig> {
-        let dir = self.dir.path().join(format!("n{number}"));
+        let (dir, node) = (self.dir.path().join(format!("n{number}")), format!("n{number}"));
+        membership::enrol(&self.dir.path().join("r"), &dir, &node)?;
         Ok(AgentConfig {
             overlay_dirs: Vec::new(),
-            node: Some(format!("n{number}").parse()?),
-            registrar: format!("http://{}", self.listen),
+            node: Some(node.parse()?),
+            registrar: Some(format!("https://{}", self.listen)),
             dataset: format!("tank/n{number}").parse()?,
             views_dir: dir.join("views"),
             socket: dir.join("s"),
@@ -237,7 +241,7 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
         state_dir: dir.join("r"),
         socket: dir.join("r.sock"),
         listen: port,
-        allow_unauthenticated: false,
+        certificate_lifetime: membership::LIFETIME,
         window: Duration::from_secs(3600),
         capture: Default::default(),
         serving: ServingConfig::default(),

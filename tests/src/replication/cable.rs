@@ -1,13 +1,17 @@
 //! A connection between a node and its registrar that things happen to: it is cut, falls silent without an
 //! end, or flips a bit; or somebody else answers.
 
+use crate::membership;
 use anyhow::Result;
+use bootstash::identity::{Credentials, Live};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 /// As a proxy in front of a registrar answers that is overwhelmed.
@@ -38,17 +42,18 @@ pub(super) struct Cable {
 }
 
 impl Cable {
-    /// A cable to the registrar at `to`.
-    pub(super) async fn to(to: SocketAddr) -> Result<Self> {
+    /// A cable to the one at `to`, whose state directory this is: so that what answers in its place can say so.
+    pub(super) async fn to(to: SocketAddr, state_dir: &Path) -> Result<Self> {
+        let state_dir = state_dir.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, mishaps) = (listener.local_addr()?, Mishaps::default());
-        let task = tokio::spawn(serve(listener, to, Arc::clone(&mishaps)));
+        let task = tokio::spawn(serve(listener, to, state_dir, Arc::clone(&mishaps)));
         Ok(Self { address, mishaps, _task: AbortOnDropHandle::new(task) })
     }
 
     /// As an agent's configuration names it.
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("https://{}", self.address)
     }
 
     /// This happens to one connection to come, the first that comes so far; others pass.
@@ -71,13 +76,13 @@ fn lock(mishaps: &Mishaps) -> std::sync::MutexGuard<'_, VecDeque<Mishap>> {
     mishaps.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, to: SocketAddr, mishaps: Mishaps) {
+async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, mishaps: Mishaps) {
     while let Ok((near, _)) = listener.accept().await {
-        let mishaps = Arc::clone(&mishaps);
+        let (mishaps, state_dir) = (Arc::clone(&mishaps), state_dir.clone());
         // Ends with its connection, and that with the test's runtime.
         tokio::spawn(async move {
             if take(&mishaps, |mishap| mishap == Mishap::ServerError).is_some() {
-                answer(near).await;
+                let _ = answer(near, &state_dir).await;
             } else if let Ok(far) = TcpStream::connect(to).await {
                 pass(near, far, &mishaps).await;
             }
@@ -85,11 +90,13 @@ async fn serve(listener: TcpListener, to: SocketAddr, mishaps: Mishaps) {
     }
 }
 
-async fn answer(mut near: TcpStream) {
+async fn answer(near: TcpStream, state_dir: &Path) -> Result<()> {
+    let live = Live::new(Credentials::load(&membership::dir_of(state_dir))?);
+    let mut near = TlsAcceptor::from(Arc::new(live.server()?)).accept(near).await?;
     // A request fits; closing with one unread would take the answer away again.
-    if near.read(&mut vec![0; 64 << 10]).await.is_ok() {
-        let _ = near.write_all(SERVER_ERROR).await;
-    }
+    near.read(&mut vec![0; 64 << 10]).await?;
+    near.write_all(SERVER_ERROR).await?;
+    Ok(near.shutdown().await?)
 }
 
 async fn pass(near: TcpStream, far: TcpStream, mishaps: &Mishaps) {

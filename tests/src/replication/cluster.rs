@@ -3,6 +3,7 @@
 use super::cable::Cable;
 use super::capturer::MadeUp;
 use crate::address::free_address;
+use crate::membership;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bootstash::api::*;
@@ -86,6 +87,7 @@ impl Cluster {
         let new = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
         zfs.create(&root, &new).await?;
         let listen = free_address()?;
+        membership::init(&dir.join("registrar"))?;
         let cluster = Self {
             zfs: Arc::new(zfs),
             root,
@@ -93,7 +95,7 @@ impl Cluster {
             sockets: tempfile::tempdir()?,
             registrar: Mutex::default(),
             nodes: Mutex::default(),
-            cable: Cable::to(listen).await?,
+            cable: Cable::to(listen, &dir.join("registrar")).await?,
             listen,
             peer_addresses: Mutex::default(),
         };
@@ -107,11 +109,12 @@ impl Cluster {
             state_dir: self.dir.join("registrar"),
             socket: self.socket("registrar"),
             listen: self.listen,
-            allow_unauthenticated: false,
+            certificate_lifetime: membership::LIFETIME,
             window: Duration::from_secs(3600),
             capture: Default::default(),
             serving: Default::default(),
         };
+        membership::init(&config.state_dir)?;
         let stop = CancellationToken::new();
         let run =
             bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
@@ -136,7 +139,7 @@ impl Cluster {
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
-            registrar: self.cable.url(),
+            registrar: Some(self.cable.url()),
             dataset: self.dataset(name)?,
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
@@ -146,6 +149,7 @@ impl Cluster {
             window: Duration::from_secs(3600),
             peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },
         };
+        membership::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
         let agent =
             Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), PACE, stop.clone()).await?;
@@ -178,22 +182,26 @@ impl Cluster {
 
     /// As an operator names it who has to know it.
     pub(super) async fn peer_url(&self, node: &str) -> Result<String> {
-        Ok(format!("http://{}", self.peer_address(node).await?))
+        Ok(format!("https://{}", self.peer_address(node).await?))
     }
 
     /// A cable to where a node serves others.
     pub(super) async fn cable_to_peer(&self, node: &str) -> Result<Cable> {
-        Cable::to(self.peer_address(node).await?).await
+        Cable::to(self.peer_address(node).await?, &self.dir.join(node)).await
     }
 
-    /// The registrar loses all it has: file systems, and files.
+    /// The registrar loses all it has, file systems and files, but for its authority: of that there is a copy.
     pub(super) async fn lose_registrar(&self) -> Result<()> {
         self.stop_registrar().await?;
         // zfs-fuse ends an unmount a while after it said so.
         let lost = self.dataset("registrar")?;
         let destroy = async || Ok(self.zfs_command(&["destroy", "-r", lost.as_str()]).ok());
         self.until("the registrar's file systems are gone", destroy).await?;
-        std::fs::remove_dir_all(self.dir.join("registrar"))?;
+        let (state, copy) = (self.dir.join("registrar"), self.dir.join("copy"));
+        std::fs::rename(membership::dir_of(&state), &copy)?;
+        std::fs::remove_dir_all(&state)?;
+        std::fs::create_dir(&state)?;
+        std::fs::rename(&copy, membership::dir_of(&state))?;
         self.start_registrar().await
     }
 

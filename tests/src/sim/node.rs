@@ -8,7 +8,7 @@ use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use bootstash::api::{AgentState, Client, Endpoint};
+use bootstash::api::{AgentState, Client, Dialer, Endpoint};
 use bootstash::config::{AgentConfig, PeersConfig};
 use bootstash_agent::follow::{Follower, Pace};
 use bootstash_agent::layout::Layout;
@@ -77,7 +77,7 @@ impl Node {
         network: &Arc<Network>,
     ) -> anyhow::Result<Arc<Self>> {
         std::fs::create_dir_all(dir.join("vms"))?;
-        let client = Client::new(Endpoint::Http(format!("http://{ADDRESS}")))?;
+        let client = Client::new(Endpoint::Tcp(format!("http://{ADDRESS}")))?;
         let (phase, dead) = (Mutex::new(Phase::Down), Mutex::default());
         let network = Arc::clone(network);
         Ok(Arc::new(Self { host, pool, dir, window, network, client, phase, dead }))
@@ -86,7 +86,7 @@ impl Node {
     fn config(&self) -> anyhow::Result<AgentConfig> {
         Ok(AgentConfig {
             node: Some(self.host.name.parse()?),
-            registrar: format!("http://{ADDRESS}"),
+            registrar: None,
             dataset: dataset(ROOT),
             state_dir: self.dir.join("state"),
             views_dir: self.dir.join("views"),
@@ -165,8 +165,8 @@ impl Node {
         let (handle, orders) = volume.handle();
         let cable = Cable { network: Arc::clone(&self.network), life: life.clone(), sound: false };
         let registrar = self.client.clone().over(Arc::new(cable));
-        let name = self.host.name.parse()?;
-        let follower = Follower::new(name, registrar, layout, handle.clone(), PACE, Metrics::new());
+        let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
+        let follower = Follower::new(&name, registrar, dialer, layout, handle.clone(), PACE, Metrics::new());
         let (state, mut tasks) = (follower.state(), JoinSet::new());
         tasks.spawn(volume.run(orders));
         tasks.spawn(follower.run(cancel.clone()));

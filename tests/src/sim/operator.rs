@@ -33,7 +33,7 @@ impl Operator {
         storage: &Arc<StorageNode>,
     ) -> anyhow::Result<Self> {
         let cable = Cable { network: Arc::clone(network), life: Life::new(host), sound: true };
-        let client = Client::new(Endpoint::Http(format!("http://{SOCKET}")))?.over(Arc::new(cable));
+        let client = Client::new(Endpoint::Tcp(format!("http://{SOCKET}")))?.over(Arc::new(cable));
         Ok(Self { host: Arc::clone(host), client, storage: Arc::clone(storage), alone: Arc::default() })
     }
 

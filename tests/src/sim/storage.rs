@@ -9,12 +9,14 @@ use super::pool::{Pool, ROOT, dataset, read_files};
 use super::truth::Reported;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
+use crate::membership;
 use axum::extract::connect_info::MockConnectInfo;
 use bootstash::config::RegistrarConfig;
 use bootstash::names::DatasetName;
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::Checkpoint;
 use bootstash_registrar::assembly::Registrar;
+use bootstash_registrar::members::Members;
 use bootstash_registrar::serving::Serving;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -109,7 +111,7 @@ impl StorageNode {
             state_dir: self.dir.clone(),
             socket: self.dir.join("never-made"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            allow_unauthenticated: false,
+            certificate_lifetime: membership::LIFETIME,
             window: self.window,
             capture: Default::default(),
             serving: Default::default(),
@@ -166,13 +168,17 @@ impl StorageNode {
         let capturer = Arc::new(SimCapturer { life: life.clone(), failing: Arc::clone(failing) });
         let config = self.config();
         let serving = Serving::new(&config.serving);
-        Registrar::start(&config, serving, zfs, capturer, CancellationToken::new()).await
+        // Beside its state, which can be lost: who belongs to it is no part of what is simulated.
+        let identity = self.dir.with_extension("identity");
+        bootstash_registrar::members::init(&identity, membership::LIFETIME)?;
+        let members = Arc::new(Members::load(&identity, membership::LIFETIME, 1)?);
+        Registrar::start(&config, serving, members, zfs, capturer, CancellationToken::new()).await
     }
 
     fn serve(&self, life: Life, registrar: Registrar) {
         let onlooker = Arc::new(NodesSide::new(&self.host.truth, self.dir.join("deltas")));
         for (address, routes) in [
-            (ADDRESS, registrar.node_routes().layer(MockConnectInfo(CALLER))),
+            (ADDRESS, registrar.network_routes().layer(MockConnectInfo(CALLER))),
             (SOCKET, registrar.operator_routes()),
         ] {
             let server = Server { routes, life: life.clone(), onlooker: Arc::clone(&onlooker) as _ };

@@ -78,7 +78,7 @@ fn daemons_started_twice() {
 }
 
 #[test]
-fn configurations_with_unknown_keys_or_open_doors() {
+fn configurations_with_unknown_keys_and_daemons_without_identity() {
     let setting = Setting::without_daemons(1, |plan| plan);
     let lab = &setting.lab;
     for (host, program) in [(lab.storage(), Program::Registrar), (lab.host("node1"), Program::Agent)] {
@@ -94,11 +94,10 @@ fn configurations_with_unknown_keys_or_open_doors() {
         check.output().unwrap();
     }
     let storage = lab.storage();
-    let file = storage.outside(storage.config_path(Program::Registrar));
-    let closed = fs::read_to_string(&file).unwrap().replace("allow_unauthenticated = true\n", "");
-    fs::write(&file, closed).unwrap();
     let error = storage.daemon_call(Program::Registrar).finish().unwrap().failure().unwrap();
-    assert_says(&error, &["10.77.0.1", "allow_unauthenticated"]);
+    assert_says(&error, &["bootstash-registrar init", "/var/lib/bootstash/registrar/identity"]);
+    let error = lab.host("node1").daemon_call(Program::Agent).finish().unwrap().failure().unwrap();
+    assert_says(&error, &["bootstash node invite NAME", "bootstash-agent join"]);
     setting.lab.finish().unwrap();
 }
 

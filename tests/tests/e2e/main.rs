@@ -11,5 +11,6 @@ mod metrics;
 mod registrars;
 mod road;
 mod running;
+mod secrets;
 mod setting;
 mod standing_still;

@@ -44,7 +44,7 @@ fn an_agent_whose_zfs_stands_still_says_so_and_goes_on_with_it() {
         wait::until("the agent to notice", SOON, || Ok(node.agent_status()?.zfs_unanswered)).unwrap();
     assert!(waiting.call.starts_with("zfs "), "{waiting:?}");
     assert!(matches!(node.agent_status().unwrap().state, AgentState::Applying { .. }));
-    let scraped = node.command("lab", ["get", "http://127.0.0.1:7431/metrics"]).output().unwrap();
+    let scraped = setting.lab.scrape(node, "127.0.0.1:7431").unwrap();
     let seconds = parse(&scraped).unwrap().value("bootstash_agent_zfs_unanswered_seconds").unwrap();
     assert!(seconds >= 15.0, "{seconds}");
     assert_eq!(setting.lab.storage().nodes().unwrap()[0].lag, Some(1));

@@ -3,6 +3,7 @@
 
 use crate::{boot, options};
 use anyhow::{Context, Result, ensure};
+use bootstash::api::InviteReply;
 use bootstash::catalog::ImageFormat;
 use bootstash::qcow2::{self, ClusterRuns, Layout};
 use bootstash_tests::guest::TinyGuest;
@@ -55,7 +56,7 @@ fn a_second_image_comes_as_a_delta(site: &Site, dir: &Path, base: &Path) -> Resu
     let register =
         format!("{} register second {} --cache {}", ours("bootstash"), second.display(), cache.display());
     site.storage.shell(&register, LIMIT)?;
-    start_agent(&site.nodes[1], 1)?;
+    start_agent(&site.nodes[1])?;
     site.in_step(2)?;
     site.nodes.iter().try_for_each(|node| overlay_is_right(node, "second", &second))
 }
@@ -77,13 +78,27 @@ impl Site {
 
     fn start_daemons(&self) -> Result<()> {
         make_pool(&self.storage)?;
-        let config = "dataset = 'tank/bootstash'\nlisten = '0.0.0.0:7430'\nallow_unauthenticated = true\n";
+        let config = "dataset = 'tank/bootstash'\nlisten = '0.0.0.0:7430'\n";
+        self.storage.shell(&format!("{}", init(config)), LIMIT)?;
         start(&self.storage, "bootstash-registrar", "registrar", config)?;
         for (number, node) in self.nodes.iter().enumerate() {
             make_pool(node)?;
-            start_agent(node, number)?;
+            self.join(node, number)?;
+            start_agent(node)?;
         }
         Ok(())
+    }
+
+    /// Makes a node a member.
+    fn join(&self, node: &Guest, number: usize) -> Result<()> {
+        let invite = format!("{} node invite node{number} --json", ours("bootstash"));
+        let reply: InviteReply = serde_json::from_str(&self.storage.shell(&invite, LIMIT)?)?;
+        let (program, token) = (ours("bootstash-agent"), reply.token.reveal());
+        let join = format!(
+            "printf %s \"{AGENT}\" > /run/join.toml; \
+             {program} --config /run/join.toml join https://10.99.{number}.1:7430 {token}"
+        );
+        node.shell(&join, LIMIT).map(drop)
     }
 
     /// Waits until all nodes report the snapshot of this number.
@@ -110,9 +125,17 @@ fn make_pool(guest: &Guest) -> Result<()> {
     guest.shell(commands, LIMIT).map(drop)
 }
 
-fn start_agent(guest: &Guest, number: usize) -> Result<()> {
-    let config = format!("dataset = 'tank/bootstash'\nregistrar = 'http://10.99.{number}.1:7430'\n");
-    start(guest, "bootstash-agent", "agent", &config)
+const AGENT: &str = "dataset = 'tank/bootstash'\n";
+
+fn init(config: &str) -> String {
+    format!(
+        "printf %s \"{config}\" > /run/init.toml; {} --config /run/init.toml init",
+        ours("bootstash-registrar")
+    )
+}
+
+fn start_agent(guest: &Guest) -> Result<()> {
+    start(guest, "bootstash-agent", "agent", AGENT)
 }
 
 fn start(guest: &Guest, program: &str, daemon: &str, config: &str) -> Result<()> {

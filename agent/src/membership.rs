@@ -1,0 +1,129 @@
+//! Which registrar this node belongs to, and as whom.
+//!
+//! Promises: a node follows the registrar it joined under the name it was invited by; who was expelled is
+//! known to it as soon as the registrar says so, and still after a restart.
+
+use bootstash::api::{CallError, Client, Dialer};
+use bootstash::config::AgentConfig;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
+use bootstash::lifecycle::replace_file;
+use bootstash::listen::Gate;
+use bootstash::names::NodeName;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What this node is a member with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The name it was invited by.
+    pub node: NodeName,
+    /// Where its registrar is.
+    pub registrar: String,
+    /// Key and certificate.
+    pub live: Live,
+    /// Who does not count any more.
+    pub gate: Gate,
+    dir: PathBuf,
+}
+
+/// This node belongs to no registrar, or to another.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// It never joined one.
+    #[error(
+        "this node has joined no registrar; run `bootstash node invite NAME` there, and `bootstash-agent join URL TOKEN` here"
+    )]
+    None(#[source] IdentityError),
+    /// It joined as somebody else.
+    #[error(
+        "this node joined as {joined}, and is to be {wanted} by its configuration; correct its key node, or join anew"
+    )]
+    Other {
+        /// As what.
+        joined: Identity,
+        /// As what it is to be.
+        wanted: String,
+    },
+    /// Nobody knows where the registrar is.
+    #[error("nothing says where the registrar is; set registrar = \"https://HOST:7430\"")]
+    Nowhere,
+    /// Key or certificate.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl Fault for MembershipError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}
+
+const EXPELLED_FILE: &str = "expelled.json";
+
+impl Membership {
+    /// Reads it. Blocking, short.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub fn load(config: &AgentConfig) -> Result<Self, MembershipError> {
+        let dir = config.identity_dir();
+        let credentials = match Credentials::load(&dir) {
+            Err(missing @ IdentityError::Missing { .. }) => return Err(MembershipError::None(missing)),
+            loaded => loaded?,
+        };
+        let node = node_of(credentials.identity(), config)?;
+        let registrar = match &config.registrar {
+            Some(registrar) => registrar.trim_end_matches('/').to_owned(),
+            None => Joined::load(&dir)?.ok_or(MembershipError::Nowhere)?.registrar,
+        };
+        let gate = Gate::default();
+        gate.expel(expelled_before(&dir.join(EXPELLED_FILE)));
+        Ok(Self { node, registrar, live: Live::new(credentials), gate, dir })
+    }
+
+    /// Calls as this node.
+    pub fn dialer(&self) -> Dialer {
+        Dialer::new(self.live.clone())
+    }
+
+    /// A client of the registrar.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub fn registrar(&self, silence: Duration) -> Result<Client, CallError> {
+        self.dialer().client(&self.registrar, Wanted::Exactly(Identity::Registrar), silence)
+    }
+
+    /// Stays a member: renews the certificate in time. Dropped, it ends.
+    pub async fn keep(self, registrar: Client) {
+        bootstash::membership::keep(self.dir, self.live, registrar).await;
+    }
+
+    /// Takes over what the registrar says of who was expelled. Blocking, short.
+    pub fn expel(&self, serials: BTreeSet<Serial>) {
+        if !self.gate.expel(serials) {
+            return;
+        }
+        let text = serde_json::to_vec(&self.gate.expelled()).map_err(std::io::Error::from);
+        if let Err(error) = text.and_then(|text| replace_file(&self.dir.join(EXPELLED_FILE), &text)) {
+            tracing::warn!(%error, "cannot write down who was expelled; the registrar says it again after a restart");
+        }
+    }
+}
+
+fn node_of(identity: &Identity, config: &AgentConfig) -> Result<NodeName, MembershipError> {
+    let other = |wanted: String| MembershipError::Other { joined: identity.clone(), wanted };
+    match (identity, &config.node) {
+        (Identity::Node(node), None) => Ok(node.clone()),
+        (Identity::Node(node), Some(wanted)) if node == wanted => Ok(node.clone()),
+        (_, Some(wanted)) => Err(other(format!("node {wanted}"))),
+        (_, None) => Err(other("a node".to_owned())),
+    }
+}
+
+/// What cannot be read is heard again from the registrar.
+fn expelled_before(path: &std::path::Path) -> BTreeSet<Serial> {
+    std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}

@@ -1,0 +1,69 @@
+//! Joining, renewing, inviting, expelling.
+
+use super::State;
+use super::reply::Refusal;
+use crate::members::{MemberError, Members};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State as Shared};
+use axum::{Extension, Json};
+use bootstash::api::{
+    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
+    RenewRequest,
+};
+use bootstash::identity::{Caller, Token};
+use std::sync::Arc;
+use std::time::Duration;
+
+const INVITATION: Duration = Duration::from_secs(3600);
+
+pub(super) async fn join(
+    Shared(state): Shared<State>,
+    request: Result<Json<JoinRequest>, JsonRejection>,
+) -> Result<Json<CertificateReply>, Refusal> {
+    // What is wrong with a request is none of a stranger's business, nor what we parse it with.
+    let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
+    let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
+    let admitted = soon(&state, move |members| members.admit(&token, &request.request_pem)).await;
+    admitted.map(Json).map_err(|error| {
+        tracing::warn!(error = %bootstash::fault::Chain(&error), "nobody joined");
+        MemberError::Token.into()
+    })
+}
+
+pub(super) async fn renew(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<RenewRequest>,
+) -> Result<Json<CertificateReply>, Refusal> {
+    let Caller::Member { identity, serial } = caller else { return Err(MemberError::Expelled.into()) };
+    Ok(Json(soon(&state, move |members| members.renew(&identity, &serial, &request.request_pem)).await?))
+}
+
+pub(super) async fn invite(
+    Shared(state): Shared<State>,
+    Json(request): Json<InviteRequest>,
+) -> Result<Json<InviteReply>, Refusal> {
+    let lifetime = request.lifetime_seconds.map_or(INVITATION, Duration::from_secs);
+    Ok(Json(soon(&state, move |members| members.invite(request.identity, lifetime)).await?))
+}
+
+pub(super) async fn expel(
+    Shared(state): Shared<State>,
+    Query(query): Query<ExpelQuery>,
+) -> Result<Json<ExpelReply>, Refusal> {
+    Ok(Json(soon(&state, move |members| members.expel(&query.identity)).await?))
+}
+
+pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<MemberView>> {
+    Json(state.members.views())
+}
+
+/// A small file is written and synced.
+async fn soon<T: Send + 'static>(
+    state: &State,
+    work: impl FnOnce(&Members) -> Result<T, MemberError> + Send + 'static,
+) -> Result<T, MemberError> {
+    let members = Arc::clone(&state.members);
+    let done = tokio::task::spawn_blocking(move || work(&members)).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}

@@ -1,0 +1,36 @@
+//! Why somebody was not let in, or out.
+
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::identity::{Identity, IdentityError};
+
+/// An invitation, a certificate or an expulsion was not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// One sentence for a token that never was, one that was used and one that is late: the difference
+    /// is none of a stranger's business.
+    #[error(
+        "this token is not valid: it was used, its time is over, or it is another registrar's; ask for a new one"
+    )]
+    Token,
+    /// It was taken away.
+    #[error("this certificate does not count any more")]
+    Expelled,
+    /// Only nodes, operators and monitors are invited.
+    #[error("nobody can join as {0}")]
+    Role(Identity),
+    /// A token for so long is a password.
+    #[error("a token is valid for a week at most, and at least a second")]
+    Lifetime,
+    /// The files, or TLS.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl Fault for MemberError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Identity(error) => error.kind(),
+            _ => FaultKind::Permanent,
+        }
+    }
+}

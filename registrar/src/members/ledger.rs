@@ -1,0 +1,132 @@
+//! What is known of invitations and certificates. Pure, but for reading the file.
+
+use super::MemberError;
+use bootstash::api::{ExpelReply, MemberView};
+use bootstash::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+const LONGEST_INVITATION: Duration = Duration::from_secs(7 * 86400);
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    invitations: Vec<Invitation>,
+    certificates: Vec<MemberView>,
+}
+
+/// A token that was not used yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Invitation {
+    identity: Identity,
+    token: TokenDigest,
+    expires: DateTime<Utc>,
+}
+
+impl Ledger {
+    pub(super) fn read(path: &Path) -> Result<Self, IdentityError> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(IdentityError::Io { path: path.to_owned(), source }),
+        };
+        serde_json::from_slice(&text)
+            .map_err(|source| IdentityError::Damaged { path: path.to_owned(), source: source.into() })
+    }
+
+    pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
+    }
+
+    /// What has ended needs no remembering.
+    pub(super) fn forget_ended(&mut self, now: DateTime<Utc>) {
+        self.invitations.retain(|invitation| invitation.expires > now);
+        self.certificates.retain(|certificate| certificate.expires > now);
+    }
+
+    pub(super) fn invite(
+        &mut self,
+        identity: &Identity,
+        token: TokenDigest,
+        lifetime: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, MemberError> {
+        if *identity == Identity::Registrar {
+            return Err(MemberError::Role(identity.clone()));
+        }
+        if lifetime < Duration::from_secs(1) || lifetime > LONGEST_INVITATION {
+            return Err(MemberError::Lifetime);
+        }
+        let expires = now + lifetime;
+        self.invitations.retain(|invitation| invitation.identity != *identity);
+        self.invitations.push(Invitation { identity: identity.clone(), token, expires });
+        Ok(expires)
+    }
+
+    /// Who a token was made for.
+    pub(super) fn invited(&self, token: &TokenDigest, now: DateTime<Utc>) -> Result<Identity, MemberError> {
+        let found = self.invitations.iter().find(|invitation| invitation.token == *token);
+        let valid = found.filter(|invitation| invitation.expires > now);
+        valid.map(|invitation| invitation.identity.clone()).ok_or(MemberError::Token)
+    }
+
+    /// The token is used; what its owner had before is taken back: a node that joins anew has lost its key,
+    /// or somebody else has it.
+    pub(super) fn admit(&mut self, token: &TokenDigest, issued: &Issued, now: DateTime<Utc>) {
+        let Some(at) = self.invitations.iter().position(|invitation| invitation.token == *token) else {
+            return;
+        };
+        let identity = self.invitations.remove(at).identity;
+        self.take_back(&identity, now);
+        self.renewed(&identity, issued, now);
+    }
+
+    pub(super) fn may_renew(&self, serial: &Serial) -> Result<(), MemberError> {
+        let expelled =
+            |certificate: &MemberView| certificate.serial == *serial && certificate.expelled.is_some();
+        if self.certificates.iter().any(expelled) { Err(MemberError::Expelled) } else { Ok(()) }
+    }
+
+    pub(super) fn renewed(&mut self, identity: &Identity, issued: &Issued, now: DateTime<Utc>) {
+        self.certificates.push(MemberView {
+            identity: identity.clone(),
+            serial: issued.serial.clone(),
+            issued: now,
+            expires: issued.expires,
+            expelled: None,
+        });
+    }
+
+    pub(super) fn expel(&mut self, identity: &Identity, now: DateTime<Utc>) -> ExpelReply {
+        let before = self.invitations.len();
+        self.invitations.retain(|invitation| invitation.identity != *identity);
+        let invitations = (before - self.invitations.len()) as u64;
+        ExpelReply { certificates: self.take_back(identity, now), invitations }
+    }
+
+    fn take_back(&mut self, identity: &Identity, now: DateTime<Utc>) -> u64 {
+        let counting = |certificate: &&mut MemberView| {
+            certificate.identity == *identity && certificate.expelled.is_none() && certificate.expires > now
+        };
+        let taken = self.certificates.iter_mut().filter(counting);
+        taken.map(|certificate| certificate.expelled = Some(now)).count() as u64
+    }
+
+    /// Certificates that have not ended and do not count.
+    pub(super) fn expelled(&self, now: DateTime<Utc>) -> BTreeSet<Serial> {
+        let expelled =
+            |certificate: &&MemberView| certificate.expelled.is_some() && certificate.expires > now;
+        self.certificates.iter().filter(expelled).map(|certificate| certificate.serial.clone()).collect()
+    }
+
+    pub(super) fn members(&self, now: DateTime<Utc>) -> Vec<MemberView> {
+        let mut members: Vec<_> =
+            self.certificates.iter().filter(|certificate| certificate.expires > now).cloned().collect();
+        members.sort_by(|a, b| (&a.identity, a.issued).cmp(&(&b.identity, b.issued)));
+        members
+    }
+}

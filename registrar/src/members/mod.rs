@@ -1,0 +1,175 @@
+//! Who belongs to this registrar: invitations, certificates given and taken away.
+//!
+//! Promises: a token gets one certificate, in its time, for the one it was made for; what is taken away
+//! counts no more from the next instant on, also for connections that exist; a restart changes none of it.
+
+mod error;
+mod ledger;
+mod renewal;
+
+pub use error::MemberError;
+
+use bootstash::api::{CertificateReply, ExpelReply, InviteReply, MemberView, Secret};
+use bootstash::identity::{Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token};
+use bootstash::lifecycle::replace_secret_file;
+use bootstash::listen::Gate;
+use chrono::{DateTime, Utc};
+use ledger::Ledger;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const LEDGER_FILE: &str = "members.json";
+
+/// The members. Its methods block, shortly: a small file is written.
+#[derive(Debug)]
+pub struct Members {
+    authority: Authority,
+    ledger: Mutex<Ledger>,
+    path: PathBuf,
+    live: Live,
+    gate: Gate,
+    lifetime: Duration,
+    port: u16,
+}
+
+/// Makes a registrar's authority in `dir` and its own certificate, where they are missing; tells whether
+/// they were. Blocking, short.
+///
+/// # Errors
+/// Where they cannot be written, or what is there is damaged.
+pub fn init(dir: &Path, lifetime: Duration) -> Result<bool, IdentityError> {
+    let (authority, made) = Authority::create(dir)?;
+    match Credentials::load(dir) {
+        Err(IdentityError::Missing { .. }) => certify_ourselves(&authority, dir, lifetime)?,
+        there => drop(there?),
+    }
+    Ok(made)
+}
+
+fn certify_ourselves(authority: &Authority, dir: &Path, lifetime: Duration) -> Result<(), IdentityError> {
+    let request = KeyRequest::new()?;
+    let issued = authority.issue(&Identity::Registrar, request.request_pem(), lifetime)?;
+    Credentials::store(dir, &request, &issued.certificate_pem, authority.certificate_pem())
+}
+
+impl Members {
+    /// Reads what is known in `dir`. `lifetime` is that of certificates from now on, `port` where we serve.
+    ///
+    /// # Errors
+    /// Where [`init`] was not called, or something is damaged.
+    pub fn load(dir: &Path, lifetime: Duration, port: u16) -> Result<Self, MemberError> {
+        let authority = Authority::load(dir)?;
+        let own = Credentials::load(dir)?;
+        if own.renew_at() <= Utc::now() {
+            certify_ourselves(&authority, dir, lifetime)?;
+        }
+        let live = Live::new(Credentials::load(dir)?);
+        let path = dir.join(LEDGER_FILE);
+        let ledger = Ledger::read(&path)?;
+        let gate = Gate::default();
+        gate.expel(ledger.expelled(Utc::now()));
+        Ok(Self { authority, ledger: Mutex::new(ledger), path, live, gate, lifetime, port })
+    }
+
+    /// Our own credentials.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Who does not count any more.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Makes a token for `identity`; those made for it before do not count any more.
+    ///
+    /// # Errors
+    /// Where nobody can be invited so, or it cannot be written down.
+    pub fn invite(&self, identity: Identity, lifetime: Duration) -> Result<InviteReply, MemberError> {
+        let token = Token::new(self.authority.certificate())?;
+        let expires =
+            self.change(|ledger, now| ledger.invite(&identity, token.digest(), lifetime, now))??;
+        tracing::info!(%identity, %expires, "invited");
+        Ok(InviteReply { identity, token: Secret::new(token.reveal()), expires, port: self.port })
+    }
+
+    /// Trades a token for a certificate.
+    ///
+    /// # Errors
+    /// Where the token is none of ours, used or late: all the same to who asks.
+    pub fn admit(&self, token: &Token, request_pem: &str) -> Result<CertificateReply, MemberError> {
+        let digest = token.digest();
+        self.change(|ledger, now| {
+            let identity = ledger.invited(&digest, now)?;
+            let issued = self.authority.issue(&identity, request_pem, self.lifetime)?;
+            ledger.admit(&digest, &issued, now);
+            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
+            Ok(self.reply(identity, issued.certificate_pem))
+        })?
+    }
+
+    /// Gives a member a new certificate beside the one it has.
+    ///
+    /// # Errors
+    /// Where that one was taken away in the meantime.
+    pub fn renew(
+        &self,
+        identity: &Identity,
+        serial: &Serial,
+        request_pem: &str,
+    ) -> Result<CertificateReply, MemberError> {
+        self.change(|ledger, now| {
+            ledger.may_renew(serial)?;
+            let issued = self.authority.issue(identity, request_pem, self.lifetime)?;
+            ledger.renewed(identity, &issued, now);
+            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
+            Ok(self.reply(identity.clone(), issued.certificate_pem))
+        })?
+    }
+
+    /// Takes all certificates and tokens of `identity` away, at once.
+    ///
+    /// # Errors
+    /// Where it cannot be written down: then nothing has changed.
+    pub fn expel(&self, identity: &Identity) -> Result<ExpelReply, MemberError> {
+        let reply = self.change(|ledger, now| ledger.expel(identity, now))?;
+        if reply.certificates + reply.invitations > 0 {
+            tracing::info!(%identity, certificates = reply.certificates, "expelled");
+        }
+        Ok(reply)
+    }
+
+    /// Everybody with a certificate that has not ended.
+    pub fn views(&self) -> Vec<MemberView> {
+        self.lock().members(Utc::now())
+    }
+
+    fn reply(&self, identity: Identity, certificate_pem: String) -> CertificateReply {
+        CertificateReply {
+            identity,
+            certificate_pem,
+            authority_pem: self.authority.certificate_pem().to_owned(),
+        }
+    }
+
+    /// Changes the ledger, writes it down, and only then lets the change count.
+    fn change<T>(&self, change: impl FnOnce(&mut Ledger, DateTime<Utc>) -> T) -> Result<T, MemberError> {
+        let (mut ledger, now) = (self.lock(), Utc::now());
+        let mut changed = ledger.clone();
+        changed.forget_ended(now);
+        let outcome = change(&mut changed, now);
+        if changed != *ledger {
+            let written = changed.to_json().and_then(|text| replace_secret_file(&self.path, &text));
+            written.map_err(|source| IdentityError::Io { path: self.path.clone(), source })?;
+            self.gate.expel(changed.expelled(now));
+            *ledger = changed;
+        }
+        Ok(outcome)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        // What panics in it has not changed it yet.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

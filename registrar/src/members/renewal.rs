@@ -1,0 +1,35 @@
+//! The registrar's own certificate, renewed in time.
+
+use super::{Members, certify_ourselves};
+use bootstash::fault::Chain;
+use bootstash::identity::{Credentials, IdentityError};
+use chrono::Utc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Often enough for the shortest lifetime, of an hour.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+impl Members {
+    /// Renews our own certificate in time, until `stop`.
+    pub async fn keep_own(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            if self.live.now().renew_at() > Utc::now() {
+                continue;
+            }
+            match self.renew_own() {
+                Ok(()) => tracing::info!(expires = %self.live.now().expires(), "renewed our own certificate"),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "cannot renew our own certificate; trying again");
+                }
+            }
+        }
+    }
+
+    fn renew_own(&self) -> Result<(), IdentityError> {
+        let dir = self.path.parent().unwrap_or(&self.path);
+        certify_ourselves(&self.authority, dir, self.lifetime)?;
+        self.live.replace(Credentials::load(dir)?);
+        Ok(())
+    }
+}

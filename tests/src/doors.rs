@@ -1,0 +1,200 @@
+//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for.
+
+use crate::address::free_address;
+use crate::membership::{LIFETIME, dir_of, init};
+use crate::replication::MadeUp;
+use anyhow::{Context, Result, bail, ensure};
+use bootstash::api::*;
+use bootstash::config::RegistrarConfig;
+use bootstash::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
+use bootstash::membership::{self, Joining};
+use bootstash::zfs::fake::FakeZfs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What does not happen by then does not happen.
+pub const LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// The registrar, and a place for those who join it.
+pub struct House {
+    dir: TempDir,
+    listen: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl House {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn open() -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let listen = free_address()?;
+        let (stop, state) = (CancellationToken::new(), dir.path().join("registrar"));
+        init(&state)?;
+        let config = RegistrarConfig {
+            dataset: "tank/bootstash".parse()?,
+            state_dir: state,
+            socket: dir.path().join("s"),
+            listen,
+            certificate_lifetime: LIFETIME,
+            window: Duration::from_secs(3600),
+            capture: Default::default(),
+            serving: Default::default(),
+        };
+        let zfs = Arc::new(FakeZfs::seeded(1));
+        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(MadeUp), stop.clone());
+        let house = Self { dir, listen, stop, task: tokio::spawn(run) };
+        house
+            .until("the registrar answers", async || {
+                house.local()?.get(routes::NODES, &()).await.map_err(Into::into).map(|_: Vec<NodeView>| ())
+            })
+            .await?;
+        Ok(house)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        timeout(LIMIT, self.task).await??
+    }
+
+    /// Waits until something succeeds.
+    ///
+    /// # Errors
+    /// The last one, when it does not.
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Result<T>) -> Result<T> {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        loop {
+            match look().await {
+                Ok(found) => return Ok(found),
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    return Err(error.context(what.to_owned()));
+                }
+                Err(_) => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The same, as others write it.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.listen)
+    }
+
+    /// The directory of somebody's key.
+    pub fn keys(&self, name: &str) -> PathBuf {
+        dir_of(&self.dir.path().join(name))
+    }
+
+    /// A client on the socket.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn local(&self) -> Result<Client> {
+        Ok(Client::new(Endpoint::Unix(self.dir.path().join("s")))?)
+    }
+
+    /// A token for `identity`, as `node:c1`.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn invite(&self, identity: &str, lifetime_seconds: u64) -> Result<String> {
+        let request = InviteRequest { identity: identity.parse()?, lifetime_seconds: Some(lifetime_seconds) };
+        let reply: InviteReply = self.local()?.post(routes::INVITATIONS, &request).await?;
+        Ok(reply.token.reveal().to_owned())
+    }
+
+    /// Joins with a token; the key lies in the directory of `name`.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn join(&self, name: &str, token: &str) -> Result<Joining> {
+        Ok(membership::join(&self.keys(name), &self.url(), token, |_| None).await?)
+    }
+
+    /// A client of one who was invited and joined.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub async fn member(&self, identity: &str) -> Result<Client> {
+        let token = self.invite(identity, 600).await?;
+        self.join(identity, &token).await?;
+        self.client(&self.keys(identity))
+    }
+
+    /// A client with the key in `dir`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn client(&self, dir: &Path) -> Result<Client> {
+        let live = Live::new(Credentials::load(dir)?);
+        Ok(Dialer::new(live).client(&self.url(), Wanted::Exactly(Identity::Registrar), LIMIT)?)
+    }
+
+    /// A certificate by this registrar's authority, past all its rules, in the directory of `name`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn certify(&self, name: &str, identity: &str, lifetime: Duration) -> Result<PathBuf> {
+        let authority = Authority::load(&self.keys("registrar"))?;
+        certify(&authority, &self.keys(name), identity, lifetime)
+    }
+
+    /// A certificate for the same by somebody else's authority, which says it is ours.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn counterfeit(&self, name: &str, identity: &str) -> Result<PathBuf> {
+        let (other, dir) = (tempfile::tempdir()?, self.keys(name));
+        let (authority, _) = Authority::create(other.path())?;
+        certify(&authority, &dir, identity, LIFETIME)?;
+        // So that our own side does not refuse the registrar before it can refuse us.
+        std::fs::copy(self.keys("registrar").join("ca.pem"), dir.join("ca.pem"))?;
+        Ok(dir)
+    }
+}
+
+fn certify(authority: &Authority, dir: &Path, identity: &str, lifetime: Duration) -> Result<PathBuf> {
+    let request = KeyRequest::new()?;
+    let issued = authority.issue(&identity.parse()?, request.request_pem(), lifetime)?;
+    Credentials::store(dir, &request, &issued.certificate_pem, authority.certificate_pem())?;
+    Ok(dir.to_owned())
+}
+
+/// The HTTP status of a refusal.
+///
+/// # Errors
+/// When it was none.
+pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
+    match answer {
+        Err(CallError::Refused { status, .. }) => Ok(status),
+        Err(other) => Err(other).context("no answer of HTTP"),
+        Ok(_) => bail!("it was not refused"),
+    }
+}
+
+/// That a connection was not even made, or was cut.
+///
+/// # Errors
+/// When it was.
+pub fn cut_off<T>(answer: Result<T, CallError>) -> Result<()> {
+    let cut = matches!(answer, Err(CallError::Unreachable { .. } | CallError::Answer { .. }));
+    ensure!(cut, "it was let in");
+    Ok(())
+}
