@@ -200,7 +200,7 @@ impl Listeners {
             Some(address) => Some(bind_for_peers(address).await?),
             None => None,
         };
-        Ok(Self { command: lifecycle::listen(&config.socket).await?, metrics, peers })
+        Ok(Self { command: lifecycle::listen(&config.socket, &config.socket_group).await?, metrics, peers })
     }
 
     /// What is offered to other nodes, where there is a listener for them.
@@ -220,7 +220,7 @@ impl Listeners {
         peers: Option<PeerSite>,
         cancel: &CancellationToken,
     ) {
-        spawn_server(tasks, "command socket", cancel, self.command, http::command_routes(site.clone()));
+        spawn_command_server(tasks, cancel, self.command, http::command_routes(site.clone()));
         spawn_server(tasks, "metrics", cancel, self.metrics, http::metrics_routes(site));
         if let (Some(listener), Some(peers)) = (self.peers, peers) {
             spawn_server(tasks, "peers", cancel, listener, peer::routes(peers));
@@ -230,6 +230,21 @@ impl Listeners {
 
 async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
+}
+
+/// Who asks decides what is done.
+fn spawn_command_server(
+    tasks: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+    listener: UnixListener,
+    routes: Router,
+) {
+    let stop = cancel.clone();
+    let service = routes.into_make_service_with_connect_info::<http::Peer>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    tasks.spawn(named("command socket", async move {
+        drop(shut_down_within(DRAIN, &stop, server.into_future()).await);
+    }));
 }
 
 /// Serving has no error of its own: a connection that fails is that connection's end.

@@ -1,12 +1,14 @@
 //! Names, parsed once at the edge: what holds one of these types needs no further check.
 
 mod dataset;
+mod group;
 mod guid;
 mod image;
 mod node;
 mod snapshot;
 
 pub use dataset::DatasetName;
+pub use group::GroupName;
 pub use guid::Guid;
 pub use image::ImageName;
 pub use node::NodeName;

@@ -11,7 +11,7 @@ use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
 use axum::extract::connect_info::MockConnectInfo;
 use bootstash::config::RegistrarConfig;
-use bootstash::names::DatasetName;
+use bootstash::names::{DatasetName, GroupName};
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::Checkpoint;
 use bootstash_registrar::assembly::Registrar;
@@ -108,6 +108,7 @@ impl StorageNode {
             dataset: dataset(ROOT),
             state_dir: self.dir.clone(),
             socket: self.dir.join("never-made"),
+            socket_group: GroupName::root(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             allow_unauthenticated: false,
             window: self.window,
