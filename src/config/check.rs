@@ -118,6 +118,9 @@ fn within_a_boot(key: &str, wait: Duration, boot_timeout: Duration) -> Check {
 
 fn registrar_url(text: &str) -> Check {
     let wrong = |why: &str| Err(format!("registrar = \"{text}\" {why}; write it as \"http://host:7430\""));
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return wrong("has blanks in it");
+    }
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(error) => return wrong(&format!("is no URL ({error})")),

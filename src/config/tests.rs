@@ -107,9 +107,17 @@ fn a_registrar_is_a_plain_http_address() {
     for good in ["http://storage", "http://storage:7430", "http://10.0.0.1:7430/", "http://[fd00::1]:7430"] {
         agent(&format!("registrar = \"{good}\"\ndataset = \"tank/b\"")).unwrap();
     }
-    for bad in
-        ["storage", "storage:7430", "https://storage", "http://", "http://s/v1", "http://a:b@s", "http://s?x"]
-    {
+    for bad in [
+        "storage",
+        " http://s",
+        "http://s ",
+        "storage:7430",
+        "https://storage",
+        "http://",
+        "http://s/v1",
+        "http://a:b@s",
+        "http://s?x",
+    ] {
         refused(agent(&format!("registrar = \"{bad}\"\ndataset = \"tank/b\"")), &[bad, "http://host:7430"]);
     }
 }
