@@ -4,6 +4,7 @@ mod address;
 pub mod bench;
 pub mod contract;
 pub mod demo;
+pub mod fuzz;
 pub mod guest;
 mod inside;
 pub mod kill;
