@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 NODES ?= 2
 SEEDS ?= 500
+INPUTS ?= 1000000
 BIN   := $(or $(CARGO_TARGET_DIR),target)/debug
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 
@@ -22,7 +23,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint test test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
+.PHONY: help setup images openzfs build lint test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
   bench bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -59,6 +60,9 @@ test-unit: ## Unit and other tests on fakes: no root, under a minute
 
 sim: binaries ## Simulate SEEDS=500 histories of the whole system in virtual time; no root
 	@$(BIN)/sim --seeds $(SEEDS)
+
+fuzz: ## Try INPUTS=1000000 inputs with each reader of others' bytes; TARGET= and SEED= choose, no root
+	FUZZ_INPUTS=$(INPUTS) FUZZ_SEED=$(SEED) FUZZ_NUMBER=$(NUMBER) $(CARGO_TEST) --test fuzz -- --nocapture $(TARGET)
 
 test-zfs: root setup ## Tests on a real ZFS of this machine (root)
 	$(CARGO_TEST) --test zfs --test replication

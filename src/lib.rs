@@ -21,6 +21,7 @@ pub mod qcow2;
 pub mod qemu;
 pub mod replication;
 pub mod retention;
+pub mod rights;
 pub mod serving;
 pub mod telemetry;
 pub mod zfs;

@@ -210,7 +210,7 @@ impl Listeners {
             Some(address) => Some(bind_for_peers(address).await?),
             None => None,
         };
-        Ok(Self { command: lifecycle::listen(&config.socket).await?, metrics, peers })
+        Ok(Self { command: lifecycle::listen(&config.socket, &config.socket_group).await?, metrics, peers })
     }
 
     /// What is offered to other nodes, where there is a listener for them.
@@ -237,12 +237,28 @@ impl Listeners {
             let routes = guarded(peer::routes(peers), Right::TakeFromPeer);
             spawn_network(tasks, "peers", cancel, listener, routes, member);
         }
-        spawn_server(tasks, "command socket", cancel, self.command, http::command_routes(site));
+        spawn_command_server(tasks, cancel, self.command, http::command_routes(site));
     }
 }
 
 async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
+}
+
+/// Who asks decides what is done. Serving has no error of its own: a connection that fails is that
+/// connection's end.
+fn spawn_command_server(
+    tasks: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+    listener: UnixListener,
+    routes: Router,
+) {
+    let stop = cancel.clone();
+    let service = routes.into_make_service_with_connect_info::<http::Peer>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    tasks.spawn(named("command socket", async move {
+        drop(shut_down_within(DRAIN, &stop, server.into_future()).await);
+    }));
 }
 
 /// On the network nobody gets further than the door without a right.
@@ -263,20 +279,5 @@ fn spawn_network(
         if let Err(error) = listen::serve(listener, routes, &live, gate, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));
         }
-    }));
-}
-
-/// Serving has no error of its own: a connection that fails is that connection's end.
-fn spawn_server(
-    tasks: &mut JoinSet<&'static str>,
-    name: &'static str,
-    cancel: &CancellationToken,
-    listener: UnixListener,
-    routes: Router,
-) {
-    let stop = cancel.clone();
-    let server = axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
-    tasks.spawn(named(name, async move {
-        drop(shut_down_within(DRAIN, &stop, server.into_future()).await);
     }));
 }

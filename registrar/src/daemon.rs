@@ -46,7 +46,7 @@ pub async fn run_serving(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.state_dir).context("cannot make the state directory")?;
     // Listeners first: a second registrar or a taken port shows before anything changes.
-    let socket = lifecycle::listen(&config.socket).await?;
+    let socket = lifecycle::listen(&config.socket, &config.socket_group).await?;
     let tcp =
         TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let port = tcp.local_addr().context("the listener has no address")?.port();

@@ -32,7 +32,12 @@ impl PeerOffer {
 
 /// Whether a text is a host and a port, and no more.
 pub fn is_authority(text: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(&format!("http://{text}")) else { return false };
+    // A URL's parser passes over blanks, tabs and an empty user name.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let Some(url) = reqwest::Url::parse(&format!("http://{text}")).ok().filter(|_| text.bytes().all(plain))
+    else {
+        return false;
+    };
     let port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     bare && port && !text.ends_with('/') && url.username().is_empty() && url.password().is_none()
@@ -62,8 +67,10 @@ mod tests {
         assert_eq!(url(None, "::ffff:10.0.0.5").unwrap(), "https://10.0.0.5:7432");
         assert_eq!(url(None, "fd00::5").unwrap(), "https://[fd00::5]:7432");
         assert_eq!(url(Some("c17.lan:80"), "10.0.0.5").unwrap(), "https://c17.lan:80");
-        for bad in ["c17", "c17:0", "c17:x", "c17:1/v1", "a@c17:1", "c17:1?x", "c17:1#x", "", ":1", "c 17:1"]
-        {
+        for bad in [
+            "c17", "c17:0", "c17:x", "c17:1/v1", "a@c17:1", "c17:1?x", "c17:1#x", "", ":1", "c 17:1",
+            "@c17:1", "c\t17:1",
+        ] {
             assert_eq!(url(Some(bad), "10.0.0.5"), None, "{bad}");
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// [`super::Transfer`], and nothing else under way `null`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RestoreRequest {
-    /// A node that the registrar heard of, or the URL where one serves others: `http://host:port`.
+    /// A node that the registrar heard of, or the URL where one serves others: `https://host:port`.
     pub from: String,
 }
 

@@ -12,6 +12,9 @@ pub struct UrlProblem(pub String);
 /// # Errors
 /// Where it is something else, or more.
 pub fn registrar_url(text: &str) -> Result<String, UrlProblem> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(UrlProblem("has blanks in it".to_owned()));
+    }
     let url = Url::parse(text).map_err(|error| UrlProblem(format!("is no URL ({error})")))?;
     if url.scheme() != "https" {
         return Err(UrlProblem("does not begin with https://, all that the registrar speaks".to_owned()));

@@ -181,7 +181,7 @@ mod tests {
         AgentStatus {
             version: "0.1.0".to_owned(),
             node: "node1".parse().unwrap(),
-            registrar: "http://10.77.0.1:7430".to_owned(),
+            registrar: "https://10.77.0.1:7430".to_owned(),
             state,
             replaced: Vec::new(),
             zfs: Flavor::OpenZfs,
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(
             text,
             "agent 0.1.0 on OpenZFS, node node1\n\
-             \x20 registrar   http://10.77.0.1:7430\n\
+             \x20 registrar   https://10.77.0.1:7430\n\
              \x20 state       waiting for the registrar: no answer\n\
              \x20 images      3\n\
              \x20 snapshot    -\n\

@@ -63,13 +63,13 @@ mod tests {
     use bootstash::fault::FaultKind;
 
     fn reply(restored: bool) -> RestoreReply {
-        let from = "http://10.0.0.5:7432".to_owned();
+        let from = "https://10.0.0.5:7432".to_owned();
         RestoreReply { restored, from, snapshot: stub::snapshot(42), images: 2 }
     }
 
     #[test]
     fn says_what_came_back_from_where() {
-        let restored = "restored 2 images at snapshot bs-000042 from http://10.0.0.5:7432";
+        let restored = "restored 2 images at snapshot bs-000042 from https://10.0.0.5:7432";
         assert_eq!(reply_text(&reply(true)), restored);
         assert!(reply_text(&reply(false)).starts_with("nothing to do: "));
         let transfer = Transfer { bytes: 1 << 20, total_bytes: Some(2 << 20) };

@@ -1,6 +1,6 @@
 //! `/etc/bootstash/agent.toml`.
 
-use crate::names::{DatasetName, NodeName};
+use crate::names::{DatasetName, GroupName, NodeName};
 use crate::serving::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -30,6 +30,9 @@ pub struct AgentConfig {
     /// Unix socket for the command.
     #[serde(default = "socket")]
     pub socket: PathBuf,
+    /// Whose members may use it besides root: to make and remove overlays with their own rights.
+    #[serde(default = "GroupName::bootstash")]
+    pub socket_group: GroupName,
     /// TCP address for Prometheus.
     #[serde(default = "metrics_listen")]
     pub metrics_listen: SocketAddr,

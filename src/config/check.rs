@@ -8,6 +8,9 @@ use crate::serving::Limits;
 use std::path::Path;
 use std::time::Duration;
 
+/// That of the authority.
+const LONGEST_CERTIFICATE: Duration = Duration::from_secs(3650 * 86400);
+
 type Check = Result<(), String>;
 
 /// So that what is sent as one (64 KiB) comes well before a reader gives up.
@@ -20,6 +23,9 @@ pub(super) fn registrar(config: &RegistrarConfig) -> Check {
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
     at_least("certificate_lifetime", config.certificate_lifetime.as_secs(), 3600)?;
+    require(config.certificate_lifetime <= LONGEST_CERTIFICATE, || {
+        "certificate_lifetime is longer than the authority's own ten years; give at most 3650d".to_owned()
+    })?;
     capture(&config.capture)?;
     serving(&config.serving)
 }

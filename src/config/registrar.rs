@@ -1,6 +1,6 @@
 //! `/etc/bootstash/registrar.toml`.
 
-use crate::names::DatasetName;
+use crate::names::{DatasetName, GroupName};
 use crate::serving::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -20,6 +20,9 @@ pub struct RegistrarConfig {
     /// Unix socket for the command.
     #[serde(default = "socket")]
     pub socket: PathBuf,
+    /// Whose members may use it besides root: to do all that root may do there.
+    #[serde(default = "GroupName::root")]
+    pub socket_group: GroupName,
     /// TCP address for agents and Prometheus.
     #[serde(default = "listen")]
     pub listen: SocketAddr,

@@ -104,6 +104,8 @@ fn a_registrar_is_a_plain_address() {
     }
     for bad in [
         "storage",
+        " https://s",
+        "https://s ",
         "storage:7430",
         "http://storage",
         "https://",

@@ -28,7 +28,7 @@ pub async fn verify(path: &Path, record: &DeltaRecord) -> Result<Header, DeltaRe
     expect(
         path,
         "size",
-        &(HEADER_BYTES as u64 + header.payload_bytes).to_string(),
+        &header.payload_bytes.saturating_add(HEADER_BYTES as u64).to_string(),
         &record.bytes.to_string(),
     )?;
     let mut hasher = blake3::Hasher::new();
@@ -137,6 +137,20 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             verify(&path, &record).await.unwrap_err();
         }
+    }
+
+    #[tokio::test]
+    async fn a_size_beyond_all_files_is_a_mismatch() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = write(dir.path(), None, to(), stream(b"abcdefgh")).await.unwrap();
+        let path = dir.path().join(&record.file);
+        let mut header = read_header(&path).await.unwrap();
+        header.payload_bytes = u64::MAX;
+        let block = header.encode().unwrap();
+        record.digest = blake3::hash(&block).to_hex().to_string();
+        std::fs::write(&path, block).unwrap();
+        let error = verify(&path, &record).await.unwrap_err();
+        assert!(matches!(error, DeltaReadError::Mismatch { what: "size", .. }), "{error}");
     }
 
     #[tokio::test]

@@ -39,7 +39,9 @@ impl FromStr for Guid {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        text.parse().map(Self).map_err(|_| NameError::new("GUID", text, "it is a decimal number below 2^64"))
+        // Written in one way only, as ZFS does: no sign, no zero in front.
+        let number = text.parse().ok().filter(|number: &u64| number.to_string() == text);
+        number.map(Self).ok_or_else(|| NameError::new("GUID", text, "it is a decimal number below 2^64"))
     }
 }
 

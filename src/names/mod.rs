@@ -1,6 +1,7 @@
 //! Names, parsed once at the edge: what holds one of these types needs no further check.
 
 mod dataset;
+mod group;
 mod guid;
 mod image;
 mod node;
@@ -8,6 +9,7 @@ mod operator;
 mod snapshot;
 
 pub use dataset::DatasetName;
+pub use group::GroupName;
 pub use guid::Guid;
 pub use image::ImageName;
 pub use node::NodeName;

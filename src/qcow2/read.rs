@@ -12,6 +12,9 @@ use std::io;
 use std::path::Path;
 use tokio::runtime::Handle;
 
+/// An entry of a table.
+const ENTRY_BYTES: u64 = 8;
+
 /// A cache file opened for reading.
 #[derive(Debug)]
 pub struct CacheFile {
@@ -53,8 +56,13 @@ impl CacheFile {
     pub fn held(&self, mut go_on: impl FnMut() -> io::Result<()>) -> io::Result<Held> {
         let (mut held, mut offset) = (Held::default(), 0);
         let room = usize::try_from(self.file_bytes / CLUSTER_BYTES).unwrap_or(usize::MAX);
+        // Each mapping is an entry of a table, or more.
+        let mut entries = self.file_bytes / ENTRY_BYTES;
         while offset < self.image.size() {
             go_on()?;
+            entries = entries
+                .checked_sub(1)
+                .ok_or_else(|| io::Error::other("it has fewer tables than its disk"))?;
             let rest = self.image.size() - offset;
             let (mapping, length) = self.runtime.block_on(self.image.get_mapping(offset, rest))?;
             let clusters = offset / CLUSTER_BYTES..(offset + length).div_ceil(CLUSTER_BYTES);
@@ -126,6 +134,25 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let error = CacheFile::open(&path).unwrap().held(|| Ok(())).unwrap_err();
         assert!(error.to_string().contains("more clusters"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_too_large_for_the_tables_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _entered = runtime.enter();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache.qcow2");
+        made(&path);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[24..32].copy_from_slice(&(1_u64 << 62).to_be_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let mut looks = 0;
+        let held = CacheFile::open(&path).unwrap().held(|| {
+            looks += 1;
+            Ok(())
+        });
+        assert!(held.unwrap_err().to_string().contains("fewer tables"));
+        assert!(looks <= bytes.len() / 8 + 1, "{looks} looks");
     }
 
     #[test]

@@ -101,5 +101,9 @@ mod tests {
         chained(&path, Path::new("/b"));
         File::options().write(true).open(&path).unwrap().set_len(104).unwrap();
         assert_eq!(read_backing(&path).unwrap().unwrap().backing, PathBuf::new());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(read_backing(&path).unwrap().unwrap().backing, PathBuf::new());
     }
 }

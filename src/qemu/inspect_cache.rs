@@ -172,11 +172,14 @@ fn look_blocking(path: &Path) -> io::Result<Option<Seen>> {
     Ok(Some(Seen { size_bytes: metadata.len(), header, backing }))
 }
 
-/// A name longer than any that QEMU takes comes back cut, and equals none.
+/// A name longer than any that QEMU takes comes back cut, and equals none; one past the end, or past any end that
+/// a file can have, is empty.
 pub(super) fn name(file: &File, at: NameAt) -> io::Result<PathBuf> {
     let mut bytes = vec![0; at.bytes.min(MAX_BACKING_BYTES + 1) as usize];
     match file.read_exact_at(&mut bytes, at.offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(PathBuf::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput) => {
+            Ok(PathBuf::new())
+        }
         read => read.map(|()| PathBuf::from(OsString::from_vec(bytes))),
     }
 }

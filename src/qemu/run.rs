@@ -68,7 +68,8 @@ pub(super) async fn qemu_system(
     run(programs, &programs.system, args, limits).await
 }
 
-async fn run(
+/// Runs `program` with `args`. Dropping the future kills it.
+pub(super) async fn run(
     programs: &Programs,
     program: &Path,
     args: &[OsString],

@@ -44,6 +44,7 @@ impl House {
             dataset: "tank/bootstash".parse()?,
             state_dir: state,
             socket: dir.path().join("s"),
+            socket_group: bootstash::names::GroupName::root(),
             listen,
             certificate_lifetime: LIFETIME,
             window: Duration::from_secs(3600),

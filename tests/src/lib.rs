@@ -5,6 +5,7 @@ pub mod bench;
 pub mod contract;
 pub mod demo;
 pub mod doors;
+pub mod fuzz;
 pub mod guest;
 mod inside;
 pub mod kill;

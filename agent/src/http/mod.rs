@@ -1,5 +1,6 @@
 //! The agent's answers: to the command on a Unix socket, to Prometheus on TCP.
 
+mod caller;
 mod overlays;
 mod refusal;
 mod scrape;
@@ -8,6 +9,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use caller::Peer;
 pub(crate) use refusal::Refusal;
 
 use crate::layout::Layout;
@@ -43,7 +45,7 @@ pub struct Site {
     pub window: Duration,
 }
 
-/// What the command may ask.
+/// What the command may ask; who does must be known as a [`Peer`].
 pub fn command_routes(site: Site) -> Router {
     Router::new()
         .route(routes::STATUS, get(status::status))

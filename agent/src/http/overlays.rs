@@ -1,15 +1,17 @@
 //! Overlays, and collecting what they no longer need.
 
 use super::Site;
+use super::caller::Peer;
 use super::refusal::Refusal;
-use crate::volume::CreateOverlayError;
+use crate::volume::{CreateOverlayError, RemoveOverlayError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use bootstash::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
 use bootstash::catalog::CatalogError;
 use bootstash::names::NameError;
+use bootstash::rights::Caller;
 use bootstash::zfs::Removed;
 use std::time::Duration;
 
@@ -21,15 +23,17 @@ pub(super) async fn list(State(site): State<Site>) -> Json<Vec<OverlayStatus>> {
 
 pub(super) async fn create(
     State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     request: Result<Json<OverlayRequest>, JsonRejection>,
 ) -> Answer<OverlayView> {
     let Json(request) = request.map_err(Refusal::malformed)?;
     let image = request.image.parse().map_err(|error: NameError| Refusal::malformed(error))?;
-    let made = site.volume.create_overlay(image, request.path).await;
+    let made = site.volume.create_overlay_for(by, image, request.path).await;
     made.map(Json).map_err(|error| match error {
         CreateOverlayError::Catalog(CatalogError::NotFound { .. }) => {
             Refusal::from(error).with(StatusCode::NOT_FOUND)
         }
+        CreateOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
         CreateOverlayError::Path { .. } => Refusal::from(error).with(StatusCode::BAD_REQUEST),
         other => other.into(),
     })
@@ -37,17 +41,32 @@ pub(super) async fn create(
 
 pub(super) async fn remove(
     State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     query: Result<Query<OverlayQuery>, QueryRejection>,
 ) -> Answer<Removed> {
     let Query(query) = query.map_err(Refusal::malformed)?;
-    Ok(Json(site.volume.remove_overlay(query.path).await?))
+    let removed = site.volume.remove_overlay_for(by, query.path).await;
+    removed.map(Json).map_err(|error| match error {
+        RemoveOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
+        other => other.into(),
+    })
 }
 
 pub(super) async fn collect(
     State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     query: Result<Json<GcQuery>, JsonRejection>,
 ) -> Answer<GcReport> {
+    for_owners(by)?;
     let Json(query) = query.map_err(Refusal::malformed)?;
     let window = query.window_seconds.map_or(site.window, Duration::from_secs);
     Ok(Json(site.volume.collect(window, query.dry_run).await?))
+}
+
+/// What is about the node as a whole, and not about a caller's own files.
+fn for_owners(by: Caller) -> Result<(), Refusal> {
+    if by.owns_us() {
+        return Ok(());
+    }
+    Err(Refusal::malformed("only root may collect on this node; use sudo").with(StatusCode::FORBIDDEN))
 }

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bootstash::api::{AgentState, Client, Dialer, Endpoint};
 use bootstash::catalog::ImageFormat;
 use bootstash::config::AgentConfig;
-use bootstash::names::{DatasetName, SnapshotName};
+use bootstash::names::{DatasetName, GroupName, SnapshotName};
 use bootstash::qcow2::{self, ClusterRuns};
 use bootstash::qemu::OverlayError;
+use bootstash::rights::Rights;
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::FakeZfs;
 use std::fs::File;
@@ -46,13 +47,19 @@ pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
+    async fn create(
+        &self,
+        rights: &Rights,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError> {
         if path.to_string_lossy().contains("forbidden") {
             let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
             return Err(OverlayError::Io { path: path.to_owned(), source });
         }
-        write_overlay(path, backing, virtual_size_bytes).unwrap();
-        Ok(())
+        let made = rights.act(|| write_overlay(path, backing, virtual_size_bytes)).and_then(|made| made);
+        made.map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
 }
 
@@ -90,6 +97,7 @@ impl Node {
             views_dir: self.dir.path().join("views"),
             overlay_dirs: self.overlay_dirs.clone(),
             socket: self.dir.path().join("agent.sock"),
+            socket_group: GroupName::root(),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
             window: Duration::from_secs(3600),
             peers: Default::default(),

@@ -9,6 +9,8 @@ use bootstash::catalog::{self, BaseReadError, Manifest};
 use bootstash::clock;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{ImageName, SnapshotName};
+use bootstash::qemu::OverlayError;
+use bootstash::rights::{Caller, Rights};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,20 +22,22 @@ const BASE_DEADLINE: Duration = Duration::from_secs(20);
 /// How long the storage of an overlay may take to say whether there is room for it.
 const PLACE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where an overlay is to be.
+/// Where an overlay is to be, and with whose rights it is made.
 struct Place {
+    rights: Rights,
     path: PathBuf,
     mount_point: PathBuf,
 }
 
 impl Volume {
-    /// Makes an overlay of `image` at `given`.
+    /// Makes an overlay of `image` at `given`, as far as the caller may.
     pub(super) async fn create_overlay(
         &mut self,
+        by: Caller,
         image: &ImageName,
         given: &Path,
     ) -> Result<OverlayView, CreateOverlayError> {
-        let place = self.free_place(given).await?;
+        let place = self.free_place(by, given).await?;
         let snapshot = self.head().ok_or(CreateOverlayError::Empty)?.name.clone();
         let made = self.chain_onto(&snapshot, image, place).await;
         if made.is_err() {
@@ -42,9 +46,9 @@ impl Volume {
         made
     }
 
-    async fn free_place(&self, given: &Path) -> Result<Place, CreateOverlayError> {
+    async fn free_place(&self, by: Caller, given: &Path) -> Result<Place, CreateOverlayError> {
         let (at, path) = (Mounts::read().holding(given), given.to_owned());
-        let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(&path));
+        let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(by, &path));
         let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
         match self.leases.get(&place.path) {
             Some(lease) => {
@@ -74,23 +78,24 @@ impl Volume {
             created: clock::now(),
         };
         let mount_point = Some(place.mount_point);
-        self.make(Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None }).await
+        let intended = Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None };
+        self.make(&place.rights, intended).await
     }
 
     /// The record first: a view without a record is dropped at the next start, under the VM.
-    async fn make(&mut self, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
+    async fn make(&mut self, rights: &Rights, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
         self.leases.put(intended.clone())?;
         kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();
-        let made = self.overlays.create(&overlay.path, &overlay.cache, overlay.virtual_size_bytes).await;
-        if let Err(error) = made {
-            self.leases.remove(&overlay.path)?;
-            return Err(error.into());
+        let (path, size) = (&overlay.path, overlay.virtual_size_bytes);
+        if let Err(error) = self.overlays.create(rights, path, &overlay.cache, size).await {
+            self.leases.remove(path)?;
+            return Err(not_made(error, rights));
         }
         kill_point(KillPoint::OverlayCreated);
         if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }) {
             // Whoever asked is told that it failed, and will not look for a file.
-            drop(std::fs::remove_file(&overlay.path));
+            drop(rights.act(|| std::fs::remove_file(&overlay.path)));
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
@@ -105,16 +110,36 @@ impl Volume {
     }
 }
 
-/// Blocks.
-fn look_for_place(given: &Path) -> Result<Place, CreateOverlayError> {
+/// With the caller's rights: what the caller cannot see is not told either. Blocks.
+fn look_for_place(by: Caller, given: &Path) -> Result<Place, CreateOverlayError> {
+    let unknown = |source| CreateOverlayError::Rights { source };
+    let rights = by.rights().map_err(unknown)?;
+    let (path, mount_point) = rights.act(|| look(given)).map_err(unknown)??;
+    Ok(Place { rights, path, mount_point })
+}
+
+/// The path without links, and where its storage is mounted.
+fn look(given: &Path) -> Result<(PathBuf, PathBuf), CreateOverlayError> {
     let path = path::resolved(given).ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
     if path.symlink_metadata().is_ok() {
         return Err(CreateOverlayError::Exists { path });
     }
     let directory = path.parent().filter(|directory| directory.is_dir());
     match directory.and_then(|directory| whereabouts::mount_point(directory).ok()) {
-        Some(mount_point) => Ok(Place { path, mount_point }),
+        Some(mount_point) => Ok((path, mount_point)),
         None => Err(CreateOverlayError::NoDirectory { path }),
+    }
+}
+
+/// The same words, whichever call the kernel refused a user.
+fn not_made(error: OverlayError, rights: &Rights) -> CreateOverlayError {
+    match (error, rights) {
+        (OverlayError::Io { path, source }, Rights::Of(user))
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            CreateOverlayError::NotAllowed { user: user.clone(), path }
+        }
+        (error, _) => error.into(),
     }
 }
 

@@ -6,6 +6,7 @@ use bootstash::delta::DeltaReadError;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::{Guid, ImageName, NameError, SnapshotName};
 use bootstash::qemu::OverlayError;
+use bootstash::rights::User;
 use bootstash::zfs::{CloneError, CreateError, DestroyError, ReadError, ReceiveError};
 use std::io;
 use std::path::PathBuf;
@@ -217,6 +218,23 @@ pub enum CreateOverlayError {
         /// The overlay.
         path: PathBuf,
     },
+    /// What the caller may do is not known.
+    #[error("cannot act with your rights; ask as root")]
+    Rights {
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller may not.
+    #[error(
+        "{user} may not make {}; give a path in a directory where that user may make files, or ask as root",
+        .path.display()
+    )]
+    NotAllowed {
+        /// Who asked.
+        user: User,
+        /// The overlay.
+        path: PathBuf,
+    },
     /// Its directory.
     #[error("the directory of {} does not exist; create it first", .path.display())]
     NoDirectory {
@@ -288,11 +306,13 @@ impl Fault for CreateOverlayError {
             Self::Empty | Self::Silent { .. } => FaultKind::Transient,
             Self::Path { .. }
             | Self::NoDirectory { .. }
+            | Self::NotAllowed { .. }
             | Self::Exists { .. }
             | Self::Recorded { .. }
             | Self::BaseChanged { .. } => FaultKind::Permanent,
             Self::Catalog(error) => catalog_kind(error),
             Self::Base { source, .. } => source.kind(),
+            Self::Rights { .. } => FaultKind::Operator,
             Self::View(error) => error.kind(),
             Self::Lease(error) => error.kind(),
             Self::Overlay(error) => error.kind(),
@@ -313,6 +333,20 @@ pub enum RemoveOverlayError {
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does", .path.display())]
     Silent {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// What the caller may do is not known.
+    #[error("cannot act with your rights; ask as root")]
+    Rights {
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller may not.
+    #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    NotAllowed {
+        /// Who asked.
+        user: User,
         /// The overlay.
         path: PathBuf,
     },
@@ -341,10 +375,10 @@ pub enum RemoveOverlayError {
 impl Fault for RemoveOverlayError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Foreign { .. } => FaultKind::Permanent,
+            Self::Foreign { .. } | Self::NotAllowed { .. } => FaultKind::Permanent,
             Self::Silent { .. } => FaultKind::Transient,
             Self::InUse { .. } => FaultKind::Busy,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Io { .. } | Self::Rights { .. } => FaultKind::Operator,
             Self::Lease(error) => error.kind(),
             Self::Stopping(_) => FaultKind::Cancelled,
         }

@@ -8,6 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -16,9 +17,20 @@ const BYTES: libc::off_t = 200;
 
 /// Whether somebody holds QEMU's locks on the file at `path`.
 pub(super) fn is_open_in_qemu(path: &Path) -> io::Result<bool> {
-    // What lies there now may be a pipe, which would wait for whoever writes to it.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    is_locked(&find(path)?)
+}
+
+/// What lies at `path`, without opening it: that can wait for ever (a pipe), or do something (a device).
+pub(super) fn find(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(OFlag::O_PATH.bits()).open(path)
+}
+
+/// Whether what was found is a file on which somebody holds QEMU's locks.
+pub(super) fn is_locked(found: &File) -> io::Result<bool> {
+    if !found.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
     let mut lock = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -47,6 +59,18 @@ mod tests {
         assert!(is_open_in_qemu(&path).unwrap());
         drop(holder);
         assert!(!is_open_in_qemu(&path).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), dir.path(), Path::new("/dev/null")] {
+            assert!(!is_open_in_qemu(path).unwrap(), "{}", path.display());
+        }
+        // Opened, it would be an error: a process without a terminal has none.
+        assert!(File::open("/dev/tty").is_ok() || !is_open_in_qemu(Path::new("/dev/tty")).unwrap());
     }
 
     fn lock_byte(file: &File, byte: libc::off_t) {

@@ -2,20 +2,33 @@
 
 use async_trait::async_trait;
 use bootstash::qemu::{OverlayError, Qemu};
+use bootstash::rights::Rights;
 use std::fmt::Debug;
 use std::path::Path;
 
 /// Makes overlays.
 #[async_trait]
 pub trait OverlayMaker: Debug + Send + Sync {
-    /// Makes an overlay at `path` that chains onto `backing`. On an error nothing is left, and what
-    /// was at `path` is untouched.
-    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError>;
+    /// Makes an overlay at `path` that chains onto `backing`, with the rights of whoever asked. On an error
+    /// nothing is left, and what was at `path` is untouched.
+    async fn create(
+        &self,
+        rights: &Rights,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError>;
 }
 
 #[async_trait]
 impl OverlayMaker for Qemu {
-    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
-        self.create_overlay(path, backing, virtual_size_bytes).await
+    async fn create(
+        &self,
+        rights: &Rights,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError> {
+        self.create_overlay_with(rights, path, backing, virtual_size_bytes).await
     }
 }

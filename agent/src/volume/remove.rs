@@ -3,6 +3,7 @@
 use super::mounts::Mounts;
 use super::{RemoveOverlayError, Volume, in_use, path};
 use bootstash::lifecycle::{KillPoint, kill_point};
+use bootstash::rights::{Caller, Rights};
 use bootstash::zfs::Removed;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,17 +14,25 @@ use tokio::time::Instant;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 impl Volume {
-    /// Removes the overlay at `given`: the file, then its record, then the view nobody needs any more.
-    pub(super) async fn remove_overlay(&mut self, given: &Path) -> Result<Removed, RemoveOverlayError> {
-        let path = self.real_path(given).await?;
+    /// Removes the overlay at `given`: the file, as far as the caller may, then its record, then the view nobody
+    /// needs any more.
+    pub(super) async fn remove_overlay(
+        &mut self,
+        by: Caller,
+        given: &Path,
+    ) -> Result<Removed, RemoveOverlayError> {
+        let path = self.real_path(by, given).await?;
         let Some(lease) = self.leases.get(&path) else {
-            return match self.ask_at(&path, |path| path.symlink_metadata()).await? {
-                Ok(_) => Err(RemoveOverlayError::Foreign { path }),
-                Err(_) => Ok(Removed::Unchanged),
+            return match self
+                .ask_at(by, &path, |path, rights| rights.act(|| path.symlink_metadata().is_ok()))
+                .await?
+            {
+                true => Err(RemoveOverlayError::Foreign { path }),
+                false => Ok(Removed::Unchanged),
             };
         };
         let snapshot = lease.overlay.snapshot.clone();
-        self.ask_at(&path, remove_file).await??;
+        self.ask_at(by, &path, |path, rights| Ok(remove_file(path, rights))).await??;
         kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path)?;
         kill_point(KillPoint::LeaseRemoved);
@@ -34,32 +43,58 @@ impl Volume {
     }
 
     /// As it stands on record, if it does: then nothing needs to be looked up.
-    async fn real_path(&self, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
+    async fn real_path(&self, by: Caller, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
         if self.leases.get(given).is_some() {
             return Ok(given.to_owned());
         }
-        let resolved = self.ask_at(given, path::resolved).await?;
+        let resolved = self.ask_at(by, given, |path, rights| rights.act(|| path::resolved(path))).await?;
         Ok(resolved.unwrap_or_else(|| given.to_owned()))
     }
 
     /// What the storage of the file at `path` says, if it does in time.
     async fn ask_at<T: Send + 'static>(
         &self,
+        by: Caller,
         path: &Path,
-        look: impl FnOnce(&Path) -> T + Send + 'static,
+        ask: impl FnOnce(&Path, &Rights) -> io::Result<T> + Send + 'static,
     ) -> Result<T, RemoveOverlayError> {
         let (at, file) = (Mounts::read().holding(path), path.to_owned());
-        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, move || look(&file)).await;
-        asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })
+        let ask = move || by.rights().and_then(|rights| ask(&file, &rights));
+        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
+        let asked = asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })?;
+        asked.map_err(|source| RemoveOverlayError::Rights { source })
     }
 }
 
-fn remove_file(path: &Path) -> Result<(), RemoveOverlayError> {
-    let failed = |source| RemoveOverlayError::Io { path: path.to_owned(), source };
-    match in_use::is_open_in_qemu(path) {
-        Ok(true) => Err(RemoveOverlayError::InUse { path: path.to_owned() }),
-        Ok(false) => std::fs::remove_file(path).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+/// What is there is found and removed with the caller's rights; whether a VM has it open, we can tell also
+/// where the caller may not read it.
+fn remove_file(path: &Path, rights: &Rights) -> Result<(), RemoveOverlayError> {
+    let failed = |source| not_removed(path, rights, source);
+    match rights.act(|| in_use::find(path)).and_then(|found| found) {
+        Ok(found) if in_use::is_locked(&found).map_err(failed)? => {
+            Err(RemoveOverlayError::InUse { path: path.to_owned() })
+        }
+        Ok(_) => rights.act(|| std::fs::remove_file(path)).and_then(|done| done).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => forget(path, rights).map_err(failed),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// A file that is gone may have been moved, and its view be in use: only who could have removed it ends that.
+fn forget(path: &Path, rights: &Rights) -> io::Result<()> {
+    if *rights == Rights::Ours {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    rights.act(|| tempfile::tempfile_in(directory).map(drop)).and_then(|made| made)
+}
+
+fn not_removed(path: &Path, rights: &Rights, source: io::Error) -> RemoveOverlayError {
+    let path = path.to_owned();
+    match rights {
+        Rights::Of(user) if source.kind() == io::ErrorKind::PermissionDenied => {
+            RemoveOverlayError::NotAllowed { user: user.clone(), path }
+        }
+        _ => RemoveOverlayError::Io { path, source },
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use bootstash::api::{DeltaRecord, GcReport, OverlayView};
 use bootstash::names::ImageName;
+use bootstash::rights::Caller;
 use bootstash::zfs::{self, Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,15 +24,44 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// A change to make.
 enum Order {
-    Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
-    ReceiveFull { incoming: Incoming, reply: Reply<Snapshot, ApplyError> },
-    KeepUnknown { why: String, reply: Reply<(), ApplyError> },
-    Look { reply: Reply<(), ApplyError> },
-    DropPartial { reply: Reply<Removed, ApplyError> },
-    ReadCatalog { reply: Reply<(), CatalogReadError> },
-    CreateOverlay { image: ImageName, path: PathBuf, reply: Reply<OverlayView, CreateOverlayError> },
-    RemoveOverlay { path: PathBuf, reply: Reply<Removed, RemoveOverlayError> },
-    Collect { window: Duration, dry_run: bool, reply: Reply<GcReport, CollectError> },
+    Apply {
+        record: DeltaRecord,
+        file: PathBuf,
+        reply: Reply<Snapshot, ApplyError>,
+    },
+    ReceiveFull {
+        incoming: Incoming,
+        reply: Reply<Snapshot, ApplyError>,
+    },
+    KeepUnknown {
+        why: String,
+        reply: Reply<(), ApplyError>,
+    },
+    Look {
+        reply: Reply<(), ApplyError>,
+    },
+    DropPartial {
+        reply: Reply<Removed, ApplyError>,
+    },
+    ReadCatalog {
+        reply: Reply<(), CatalogReadError>,
+    },
+    CreateOverlay {
+        by: Caller,
+        image: ImageName,
+        path: PathBuf,
+        reply: Reply<OverlayView, CreateOverlayError>,
+    },
+    RemoveOverlay {
+        by: Caller,
+        path: PathBuf,
+        reply: Reply<Removed, RemoveOverlayError>,
+    },
+    Collect {
+        window: Duration,
+        dry_run: bool,
+        reply: Reply<GcReport, CollectError>,
+    },
 }
 
 /// Orders changes, and sees what is published. Cheap to clone.
@@ -106,12 +136,12 @@ impl Volume {
                 let done = self.read_catalog().await;
                 self.answer(reply, done);
             }
-            Order::CreateOverlay { image, path, reply } => {
-                let done = self.create_overlay(&image, &path).await;
+            Order::CreateOverlay { by, image, path, reply } => {
+                let done = self.create_overlay(by, &image, &path).await;
                 self.answer(reply, done);
             }
-            Order::RemoveOverlay { path, reply } => {
-                let done = self.remove_overlay(&path).await;
+            Order::RemoveOverlay { by, path, reply } => {
+                let done = self.remove_overlay(by, &path).await;
                 self.answer(reply, done);
             }
             Order::Collect { window, dry_run, reply } => {
@@ -196,11 +226,24 @@ impl VolumeHandle {
         image: ImageName,
         path: PathBuf,
     ) -> Result<OverlayView, CreateOverlayError> {
+        self.create_overlay_for(Caller::ourselves(), image, path).await
+    }
+
+    /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
+    ///
+    /// # Errors
+    /// See [`CreateOverlayError`].
+    pub async fn create_overlay_for(
+        &self,
+        by: Caller,
+        image: ImageName,
+        path: PathBuf,
+    ) -> Result<OverlayView, CreateOverlayError> {
         if self.published.borrow().snapshots.is_empty() {
             // Not to wait behind the first receive, which can take long.
             return Err(CreateOverlayError::Empty);
         }
-        self.order(|reply| Order::CreateOverlay { image, path, reply }).await
+        self.order(|reply| Order::CreateOverlay { by, image, path, reply }).await
     }
 
     /// Removes the overlay at `path`.
@@ -208,7 +251,15 @@ impl VolumeHandle {
     /// # Errors
     /// See [`RemoveOverlayError`].
     pub async fn remove_overlay(&self, path: PathBuf) -> Result<Removed, RemoveOverlayError> {
-        self.order(|reply| Order::RemoveOverlay { path, reply }).await
+        self.remove_overlay_for(Caller::ourselves(), path).await
+    }
+
+    /// The same with the rights of whoever asked: only if they may remove the file.
+    ///
+    /// # Errors
+    /// See [`RemoveOverlayError`].
+    pub async fn remove_overlay_for(&self, by: Caller, path: PathBuf) -> Result<Removed, RemoveOverlayError> {
+        self.order(|reply| Order::RemoveOverlay { by, path, reply }).await
     }
 
     /// Removes what may go, or says what would.

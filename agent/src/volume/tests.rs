@@ -1,3 +1,4 @@
+mod callers;
 mod found;
 mod gone;
 mod leaked;

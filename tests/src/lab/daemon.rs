@@ -1,6 +1,8 @@
 //! The registrar, the agents and the ZFS daemon as processes of their hosts.
 
+use super::confined;
 use super::host::Host;
+use super::programs;
 use super::run::{Call, Process};
 use super::wait;
 use anyhow::{Context, Result, bail};
@@ -48,7 +50,9 @@ impl Host {
     /// The command line of one of our daemons on this host.
     pub fn daemon_call(&self, program: Program) -> Call {
         let config = self.config_path(program);
-        self.command(program.name(), ["--config".as_ref(), config.as_path()])
+        self.command("setpriv", confined::options(program))
+            .args([programs::path(program.name())])
+            .args(["--config".as_ref(), config.as_path()])
             .env("BOOTSTASH_ZFS", "/usr/sbin/zfs")
             .env("BOOTSTASH_ZPOOL", "/usr/sbin/zpool")
     }

@@ -6,6 +6,7 @@
 //! or with `lab down`; a daemon's warning that no test announced is an error.
 
 pub mod asking;
+mod confined;
 pub mod daemon;
 pub mod host;
 pub mod init;

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bootstash::api::*;
 use bootstash::catalog::ImageFormat;
 use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig};
-use bootstash::names::{DatasetName, Guid, SnapshotName};
+use bootstash::names::{DatasetName, GroupName, Guid, SnapshotName};
 use bootstash::qcow2;
 use bootstash::qemu::OverlayError;
+use bootstash::rights::Rights;
 use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
@@ -63,7 +64,13 @@ pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(&self, path: &Path, backing: &Path, virtual_size_bytes: u64) -> Result<(), OverlayError> {
+    async fn create(
+        &self,
+        _: &Rights,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError> {
         write_overlay(path, backing, virtual_size_bytes)
             .map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
@@ -108,6 +115,7 @@ impl Cluster {
             dataset: self.root.child("registrar")?,
             state_dir: self.dir.join("registrar"),
             socket: self.socket("registrar"),
+            socket_group: GroupName::root(),
             listen: self.listen,
             certificate_lifetime: membership::LIFETIME,
             window: Duration::from_secs(3600),
@@ -145,6 +153,7 @@ impl Cluster {
             views_dir: self.dir.join(format!("{name}-views")),
             overlay_dirs: vec![self.dir.clone()],
             socket: self.socket(name),
+            socket_group: GroupName::root(),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
             peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },

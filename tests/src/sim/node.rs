@@ -91,6 +91,7 @@ impl Node {
             state_dir: self.dir.join("state"),
             views_dir: self.dir.join("views"),
             socket: self.dir.join("never-made"),
+            socket_group: bootstash::names::GroupName::root(),
             metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             window: self.window,
             // Where the records say: a lost one is found again there.

@@ -12,7 +12,7 @@ use super::zfs::SimZfs;
 use crate::membership;
 use axum::extract::connect_info::MockConnectInfo;
 use bootstash::config::RegistrarConfig;
-use bootstash::names::DatasetName;
+use bootstash::names::{DatasetName, GroupName};
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::Checkpoint;
 use bootstash_registrar::assembly::Registrar;
@@ -110,6 +110,7 @@ impl StorageNode {
             dataset: dataset(ROOT),
             state_dir: self.dir.clone(),
             socket: self.dir.join("never-made"),
+            socket_group: GroupName::root(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             certificate_lifetime: membership::LIFETIME,
             window: self.window,

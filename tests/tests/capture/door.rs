@@ -1,7 +1,11 @@
 //! Inspecting images and making overlays.
 
 use bootstash::catalog::ImageFormat;
-use bootstash::qemu::{InspectError, OverlayError, Qemu};
+use bootstash::qemu::{InspectError, OverlayError, Qemu, read_backing};
+use bootstash::rights::Caller;
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -120,6 +124,30 @@ async fn an_overlay_never_replaces_what_is_there() {
     let error = qemu.create_overlay(&dir.path().join("no/a"), Path::new("/c"), 1 << 20).await.unwrap_err();
     assert!(matches!(error, OverlayError::NoDirectory { .. }), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "something was left");
+}
+
+#[tokio::test]
+async fn an_overlay_for_a_user_is_made_by_that_user_or_not_at_all() {
+    const ALICE: u32 = 54321;
+    let alice = Caller::numbered(ALICE, ALICE).rights().unwrap();
+    let (dir, qemu) = (tempfile::tempdir().unwrap(), Qemu::find().unwrap());
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let (overlay, backing) = (dir.path().join("a.qcow2"), Path::new("/c"));
+    let error = qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap_err();
+    assert!(
+        matches!(&error, OverlayError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was left");
+    std::os::unix::fs::chown(dir.path(), Some(ALICE), None).unwrap();
+    qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap();
+    let made = std::fs::metadata(&overlay).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (ALICE, ALICE, 0o600));
+    assert_eq!(read_backing(&overlay).unwrap().unwrap().backing, backing);
+    let error = qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap_err();
+    assert!(matches!(error, OverlayError::Exists { .. }), "{error}");
+    let long = Path::new("/").join("long/".repeat(300));
+    qemu.create_overlay_with(&alice, &dir.path().join("b"), &long, 1 << 20).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something was left");
 }
 
 #[tokio::test]

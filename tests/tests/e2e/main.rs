@@ -5,6 +5,7 @@
 mod agents;
 mod bad_images;
 mod bad_input;
+mod callers;
 mod collecting;
 mod hosts;
 mod metrics;

@@ -1,0 +1,19 @@
+//! Who asks on the command's socket.
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use bootstash::rights::Caller;
+use tokio::net::UnixListener;
+
+/// The user at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Caller);
+
+/// For a caller whom the kernel does not name: the user who owns nothing.
+const NOBODY: u32 = 65534;
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(Caller::of(stream.io()).unwrap_or_else(|_| Caller::numbered(NOBODY, NOBODY)))
+    }
+}
