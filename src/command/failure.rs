@@ -3,6 +3,7 @@
 
 use super::daemons::Daemon;
 use bootstash::api::{CallError, JobId, Step};
+use bootstash::catalog::UrlError;
 use bootstash::config::ConfigError;
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::names::ImageName;
@@ -38,6 +39,9 @@ pub(super) enum CommandError {
     /// A path cannot be made absolute.
     #[error("cannot find {}", .path.display())]
     Path { path: PathBuf, source: io::Error },
+    /// A URL is no path.
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// The answer cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -58,7 +62,7 @@ impl Fault for CommandError {
             Self::Call(error) | Self::Lost { source: error, .. } => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Registration { kind, .. } => *kind,
-            Self::Path { .. } => FaultKind::Permanent,
+            Self::Path { .. } | Self::Url(_) => FaultKind::Permanent,
             _ => FaultKind::Operator,
         }
     }
