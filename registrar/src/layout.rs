@@ -4,6 +4,8 @@ use crate::job::JobId;
 use bootstash::config::RegistrarConfig;
 use bootstash::lifecycle;
 use bootstash::names::{DatasetName, NameError};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// All places, derived from the configuration once.
@@ -22,6 +24,7 @@ pub struct Layout {
     /// What is known of the nodes.
     pub nodes_file: PathBuf,
     work: PathBuf,
+    state: PathBuf,
 }
 
 impl Layout {
@@ -39,15 +42,18 @@ impl Layout {
             jobs: state.join("jobs"),
             nodes_file: state.join("nodes.json"),
             work: state.join("work"),
+            state: state.clone(),
         })
     }
 
-    /// Makes the directories that are missing.
+    /// Makes the directories that are missing, and closes all of them to others: a guest that got out of its
+    /// machine has nothing to look at here.
     ///
     /// # Errors
     /// What the file system says.
     pub fn make_dirs(&self) -> std::io::Result<()> {
-        [&self.deltas, &self.jobs, &self.work].into_iter().try_for_each(std::fs::create_dir_all)
+        [&self.deltas, &self.jobs, &self.work].into_iter().try_for_each(std::fs::create_dir_all)?;
+        std::fs::set_permissions(&self.state, Permissions::from_mode(0o700))
     }
 
     /// Removes what a crash left unfinished of the files that hold what is known.
@@ -72,5 +78,25 @@ impl Layout {
     /// The cache that a job has captured.
     pub fn captured_cache(&self, job: JobId) -> PathBuf {
         self.job_dir(job).join(bootstash::catalog::CACHE_FILE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_keeps_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let config = format!("dataset = \"tank/b\"\nstate_dir = \"{}\"\n", state.display());
+        let config: RegistrarConfig = toml::from_str(&config).unwrap();
+        let layout = Layout::new(&config).unwrap();
+        layout.make_dirs().unwrap();
+        assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        // One that an earlier version left open, too.
+        std::fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+        layout.make_dirs().unwrap();
+        assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

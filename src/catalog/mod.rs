@@ -4,9 +4,11 @@
 
 mod base;
 mod manifest;
+mod url;
 
 pub use base::{BaseIdentity, BaseReadError};
 pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, ImageFormat, Manifest, Source};
+pub use url::{UrlError, refuse_url};
 
 use crate::names::ImageName;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 
 use super::daemons::Daemon;
 use bootstash::api::{CallError, JobId, Step};
+use bootstash::catalog::UrlError;
 use bootstash::config::ConfigError;
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::identity::{IdentityError, IdentityParseError};
@@ -61,6 +62,9 @@ pub(super) enum CommandError {
     /// A path cannot be made absolute.
     #[error("cannot find {}", .path.display())]
     Path { path: PathBuf, source: io::Error },
+    /// A URL is no path.
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// The answer cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -81,7 +85,7 @@ impl Fault for CommandError {
             Self::Call(error) | Self::Lost { source: error, .. } => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Registration { kind, .. } => *kind,
-            Self::Path { .. } | Self::Name(_) => FaultKind::Permanent,
+            Self::Path { .. } | Self::Name(_) | Self::Url(_) => FaultKind::Permanent,
             Self::Identity(error) => error.kind(),
             Self::Join(error) => error.kind(),
             Self::Renew(error) => error.kind(),

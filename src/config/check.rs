@@ -66,6 +66,7 @@ fn capture(config: &CaptureConfig) -> Check {
     at_least("capture.max_boots", config.max_boots.into(), 1)?;
     at_least("capture.cpus", config.cpus.into(), 1)?;
     at_least("capture.memory_mib", config.memory_mib.into(), 64)?;
+    at_least("capture.overlay_mib", config.overlay_mib.into(), 64)?;
     some_time("capture.boot_timeout", config.boot_timeout)?;
     within_a_boot("quiet", config.quiet, config.boot_timeout)?;
     within_a_boot("quiet_without_signal", config.quiet_without_signal, config.boot_timeout)

@@ -102,6 +102,8 @@ pub struct CaptureConfig {
     pub memory_mib: u32,
     /// Virtual processors of a capture guest.
     pub cpus: u32,
+    /// What a capture guest may write in a boot, in MiB; it is thrown away after.
+    pub overlay_mib: u32,
 }
 
 /// What runs guests.
@@ -127,6 +129,7 @@ impl Default for CaptureConfig {
             quiet_without_signal: Duration::from_secs(120),
             memory_mib: 1024,
             cpus: 1,
+            overlay_mib: 8192,
         }
     }
 }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
+const SECTOR_BYTES: u64 = 512;
+
 /// An image opened for reading. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Base(Arc<Inner>);
@@ -63,6 +65,16 @@ impl Base {
         let opened = blocking(move || open_disk(&owned, format, &Handle::current())).await;
         let disk = opened.map_err(|source| OpenBaseError { path: path.to_owned(), format, source })?;
         Ok(Self(Arc::new(Inner { size_bytes, disk, runtime })))
+    }
+
+    /// The bytes of a file as they are, whatever they mean, and zeros up to a whole sector: for the rest of
+    /// one QEMU's client waits for ever.
+    ///
+    /// # Errors
+    /// Where its size cannot be told.
+    pub fn of_bytes(file: File) -> io::Result<Self> {
+        let size_bytes = file.metadata()?.len().next_multiple_of(SECTOR_BYTES);
+        Ok(Self(Arc::new(Inner { size_bytes, disk: Disk::Raw(file), runtime: Handle::current() })))
     }
 
     /// Fills `buffer` from `offset`; what lies past the end reads as zeros. Blocks.

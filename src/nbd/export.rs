@@ -13,13 +13,17 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_CONNECTIONS: usize = 8;
 
 /// A running export, under the empty name. Dropping it ends it, its connections included, and
-/// removes the socket.
+/// removes the socket that it made.
 #[derive(Debug)]
 pub struct Export {
-    socket: PathBuf,
     trace: Arc<ReadTrace>,
     _serves: AbortOnDropHandle<()>,
+    _socket: Option<Socket>,
 }
+
+/// A socket's file, removed on drop.
+#[derive(Debug)]
+struct Socket(PathBuf);
 
 /// An export could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +49,14 @@ impl Export {
     pub fn start(socket: &Path, source: Arc<dyn BlockSource>) -> Result<Self, ExportError> {
         let listener =
             UnixListener::bind(socket).map_err(|source| ExportError { socket: socket.to_owned(), source })?;
-        let trace = Arc::new(ReadTrace::new());
-        let serving = tokio::spawn(accept(listener, source, Arc::clone(&trace)));
-        Ok(Self { socket: socket.to_owned(), trace, _serves: AbortOnDropHandle::new(serving) })
+        Ok(Self { _socket: Some(Socket(socket.to_owned())), ..Self::serve(listener, source) })
     }
 
-    /// Where it listens.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// Serves `source` to whoever comes to `listener`, whose socket is its maker's to remove.
+    pub fn serve(listener: UnixListener, source: Arc<dyn BlockSource>) -> Self {
+        let trace = Arc::new(ReadTrace::new());
+        let serving = tokio::spawn(accept(listener, source, Arc::clone(&trace)));
+        Self { trace, _serves: AbortOnDropHandle::new(serving), _socket: None }
     }
 
     /// What has been read through it.
@@ -61,12 +65,12 @@ impl Export {
     }
 }
 
-impl Drop for Export {
+impl Drop for Socket {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.socket)
+        if let Err(error) = std::fs::remove_file(&self.0)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(socket = %self.socket.display(), %error, "a socket could not be removed");
+            tracing::warn!(socket = %self.0.display(), %error, "a socket could not be removed");
         }
     }
 }

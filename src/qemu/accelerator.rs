@@ -3,17 +3,24 @@
 //! `/dev/kvm` can exist and hang, and a single ioctl passes where whole guests hang; so a boot sector
 //! must come through the firmware and say so within a deadline.
 
-use super::run::{self, Limits};
+use super::confine::{Bounds, Confined};
+use super::place::Place;
+use super::run;
 use super::spec::hardware;
 use super::{AcceleratorError, Qemu};
 use crate::config;
+use nix::unistd::Gid;
 use std::fmt;
-use std::io::Write;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 const PROBE_MEMORY_MIB: u32 = 64;
+const PROBE_TASKS: u32 = 96;
+const PROBE_DISK: &str = "disk";
+const KVM: &str = "/dev/kvm";
 /// QEMU's exit status after the guest writes 0x2a to `isa-debug-exit`.
 const PROBE_STATUS: i32 = 0x55;
 
@@ -33,6 +40,15 @@ impl Accelerator {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
         }
+    }
+
+    /// The group whose members may use it: `/dev/kvm`'s, but never that of root.
+    pub(super) fn group(self) -> Option<Gid> {
+        match self {
+            Self::Kvm => std::fs::metadata(KVM).ok().map(|device| device.gid()).filter(|&gid| gid != 0),
+            Self::Tcg => None,
+        }
+        .map(Gid::from_raw)
     }
 }
 
@@ -65,16 +81,15 @@ impl Qemu {
 
     /// Why KVM does not work; `None` where it does.
     async fn probe_kvm(&self) -> Option<String> {
-        if !Path::new("/dev/kvm").exists() {
+        if !Path::new(KVM).exists() {
             return Some("there is no /dev/kvm".to_owned());
         }
         self.boot_probe(Accelerator::Kvm, PROBE_DEADLINE).await.err()
     }
 
     async fn boot_probe(&self, accelerator: Accelerator, deadline: Duration) -> Result<(), String> {
-        let disk = boot_sector_file().map_err(|error| format!("no boot sector could be written: {error}"))?;
-        let drive = format!("file={},format=raw,if=none,id=probe,readonly=on", disk.path().display());
-        // The very machine that guests get: one of another processor can run where theirs does not.
+        let place = probe_place().map_err(|error| format!("no boot sector could be written: {error}"))?;
+        // The very machine that guests get, with the same rights: another can run where theirs does not.
         let mut args = hardware(accelerator, PROBE_MEMORY_MIB, 1);
         args.extend(run::args([
             &"-nic",
@@ -84,12 +99,19 @@ impl Qemu {
             &"-device",
             &"isa-debug-exit,iobase=0xf4,iosize=1",
             &"-drive",
-            &drive,
+            &format!("file={PROBE_DISK},format=raw,if=none,id=probe,readonly=on"),
             &"-device",
             &"virtio-blk-pci,drive=probe,bootindex=1",
         ]));
-        let limits = Limits { deadline, memory_bytes: 4 << 30 };
-        let end = run::qemu_system(self.programs(), &args, limits).await;
+        let bounds = Bounds {
+            memory_bytes: 4 << 30,
+            cpu: Some(2 * deadline),
+            file_bytes: Some(0),
+            tasks: PROBE_TASKS,
+        };
+        let programs = self.programs();
+        let confined = Confined { programs, bounds, place: Some(&place), group: accelerator.group() };
+        let end = run::run(&confined, &programs.system, &args, deadline).await;
         match end {
             Ok(end) if end.status.code() == Some(PROBE_STATUS) && end.stdout.contains(&b'K') => Ok(()),
             Ok(end) if end.stderr.is_empty() => Err(format!("a probe guest ended with {}", end.status)),
@@ -102,8 +124,8 @@ impl Qemu {
     }
 }
 
-/// A disk whose boot sector prints `K` on the first serial port and ends QEMU.
-fn boot_sector_file() -> std::io::Result<tempfile::NamedTempFile> {
+/// A place with a disk whose boot sector prints `K` on the first serial port and ends QEMU.
+fn probe_place() -> io::Result<Place> {
     #[rustfmt::skip]
     const CODE: [u8; 15] = [
         0xba, 0xf8, 0x03, 0xb0, b'K', 0xee, // mov dx, 0x3f8; mov al, 'K'; out dx, al
@@ -113,10 +135,10 @@ fn boot_sector_file() -> std::io::Result<tempfile::NamedTempFile> {
     let mut disk = vec![0; 1440 * 1024];
     disk[..CODE.len()].copy_from_slice(&CODE);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    // No comma can occur in its name, which QEMU would take for the next option.
-    let mut file = tempfile::Builder::new().prefix("bootstash-probe-").tempfile()?;
-    file.write_all(&disk)?;
-    Ok(file)
+    let place = Place::create_in(&std::env::temp_dir())?;
+    std::fs::write(place.path().join(PROBE_DISK), disk)?;
+    place.hand_over(PROBE_DISK)?;
+    Ok(place)
 }
 
 #[cfg(test)]
@@ -125,8 +147,8 @@ mod tests {
 
     #[test]
     fn probe_disk_is_bootable() {
-        let file = boot_sector_file().unwrap();
-        let bytes = std::fs::read(file.path()).unwrap();
+        let place = probe_place().unwrap();
+        let bytes = std::fs::read(place.path().join(PROBE_DISK)).unwrap();
         assert_eq!((bytes.len(), &bytes[510..512]), (1_474_560, &[0x55, 0xaa][..]));
     }
 }

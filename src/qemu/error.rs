@@ -1,6 +1,5 @@
 //! Errors, a type for each operation.
 
-use crate::catalog::BaseReadError;
 use crate::fault::{Fault, FaultKind};
 use std::io;
 use std::path::PathBuf;
@@ -72,95 +71,6 @@ pub enum FindError {
 impl Fault for FindError {
     fn kind(&self) -> FaultKind {
         FaultKind::Operator
-    }
-}
-
-/// An image was refused, or could not be looked at.
-#[derive(Debug, Error)]
-pub enum InspectError {
-    /// Missing, a directory, unreadable.
-    #[error(transparent)]
-    File(#[from] BaseReadError),
-    /// It has a backing file.
-    #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
-    Backing {
-        /// The image.
-        path: PathBuf,
-    },
-    /// It keeps its data in another file.
-    #[error("{} keeps its data in an external data file; put both into one: qemu-img convert -O qcow2 {} whole.qcow2", .path.display(), .path.display())]
-    DataFile {
-        /// The image.
-        path: PathBuf,
-    },
-    /// It is encrypted.
-    #[error("{} is encrypted, and bootstash has no key; decrypt it: qemu-img convert -O qcow2 (with --image-opts and --object secret)", .path.display())]
-    Encrypted {
-        /// The image.
-        path: PathBuf,
-    },
-    /// It is in another format.
-    #[error("{} is a {found} image; bootstash takes raw and qcow2: qemu-img convert -O qcow2 {} image.qcow2", .path.display(), .path.display())]
-    Format {
-        /// The image.
-        path: PathBuf,
-        /// Its format, as QEMU calls it.
-        found: String,
-    },
-    /// It was said to be qcow2 and is not.
-    #[error("{} is not a qcow2 image; give its real format or none", .path.display())]
-    NotQcow2 {
-        /// The image.
-        path: PathBuf,
-    },
-    /// Its metadata points past its end.
-    #[error("{} is truncated: its tables point past its end at {size_bytes} bytes; copy it again from its source", .path.display())]
-    Truncated {
-        /// The image.
-        path: PathBuf,
-        /// Size of the file.
-        size_bytes: u64,
-    },
-    /// Its metadata contradicts itself.
-    #[error("{} is corrupt ({found}); copy it again from its source, or repair it: qemu-img check -r all {}", .path.display(), .path.display())]
-    Corrupt {
-        /// The image.
-        path: PathBuf,
-        /// What is wrong.
-        found: String,
-    },
-    /// No disk is of this size.
-    #[error("{} is a disk of {virtual_size_bytes} bytes; bootstash takes 512 bytes to 64 TiB", .path.display())]
-    Size {
-        /// The image.
-        path: PathBuf,
-        /// Size of its disk.
-        virtual_size_bytes: u64,
-    },
-    /// Somebody writes to it.
-    #[error("{} is in use by a running QEMU; shut that machine down, or register a copy", .path.display())]
-    InUse {
-        /// The image.
-        path: PathBuf,
-    },
-    /// Anything else.
-    #[error("cannot inspect {}", .path.display())]
-    Other {
-        /// The image.
-        path: PathBuf,
-        /// Why.
-        source: QemuFailure,
-    },
-}
-
-impl Fault for InspectError {
-    fn kind(&self) -> FaultKind {
-        match self {
-            Self::File(error) => error.kind(),
-            Self::InUse { .. } => FaultKind::Busy,
-            Self::Other { source, .. } => source.kind(),
-            _ => FaultKind::Permanent,
-        }
     }
 }
 
@@ -250,6 +160,16 @@ pub enum CompareError {
         /// Where, as QEMU says it.
         found: String,
     },
+    /// They cannot be handed to the process that compares them.
+    #[error("cannot serve {} and {} to the process that compares them", .cache.display(), .base.display())]
+    Serve {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot compare {} with {}", .cache.display(), .base.display())]
     Other {
@@ -266,6 +186,7 @@ impl Fault for CompareError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Different { .. } => FaultKind::Permanent,
+            Self::Serve { .. } => FaultKind::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }

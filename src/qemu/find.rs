@@ -25,6 +25,8 @@ pub(super) struct Programs {
     pub(super) prlimit: PathBuf,
     /// Takes privileges from the others, and has the kernel end them with us.
     pub(super) setpriv: PathBuf,
+    /// Takes the network from the others.
+    pub(super) unshare: PathBuf,
 }
 
 impl Qemu {
@@ -44,6 +46,7 @@ impl Qemu {
             system: find("qemu-system-x86_64", "qemu-system-x86")?,
             prlimit: find("prlimit", "util-linux")?,
             setpriv: find("setpriv", "util-linux")?,
+            unshare: find("unshare", "util-linux")?,
         };
         Ok(Self(Arc::new(Shared { programs, kvm_verdict: OnceCell::new() })))
     }

@@ -3,9 +3,11 @@
 //! Promises: no file that it names is opened; one that passes names none but the base, if any, and has
 //! the base's size and our clusters. Whether it shows the base's bytes is another question (`compare`).
 
-use super::header::{self, HEADER_BYTES, NameAt, Qcow2Header};
-use super::run;
+use super::formats::START_BYTES;
+use super::header::{self, Extensions, NameAt, Qcow2Header};
+use super::inspect::Judged;
 use super::{InspectError, Qemu};
+use super::{judge, run};
 use crate::catalog::{ImageFormat, Source};
 use crate::fault::{Fault, FaultKind};
 use crate::qcow2::CLUSTER_BYTES;
@@ -137,10 +139,12 @@ impl Qemu {
             .map_err(|source| InspectCacheError::Read { path: path.clone(), source })?;
         let Some(seen) = seen else { return Err(unfit(Unfit::NotAFile)) };
         let header = judge(&seen, base).map_err(unfit)?;
-        if header.tables_end > seen.size_bytes {
+        if header.tables_end() > seen.size_bytes {
             return Err(InspectError::Truncated { path: path.clone(), size_bytes: seen.size_bytes }.into());
         }
-        self.refuse_damage(&path, seen.size_bytes).await?;
+        judge::sane(&header).map_err(|flaw| InspectError::Absurd { path: path.clone(), flaw })?;
+        self.refuse_damage(Judged { path: &path, file: &seen.file, size_bytes: seen.size_bytes, header })
+            .await?;
         Ok(seen.size_bytes)
     }
 }
@@ -148,8 +152,10 @@ impl Qemu {
 /// What of a file is needed to judge it.
 #[derive(Debug)]
 struct Seen {
+    file: File,
     size_bytes: u64,
     header: Option<Qcow2Header>,
+    extensions: Option<Extensions>,
     backing: Option<PathBuf>,
 }
 
@@ -165,11 +171,12 @@ fn look_blocking(path: &Path) -> io::Result<Option<Seen>> {
         return Ok(None);
     }
     let file = File::open(path)?;
-    let mut start = Vec::with_capacity(HEADER_BYTES);
-    (&file).take(HEADER_BYTES as u64).read_to_end(&mut start)?;
+    let mut start = Vec::new();
+    (&file).take(START_BYTES as u64).read_to_end(&mut start)?;
     let header = header::parse(&start);
+    let extensions = header.and_then(|header| Extensions::read(&header, &start));
     let backing = header.and_then(|header| header.backing).map(|at| name(&file, at)).transpose()?;
-    Ok(Some(Seen { size_bytes: metadata.len(), header, backing }))
+    Ok(Some(Seen { file, size_bytes: metadata.len(), header, extensions, backing }))
 }
 
 /// A name longer than any that QEMU takes comes back cut, and equals none; one past the end, or past any end that
@@ -186,11 +193,14 @@ pub(super) fn name(file: &File, at: NameAt) -> io::Result<PathBuf> {
 
 fn judge(seen: &Seen, base: &Source) -> Result<Qcow2Header, Unfit> {
     let header = seen.header.ok_or(Unfit::NotQcow2)?;
+    let extensions = seen.extensions.clone().unwrap_or_default();
     match header {
-        h if h.data_file => Err(Unfit::DataFile),
-        h if h.encrypted => Err(Unfit::Encrypted),
-        h if h.marked_corrupt || h.other_features => Err(Unfit::Features),
-        h if h.cluster_bytes != CLUSTER_BYTES => Err(Unfit::ClusterSize(h.cluster_bytes)),
+        h if h.data_file(&extensions) => Err(Unfit::DataFile),
+        h if h.encrypted(&extensions) => Err(Unfit::Encrypted),
+        h if h.incompatible != 0 || seen.extensions.is_none() => Err(Unfit::Features),
+        h if h.cluster_bytes() != Some(CLUSTER_BYTES) => {
+            Err(Unfit::ClusterSize(h.cluster_bytes().unwrap_or(0)))
+        }
         h if h.virtual_size_bytes != base.virtual_size_bytes => {
             Err(Unfit::DiskSize { cache: h.virtual_size_bytes, base: base.virtual_size_bytes })
         }

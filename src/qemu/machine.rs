@@ -1,16 +1,16 @@
 //! One started guest, from power-on to its end.
 
+use super::confine::{Bounds, Confined};
 use super::console::ConsoleText;
 use super::qmp::Qmp;
-use super::run::{confined, one_line, read_bounded};
-use super::spec::{MachineSockets, machine_args};
-use super::{MachineError, MachineSpec, Qemu, SocketDir, guest_agent};
+use super::run::{one_line, read_bounded};
+use super::spec::{AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, machine_args};
+use super::{MachineError, MachineSpec, Place, Qemu, guest_agent};
 use std::io;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,8 +20,8 @@ const QUIT_DEADLINE: Duration = Duration::from_secs(20);
 const STDERR_MAX_BYTES: usize = 4096;
 /// What QEMU maps beside the guest's memory, generously: code, translated code, thread stacks.
 const OVERHEAD_BYTES: u64 = 6 << 30;
-/// A boot writes some MiB; a guest that writes without end meets an error instead of a full disk.
-const OVERLAY_MAX_BYTES: u64 = 8 << 30;
+/// QEMU writes with up to 64 threads, and has some more beside those of the processors.
+const OVERHEAD_TASKS: u32 = 96;
 
 /// A running guest. Dropping it kills it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Machine {
     stderr: AbortOnDropHandle<io::Result<Vec<u8>>>,
     _reads_console: AbortOnDropHandle<()>,
     _asks_agent: AbortOnDropHandle<()>,
-    _sockets: SocketDir,
+    _place: Place,
 }
 
 /// How a guest's QEMU ended.
@@ -46,18 +46,15 @@ pub struct MachineEnd {
 }
 
 impl Qemu {
-    /// Starts a guest; its sockets lie in `scratch` or in the system's directory for temporary files.
+    /// Starts a guest in `place`, where its sockets will lie.
     ///
     /// # Errors
     /// Where QEMU does not come up, with its words.
-    pub async fn start(&self, spec: &MachineSpec, scratch: &Path) -> Result<Machine, MachineError> {
-        let sockets = SocketDir::create_in(scratch).map_err(no_sockets)?;
-        let paths = MachineSockets::within(sockets.path());
-        let [qmp, serial, agent] =
-            [&paths.qmp, &paths.serial, &paths.agent].map(|path| UnixListener::bind(path));
+    pub async fn start(&self, spec: &MachineSpec, place: Place) -> Result<Machine, MachineError> {
+        let [qmp, serial, agent] = [QMP_SOCKET, SERIAL_SOCKET, AGENT_SOCKET].map(|name| place.listen(name));
         let (qmp, serial, agent) =
             (qmp.map_err(no_sockets)?, serial.map_err(no_sockets)?, agent.map_err(no_sockets)?);
-        let mut child = self.spawn_machine(spec, &paths)?;
+        let mut child = self.spawn_machine(spec, &place)?;
         let stderr = AbortOnDropHandle::new(tokio::spawn(collect(child.stderr.take())));
         let connected = tokio::time::timeout(START_DEADLINE, async {
             tokio::try_join!(qmp.accept(), serial.accept(), agent.accept())
@@ -91,20 +88,33 @@ impl Qemu {
             stderr,
             _reads_console: reads_console,
             _asks_agent: asks_agent,
-            _sockets: sockets,
+            _place: place,
         })
     }
 
-    fn spawn_machine(&self, spec: &MachineSpec, sockets: &MachineSockets) -> Result<Child, MachineError> {
-        let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
-        confined(self.programs(), memory_bytes, Some(OVERLAY_MAX_BYTES))
-            .arg(&self.programs().system)
-            .args(machine_args(spec, sockets))
+    fn spawn_machine(&self, spec: &MachineSpec, place: &Place) -> Result<Child, MachineError> {
+        let programs = self.programs();
+        let group = spec.accelerator.group();
+        Confined { programs, bounds: bounds(spec), place: Some(place), group }
+            .command()
+            .arg(&programs.system)
+            .args(machine_args(spec))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(no_spawn)
+    }
+}
+
+/// All the processors the guest has, all the time it has, and as much again for QEMU's own work.
+fn bounds(spec: &MachineSpec) -> Bounds {
+    let limit = spec.time_limit + START_DEADLINE + QUIT_DEADLINE;
+    Bounds {
+        memory_bytes: (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES,
+        cpu: Some(limit.saturating_mul(spec.cpus.saturating_add(1))),
+        file_bytes: Some(spec.overlay_max_bytes),
+        tasks: spec.cpus.saturating_add(OVERHEAD_TASKS),
     }
 }
 

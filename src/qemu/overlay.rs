@@ -100,7 +100,7 @@ async fn qemu_img_with(
     let mut all: Vec<OsString> = place.map(OsString::from).collect();
     all.push(programs.img.clone().into());
     all.extend(args);
-    run::run(programs, &programs.setpriv, &all, Limits::METADATA).await
+    run::on_ours(programs, &programs.setpriv, &all, Limits::METADATA).await
 }
 
 /// A file under another name in the same directory, which goes unless it is finished, by the rights it was

@@ -1,17 +1,21 @@
 //! Running a tool to its end: with a deadline, limits, and bounded output.
 
 use super::QemuFailure;
+use super::confine::{Bounds, Confined};
 use super::find::Programs;
+use super::place::Place;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 const STDOUT_MAX_BYTES: usize = 1 << 20;
 const STDERR_MAX_BYTES: usize = 4096;
+/// QEMU's tools read with up to 64 threads.
+const TOOL_TASKS: u32 = 96;
 
 /// What a tool may use.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,15 @@ pub(super) struct Limits {
 impl Limits {
     /// Limits for a tool that looks at metadata only.
     pub(super) const METADATA: Self = Self { deadline: Duration::from_secs(60), memory_bytes: 2 << 30 };
+
+    fn bounds(self) -> Bounds {
+        Bounds {
+            memory_bytes: self.memory_bytes,
+            cpu: Some(self.deadline),
+            file_bytes: None,
+            tasks: TOOL_TASKS,
+        }
+    }
 
     /// Limits for a tool that reads all of a disk of `bytes`, at 20 MB/s or more.
     pub(super) fn reading(bytes: u64) -> Self {
@@ -50,34 +63,49 @@ impl Finished {
     }
 }
 
-/// Runs `qemu-img` with `args`. Dropping the future kills it.
+/// Runs `qemu-img` with `args`, on files of our own making. Dropping the future kills it.
 pub(super) async fn qemu_img(
     programs: &Programs,
     args: &[OsString],
     limits: Limits,
 ) -> Result<Finished, QemuFailure> {
-    run(programs, &programs.img, args, limits).await
+    on_ours(programs, &programs.img, args, limits).await
 }
 
-/// Runs a whole QEMU with `args`. Dropping the future kills it.
-pub(super) async fn qemu_system(
-    programs: &Programs,
-    args: &[OsString],
-    limits: Limits,
-) -> Result<Finished, QemuFailure> {
-    run(programs, &programs.system, args, limits).await
-}
-
-/// Runs `program` with `args`. Dropping the future kills it.
-pub(super) async fn run(
+/// Runs a program with `args`, on files of our own making. Dropping the future kills it.
+pub(super) async fn on_ours(
     programs: &Programs,
     program: &Path,
     args: &[OsString],
     limits: Limits,
 ) -> Result<Finished, QemuFailure> {
+    let confined = Confined { programs, bounds: limits.bounds(), place: None, group: None };
+    run(&confined, program, args, limits.deadline).await
+}
+
+/// Runs `qemu-img` with `args` in `place`, where it finds what somebody else made; it writes no file.
+pub(super) async fn qemu_img_in(
+    place: &Place,
+    programs: &Programs,
+    args: &[OsString],
+    limits: Limits,
+) -> Result<Finished, QemuFailure> {
+    let bounds = Bounds { file_bytes: Some(0), ..limits.bounds() };
+    let confined = Confined { programs, bounds, place: Some(place), group: None };
+    run(&confined, &programs.img, args, limits.deadline).await
+}
+
+/// Runs a program with `args` to its end. Dropping the future kills it.
+pub(super) async fn run(
+    confined: &Confined<'_>,
+    program: &Path,
+    args: &[OsString],
+    deadline: Duration,
+) -> Result<Finished, QemuFailure> {
     let command = command_line(program, args);
     let failed = |source| QemuFailure::Spawn { program: program.to_owned(), source };
-    let child = confined(programs, limits.memory_bytes, None)
+    let child = confined
+        .command()
         .arg(program)
         .args(args)
         .stdin(Stdio::null())
@@ -85,31 +113,13 @@ pub(super) async fn run(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    match tokio::time::timeout(limits.deadline, finish(child)).await {
+    match tokio::time::timeout(deadline, finish(child)).await {
         Ok(end) => {
             let (status, stdout, stderr) = end.map_err(failed)?;
             Ok(Finished { status, stdout, stderr: one_line(&stderr), command })
         }
-        Err(_) => Err(QemuFailure::Deadline { command, after: limits.deadline }),
+        Err(_) => Err(QemuFailure::Deadline { command, after: deadline }),
     }
-}
-
-/// A command that runs the program given as its next argument with limited memory and, where that is
-/// given, limited file sizes, without core dumps, new privileges and our environment. It ends when its
-/// handle is dropped, and with us, also when we are killed.
-pub(super) fn confined(programs: &Programs, memory_bytes: u64, file_bytes: Option<u64>) -> Command {
-    let mut command = Command::new(&programs.setpriv);
-    command
-        .args(["--no-new-privs", "--pdeathsig", "KILL", "--"])
-        .arg(&programs.prlimit)
-        .arg(format!("--as={memory_bytes}"))
-        .args(file_bytes.map(|bytes| format!("--fsize={bytes}")))
-        .args(["--core=0", "--"])
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .kill_on_drop(true);
-    command
 }
 
 async fn finish(mut child: Child) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {

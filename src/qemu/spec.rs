@@ -3,7 +3,8 @@
 use super::Accelerator;
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 /// Keeps a guest that breaks out of its devices from much of the kernel.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
@@ -17,20 +18,25 @@ pub struct MachineSpec {
     pub memory_mib: u32,
     /// Its virtual processors.
     pub cpus: u32,
+    /// How long it may run, at most. Whoever starts it ends it; this bounds what it costs should they not.
+    pub time_limit: Duration,
+    /// How large its overlay may grow: beyond that its writes fail.
+    pub overlay_max_bytes: u64,
     /// Its disk.
     pub disk: DiskChain,
 }
 
 /// A guest's disk: the overlay takes writes, what it lacks comes from the cache where there is one,
-/// what that lacks from the export. What the files' headers name is not opened.
+/// what that lacks from the export. What the files' headers name is not opened. All are names in the guest's
+/// [`Place`](super::Place).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskChain {
     /// A qcow2 file whose content is worth nothing after the run.
-    pub overlay: PathBuf,
+    pub overlay: &'static str,
     /// A boot cache, opened read-only.
-    pub cache: Option<PathBuf>,
+    pub cache: Option<&'static str>,
     /// Socket of an NBD server that exports the base under the empty name.
-    pub base_socket: PathBuf,
+    pub base_socket: &'static str,
 }
 
 /// A guest on the user's terminal.
@@ -46,34 +52,24 @@ pub struct ConsoleSpec {
     pub network: bool,
 }
 
-/// The sockets a machine connects to; we listen before it starts, so that nothing is lost or polled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MachineSockets {
-    pub(super) qmp: PathBuf,
-    pub(super) serial: PathBuf,
-    pub(super) agent: PathBuf,
-}
-
-impl MachineSockets {
-    pub(super) fn within(directory: &Path) -> Self {
-        let [qmp, serial, agent] = ["qmp", "serial", "agent"].map(|name| directory.join(name));
-        Self { qmp, serial, agent }
-    }
-}
+// The sockets a machine connects to; we listen before it starts, so that nothing is lost or polled.
+pub(super) const QMP_SOCKET: &str = "qmp";
+pub(super) const SERIAL_SOCKET: &str = "serial";
+pub(super) const AGENT_SOCKET: &str = "agent";
 
 /// Arguments for a capture guest.
-pub(super) fn machine_args(spec: &MachineSpec, sockets: &MachineSockets) -> Vec<OsString> {
+pub(super) fn machine_args(spec: &MachineSpec) -> Vec<OsString> {
     let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
     args.extend(words(["-nic", "none", "-mon", "chardev=qmp,mode=control", "-serial", "chardev:serial"]));
-    for (id, path) in [("qmp", &sockets.qmp), ("serial", &sockets.serial), ("agent", &sockets.agent)] {
-        args.push("-chardev".into());
-        args.push(option(&format!("socket,id={id},path="), path));
+    for (id, name) in [("qmp", QMP_SOCKET), ("serial", SERIAL_SOCKET), ("agent", AGENT_SOCKET)] {
+        args.extend(words(["-chardev", &format!("socket,id={id},path={name}")]));
     }
     args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
     for node in nodes(&spec.disk) {
         args.extend(words(["-blockdev", &node.to_string()]));
     }
-    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1"]));
+    // A write that finds no room is the guest's to meet; to stop it would only have everybody wait.
+    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1,werror=report"]));
     args
 }
 
@@ -121,17 +117,17 @@ pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> 
 fn nodes(disk: &DiskChain) -> Vec<Value> {
     let mut nodes = vec![json!({
         "driver": "nbd", "node-name": "base", "read-only": true,
-        "server": { "type": "unix", "path": disk.base_socket.to_string_lossy() },
+        "server": { "type": "unix", "path": disk.base_socket },
     })];
     let mut backing = "base";
-    if let Some(cache) = &disk.cache {
+    if let Some(cache) = disk.cache {
         nodes.push(json!({
             "driver": "qcow2", "node-name": "cache", "read-only": true, "backing": backing,
-            "file": { "driver": "file", "filename": cache.to_string_lossy(), "read-only": true },
+            "file": { "driver": "file", "filename": cache, "read-only": true },
         }));
         backing = "cache";
     }
-    nodes.push(overlay_node(&disk.overlay, Some(backing)));
+    nodes.push(overlay_node(Path::new(disk.overlay), Some(backing)));
     nodes
 }
 
@@ -152,30 +148,23 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// `prefix` and a path in one argument; QEMU reads a doubled comma as one.
-fn option(prefix: &str, path: &Path) -> OsString {
-    format!("{prefix}{}", path.to_string_lossy().replace(',', ",,")).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spec(cache: Option<&str>) -> MachineSpec {
+    fn spec(cache: Option<&'static str>) -> MachineSpec {
         MachineSpec {
             accelerator: Accelerator::Tcg,
             memory_mib: 512,
             cpus: 2,
-            disk: DiskChain {
-                overlay: "/s/overlay".into(),
-                cache: cache.map(PathBuf::from),
-                base_socket: "/s/base".into(),
-            },
+            time_limit: Duration::from_secs(60),
+            overlay_max_bytes: 1 << 30,
+            disk: DiskChain { overlay: "overlay", cache, base_socket: "base" },
         }
     }
 
-    fn args(cache: Option<&str>) -> Vec<String> {
-        let args = machine_args(&spec(cache), &MachineSockets::within(Path::new("/s,t")));
+    fn args(cache: Option<&'static str>) -> Vec<String> {
+        let args = machine_args(&spec(cache));
         args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
 
@@ -199,7 +188,7 @@ mod tests {
 
     #[test]
     fn chain_is_explicit_and_only_the_overlay_can_be_written() {
-        let nodes = nodes_of(&args(Some("/s/cache")));
+        let nodes = nodes_of(&args(Some("cache")));
         let names: Vec<_> = nodes.iter().map(|node| node["node-name"].as_str().unwrap()).collect();
         assert_eq!(names, ["base", "cache", "overlay"]);
         assert_eq!((&nodes[1]["backing"], &nodes[2]["backing"]), (&"base".into(), &"cache".into()));
@@ -213,8 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn commas_in_paths_are_doubled() {
-        assert!(has(&args(None), "-chardev", "socket,id=qmp,path=/s,,t/qmp"));
+    fn guest_is_given_names_and_no_paths() {
+        let args = args(Some("cache"));
+        assert!(has(&args, "-chardev", "socket,id=qmp,path=qmp"));
+        assert!(!args.iter().any(|arg| arg.contains('/')), "{args:?}");
     }
 
     #[test]

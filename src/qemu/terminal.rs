@@ -1,6 +1,6 @@
 //! A guest on the user's terminal.
 
-use super::run::confined;
+use super::confine::{Bounds, Confined};
 use super::spec::console_args;
 use super::{ConsoleError, ConsoleSpec, Qemu, run};
 use nix::sys::signal::{Signal, kill};
@@ -41,7 +41,11 @@ impl Qemu {
         let failed = |source| ConsoleError::Spawn { overlay: overlay.clone(), source };
         let _restored_on_drop = SavedTerminal::of_stdin();
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
-        let mut child = confined(self.programs(), memory_bytes, None)
+        // The user's own VM: it may run and write as it likes.
+        let bounds = Bounds { memory_bytes, cpu: None, file_bytes: None, tasks: u32::MAX };
+        let confined = Confined { programs: self.programs(), bounds, place: None, group: None };
+        let mut child = confined
+            .command()
             .arg(&self.programs().system)
             .args(console_args(&overlay, spec))
             .spawn()

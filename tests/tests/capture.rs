@@ -7,11 +7,15 @@
 mod adopt;
 #[path = "capture/cache.rs"]
 mod cache;
+#[path = "capture/confined.rs"]
+mod confined;
 #[path = "capture/door.rs"]
 mod door;
 #[path = "capture/export.rs"]
 mod export;
 #[path = "capture/guest.rs"]
 mod guest;
+#[path = "capture/hostile.rs"]
+mod hostile;
 #[path = "capture/verb.rs"]
 mod verb;

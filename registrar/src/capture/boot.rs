@@ -8,7 +8,7 @@ use bootstash::config::CaptureConfig;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::nbd::{BlockSource, Export, TraceView};
 use bootstash::qemu::{
-    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Qemu, SocketDir,
+    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Place, Qemu,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,11 @@ use tokio::time::Instant;
 
 /// How often the guest is asked what it has read, and others are told how far it is.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+// What the guest finds in its place.
+const OVERLAY: &str = "overlay";
+const CACHE: &str = "cache";
+const BASE_SOCKET: &str = "base";
 
 /// A boot to run.
 pub(super) struct BootPlan<'a> {
@@ -47,22 +52,25 @@ pub(super) async fn run(
     plan: BootPlan<'_>,
     report: &BootReporter<'_>,
 ) -> Result<Booted, CaptureError> {
-    let overlay = plan.scratch.join(format!("overlay-{}.qcow2", plan.number));
+    let no_scratch = |source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source };
+    let place = Place::create_in(plan.scratch).map_err(no_scratch)?;
+    let overlay = place.path().join(OVERLAY);
     // The chain is given node by node, so that nothing opens what this header names.
     qemu.create_overlay(&overlay, &plan.scratch.join("cache.qcow2"), plan.image.virtual_size_bytes).await?;
-    let _removed_on_drop = tempfile::TempPath::try_from_path(overlay.clone())
-        .map_err(|source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source })?;
-    let sockets = SocketDir::create_in(plan.scratch)
-        .map_err(|source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source })?;
-    let export = Export::start(&sockets.socket("base"), Arc::clone(&plan.source))?;
+    place.hand_over(OVERLAY).map_err(no_scratch)?;
+    let cache = plan.cache.as_ref().map(|_| CACHE);
+    plan.cache.iter().try_for_each(|cache| place.lend(cache, CACHE)).map_err(no_scratch)?;
+    let export = Export::serve(place.listen(BASE_SOCKET).map_err(no_scratch)?, Arc::clone(&plan.source));
     let spec = MachineSpec {
         accelerator: plan.accelerator,
         memory_mib: plan.config.memory_mib,
         cpus: plan.config.cpus,
-        disk: DiskChain { overlay, cache: plan.cache.clone(), base_socket: export.socket().to_owned() },
+        time_limit: plan.config.boot_timeout,
+        overlay_max_bytes: u64::from(plan.config.overlay_mib) << 20,
+        disk: DiskChain { overlay: OVERLAY, cache, base_socket: BASE_SOCKET },
     };
     let failed = |source| machine_error(&plan, source);
-    let machine = qemu.start(&spec, plan.scratch).await.map_err(failed)?;
+    let machine = qemu.start(&spec, place).await.map_err(failed)?;
     kill_point(KillPoint::CaptureBooting);
     let mut watched = Watched::new(machine, &export, Rules::of(plan.config));
     let verdict = watched.until_verdict(report).await.map_err(failed)?;

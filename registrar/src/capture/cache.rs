@@ -5,8 +5,9 @@ use bootstash::catalog::{CacheFacts, Source};
 use bootstash::nbd::Base;
 use bootstash::qcow2::{self, CLUSTER_BYTES, ClusterRuns, Layout};
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Writes a cache of `image` with the clusters `read` to a new file at `path`.
@@ -47,6 +48,8 @@ pub(super) fn write_file(
     path: &Path,
 ) -> io::Result<()> {
     let mut file = File::create_new(path)?;
+    // A guest's QEMU reads it as a user of its own, from a directory that only the two of us may enter.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     qcow2::write(layout, read, &mut file)?;
     // The job's record says that the cache is there; after a power cut that must still be so.
     file.sync_all()

@@ -3,7 +3,7 @@
 use super::detect::Failure;
 use bootstash::catalog::BaseReadError;
 use bootstash::fault::{Fault, FaultKind};
-use bootstash::nbd::{ExportError, OpenBaseError};
+use bootstash::nbd::OpenBaseError;
 use bootstash::qcow2::LayoutError;
 use bootstash::qemu::{
     AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
@@ -58,9 +58,6 @@ pub enum CaptureError {
         /// Why.
         source: io::Error,
     },
-    /// The export could not be started.
-    #[error(transparent)]
-    Export(#[from] ExportError),
     /// The guest's overlay could not be made.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
@@ -95,7 +92,6 @@ impl Fault for CaptureError {
             Self::Accelerator(error) => error.kind(),
             Self::Open(error) => error.kind(),
             Self::Foreign(error) => error.kind(),
-            Self::Export(error) => error.kind(),
             Self::Overlay(error) => error.kind(),
             Self::Layout(error) => error.kind(),
             Self::Machine { source, .. } => source.kind(),

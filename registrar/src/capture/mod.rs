@@ -28,6 +28,7 @@ use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash::qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -112,8 +113,11 @@ fn keep(cache: &Path, work_dir: &Path) -> Result<PathBuf, CaptureError> {
 }
 
 fn scratch(work_dir: &Path) -> Result<tempfile::TempDir, CaptureError> {
+    let ours_alone = std::fs::Permissions::from_mode(0o700);
     std::fs::create_dir_all(work_dir)
-        .and_then(|()| tempfile::Builder::new().prefix("capture-").tempdir_in(work_dir))
+        .and_then(|()| {
+            tempfile::Builder::new().prefix("capture-").permissions(ours_alone).tempdir_in(work_dir)
+        })
         .map_err(|source| CaptureError::Scratch { dir: work_dir.to_owned(), source })
 }
 

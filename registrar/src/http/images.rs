@@ -17,6 +17,8 @@ use std::path::PathBuf;
 enum RequestError {
     #[error("{} is not an absolute path", .path.display())]
     Relative { path: PathBuf },
+    #[error(transparent)]
+    Url(#[from] catalog::UrlError),
     #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
     UnderWay { name: ImageName, step: bootstash::api::Step },
     #[error("cannot read the volume")]
@@ -26,7 +28,7 @@ enum RequestError {
 impl Fault for RequestError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Relative { .. } => FaultKind::Permanent,
+            Self::Relative { .. } | Self::Url(_) => FaultKind::Permanent,
             Self::UnderWay { .. } => FaultKind::Busy,
             Self::Catalog(_) => FaultKind::Operator,
         }
@@ -44,6 +46,7 @@ pub(super) async fn register(
 ) -> Result<Json<RegisterReply>, Refusal> {
     let name: ImageName = request.name.parse().map_err(|error| Refusal::bad_request(&error))?;
     let mut paths = std::iter::once(&request.source).chain(&request.cache);
+    catalog::refuse_url(&request.source).map_err(RequestError::Url)?;
     if let Some(path) = paths.find(|path| path.is_relative()) {
         return Err(RequestError::Relative { path: path.clone() }.into());
     }

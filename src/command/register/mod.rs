@@ -12,6 +12,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::{CommandError, INTERRUPTED};
 use super::{output, path};
 use bootstash::api::{Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes};
+use bootstash::catalog::refuse_url;
 use follow::{PATIENCE, follow};
 use live::Live;
 use std::io::IsTerminal;
@@ -40,6 +41,7 @@ async fn ask(registrar: &Client, args: &RegisterArgs) -> Result<RegisterReply, C
 }
 
 fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
+    refuse_url(&args.source)?;
     Ok(RegisterRequest {
         name: args.name.to_string(),
         source: path::absolute(&args.source)?,
@@ -161,6 +163,13 @@ mod tests {
             json: false,
             detach: false,
         }
+    }
+
+    #[test]
+    fn a_url_is_refused_as_one_and_not_as_a_file_that_is_missing() {
+        let args = RegisterArgs { source: "https://images/debian.qcow2".into(), ..args("a") };
+        let error = request(&args).unwrap_err().to_string();
+        assert!(error.contains("https://images/debian.qcow2 is a URL"), "{error}");
     }
 
     #[derive(Default)]

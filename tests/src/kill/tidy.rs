@@ -126,7 +126,7 @@ fn record_name(overlay: &Path) -> String {
     format!("{}.json", &hash[..32])
 }
 
-/// Processes of QEMU that have something below `dir` in their command lines.
+/// Processes of QEMU that work below `dir`, or have something of it in their command lines.
 pub(super) fn guests(dir: &Path) -> Result<BTreeMap<Pid, String>> {
     let dir = dir.display().to_string();
     let mut found = BTreeMap::new();
@@ -135,7 +135,11 @@ pub(super) fn guests(dir: &Path) -> Result<BTreeMap<Pid, String>> {
         let Ok(pid) = process.file_name().to_string_lossy().parse() else { continue };
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains("qemu-") && line.contains(&dir) && !line.contains("bootstash-") {
+        let works_in = std::fs::read_link(process.path().join("cwd")).unwrap_or_default();
+        if line.contains("qemu-")
+            && (line.contains(&dir) || works_in.starts_with(&dir))
+            && !line.contains("bootstash-")
+        {
             found.insert(Pid::from_raw(pid), line);
         }
     }

@@ -6,7 +6,7 @@ use bootstash::catalog::{BootSignal, Confidence};
 use bootstash::config::{Accelerator as Wanted, CaptureConfig};
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::nbd::{Export, Refusing};
-use bootstash::qemu::{Accelerator, DiskChain, MachineSpec, Qemu};
+use bootstash::qemu::{Accelerator, DiskChain, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -79,17 +79,20 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     let (dir, base) = disk(&GUEST);
     let cache = captured(&request(&base, config()).await).await.unwrap().cache;
     let qemu = Qemu::find().unwrap();
-    let export =
-        Export::start(&dir.path().join("nbd"), Arc::new(Refusing { size_bytes: DISK_BYTES })).unwrap();
-    let overlay = dir.path().join("vm.qcow2");
-    qemu.create_overlay(&overlay, &cache, DISK_BYTES).await.unwrap();
+    let place = Place::create_in(dir.path()).unwrap();
+    let export = Export::serve(place.listen("base").unwrap(), Arc::new(Refusing { size_bytes: DISK_BYTES }));
+    qemu.create_overlay(&place.path().join("overlay"), &cache, DISK_BYTES).await.unwrap();
+    place.hand_over("overlay").unwrap();
+    place.lend(&cache, "cache").unwrap();
     let spec = MachineSpec {
         accelerator: Accelerator::Tcg,
         memory_mib: 64,
         cpus: 1,
-        disk: DiskChain { overlay, cache: Some(cache), base_socket: export.socket().to_owned() },
+        time_limit: Duration::from_secs(90),
+        overlay_max_bytes: 1 << 30,
+        disk: DiskChain { overlay: "overlay", cache: Some("cache"), base_socket: "base" },
     };
-    let mut machine = qemu.start(&spec, dir.path()).await.unwrap();
+    let mut machine = qemu.start(&spec, place).await.unwrap();
     assert_eq!(machine.status().await.unwrap(), "running");
     let mut console = machine.console();
     let prompt = console.wait_for(bootstash::qemu::ConsoleText::login_prompt);
@@ -174,12 +177,11 @@ async fn cancelling_ends_the_guest_and_leaves_nothing() {
     .expect("the guest still runs");
 }
 
-/// Whether a process has this directory in its arguments.
+/// Whether a process works below this directory.
 fn runs_with(dir: &Path) -> bool {
-    let dir = dir.to_str().unwrap();
     std::fs::read_dir("/proc").unwrap().any(|process| {
-        let line = std::fs::read(process.unwrap().path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(dir)
+        std::fs::read_link(process.unwrap().path().join("cwd"))
+            .is_ok_and(|works_in| works_in.starts_with(dir))
     })
 }
 

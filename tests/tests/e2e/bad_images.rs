@@ -1,6 +1,7 @@
 //! Sources that cannot be registered: an error that names the file and the remedy, and no trace.
 
 use crate::setting::{Setting, assert_says, inside};
+use bootstash::qemu::hostile::{Hostile, vmdk_descriptor};
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::{Program, wait};
@@ -44,7 +45,24 @@ fn sources_that_are_no_image_of_their_own() {
     let data = format!("data_file={}", setting.file("data").display());
     qemu_img(&["create", "-f", "qcow2", "-o", &data], &setting.file("split.qcow2"), &["4M"]);
     refused(&setting, "split.qcow2", &["data file", "qemu-img convert"]);
+    refuse_attacks(&setting);
     setting.lab.finish().unwrap();
+}
+
+/// The whole way: an operator who registers what a stranger made.
+fn refuse_attacks(setting: &Setting) {
+    let secret = "/etc/shadow";
+    fs::write(setting.file("passwd.qcow2"), Hostile::default().data_file(secret).bytes()).unwrap();
+    refused(setting, "passwd.qcow2", &["data file", "qemu-img convert"]);
+    fs::write(setting.file("turned.raw"), Hostile::default().backing(secret).bytes()).unwrap();
+    refused(setting, "turned.raw", &["backing file"]);
+    fs::write(setting.file("flat.vmdk"), vmdk_descriptor(secret)).unwrap();
+    refused(setting, "flat.vmdk", &["vmdk", "qemu-img convert"]);
+    fs::write(setting.file("bomb.qcow2"), Hostile::default().one_cluster_everywhere().bytes()).unwrap();
+    refused(setting, "bomb.qcow2", &["1048576 bytes of data", "made to do harm"]);
+    let error = setting.try_register("bad", Path::new("http://images/a.raw")).failure().unwrap();
+    assert_says(&error, &["http://images/a.raw is a URL"]);
+    setting.assert_untouched();
 }
 
 #[test]
