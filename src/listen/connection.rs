@@ -57,12 +57,12 @@ impl Connection {
         let (gate, strangers, stop) = (self.gate, self.strangers, self.stop);
         match known {
             Some((caller @ Caller::Member { .. }, expires)) => {
-                let Caller::Member { serial, .. } = &caller else { return };
-                let serial = serial.clone();
+                let Caller::Member { identity, serial } = &caller else { return };
+                let (identity, serial) = (identity.clone(), serial.clone());
                 tokio::select! {
                     biased;
                     () = gate.closes_for(&serial, expires) => {
-                        tracing::info!(%from, %serial, "a connection was ended: its certificate does not count any more");
+                        tracing::info!(%from, %identity, %serial, "cut off: this certificate does not count any more");
                     }
                     () = http(stream, self.routes, caller, from, patience, &stop) => (),
                 }
