@@ -80,7 +80,8 @@ impl Daemons {
 
     /// The same beside something else, which goes on without.
     pub(super) async fn renew_in_passing(&self) -> Result<(), CommandError> {
-        let Some((live, client)) = self.joined()? else { return Ok(()) };
+        // What is wrong with it is said where it is needed.
+        let Ok(Some((live, client))) = self.joined() else { return Ok(()) };
         if live.now().renew_at() > Utc::now() {
             return Ok(());
         }
@@ -113,31 +114,36 @@ impl Daemons {
 
     /// A client of `daemon`, which the verb cannot do without.
     pub(super) fn need(&self, daemon: Daemon) -> Result<Client, CommandError> {
-        match self.find(daemon)? {
-            Some(client) => Ok(client),
-            None => Err(CommandError::NoDaemon { daemon, socket: self.socket(daemon).to_owned() }),
+        let elsewhere = || match daemon {
+            Daemon::Registrar => self.joined(),
+            Daemon::Agent => Ok(None),
+        };
+        if let Some(client) = self.find(daemon)? {
+            return Ok(client);
         }
+        let none = || CommandError::NoDaemon { daemon, socket: self.socket(daemon).to_owned() };
+        elsewhere()?.map(|(_, client)| client).ok_or_else(none)
     }
 
     /// A client of `daemon`, where it has a socket.
     fn find(&self, daemon: Daemon) -> Result<Option<Client>, CommandError> {
         let socket = self.socket(daemon);
         if !may_exist(socket) {
-            return match daemon {
-                Daemon::Registrar => Ok(self.joined()?.map(|(_, client)| client)),
-                Daemon::Agent => Ok(None),
-            };
+            return Ok(None);
         }
         Ok(Some(Client::new(Endpoint::Unix(socket.to_owned()))?))
     }
 
-    /// All that this host has, the registrar first; an error where it has none.
+    /// All that this host has, the registrar first; where it has none, that which was joined.
     pub(super) fn all(&self) -> Result<Vec<(Daemon, Client)>, CommandError> {
         let mut found = Vec::new();
         for daemon in [Daemon::Registrar, Daemon::Agent] {
             found.extend(self.find(daemon)?.map(|client| (daemon, client)));
         }
         if found.is_empty() {
+            if let Some((_, client)) = self.joined()? {
+                return Ok(vec![(Daemon::Registrar, client)]);
+            }
             return Err(CommandError::NoDaemons {
                 registrar: self.registrar.clone(),
                 agent: self.agent.clone(),

@@ -29,8 +29,12 @@ fn an_agent_that_was_down_catches_up_at_its_start() {
 #[test]
 fn an_agent_waits_for_a_registrar_that_is_not_there_yet() {
     let setting = Setting::without_daemons(1, |plan| plan);
-    let node = setting.lab.host("node1");
+    let (storage, node) = (setting.lab.storage(), setting.lab.host("node1"));
     setting.lab.expect_log("registrar");
+    // Once it was, for the node to join it.
+    storage.start(Program::Registrar).unwrap();
+    setting.lab.join(node).unwrap();
+    storage.stop(Program::Registrar).unwrap();
     node.start(Program::Agent).unwrap();
     wait::until("the agent to say that it waits", SOON, || {
         Ok(matches!(node.agent_status()?.state, AgentState::Waiting { .. }).then_some(()))
@@ -53,6 +57,7 @@ fn a_node_that_comes_late_gets_it_all_in_one_stream() {
     let gc = setting.lab.storage().bootstash(["gc", "--window", "0s"]).unwrap();
     gc.success().unwrap();
     let node = setting.lab.host("node1");
+    setting.lab.join(node).unwrap();
     node.start(Program::Agent).unwrap();
     setting.lab.wait_in_step().unwrap();
     assert_eq!(node.image_names().unwrap(), ["a", "b"]);
