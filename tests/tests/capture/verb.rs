@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 const READS: [u64; 9] = [60, 7, 3, 44, 45, 20, 12, 300, 301];
 // Twice: under load the last of what the BIOS says can come in the middle of the first.
-const GUEST: Guest<'static> = Guest { reads: &READS, writes: 50, says: "hello\r\nhost login: \r\nhost login: " };
+const GUEST: Guest<'static> =
+    Guest { reads: &READS, writes: 50, says: "hello\r\nhost login: \r\nhost login: " };
 
 fn config() -> CaptureConfig {
     CaptureConfig {
