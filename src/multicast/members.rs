@@ -126,9 +126,9 @@ impl Member {
             Standing::Unheard => Some(Demotion::Unheard),
             Standing::Poisoned => Some(Demotion::Poisoned),
             Standing::Done => None,
-            Standing::Listening => {
-                self.strike(now, asked.max(self.loss.unwrap_or_default()) > limit).then_some(Demotion::Outlier)
-            }
+            Standing::Listening => self
+                .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
+                .then_some(Demotion::Outlier),
         }
     }
 

@@ -37,7 +37,9 @@ pub enum PackError {
         source: io::Error,
     },
     /// It is not what was announced.
-    #[error("block {block} of multicast session {session} is not what was announced; the file changed, start a new session")]
+    #[error(
+        "block {block} of multicast session {session} is not what was announced; the file changed, start a new session"
+    )]
     Changed {
         /// Which session.
         session: SessionId,

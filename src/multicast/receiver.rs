@@ -59,7 +59,9 @@ pub enum LeaveReason {
 
 /// Bytes by unicast cannot be taken.
 #[derive(Debug, thiserror::Error)]
-#[error("{length} bytes at {offset} are not whole symbols of one block of the multicast object; fetch only ranges that were asked for")]
+#[error(
+    "{length} bytes at {offset} are not whole symbols of one block of the multicast object; fetch only ranges that were asked for"
+)]
 pub struct UnicastError {
     /// Where they would belong.
     pub offset: u64,
@@ -360,7 +362,8 @@ impl Receiver {
     /// What went by before this node came is not the others' business.
     fn fetch_what_passed_before(&mut self) {
         let passed = (0..self.passed).zip(&self.blocks);
-        let unseen: Vec<u32> = passed.filter(|(_, state)| state.seen.is_none()).map(|(block, _)| block).collect();
+        let unseen: Vec<u32> =
+            passed.filter(|(_, state)| state.seen.is_none()).map(|(block, _)| block).collect();
         unseen.into_iter().for_each(|block| self.fetch(block));
     }
 
@@ -466,7 +469,11 @@ impl Receiver {
             return Err(refused);
         }
         let index = (offset - range.start) / symbol;
-        if (offset - range.start) % symbol != 0 { Err(refused) } else { Ok(Position { block, index: index as u16 }) }
+        if (offset - range.start) % symbol != 0 {
+            Err(refused)
+        } else {
+            Ok(Position { block, index: index as u16 })
+        }
     }
 }
 

@@ -65,7 +65,9 @@ pub enum Instruction {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// Nobody by that name takes part.
-    #[error("node {node} reports on multicast session {session}, which it was not told of; let it ask for the session again")]
+    #[error(
+        "node {node} reports on multicast session {session}, which it was not told of; let it ask for the session again"
+    )]
     Stranger {
         /// Who.
         node: NodeName,
@@ -73,7 +75,9 @@ pub enum ReportError {
         session: SessionId,
     },
     /// On another session.
-    #[error("node {node} reports on multicast session {given}, but this is {wanted}; let it ask for the session again")]
+    #[error(
+        "node {node} reports on multicast session {given}, but this is {wanted}; let it ask for the session again"
+    )]
     Session {
         /// Who.
         node: NodeName,

@@ -176,7 +176,12 @@ impl Sender {
     ///
     /// # Errors
     /// Where it comes from nobody who takes part, too often, or cannot be true.
-    pub fn handle_report(&mut self, now: Instant, node: &NodeName, report: &Report) -> Result<(), ReportError> {
+    pub fn handle_report(
+        &mut self,
+        now: Instant,
+        node: &NodeName,
+        report: &Report,
+    ) -> Result<(), ReportError> {
         self.admit(now, node, report)?;
         let asked = self.asked(report);
         let limit = self.members.outlier_above();

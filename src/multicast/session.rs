@@ -19,7 +19,10 @@ impl SessionId {
     pub(super) fn parse(text: &str) -> Result<Self, AnnouncementError> {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let id = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
-        id.map(Self).ok_or_else(|| AnnouncementError::Field { what: "name", wanted: "16 hexadecimal digits".to_owned() })
+        id.map(Self).ok_or_else(|| AnnouncementError::Field {
+            what: "name",
+            wanted: "16 hexadecimal digits".to_owned(),
+        })
     }
 
     pub(super) fn to_bytes(self) -> [u8; 8] {
@@ -82,7 +85,9 @@ pub enum AnnouncementError {
     #[error("the multicast session cannot be: use unicast")]
     Shape(#[from] ShapeError),
     /// Not base64, or not of the right length.
-    #[error("the multicast session's {what} is not {wanted}; registrar and agent must be of the same version")]
+    #[error(
+        "the multicast session's {what} is not {wanted}; registrar and agent must be of the same version"
+    )]
     Field {
         /// Which.
         what: &'static str,
@@ -114,13 +119,24 @@ impl Announcement {
     ///
     /// # Errors
     /// Where there are not as many hashes as blocks, or the system gives no random numbers.
-    pub fn new(shape: Shape, hashes: Vec<[u8; 32]>, bytes_per_second: u64) -> Result<Self, AnnouncementError> {
+    pub fn new(
+        shape: Shape,
+        hashes: Vec<[u8; 32]>,
+        bytes_per_second: u64,
+    ) -> Result<Self, AnnouncementError> {
         let random = SystemRandom::new();
         let (mut id, mut key) = ([0; 8], [0; 16]);
         random.fill(&mut id).map_err(|_| AnnouncementError::Random)?;
         random.fill(&mut key).map_err(|_| AnnouncementError::Random)?;
         let session = SessionId(u64::from_be_bytes(id));
-        Self { session, key: SessionKey(key), shape, report_every: report_every(&shape, bytes_per_second), hashes }.checked()
+        Self {
+            session,
+            key: SessionKey(key),
+            shape,
+            report_every: report_every(&shape, bytes_per_second),
+            hashes,
+        }
+        .checked()
     }
 
     fn checked(self) -> Result<Self, AnnouncementError> {
@@ -169,7 +185,8 @@ impl Announcement {
 /// Short enough that what comes in until a repair does, about three reports later, fits a receiver's memory.
 fn report_every(shape: &Shape, bytes_per_second: u64) -> Duration {
     let three_blocks = 3.0 * shape.block_bytes() as f64 / bytes_per_second.max(1) as f64;
-    Duration::from_millis((three_blocks * 1000.0) as u64).clamp(Announcement::REPORTS_MIN, Duration::from_millis(200))
+    Duration::from_millis((three_blocks * 1000.0) as u64)
+        .clamp(Announcement::REPORTS_MIN, Duration::from_millis(200))
 }
 
 /// As it goes over TLS.

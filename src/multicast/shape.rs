@@ -27,7 +27,10 @@ pub enum ShapeError {
         rule: &'static str,
     },
     /// Too many blocks.
-    #[error("an object of {length} bytes has {blocks} blocks, and {} is the most; send it by unicast", Shape::BLOCKS_MAX)]
+    #[error(
+        "an object of {length} bytes has {blocks} blocks, and {} is the most; send it by unicast",
+        Shape::BLOCKS_MAX
+    )]
     TooLong {
         /// Of the object.
         length: u64,
@@ -70,7 +73,12 @@ impl Shape {
         let repair = u64::from(repair_symbols);
         require("the number of repair symbols", repair, (1..=1024).contains(&repair), "1 to 1024")?;
         let bytes = (source + repair) * symbol;
-        require("the size of a block with its repair", bytes, bytes <= Self::BLOCK_BYTES_MAX, "at most 2 MiB")?;
+        require(
+            "the size of a block with its repair",
+            bytes,
+            bytes <= Self::BLOCK_BYTES_MAX,
+            "at most 2 MiB",
+        )?;
         let blocks = length.div_ceil(source * symbol);
         if blocks > u64::from(Self::BLOCKS_MAX) {
             return Err(ShapeError::TooLong { length, blocks });
