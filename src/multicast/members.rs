@@ -99,10 +99,10 @@ impl Members {
         self.active().filter_map(|(_, member)| member.loss).collect()
     }
 
-    /// What is too much to lose, by what the others lose.
-    pub(super) fn outlier_above(&self) -> f64 {
+    /// What is too much to lose: far more than others do, or more than can be `repairable`.
+    pub(super) fn outlier_above(&self, repairable: f64) -> f64 {
         let median = percentile(&mut self.losses(), 0.5).unwrap_or_default();
-        (median * OUTLIER_TIMES_MEDIAN).max(OUTLIER_LOSS)
+        (median * OUTLIER_TIMES_MEDIAN).max(OUTLIER_LOSS).min(repairable)
     }
 }
 
@@ -138,8 +138,9 @@ impl Member {
             return false;
         }
         let (since, strikes) = self.struck.unwrap_or((now, 0));
-        self.struck = Some((since, strikes.saturating_add(1)));
-        strikes + 1 >= STRIKES && now >= since + STRUCK_FOR
+        let strikes = strikes.saturating_add(1);
+        self.struck = Some((since, strikes));
+        strikes >= STRIKES && now >= since + STRUCK_FOR
     }
 
     pub(super) fn is_silent(&self, now: Instant) -> bool {

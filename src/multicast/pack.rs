@@ -118,7 +118,10 @@ impl<S: BlockSource> Packer<S> {
         let kept = self.repairs.iter().position(|(of, _)| *of == block);
         let repair = match kept.and_then(|index| self.repairs.remove(index)) {
             Some((_, repair)) => repair,
-            None => code::repair(self.announcement.shape(), block, &self.read(block)?)?,
+            None => {
+                let padded = self.read(block)?;
+                code::repair(self.announcement.shape(), block, &padded)?
+            }
         };
         self.repairs.truncate(REPAIRS_KEPT - 1);
         self.repairs.push_front((block, repair));

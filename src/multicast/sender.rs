@@ -184,7 +184,7 @@ impl Sender {
     ) -> Result<(), ReportError> {
         self.admit(now, node, report)?;
         let asked = self.asked(report);
-        let limit = self.members.outlier_above();
+        let limit = self.members.outlier_above(self.shape.repairable_loss());
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);

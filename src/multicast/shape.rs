@@ -135,6 +135,12 @@ impl Shape {
         start..(start + self.block_bytes()).min(self.length)
     }
 
+    /// The part of a full block that can get lost and be repaired, from 0 to 1.
+    pub(super) fn repairable_loss(&self) -> f64 {
+        let (source, repair) = (f64::from(self.source_symbols), f64::from(self.repair_symbols));
+        repair / (source + repair)
+    }
+
     /// Bytes of every block but the last.
     pub(super) fn block_bytes(&self) -> u64 {
         u64::from(self.source_symbols) * u64::from(self.symbol_bytes)
