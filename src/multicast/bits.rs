@@ -14,7 +14,7 @@ impl Bits {
     }
 
     pub(super) fn get(&self, index: u16) -> bool {
-        self.words.get(usize::from(index / 64)).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        self.words.get(usize::from(index / 64)).is_some_and(|word| (word >> (index % 64)) & 1 == 1)
     }
 
     /// Whether it was clear before.

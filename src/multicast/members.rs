@@ -116,7 +116,8 @@ impl Member {
         self.window.1 <= REPORTS_AT_ONCE
     }
 
-    /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more, if so.
+    /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more,
+    /// if so.
     pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
         self.heard_of = now;
         if report.expected > 0 {

@@ -4,7 +4,7 @@
 
 use super::bits::Bits;
 use super::code;
-use super::session::Announcement;
+use super::session::{Announcement, SessionId};
 use super::shape::Shape;
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub struct Assembly {
 
 /// What became of an [`Assembly`]; for [`super::Receiver::handle_assembled`].
 pub struct Assembled {
+    pub(super) session: SessionId,
     pub(super) block: u32,
     pub(super) by_multicast: bool,
     /// None where they are not the bytes that were announced.
@@ -96,6 +97,6 @@ impl Assembly {
         let range = shape.range(block);
         bytes.truncate((range.end - range.start) as usize);
         let bytes = (restored && announcement.is_block(block, &bytes)).then_some(bytes);
-        Assembled { block, by_multicast: from.by_multicast, bytes }
+        Assembled { session: announcement.session(), block, by_multicast: from.by_multicast, bytes }
     }
 }

@@ -1,5 +1,5 @@
-//! A token bucket, pure. It holds at least 30 ms: less than what a host takes to wake a program up would lower
-//! the rate without a word.
+//! A token bucket, pure. It holds at least 30 ms: less than what a host takes to wake a program up would
+//! lower the rate without a word.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! From a decision to send to a datagram: reads blocks, computes repair symbols of blocks that somebody lacks, seals.
+//! From a decision to send to a datagram: reads blocks, computes repair symbols of blocks that somebody
+//! lacks, seals.
 //!
 //! Promises: only bytes that were announced are sent; at most a block and the repair of a few are held.
 

@@ -1,4 +1,5 @@
-//! How fast to send: up to a configured cap; below it slowly up while all is well, quickly down where many lose.
+//! How fast to send: up to a configured cap; below it slowly up while all is well, quickly down where many
+//! lose.
 //!
 //! The 90th percentile of what nodes lose decides, not the worst of them: that one goes to unicast.
 

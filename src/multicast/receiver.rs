@@ -1,15 +1,16 @@
 //! The receiver: takes datagrams, says what it lacks, gives out blocks.
 //!
-//! Promises: it gives out each block once, and only bytes that were announced; it holds at most [`HELD_BYTES_MAX`]. Two
-//! blocks that turn out wrong, or two seconds without a beat, and it goes on by unicast alone.
+//! Promises: it gives out each block once, and only bytes that were announced; it holds at most
+//! [`HELD_BYTES_MAX`]. Two blocks that turn out wrong, or two seconds without a beat, and it goes on by
+//! unicast alone.
 
 use super::bits::Bits;
+use super::heard::{Counters, LeaveReason, ReceiverEvent, UnicastError};
 use super::open::{Assembled, Assembly, OpenBlock};
 use super::report::{DEFICITS_MAX, Deficit, Instruction, Report, Standing};
 use super::session::Announcement;
 use super::wire::{Beat, Claim, Opened, Opener, Position, Rejected};
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,80 +24,6 @@ const WANTED_AT_ONCE: usize = 3;
 /// Switches that drop a group do so without an error.
 const UNHEARD_AFTER: Duration = Duration::from_secs(2);
 const BAD_BLOCKS_MAX: u32 = 2;
-
-/// What is to be done.
-pub enum ReceiverEvent {
-    /// Run it, and hand in what came of it.
-    Assemble(Assembly),
-    /// A block's bytes, as announced; they belong at this place of the object.
-    Block {
-        /// Where its first byte belongs.
-        offset: u64,
-        /// All of it.
-        bytes: Vec<u8>,
-    },
-    /// Fetch these ranges of the object, and hand in each.
-    Fetch(Vec<Range<u64>>),
-    /// It goes on by unicast alone.
-    Left(LeaveReason),
-    /// What came by unicast is not what was announced: get the object elsewhere.
-    Failed {
-        /// Which block.
-        block: u32,
-    },
-    /// All blocks were given out.
-    Done,
-}
-
-/// Why a receiver left multicast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LeaveReason {
-    /// No beat for two seconds.
-    Unheard,
-    /// Two blocks were not what was announced.
-    Poisoned,
-}
-
-/// Bytes by unicast cannot be taken.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{length} bytes at {offset} are not whole symbols of one block of the multicast object; fetch only ranges that were asked for"
-)]
-pub struct UnicastError {
-    /// Where they would belong.
-    pub offset: u64,
-    /// How many there are.
-    pub length: u64,
-}
-
-impl crate::fault::Fault for UnicastError {
-    fn kind(&self) -> crate::fault::FaultKind {
-        crate::fault::FaultKind::Permanent
-    }
-}
-
-/// What came, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams that were taken.
-    pub taken: u64,
-    /// Symbols for which there was no room.
-    pub without_room: u64,
-    /// Of a length that none has.
-    pub wrong_length: u64,
-    /// Of another session.
-    pub wrong_session: u64,
-    /// Of no block, or none of its symbols.
-    pub wrong_position: u64,
-    /// Here already.
-    pub held: u64,
-    /// Not sealed with the session's key.
-    pub wrong_seal: u64,
-    /// Bytes that came by unicast and were of use.
-    pub unicast_bytes: u64,
-    /// Blocks that were not what was announced.
-    pub bad_blocks: u32,
-}
 
 #[derive(Default)]
 enum Phase {
@@ -251,11 +178,13 @@ impl Receiver {
         self.want();
     }
 
-    /// Takes what became of a block.
+    /// Takes what became of a block; one of another session counts for nothing.
     pub fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
-        let Assembled { block, by_multicast, bytes } = assembled;
+        let Assembled { session, block, by_multicast, bytes } = assembled;
         let offset = self.announcement.shape().range(block).start;
-        let Some(state) = self.blocks.get_mut(block as usize) else { return };
+        let ours = session == self.announcement.session();
+        let state = self.blocks.get_mut(block as usize).filter(|_| ours);
+        let Some(state) = state.filter(|state| matches!(state.phase, Phase::Assembling)) else { return };
         self.open -= 1;
         self.wanted -= usize::from(std::mem::take(&mut state.wanted));
         match bytes {
@@ -464,12 +393,12 @@ impl Receiver {
         let block = u32::try_from(offset / shape.block_bytes()).unwrap_or(u32::MAX);
         let (range, symbol) = (shape.range(block), shape.symbol_bytes() as u64);
         let end = offset.saturating_add(length);
-        let whole = |byte: u64| (byte - range.start) % symbol == 0 || byte == range.end;
+        let whole = |byte: u64| (byte - range.start).is_multiple_of(symbol) || byte == range.end;
         if length == 0 || !range.contains(&offset) || end > range.end || !whole(end) {
             return Err(refused);
         }
         let index = (offset - range.start) / symbol;
-        if (offset - range.start) % symbol != 0 {
+        if !(offset - range.start).is_multiple_of(symbol) {
             Err(refused)
         } else {
             Ok(Position { block, index: index as u16 })

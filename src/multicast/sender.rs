@@ -1,7 +1,8 @@
 //! The sender: source symbols once, at a rate; between them repair for the block that somebody lacks most of.
 //!
-//! Promises: no symbol is asked for twice; repair of a block never exceeds what the session announced; once all source
-//! symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds after the last symbol.
+//! Promises: no symbol is asked for twice; repair of a block never exceeds what the session announced; once
+//! all source symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds
+//! after the last symbol.
 
 use super::members::{Demotion, Members, untruth};
 use super::pace::Pace;
@@ -188,7 +189,7 @@ impl Sender {
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
-        member.satisfied = report.standing == Standing::Done || nothing_left && report.deficits.is_empty();
+        member.satisfied = report.standing == Standing::Done || (nothing_left && report.deficits.is_empty());
         if let Some(why) = demotion {
             self.demote(node, why);
         } else if self.members.get_mut(node).is_some_and(|member| member.demoted.is_none()) {
@@ -234,8 +235,8 @@ impl Sender {
         if of == 0 { 0.0 } else { missing as f64 / of as f64 }
     }
 
-    /// Whether who heard this beat has had everything of the block that was sent: the last symbol went out a whole
-    /// beat before it, so that one which comes late by less does not count as lost.
+    /// Whether who heard this beat has had everything of the block that was sent: the last symbol went out a
+    /// whole beat before it, so that one which comes late by less does not count as lost.
     fn is_known(&self, block: u32, beat: Option<u32>) -> bool {
         let next = self.blocks.get(block as usize).map_or(0, |block| block.next_beat);
         beat.is_some_and(|beat| beat > next)

@@ -114,8 +114,8 @@ impl Announcement {
     /// See [`Self::REPORTS_MIN`].
     pub const REPORTS_MAX: Duration = Duration::from_secs(1);
 
-    /// A new session, with a name and a key of its own, for an object with these BLAKE3 hashes of its blocks, sent at
-    /// up to this rate.
+    /// A new session, with a name and a key of its own, for an object with these BLAKE3 hashes of its blocks,
+    /// sent at up to this rate.
     ///
     /// # Errors
     /// Where there are not as many hashes as blocks, or the system gives no random numbers.
@@ -225,7 +225,7 @@ impl TryFrom<Written> for Announcement {
         let shape = Shape::new(from.length, from.symbol_bytes, from.source_symbols, from.repair_symbols)?;
         let wrong = |what, wanted: &str| AnnouncementError::Field { what, wanted: wanted.to_owned() };
         let key = URL_SAFE_NO_PAD.decode(&from.key).ok().and_then(|key| key.try_into().ok());
-        let hashes = URL_SAFE_NO_PAD.decode(&from.hashes).ok().filter(|bytes| bytes.len() % 32 == 0);
+        let hashes = URL_SAFE_NO_PAD.decode(&from.hashes).ok().filter(|bytes| bytes.len().is_multiple_of(32));
         let hashes = hashes.ok_or_else(|| wrong("list of hashes", "32 bytes for each block"))?;
         Self {
             session: from.session,

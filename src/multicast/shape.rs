@@ -66,7 +66,7 @@ impl Shape {
         let symbol = u64::from(symbol_bytes);
         require("the length", length, length > 0, "at least 1 byte")?;
         // The code works on 64 bytes at a time, and a datagram is never to be cut by IP.
-        let whole = symbol_bytes % 64 == 0 && (64..=8896).contains(&symbol_bytes);
+        let whole = symbol_bytes.is_multiple_of(64) && (64..=8896).contains(&symbol_bytes);
         require("the symbol size", symbol, whole, "a multiple of 64 from 64 to 8896")?;
         let source = u64::from(source_symbols);
         require("the number of source symbols", source, (1..=4096).contains(&source), "1 to 4096")?;

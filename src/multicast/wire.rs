@@ -5,8 +5,8 @@
 //! | session | block | index | AES-128-GCM ciphertext | tag |    all numbers big-endian
 //! ```
 //!
-//! Promises: what comes out of [`Opener::read`] was sealed with the session's key at just this position. The nonce
-//! is the position, and the [`Sealer`] seals none twice: positions of a block only go upwards.
+//! Promises: what comes out of [`Opener::read`] was sealed with the session's key at just this position. The
+//! nonce is the position, and the [`Sealer`] seals none twice: positions of a block only go upwards.
 
 use super::session::{Announcement, SessionId};
 use super::shape::Shape;
@@ -212,7 +212,7 @@ fn nonce(block: u32, index: u32) -> Nonce {
 }
 
 fn number(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
 fn read_beat(number_of_beat: u32, payload: &[u8]) -> Option<Beat> {

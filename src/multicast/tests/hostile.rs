@@ -5,6 +5,7 @@ use super::super::*;
 use super::net::{Net, Object, Path, Rng, peer};
 use super::{announce, object, rate};
 use crate::names::NodeName;
+use proptest::prelude::*;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -223,4 +224,78 @@ fn no_position_is_sealed_twice() {
     }
     let beat = Beat { number: 4, passed: 0, sent: 0 };
     assert!(sealer.beat(&beat).is_ok() && sealer.beat(&beat).is_err());
+}
+
+/// Any report that has the right form.
+fn any_report() -> impl Strategy<Value = Report> {
+    let standing = prop_oneof![
+        4 => Just(Standing::Listening),
+        1 => Just(Standing::Unheard),
+        1 => Just(Standing::Poisoned),
+        1 => Just(Standing::Done),
+    ];
+    let number = || prop_oneof![0_u64..200, any::<u64>()];
+    let small = || prop_oneof![0_u16..80, any::<u16>()];
+    let deficit = (prop_oneof![0_u32..30, any::<u32>()], small(), small());
+    let deficits = proptest::collection::vec(deficit, 0..70);
+    let beat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
+    let (_, announcement) = session(1);
+    (standing, beat, number(), number(), deficits).prop_map(
+        move |(standing, beat, expected, heard, deficits)| {
+            let deficits = deficits.into_iter();
+            let deficits =
+                deficits.map(|(block, missing, repair_seen)| Deficit { block, missing, repair_seen });
+            Report { standing, beat, expected, heard, deficits: deficits.collect(), ..report(&announcement) }
+        },
+    )
+}
+
+proptest! {
+    /// Whatever is reported: each symbol goes out once, and none that there is not; and there is an end.
+    #[test]
+    fn no_report_makes_the_sender_send_a_symbol_twice(
+        reports in proptest::collection::vec((0_u64..40, any_report()), 0..60),
+    ) {
+        let (_, announcement) = session(100_000);
+        let (start, shape) = (Instant::now(), *announcement.shape());
+        let (mut sender, node) = sender(&announcement, start);
+        let (mut now, mut sealer) = (start, Sealer::new(&announcement).unwrap());
+        let mut sent = |sender: &mut Sender, now| {
+            while let Some(transmit) = sender.poll_transmit(now) {
+                if let Transmit::Symbol(at) = transmit {
+                    assert!(at.block < shape.blocks() && at.index < shape.symbols(at.block), "{at:?}");
+                    sealer.symbol(at, &[0; 64]).unwrap();
+                }
+            }
+        };
+        for (wait, mut report) in reports {
+            now += Duration::from_millis(wait);
+            report.session = announcement.session();
+            let _ = sender.handle_report(now, &node, &report);
+            sent(&mut sender, now);
+        }
+        let end = now + Duration::from_secs(60);
+        while let Some(at) = sender.poll_timeout() {
+            prop_assert!(at < end, "no end in sight");
+            sent(&mut sender, at);
+        }
+        let finished = std::iter::from_fn(|| sender.poll_event()).filter(|event| *event == SenderEvent::Finished);
+        prop_assert_eq!(finished.count(), 1);
+    }
+
+    /// Whatever comes: it is refused, or was sealed by the sender.
+    #[test]
+    fn no_datagram_but_the_sender_s_is_taken(
+        noise in proptest::collection::vec(any::<u8>(), 0..200),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let (object, announcement) = session(10_000);
+        let now = Instant::now();
+        let mut receiver = Receiver::new(announcement.clone(), 0.0, now);
+        let good = first_symbol(&object, &announcement);
+        let mut changed = good.clone();
+        edits.iter().for_each(|(at, byte)| *at.get_mut(&mut changed) = *byte);
+        prop_assert!(receiver.handle_datagram(now, &mut noise.clone()).is_err());
+        prop_assert_eq!(receiver.handle_datagram(now, &mut changed.clone()).is_ok(), changed == good);
+    }
 }

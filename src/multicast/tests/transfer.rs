@@ -87,8 +87,10 @@ fn two_hundred_nodes_share_their_repair() {
 
 #[test]
 fn a_thousand_nodes_share_their_repair() {
-    let net = small(7, 6, peers(1000, lossy(0.01))).run();
-    let (ratio, most) = (net.ratio(), formula(64, 1000, 0.01));
+    let object = object(3 * 256 * 64, 7);
+    let announcement = announce(&object, 64, 256, 64);
+    let net = Net::new(7, object, announcement, peers(1000, lossy(0.01))).run();
+    let (ratio, most) = (net.ratio(), formula(256, 1000, 0.01));
     println!("1000 nodes: {ratio:.4} symbols per source symbol, at most {most:.4}");
     assert!(ratio <= most, "{ratio} > {most}");
     assert_eq!(unicast_bytes(&net), 0);
@@ -158,7 +160,7 @@ fn who_dies_is_not_waited_for() {
 #[test]
 fn who_asks_for_more_than_it_lost_is_sent_away() {
     let mut all = peers(8, lossy(0.005));
-    // It takes the beats alone, so that it lacks all there is.
+    // It loses so much that no block is whole: it may lie about each.
     all[0].conduct = Conduct::AsksForAll;
     all[0].path = lossy(0.4);
     let net = usual(15, 40, all).run();
