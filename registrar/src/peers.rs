@@ -174,7 +174,7 @@ mod tests {
         let url = offer.url(HERE).unwrap();
         peers.note(&name("c1"), Some((&offer, &url)), HERE);
         let asker = Asker { node: None, from: HERE };
-        let location = format!("http://10.0.0.1:7/v1/deltas/{}", digest("ab"));
+        let location = format!("https://10.0.0.1:7/v1/deltas/{}", digest("ab"));
         assert_eq!(peers.send(asker, &digest("ab")), Some(location));
         assert_eq!(peers.send(asker, "../../etc/passwd"), None);
         peers.note(&name("c1"), None, HERE);

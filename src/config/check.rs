@@ -16,6 +16,9 @@ type Check = Result<(), String>;
 /// So that what is sent as one (64 KiB) comes well before a reader gives up.
 const LEAST_BYTES_PER_SECOND_EACH: u64 = 4096;
 
+/// A time of day can still be added to it: a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// Checks the registrar's configuration as a whole.
 pub(super) fn registrar(config: &RegistrarConfig) -> Check {
     below_a_pool(&config.dataset)?;
@@ -115,7 +118,8 @@ fn absolute(key: &str, path: &Path) -> Check {
 }
 
 fn some_time(key: &str, time: Duration) -> Check {
-    require(!time.is_zero(), || format!("{key} is zero; give a time as \"7d\" or \"10m\""))
+    require(!time.is_zero(), || format!("{key} is zero; give a time as \"7d\" or \"10m\""))?;
+    require(time <= LONGEST, || format!("{key} is longer than a century; give a time as \"7d\" or \"10m\""))
 }
 
 fn at_least(key: &str, value: u64, least: u64) -> Check {

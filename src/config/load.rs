@@ -101,7 +101,12 @@ fn parse_agent(path: &Path, text: &str) -> Result<AgentConfig, ConfigError> {
 }
 
 fn invalid(path: &Path, problem: String) -> ConfigError {
-    ConfigError::Invalid { path: path.to_owned(), problem }
+    ConfigError::Invalid { path: path.to_owned(), problem: printable(&problem) }
+}
+
+/// A refusal quotes what is in the file, and is to be one line on a terminal and in a log.
+fn printable(problem: &str) -> String {
+    problem.replace('\n', ", ").replace(char::is_control, "\u{fffd}")
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -112,7 +117,7 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError>
     toml::from_str(text).map_err(|error| ConfigError::Parse {
         path: path.to_owned(),
         line: error.span().filter(|span| *span != (0..text.len())).and_then(|span| line_of(text, span.start)),
-        source: ParseProblem(error.message().replace('\n', ", ")),
+        source: ParseProblem(printable(error.message())),
     })
 }
 

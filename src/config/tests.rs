@@ -118,6 +118,12 @@ fn a_registrar_is_a_plain_address() {
 }
 
 #[test]
+fn a_refusal_is_printable_whatever_it_quotes() {
+    let error = agent(&format!("{AGENT}[peers]\nadvertise = \"c17\\u001b[2J\\n:80\"")).unwrap_err();
+    assert!(error.contains("peers.advertise") && !error.contains(char::is_control), "{error:?}");
+}
+
+#[test]
 fn capture_limits_make_sense_together() {
     let capture = |line: &str| registrar(&format!("dataset = \"t/b\"\n[capture]\n{line}"));
     refused(capture("max_boots = 0"), &["capture.max_boots = 0", "at least 1"]);
@@ -128,6 +134,8 @@ fn capture_limits_make_sense_together() {
     refused(capture("quiet = \"11m\""), &["capture.quiet (660 s)", "boot_timeout (600 s)"]);
     refused(capture("boot_timeout = \"1m\""), &["capture.quiet_without_signal"]);
     refused(registrar("dataset = \"t/b\"\nwindow = \"0s\""), &["window is zero"]);
+    refused(registrar("dataset = \"t/b\"\nwindow = \"101years\""), &["window is longer than a century"]);
+    refused(capture("boot_timeout = \"999999999y\""), &["capture.boot_timeout is longer"]);
 }
 
 #[test]

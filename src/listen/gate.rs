@@ -31,6 +31,11 @@ impl Gate {
         self.0.borrow().clone()
     }
 
+    /// Whether this certificate does not count any more.
+    pub(super) fn has_expelled(&self, serial: &Serial) -> bool {
+        self.0.borrow().contains(serial)
+    }
+
     /// Waits until more or fewer are expelled than `known`.
     pub async fn others_than(&self, known: usize) {
         // The sender lives in us.

@@ -6,8 +6,10 @@
 
 mod body;
 mod connection;
+mod exchange;
 mod gate;
 mod guard;
+mod pass;
 mod patience;
 mod socket;
 

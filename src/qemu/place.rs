@@ -31,7 +31,7 @@ impl Place {
     pub fn create_in(parent: &Path) -> io::Result<Self> {
         let user = DynamicUser::take()?;
         let dir = tempfile::Builder::new()
-            .prefix("p-")
+            .prefix("bootstash-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(std::path::absolute(parent)?)?;
         if let Some(user) = &user {

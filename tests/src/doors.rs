@@ -9,6 +9,7 @@ use bootstash::config::RegistrarConfig;
 use bootstash::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
 use bootstash::membership::{self, Joining};
 use bootstash::zfs::fake::FakeZfs;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,8 +195,8 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
 ///
 /// # Errors
 /// When it was.
-pub fn cut_off<T>(answer: Result<T, CallError>) -> Result<()> {
+pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
     let cut = matches!(answer, Err(CallError::Unreachable { .. } | CallError::Answer { .. }));
-    ensure!(cut, "it was let in");
+    ensure!(cut, "it was let in: {answer:?}");
     Ok(())
 }

@@ -88,10 +88,10 @@ fn run(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == ErrorKind::NotFound && std::env::var_os(NOTHING_SKIPPED).is_none() => {
-            eprintln!("skipped: there is no systemd-analyze on this host");
+            eprintln!("skipped: there is no {:?} on this host", command.get_program());
             None
         }
-        Err(error) => panic!("cannot run systemd-analyze: {error}"),
+        Err(error) => panic!("cannot run {:?}: {error}", command.get_program()),
     }
 }
 
@@ -99,7 +99,8 @@ fn exposure(unit: &str) -> Option<f64> {
     let mut security = Command::new("systemd-analyze");
     security.args(["security", "--no-pager", "--offline=true"]).arg(packaging().join(unit));
     let said = String::from_utf8(run(&mut security)?.stdout).unwrap();
-    let (_, score) = said.split_once(&format!("exposure level for {unit}: ")).expect(&said);
+    let score = said.split_once(&format!("exposure level for {unit}: "));
+    let Some((_, score)) = score else { panic!("no score in: {said}") };
     Some(score.split_whitespace().next().unwrap().parse().unwrap())
 }
 
@@ -146,6 +147,18 @@ fn one_daemons_end_leaves_vms_and_the_other_daemon_alone() {
     for name in ["bootstash-registrar.service", "bootstash-agent.service"] {
         assert!(has_line(&unit(name), "RuntimeDirectoryPreserve=yes"), "{name}");
     }
+}
+
+#[test]
+fn the_group_that_the_agents_socket_belongs_to_is_made() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    let mut make = Command::new("systemd-sysusers");
+    make.arg("--root").arg(root.path()).arg(packaging().join("bootstash.sysusers"));
+    let Some(made) = run(&mut make) else { return };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let groups = std::fs::read_to_string(root.path().join("etc/group")).unwrap();
+    assert!(groups.lines().any(|group| group.starts_with("bootstash:")), "{groups}");
 }
 
 #[test]

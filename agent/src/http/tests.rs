@@ -24,7 +24,7 @@ async fn agent_answers_while_its_registrar_is_dead_and_ends_in_order() {
     let mut watch = fail_on_warnings();
     watch.expect("lost the registrar");
     let node = Node::new();
-    let config = node.config();
+    let config = node.config_of_a_member();
     let cancel = CancellationToken::new();
     let agent =
         Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Pace::default(), cancel.clone())
@@ -64,7 +64,7 @@ async fn second_agent_on_the_socket_is_refused() {
     watch.allow("lost the registrar");
     let node = Node::new();
     let cancel = CancellationToken::new();
-    let config = node.config();
+    let config = node.config_of_a_member();
     let start =
         || Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Pace::default(), cancel.clone());
     let first = start().await.unwrap();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bootstash::api::{AgentState, Client, Dialer, Endpoint};
 use bootstash::catalog::ImageFormat;
 use bootstash::config::AgentConfig;
+use bootstash::identity::{Authority, Credentials, KeyRequest};
 use bootstash::names::{DatasetName, GroupName, SnapshotName};
 use bootstash::qcow2::{self, ClusterRuns};
 use bootstash::qemu::OverlayError;
@@ -102,6 +103,17 @@ impl Node {
             window: Duration::from_secs(3600),
             peers: Default::default(),
         }
+    }
+
+    /// The same of a node that has joined a registrar, where nobody answers.
+    pub(crate) fn config_of_a_member(&self) -> AgentConfig {
+        let config = AgentConfig { registrar: Some("https://127.0.0.1:1".to_owned()), ..self.config() };
+        let (authority, _) = Authority::create(&self.dir.path().join("authority")).unwrap();
+        let (identity, request) = ("node:c17".parse().unwrap(), KeyRequest::new().unwrap());
+        let issued = authority.issue(&identity, request.request_pem(), Duration::from_secs(3600)).unwrap();
+        let ca = authority.certificate_pem();
+        Credentials::store(&config.identity_dir(), &request, &issued.certificate_pem, ca).unwrap();
+        config
     }
 
     pub(crate) fn layout(&self) -> Layout {

@@ -79,7 +79,7 @@ impl Site {
     fn start_daemons(&self) -> Result<()> {
         make_pool(&self.storage)?;
         let config = "dataset = 'tank/bootstash'\nlisten = '0.0.0.0:7430'\n";
-        self.storage.shell(&format!("{}", init(config)), LIMIT)?;
+        self.storage.shell(&init(config), LIMIT)?;
         start(&self.storage, "bootstash-registrar", "registrar", config)?;
         for (number, node) in self.nodes.iter().enumerate() {
             make_pool(node)?;

@@ -42,7 +42,7 @@ pub(super) fn open() -> Reader {
             }
             Err(error) => {
                 let said = Chain(error).to_string();
-                ensure!(!said.contains(['\n', '\x1b']), "the refusal is no line of text: {said:?}");
+                ensure!(!said.contains(char::is_control), "the refusal is no line of text: {said:?}");
             }
         }
         Ok(Verdict::of(&loaded))

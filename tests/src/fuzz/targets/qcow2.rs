@@ -53,18 +53,23 @@ fn set(rng: &mut Rng, file: &mut [u8], within: std::ops::Range<usize>) {
     let (at, width) = (rng.usize(within) & !3, *super::super::pick(rng, &[4_usize, 8]));
     let value = match rng.bool() {
         true => *super::super::pick(rng, &bytes::INTERESTING),
-        false => rng.u64(..8) * CLUSTER_BYTES | (rng.u64(..4) << 62) | rng.u64(..2),
+        false => entry_value(rng),
     };
     if let Some(place) = file.get_mut(at..at + width) {
         place.copy_from_slice(&value.to_be_bytes()[8 - width..]);
     }
 }
 
+/// A cluster near the beginning, with or without the bits that say what it is.
+fn entry_value(rng: &mut Rng) -> u64 {
+    (rng.u64(..8) * CLUSTER_BYTES) | (rng.u64(..4) << 62) | rng.u64(..2)
+}
+
 /// Entries of a table: one, or many that are the same, or every other.
 fn entry(rng: &mut Rng, file: &mut [u8]) {
     let clusters = file.len() / CLUSTER_BYTES as usize;
     let start = rng.usize(1..clusters.max(2)) * CLUSTER_BYTES as usize + 8 * rng.usize(..64);
-    let value = rng.u64(..8) * CLUSTER_BYTES | (rng.u64(..4) << 62) | rng.u64(..2);
+    let value = entry_value(rng);
     let (count, step) = (*super::super::pick(rng, &[1, 64, 8192]), 8 * rng.usize(1..3));
     for at in (start..file.len()).step_by(step).take(count) {
         if let Some(place) = file.get_mut(at..at + 8) {

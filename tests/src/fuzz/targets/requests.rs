@@ -6,7 +6,6 @@ use anyhow::ensure;
 use axum::body::Body;
 use axum::http::Request;
 use bootstash::api::*;
-use bootstash::identity::Identity;
 use bootstash::names::{Guid, SnapshotName};
 use bootstash::replication::{self, Plan};
 use bootstash::zfs::Snapshot;
@@ -46,7 +45,9 @@ fn report() -> NodeReport {
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {
     let error = ErrorBody { error: "no".to_owned(), kind: bootstash::fault::FaultKind::Busy };
-    [to_json(&log()), to_json(&report()), to_json(&error)].into_iter().flatten().collect()
+    let token = Secret::new("bootstash-AAAA".to_owned());
+    let join = JoinRequest { token, request_pem: include_str!("request.pem").to_owned() };
+    [to_json(&log()), to_json(&report()), to_json(&error), to_json(&join)].into_iter().flatten().collect()
 }
 
 fn to_json(value: &impl Serialize) -> Option<Vec<u8>> {
@@ -66,6 +67,7 @@ pub(super) fn open_bodies() -> Reader {
             log.is_some(),
             stays::<NodeReport>(text)?.is_some_and(|report| report.peer.is_none_or(|peer| is_bare(&peer))),
             stays::<ErrorBody>(text)?.is_some(),
+            stays::<JoinRequest>(text)?.is_some(),
             stays::<AgentStatus>(text)?.is_some(),
             stays::<RegistrarStatus>(text)?.is_some(),
             stays::<Vec<OverlayStatus>>(text)?.is_some(),
@@ -131,11 +133,9 @@ pub(super) fn to_registrar() -> Vec<Vec<u8>> {
     seeds.push(with_body("POST /v1/images", &register));
     seeds.push(with_body("POST /v1/gc", &gc));
     seeds.push(with_body("POST /v1/nodes/c17/report", &report()));
-    let invite = InviteRequest { identity: Identity::Registrar, lifetime_seconds: Some(60) };
-    let join = JoinRequest { token: Secret::new("bootstash-AAAA".to_owned()), request_pem: String::new() };
-    let renew = RenewRequest { request_pem: "-----BEGIN CERTIFICATE REQUEST-----".to_owned() };
+    let invite = serde_json::json!({ "identity": "node:c9", "lifetime_seconds": 60 });
+    let renew = RenewRequest { request_pem: include_str!("request.pem").to_owned() };
     seeds.push(with_body("POST /v1/invitations", &invite));
-    seeds.push(with_body("POST /v1/join", &join));
     seeds.push(with_body("POST /v1/renewal", &renew));
     seeds
 }
