@@ -15,6 +15,7 @@ pub mod identity;
 pub mod lifecycle;
 pub mod listen;
 pub mod membership;
+pub mod multicast;
 pub mod names;
 pub mod nbd;
 pub mod qcow2;

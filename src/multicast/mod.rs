@@ -1,0 +1,41 @@
+//! One transmission to all nodes: reliable, authenticated multicast, as state machines without I/O.
+//!
+//! The [`Sender`] decides what goes out and when, the [`Packer`] makes it into datagrams; each node has a
+//! [`Receiver`]. Time, datagrams, reports and what came by unicast are handed in; what is to be done comes
+//! out.
+//!
+//! Promises: a receiver hands out only bytes whose BLAKE3 was announced over TLS, whatever arrives; it holds
+//! at most [`HELD_BYTES_MAX`]. No position of a session is sealed twice. A node that hears badly, lies or is
+//! silent delays nobody: it is sent to unicast, for what it lacks. Everything the machines wait for has an
+//! end. See docs/wire.md.
+
+mod bits;
+mod code;
+mod heard;
+mod members;
+mod open;
+mod pace;
+mod pack;
+mod rate;
+mod receiver;
+mod report;
+mod sender;
+mod session;
+mod shape;
+mod wire;
+
+pub use code::CodeError;
+pub use heard::{Counters, LeaveReason, ReceiverEvent, UnicastError};
+pub use members::Demotion;
+pub use open::{Assembled, Assembly};
+pub use pack::{BlockSource, PackError, Packer};
+pub use rate::RateLimits;
+pub use receiver::{HELD_BYTES_MAX, Receiver};
+pub use report::{Deficit, Instruction, Report, ReportError, Standing};
+pub use sender::{Sender, SenderEvent, Transmit};
+pub use session::{Announcement, AnnouncementError, SessionId, SessionKey};
+pub use shape::{Shape, ShapeError};
+pub use wire::{Beat, Position, Rejected, SealError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! The network: what it loses, delays, doubles and injects, and who is on it.
+
+use super::super::*;
+use super::rate;
+use crate::names::NodeName;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// SplitMix64.
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn chance(&mut self, part: f64) -> bool {
+        self.part() < part
+    }
+
+    pub(super) fn part(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// The way to one receiver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Path {
+    /// Of all datagrams.
+    pub(super) loss: f64,
+    /// How long losses are on average; at 1 or less they are independent.
+    pub(super) burst: f64,
+    pub(super) late: f64,
+    pub(super) doubled: f64,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Conduct {
+    Honest,
+    /// Neither reports nor hears after this time.
+    DeadAfter(Duration),
+    /// Says it lacks as much of each block as can be repaired, and nothing else is amiss.
+    AsksForAll,
+}
+
+pub(super) struct Peer {
+    pub(super) name: NodeName,
+    pub(super) conduct: Conduct,
+    pub(super) path: Path,
+    pub(super) joins: Duration,
+    pub(super) receiver: Option<Receiver>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) done: u32,
+    pub(super) left: Option<LeaveReason>,
+    pub(super) unicast_bytes: u64,
+    pub(super) most_held: usize,
+    in_burst: bool,
+    timer: Option<Instant>,
+}
+
+pub(super) fn peer(number: usize, path: Path) -> Peer {
+    Peer {
+        name: format!("n{number}").parse().unwrap(),
+        conduct: Conduct::Honest,
+        path,
+        joins: Duration::ZERO,
+        receiver: None,
+        bytes: Vec::new(),
+        done: 0,
+        left: None,
+        unicast_bytes: 0,
+        most_held: 0,
+        in_burst: false,
+        timer: None,
+    }
+}
+
+enum What {
+    Join(usize),
+    Datagram(usize, Rc<Vec<u8>>),
+    Report(usize, Report),
+    Instruct(usize, Instruction),
+    Unicast(usize, Range<u64>),
+    Wake(usize),
+    WakeSender,
+}
+
+struct Event(Instant, u64, What);
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Event {}
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+pub(super) struct Object(pub(super) Rc<Vec<u8>>);
+
+impl BlockSource for Object {
+    fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        Ok(self.0[range.start as usize..range.end as usize].to_vec())
+    }
+}
+
+/// What an attacker sends before each true datagram.
+pub(super) type Attack = Box<dyn FnMut(&mut Rng, &[u8]) -> Vec<Vec<u8>>>;
+
+pub(super) struct Net {
+    seed: u64,
+    rng: Rng,
+    start: Instant,
+    now: Instant,
+    queue: BinaryHeap<Reverse<Event>>,
+    order: u64,
+    object: Rc<Vec<u8>>,
+    announcement: Arc<Announcement>,
+    sender: Sender,
+    sender_timer: Option<Instant>,
+    packer: Packer<Object>,
+    attack: Option<Attack>,
+    pub(super) peers: Vec<Peer>,
+    pub(super) events: Vec<SenderEvent>,
+    pub(super) symbols: u64,
+    pub(super) refused: Vec<String>,
+}
+
+/// Whoever reads of a failure can see it again.
+impl Drop for Net {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("multicast: failed with seed {} after {:?}", self.seed, self.now - self.start);
+        }
+    }
+}
+
+impl Net {
+    pub(super) fn new(seed: u64, object: Vec<u8>, announcement: Arc<Announcement>, peers: Vec<Peer>) -> Self {
+        let (start, object) = (Instant::now(), Rc::new(object));
+        let now_there = peers.iter().filter(|peer| peer.joins.is_zero()).map(|peer| peer.name.clone());
+        let sender = Sender::new(&announcement, RateLimits::up_to(rate()), now_there, start);
+        let packer = Packer::new((*announcement).clone(), Object(object.clone())).unwrap();
+        let rng = Rng::new(seed);
+        let mut net = Self {
+            seed,
+            rng,
+            start,
+            now: start,
+            queue: BinaryHeap::new(),
+            order: 0,
+            object,
+            announcement,
+            sender,
+            sender_timer: None,
+            packer,
+            attack: None,
+            peers,
+            events: Vec::new(),
+            symbols: 0,
+            refused: Vec::new(),
+        };
+        (0..net.peers.len()).for_each(|peer| net.push(net.peers[peer].joins, What::Join(peer)));
+        net.push(Duration::ZERO, What::WakeSender);
+        net
+    }
+
+    pub(super) fn attacked_by(mut self, attack: Attack) -> Self {
+        self.attack = Some(attack);
+        self
+    }
+
+    /// Until nothing is left to happen. Every node that lives and is honest then has the object, once.
+    pub(super) fn run(mut self) -> Self {
+        while let Some(Reverse(Event(at, _, what))) = self.queue.pop() {
+            self.now = at;
+            assert!(at - self.start < Duration::from_secs(600), "no end in sight");
+            self.happen(what);
+        }
+        assert_eq!(self.events.iter().filter(|event| **event == SenderEvent::Finished).count(), 1);
+        for peer in self.peers.iter().filter(|peer| peer.conduct == Conduct::Honest) {
+            assert_eq!(peer.done, 1, "{} is not done", peer.name);
+            assert!(peer.bytes == *self.object, "{} has other bytes", peer.name);
+        }
+        self
+    }
+
+    pub(super) fn demoted(&self, peer: usize) -> Option<Demotion> {
+        self.events.iter().find_map(|event| match event {
+            SenderEvent::Demoted { node, why } if *node == self.peers[peer].name => Some(*why),
+            _ => None,
+        })
+    }
+
+    pub(super) fn ratio(&self) -> f64 {
+        self.symbols as f64 / self.announcement.shape().all_source_symbols() as f64
+    }
+
+    fn push(&mut self, after: Duration, what: What) {
+        self.order += 1;
+        self.queue.push(Reverse(Event(self.now + after, self.order, what)));
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::WakeSender => {
+                self.sender_timer = None;
+                self.drive_sender();
+            }
+            What::Report(peer, report) => self.report(peer, &report),
+            What::Join(peer) => self.join(peer),
+            What::Wake(peer) => {
+                self.peers[peer].timer = None;
+                self.with_receiver(peer, |receiver, now| receiver.handle_timeout(now));
+            }
+            What::Datagram(peer, datagram) => self.with_receiver(peer, |receiver, now| {
+                let _ = receiver.handle_datagram(now, &mut (*datagram).clone());
+            }),
+            What::Instruct(peer, instruction) => {
+                if self.peers[peer].conduct != Conduct::AsksForAll {
+                    self.with_receiver(peer, |receiver, _| receiver.handle_instruction(&instruction));
+                }
+            }
+            What::Unicast(peer, range) => {
+                let object = self.object.clone();
+                let bytes = &object[range.start as usize..range.end as usize];
+                self.peers[peer].unicast_bytes += bytes.len() as u64;
+                self.with_receiver(peer, |receiver, _| receiver.handle_unicast(range.start, bytes).unwrap());
+            }
+        }
+    }
+
+    fn join(&mut self, peer: usize) {
+        let spread = self.rng.part();
+        let receiver = Receiver::new(Arc::clone(&self.announcement), spread, self.now);
+        self.peers[peer].bytes = vec![0; self.object.len()];
+        self.peers[peer].receiver = Some(receiver);
+        if !self.peers[peer].joins.is_zero() {
+            self.sender.add_node(self.now, self.peers[peer].name.clone());
+        }
+        self.settle(peer);
+    }
+
+    fn report(&mut self, peer: usize, report: &Report) {
+        let name = self.peers[peer].name.clone();
+        if let Err(error) = self.sender.handle_report(self.now, &name, report) {
+            self.refused.push(error.to_string());
+        }
+        self.drive_sender();
+    }
+
+    fn drive_sender(&mut self) {
+        while let Some(transmit) = self.sender.poll_transmit(self.now) {
+            self.symbols += u64::from(matches!(transmit, Transmit::Symbol(_)));
+            let datagram = self.packer.pack(&transmit).unwrap();
+            let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));
+            forged.unwrap_or_default().into_iter().for_each(|datagram| self.multicast(datagram));
+            self.multicast(datagram);
+        }
+        while let Some(event) = self.sender.poll_event() {
+            self.instruct(&event);
+            self.events.push(event);
+        }
+        let timeout = self.sender.poll_timeout();
+        if let Some(at) = timeout.filter(|at| self.sender_timer.is_none_or(|timer| *at < timer)) {
+            self.sender_timer = Some(at);
+            self.push(at.saturating_duration_since(self.now), What::WakeSender);
+        }
+    }
+
+    fn instruct(&mut self, event: &SenderEvent) {
+        let (node, instruction) = match event {
+            SenderEvent::Fetch { node, blocks } => (node, Instruction::Fetch(blocks.clone())),
+            SenderEvent::Demoted { node, .. } => (node, Instruction::FetchAll),
+            _ => return,
+        };
+        let peer = self.peers.iter().position(|peer| peer.name == *node).unwrap();
+        let delay = Duration::from_micros(1000 + self.rng.below(5000));
+        self.push(delay, What::Instruct(peer, instruction));
+    }
+
+    fn multicast(&mut self, datagram: Vec<u8>) {
+        let datagram = Rc::new(datagram);
+        for peer in 0..self.peers.len() {
+            if self.peers[peer].receiver.is_none() || self.is_lost(peer) {
+                continue;
+            }
+            let path = self.peers[peer].path;
+            let late = if self.rng.chance(path.late) { self.rng.below(5000) } else { 0 };
+            self.push(Duration::from_micros(300 + late), What::Datagram(peer, datagram.clone()));
+            if self.rng.chance(path.doubled) {
+                self.push(Duration::from_micros(900), What::Datagram(peer, datagram.clone()));
+            }
+        }
+    }
+
+    /// Gilbert's model, with the mean that the path says.
+    fn is_lost(&mut self, peer: usize) -> bool {
+        let Path { loss, burst, .. } = self.peers[peer].path;
+        if burst <= 1.0 {
+            return self.rng.chance(loss);
+        }
+        let ends = 1.0 / burst;
+        let begins = ends * loss / (1.0 - loss);
+        let turns = self.rng.chance(if self.peers[peer].in_burst { ends } else { begins });
+        self.peers[peer].in_burst ^= turns;
+        self.peers[peer].in_burst
+    }
+
+    fn with_receiver(&mut self, peer: usize, act: impl FnOnce(&mut Receiver, Instant)) {
+        let (now, since) = (self.now, self.now - self.start);
+        let one = &mut self.peers[peer];
+        if matches!(one.conduct, Conduct::DeadAfter(at) if since >= at) {
+            return;
+        }
+        if let Some(receiver) = &mut one.receiver {
+            act(receiver, now);
+            self.settle(peer);
+        }
+    }
+
+    fn settle(&mut self, peer: usize) {
+        let now = self.now;
+        while let Some(event) = self.receiver(peer).poll_event() {
+            self.receiver_event(peer, event);
+        }
+        if let Some(mut report) = self.receiver(peer).poll_report(now) {
+            if self.peers[peer].conduct == Conduct::AsksForAll {
+                self.lie(&mut report);
+            }
+            let delay = Duration::from_micros(500 + self.rng.below(4000));
+            self.push(delay, What::Report(peer, report));
+        }
+        let timeout = self.receiver(peer).poll_timeout();
+        if let Some(at) = timeout.filter(|at| self.peers[peer].timer.is_none_or(|timer| *at < timer)) {
+            self.peers[peer].timer = Some(at);
+            self.push(at.saturating_duration_since(now), What::Wake(peer));
+        }
+    }
+
+    fn lie(&self, report: &mut Report) {
+        report.heard = report.expected;
+        report.standing = Standing::Listening;
+        let most = self.announcement.shape().repair_symbols();
+        report.deficits.iter_mut().for_each(|deficit| deficit.missing = deficit.missing.min(most));
+    }
+
+    fn receiver_event(&mut self, peer: usize, event: ReceiverEvent) {
+        let now = self.now;
+        match event {
+            ReceiverEvent::Assemble(assembly) => {
+                let held = self.receiver(peer).held_bytes();
+                self.peers[peer].most_held = self.peers[peer].most_held.max(held);
+                self.receiver(peer).handle_assembled(now, assembly.run());
+            }
+            ReceiverEvent::Block { offset, bytes } => {
+                self.peers[peer].bytes[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+            }
+            ReceiverEvent::Fetch(ranges) => {
+                let delay = Duration::from_micros(5000 + self.rng.below(20_000));
+                ranges.into_iter().for_each(|range| self.push(delay, What::Unicast(peer, range)));
+            }
+            ReceiverEvent::Left(why) => self.peers[peer].left = Some(why),
+            ReceiverEvent::Done => self.peers[peer].done += 1,
+            ReceiverEvent::Failed { block } => panic!("{} got a wrong block {block}", self.peers[peer].name),
+        }
+    }
+
+    fn receiver(&mut self, peer: usize) -> &mut Receiver {
+        self.peers[peer].receiver.as_mut().unwrap()
+    }
+}
