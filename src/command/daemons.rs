@@ -70,7 +70,7 @@ impl Daemons {
     /// when it counts, and whether it is a new one; nothing where nobody was joined.
     pub(super) async fn renew(&self) -> Result<Option<Renewal>, CommandError> {
         let Some((live, client)) = self.joined()? else { return Ok(None) };
-        let due = live.now().renew_at() <= Utc::now();
+        let due = live.now().is_due();
         if due {
             membership::renew(self.identity()?, &live, &client).await?;
         }
@@ -82,7 +82,7 @@ impl Daemons {
     pub(super) async fn renew_in_passing(&self) -> Result<(), CommandError> {
         // What is wrong with it is said where it is needed.
         let Ok(Some((live, client))) = self.joined() else { return Ok(()) };
-        if live.now().renew_at() > Utc::now() {
+        if !live.now().is_due() {
             return Ok(());
         }
         if let Err(error) = membership::renew(self.identity()?, &live, &client).await {

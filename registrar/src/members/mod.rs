@@ -61,7 +61,7 @@ impl Members {
     pub fn load(dir: &Path, lifetime: Duration, port: u16) -> Result<Self, MemberError> {
         let authority = Authority::load(dir)?;
         let own = Credentials::load(dir)?;
-        if own.renew_at() <= Utc::now() {
+        if own.is_due() {
             certify_ourselves(&authority, dir, lifetime)?;
         }
         let live = Live::new(Credentials::load(dir)?);
