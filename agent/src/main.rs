@@ -1,8 +1,8 @@
 //! `bootstash-agent`: the compute node's service.
 
 use anyhow::{Context, Result};
+use bootstash::api::Joiner;
 use bootstash::config::{AgentConfig, load_agent};
-use bootstash::identity::Identity;
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
 use bootstash::membership::{self, Joining};
 use bootstash::qemu::Qemu;
@@ -85,11 +85,7 @@ fn join(args: &Args, url: &str, token: Option<&str>) -> Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let dir = config.identity_dir();
-    let fits = |identity: &Identity| match identity {
-        Identity::Node(_) => None,
-        _ => Some("use it with `bootstash join`"),
-    };
-    match runtime.block_on(membership::join(&dir, url, &token, fits))? {
+    match runtime.block_on(membership::join(&dir, url, &token, Joiner::Agent))? {
         Joining::Joined(identity) => println!("joined as {identity}; start the agent, or restart it"),
         Joining::Unchanged(identity) => println!("joined as {identity} with this token before: unchanged"),
     }

@@ -27,7 +27,7 @@ pub use image::{
     RegisterRequest, Step,
 };
 pub use member::{
-    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
+    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, Joiner, MemberView,
     RenewRequest, Secret,
 };
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};

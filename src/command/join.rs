@@ -4,7 +4,7 @@ use super::cli::JoinArgs;
 use super::daemons::Daemons;
 use super::failure::CommandError;
 use super::output;
-use bootstash::identity::Identity;
+use bootstash::api::Joiner;
 use bootstash::membership::{self, Joining};
 use std::io::Read;
 use std::path::Path;
@@ -16,11 +16,7 @@ const LONGEST_TOKEN: u64 = 4096;
 pub(super) async fn join(daemons: &Daemons, args: JoinArgs) -> Result<(), CommandError> {
     let dir = daemons.identity()?;
     let token = args.token.map_or_else(token_from_stdin, Ok)?;
-    let fits = |identity: &Identity| match identity {
-        Identity::Operator(_) | Identity::Monitor(_) => None,
-        _ => Some("use it on that node, with `bootstash-agent join`"),
-    };
-    match membership::join(dir, &args.url, &token, fits).await? {
+    match membership::join(dir, &args.url, &token, Joiner::Command).await? {
         Joining::Joined(identity) => {
             output::line(&format!("joined as {identity}; key and certificate are in {}", dir.display()))
         }

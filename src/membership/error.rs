@@ -2,7 +2,7 @@
 
 use crate::api::{CallError, UrlProblem};
 use crate::fault::{Fault, FaultKind};
-use crate::identity::{Identity, IdentityError, TokenError};
+use crate::identity::{IdentityError, TokenError};
 
 /// Joining failed; nothing was changed here.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +26,6 @@ pub enum JoinError {
         /// Why.
         source: CallError,
     },
-    /// The token is for somebody else.
-    #[error("this token is for {identity}: {remedy}")]
-    Role {
-        /// Who it is for.
-        identity: Identity,
-        /// Where to use it.
-        remedy: &'static str,
-    },
     /// What came, or what is here, is no good.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -44,7 +36,6 @@ impl Fault for JoinError {
         match self {
             Self::Url { .. } | Self::Token(_) => FaultKind::Permanent,
             Self::Call { source, .. } => source.kind(),
-            Self::Role { .. } => FaultKind::Operator,
             Self::Identity(error) => error.kind(),
         }
     }

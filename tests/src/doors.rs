@@ -122,12 +122,20 @@ impl House {
         Ok(reply.token.reveal().to_owned())
     }
 
-    /// Joins with a token; the key lies in the directory of `name`.
+    /// Joins as a node with a token; the key lies in the directory of `name`.
     ///
     /// # Errors
     /// When that is refused.
     pub async fn join(&self, name: &str, token: &str) -> Result<Joining> {
-        Ok(membership::join(&self.keys(name), &self.url(), token, |_| None).await?)
+        self.join_by(Joiner::Agent, name, token).await
+    }
+
+    /// The same with either program.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn join_by(&self, by: Joiner, name: &str, token: &str) -> Result<Joining> {
+        Ok(membership::join(&self.keys(name), &self.url(), token, by).await?)
     }
 
     /// A client of one who was invited and joined.
@@ -136,7 +144,7 @@ impl House {
     /// When that fails.
     pub async fn member(&self, identity: &str) -> Result<Client> {
         let token = self.invite(identity, 600).await?;
-        self.join(identity, &token).await?;
+        self.join_by(Joiner::of(&identity.parse()?), identity, &token).await?;
         self.client(&self.keys(identity))
     }
 

@@ -106,7 +106,7 @@ async fn a_stranger_learns_nothing_but_the_way_in() -> Result<()> {
         answers.push((response.status().as_u16(), response.text().await?));
     }
     ensure!(answers.iter().all(|answer| *answer == answers[0]) && answers[0].0 == 401, "{answers:#?}");
-    for body in ["", "{}", "{\"token\":\"bootstash-x\",\"request_pem\":\"\"}", "\u{0}"] {
+    for body in ["", "{}", "{\"token\":\"bootstash-x\",\"request_pem\":\"\",\"by\":\"agent\"}", "\u{0}"] {
         let join = stranger
             .post(format!("{}{}", house.url(), routes::JOIN))
             .header("content-type", "application/json");
@@ -192,6 +192,30 @@ async fn a_token_counts_once_in_time_and_for_its_registrar() -> Result<()> {
     ensure!(house.join("c3", &token).await.is_err());
     other.join("c3", &token).await?;
     other.close().await?;
+    house.close().await
+}
+
+#[tokio::test]
+async fn the_wrong_program_spends_no_token() -> Result<()> {
+    let house = House::open().await?;
+    let before = house.member("node:c1").await?;
+    for (identity, wrong, remedy) in [
+        ("operator:ada", Joiner::Agent, "use it with `bootstash join`"),
+        ("monitor:prom", Joiner::Agent, "use it with `bootstash join`"),
+        ("node:c1", Joiner::Command, "use it with `bootstash-agent join`"),
+    ] {
+        let (token, right) = (house.invite(identity, 600).await?, Joiner::of(&identity.parse()?));
+        let refused = house.join_by(wrong, "wrong", &token).await.unwrap_err();
+        ensure!(format!("{refused:#}").contains(remedy) && !house.keys("wrong").exists(), "{refused:#}");
+        // Nor is anything taken back that its owner has.
+        before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+        let joined = house.join_by(right, &format!("{identity} anew"), &token).await?;
+        ensure!(matches!(joined, Joining::Joined(_)));
+        // Once it is spent, there is nothing to tell.
+        let spent = house.join_by(wrong, "wrong", &token).await.unwrap_err();
+        ensure!(format!("{spent:#}").contains("ask for a new one"), "{spent:#}");
+    }
+    cut_off(before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
     house.close().await
 }
 

@@ -1,5 +1,6 @@
 //! Why somebody was not let in, or out.
 
+use bootstash::api::Joiner;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::identity::{Identity, IdentityError};
 
@@ -12,6 +13,12 @@ pub enum MemberError {
         "this token is not valid: it was used, its time is over, or it is another registrar's; ask for a new one"
     )]
     Token,
+    /// It is another program's to use. Only who has a token that counts is told.
+    #[error("this token is for {identity}, and still counts: use it with `{} join`", Joiner::of(.identity).program())]
+    Joiner {
+        /// Who it was made for.
+        identity: Identity,
+    },
     /// It was taken away.
     #[error("this certificate does not count any more")]
     Expelled,

@@ -1,7 +1,7 @@
 //! What is known of invitations and certificates. Pure, but for reading the file.
 
 use super::MemberError;
-use bootstash::api::{ExpelReply, MemberView};
+use bootstash::api::{ExpelReply, Joiner, MemberView};
 use bootstash::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -67,11 +67,17 @@ impl Ledger {
         Ok(expires)
     }
 
-    /// Who a token was made for.
-    pub(super) fn invited(&self, token: &TokenDigest, now: DateTime<Utc>) -> Result<Identity, MemberError> {
+    /// Who a token was made for, if they join by that program.
+    pub(super) fn invited(
+        &self,
+        token: &TokenDigest,
+        by: Joiner,
+        now: DateTime<Utc>,
+    ) -> Result<Identity, MemberError> {
         let found = self.invitations.iter().find(|invitation| invitation.token == *token);
         let valid = found.filter(|invitation| invitation.expires > now);
-        valid.map(|invitation| invitation.identity.clone()).ok_or(MemberError::Token)
+        let identity = valid.ok_or(MemberError::Token)?.identity.clone();
+        if Joiner::of(&identity) == by { Ok(identity) } else { Err(MemberError::Joiner { identity }) }
     }
 
     /// The token is used; what its owner had before is taken back: a node that joins anew has lost its key,

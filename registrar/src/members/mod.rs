@@ -9,7 +9,7 @@ mod renewal;
 
 pub use error::MemberError;
 
-use bootstash::api::{CertificateReply, ExpelReply, InviteReply, MemberView, Secret};
+use bootstash::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
 use bootstash::identity::{Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token};
 use bootstash::lifecycle::replace_secret_file;
 use bootstash::listen::Gate;
@@ -97,11 +97,17 @@ impl Members {
     /// Trades a token for a certificate.
     ///
     /// # Errors
-    /// Where the token is none of ours, used or late: all the same to who asks.
-    pub fn admit(&self, token: &Token, request_pem: &str) -> Result<CertificateReply, MemberError> {
+    /// Where the token is none of ours, used or late: all the same to who asks. Where it is not for a program
+    /// like `by`: then it still counts.
+    pub fn admit(
+        &self,
+        token: &Token,
+        by: Joiner,
+        request_pem: &str,
+    ) -> Result<CertificateReply, MemberError> {
         let digest = token.digest();
         self.change(|ledger, now| {
-            let identity = ledger.invited(&digest, now)?;
+            let identity = ledger.invited(&digest, by, now)?;
             let issued = self.authority.issue(&identity, request_pem, self.lifetime)?;
             ledger.admit(&digest, &issued, now);
             tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
