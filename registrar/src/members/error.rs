@@ -4,6 +4,10 @@ use bootstash::api::Joiner;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::identity::{Identity, IdentityError};
 
+/// That count at the same time, of one identity: a renewal in time leaves two, and an answer that was lost
+/// one more.
+pub(super) const MOST_CERTIFICATES: usize = 8;
+
 /// An invitation, a certificate or an expulsion was not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
@@ -22,6 +26,14 @@ pub enum MemberError {
     /// It was taken away.
     #[error("this certificate does not count any more")]
     Expelled,
+    /// It has renewed without end: something is wrong there, or somebody would fill our disk.
+    #[error(
+        "{identity} has {MOST_CERTIFICATES} certificates that count, and gets no more; expel it, and invite it anew"
+    )]
+    Renewals {
+        /// Who.
+        identity: Identity,
+    },
     /// Only nodes, operators and monitors are invited.
     #[error("nobody can join as {0}")]
     Role(Identity),

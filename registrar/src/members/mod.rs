@@ -118,7 +118,7 @@ impl Members {
     /// Gives a member a new certificate beside the one it has.
     ///
     /// # Errors
-    /// Where that one was taken away in the meantime.
+    /// Where that one was taken away in the meantime, or the member has too many that count.
     pub fn renew(
         &self,
         identity: &Identity,
@@ -126,7 +126,7 @@ impl Members {
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
         self.change(|ledger, now| {
-            ledger.may_renew(serial)?;
+            ledger.may_renew(identity, serial, now)?;
             let issued = self.authority.issue(identity, request_pem, self.lifetime)?;
             ledger.renewed(identity, &issued, now);
             tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
