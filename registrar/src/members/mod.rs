@@ -106,13 +106,14 @@ impl Members {
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
         let digest = token.digest();
-        self.change(|ledger, now| {
+        let (identity, issued) = self.change(|ledger, now| {
             let identity = ledger.invited(&digest, by, now)?;
             let issued = self.authority.issue(&identity, request_pem, self.lifetime)?;
             ledger.admit(&digest, &issued, now);
-            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
-            Ok(self.reply(identity, issued.certificate_pem))
-        })?
+            Ok::<_, MemberError>((identity, issued))
+        })??;
+        tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
+        Ok(self.reply(identity, issued.certificate_pem))
     }
 
     /// Gives a member a new certificate beside the one it has.
@@ -125,13 +126,14 @@ impl Members {
         serial: &Serial,
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
-        self.change(|ledger, now| {
+        let issued = self.change(|ledger, now| {
             ledger.may_renew(identity, serial, now)?;
             let issued = self.authority.issue(identity, request_pem, self.lifetime)?;
             ledger.renewed(identity, &issued, now);
-            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
-            Ok(self.reply(identity.clone(), issued.certificate_pem))
-        })?
+            Ok::<_, MemberError>(issued)
+        })??;
+        tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
+        Ok(self.reply(identity.clone(), issued.certificate_pem))
     }
 
     /// Takes all certificates and tokens of `identity` away, at once.
