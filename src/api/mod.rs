@@ -4,6 +4,7 @@
 //! [`routes::LOG`] and [`routes::DELTAS`] tell, operators with all that the socket has (see
 //! [`crate::identity::Right`]). An agent serves its host on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
 
+mod answer;
 mod client;
 mod collect;
 mod dialer;

@@ -209,7 +209,7 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
 /// # Errors
 /// When it was.
 pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
-    let cut = matches!(answer, Err(CallError::Unreachable { .. } | CallError::Answer { .. }));
+    let cut = matches!(answer, Err(CallError::Unreachable { .. }));
     ensure!(cut, "it was let in: {answer:?}");
     Ok(())
 }
