@@ -15,7 +15,7 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
 /// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
-const READ_TIMEOUT: Duration = Duration::from_secs(90);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(90);
 /// Shorter than a daemon keeps a connection on which nothing is asked.
 const IDLE: Duration = Duration::from_secs(45);
 

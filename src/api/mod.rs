@@ -36,7 +36,7 @@ pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, Ove
 pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
-pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
+pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, stream_header};
 pub use transport::{Transport, TransportError};
 pub use url::{UrlProblem, registrar_url};
 

@@ -8,10 +8,6 @@ use bootstash::membership;
 use chrono::{DateTime, Utc};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// Longer than any answer is held back.
-const SILENCE: Duration = Duration::from_secs(90);
 
 /// The sockets of this host's daemons, which may or may not be there.
 #[derive(Debug)]
@@ -101,7 +97,7 @@ impl Daemons {
         let Some(joined) = Joined::load(dir)? else { return Ok(None) };
         let live = Live::new(Credentials::load(dir)?);
         let wanted = Wanted::Exactly(Identity::Registrar);
-        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted, SILENCE)?;
+        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted)?;
         Ok(Some((live, client)))
     }
 

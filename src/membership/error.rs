@@ -18,6 +18,9 @@ pub enum JoinError {
     /// The token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The token cannot be read.
+    #[error("cannot read the token from standard input")]
+    Read(#[source] std::io::Error),
     /// The registrar does not answer, is another than the one that made the token, or refuses.
     #[error("cannot join the registrar at {url}")]
     Call {
@@ -36,6 +39,7 @@ impl Fault for JoinError {
         match self {
             Self::Url { .. } | Self::Token(_) => FaultKind::Permanent,
             Self::Call { source, .. } => source.kind(),
+            Self::Read(_) => FaultKind::Operator,
             Self::Identity(error) => error.kind(),
         }
     }

@@ -135,7 +135,7 @@ impl House {
     /// # Errors
     /// When that is refused.
     pub async fn join_by(&self, by: Joiner, name: &str, token: &str) -> Result<Joining> {
-        Ok(membership::join(&self.keys(name), &self.url(), token, by).await?)
+        Ok(membership::join(&self.keys(name), &self.url(), &token.parse()?, by).await?)
     }
 
     /// A client of one who was invited and joined.
@@ -154,7 +154,7 @@ impl House {
     /// When there is none.
     pub fn client(&self, dir: &Path) -> Result<Client> {
         let live = Live::new(Credentials::load(dir)?);
-        Ok(Dialer::new(live).client(&self.url(), Wanted::Exactly(Identity::Registrar), LIMIT)?)
+        Ok(Dialer::new(live).client(&self.url(), Wanted::Exactly(Identity::Registrar))?)
     }
 
     /// A certificate by this registrar's authority, past all its rules, in the directory of `name`.

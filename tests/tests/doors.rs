@@ -236,8 +236,7 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
     house.member("node:c1").await?;
     let dir = house.keys("node:c1");
     let live = Live::new(Credentials::load(&dir)?);
-    let client =
-        Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar), LIMIT)?;
+    let client = Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar))?;
     let before = live.now();
     membership::renew(&dir, &live, &client).await?;
     ensure!(live.now().serial() != before.serial() && live.now().identity() == before.identity());
@@ -261,7 +260,7 @@ async fn nobody_else_passes_for_the_registrar() -> Result<()> {
         listen::serve(listener, routes_of_all, &live, Gate::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
-    let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted, LIMIT);
+    let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
     cut_off(dial(Wanted::Exactly(Identity::Registrar))?.get::<VolumeLog>(routes::LOG, &log).await)?;
     cut_off(dial(Wanted::Exactly("node:c2".parse()?))?.get::<VolumeLog>(routes::LOG, &log).await)?;
     dial(Wanted::AnyNode)?.get::<VolumeLog>(routes::LOG, &log).await?;
