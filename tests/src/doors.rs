@@ -1,4 +1,8 @@
-//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for.
+//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for; and nodes of it.
+
+mod node;
+
+pub use node::Node;
 
 use crate::address::free_address;
 use crate::membership::{LIFETIME, dir_of, init};
@@ -153,8 +157,15 @@ impl House {
     /// # Errors
     /// When there is none.
     pub fn client(&self, dir: &Path) -> Result<Client> {
-        let live = Live::new(Credentials::load(dir)?);
-        Ok(Dialer::new(live).client(&self.url(), Wanted::Exactly(Identity::Registrar))?)
+        self.client_of(dir, &self.url(), Wanted::Exactly(Identity::Registrar))
+    }
+
+    /// The same of who is `wanted` elsewhere.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn client_of(&self, dir: &Path, url: &str, wanted: Wanted) -> Result<Client> {
+        Ok(Dialer::new(Live::new(Credentials::load(dir)?)).client(url, wanted)?)
     }
 
     /// A certificate by this registrar's authority, past all its rules, in the directory of `name`.

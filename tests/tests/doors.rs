@@ -1,5 +1,8 @@
 //! Each right and each refusal, through real TLS and a real registrar.
 
+#[path = "doors/nodes.rs"]
+mod nodes;
+
 use anyhow::{Context, Result, ensure};
 use bootstash::api::*;
 use bootstash::identity::{Credentials, Identity, Live, Wanted};
@@ -309,10 +312,17 @@ async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationT
     Ok((address, stop))
 }
 
-/// A member's connection, of which each byte can be chosen.
-async fn raw(house: &House, to: std::net::SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let live = Live::new(Credentials::load(&house.keys("node:c1"))?);
-    let config = live.client(Wanted::Exactly(Identity::Registrar))?;
+type Raw = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// A node's connection to a registrar, of which each byte can be chosen.
+async fn raw(house: &House, to: std::net::SocketAddr) -> Result<Raw> {
+    raw_as(house, "node:c1", Wanted::Exactly(Identity::Registrar), to).await
+}
+
+/// The same of anybody to anybody.
+async fn raw_as(house: &House, who: &str, wanted: Wanted, to: std::net::SocketAddr) -> Result<Raw> {
+    let live = Live::new(Credentials::load(&house.keys(who))?);
+    let config = live.client(wanted)?;
     let name = rustls::pki_types::ServerName::try_from("any.example")?;
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     Ok(connector.connect(name, TcpStream::connect(to).await?).await?)
