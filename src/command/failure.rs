@@ -47,9 +47,6 @@ pub(super) enum CommandError {
     /// There is nowhere to keep a key.
     #[error("cannot tell where to keep a key: neither HOME nor --identity is given")]
     NoHome,
-    /// The token cannot be read.
-    #[error("cannot read the token from standard input")]
-    Token(#[source] io::Error),
     /// It needs one of the two.
     #[error("there is neither registrar nor agent on this host: nothing at {} and {}", .registrar.display(), .agent.display())]
     NoDaemons { registrar: PathBuf, agent: PathBuf },

@@ -23,10 +23,14 @@ pub(super) async fn join(
     // What is wrong with a request is none of a stranger's business, nor what we parse it with.
     let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
-    let admitted = soon(&state, move |members| members.admit(&token, &request.request_pem)).await;
+    let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
     admitted.map(Json).map_err(|error| {
         tracing::warn!(error = %bootstash::fault::Chain(&error), "nobody joined");
-        MemberError::Token.into()
+        match error {
+            // Told to nobody but who has a token that counts.
+            MemberError::Joiner { .. } => error.into(),
+            _ => MemberError::Token.into(),
+        }
     })
 }
 
