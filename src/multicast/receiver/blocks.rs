@@ -3,7 +3,7 @@
 use super::Receiver;
 use super::fetching::WANTED_AT_ONCE;
 use crate::multicast::bits::Bits;
-use crate::multicast::heard::{LeaveReason, ReceiverEvent};
+use crate::multicast::heard::ReceiverEvent;
 use crate::multicast::open::{Assembled, Assembly, OpenBlock};
 use crate::multicast::report::Standing;
 use crate::multicast::wire::Position;
@@ -13,7 +13,6 @@ use std::time::Instant;
 /// For blocks that come in; the rest of what may be held is for one assembly and for the account of all blocks.
 const OPEN_BYTES_MAX: usize = 22_000_000;
 const OPEN_MAX: usize = 64;
-const BAD_BLOCKS_MAX: u32 = 2;
 
 #[derive(Default)]
 pub(super) enum Phase {
@@ -35,6 +34,20 @@ pub(super) struct BlockState {
     pub(super) wanted: bool,
     /// It came wrong by multicast.
     pub(super) bad: bool,
+    /// Some of it came under a key that is no longer in use.
+    pub(super) of_old_key: bool,
+}
+
+impl BlockState {
+    /// Of what is not whole, nothing that is said under the old key is believed.
+    pub(super) fn distrust(&mut self) {
+        self.repair_seen = 0;
+        match self.phase {
+            Phase::Empty => self.seen = None,
+            Phase::Open(_) | Phase::Assembling => self.of_old_key = true,
+            Phase::Done => {}
+        }
+    }
 }
 
 impl Receiver {
@@ -61,6 +74,9 @@ impl Receiver {
     pub(super) fn take_symbol(&mut self, at: Position, symbol: &[u8]) {
         self.heard += 1;
         let shape = *self.announcement.shape();
+        if at.index < shape.source_symbols(at.block) {
+            self.drop_ahead_of(at.block);
+        }
         let room = self.open + WANTED_AT_ONCE < self.slots();
         let Some(state) = self.blocks.get_mut(at.block as usize) else { return };
         state.seen.get_or_insert_with(|| Bits::new(shape.symbols(at.block))).set(at.index);
@@ -110,10 +126,11 @@ impl Receiver {
             self.events.push_back(ReceiverEvent::Failed { block });
             return;
         }
+        let forged_now = !state.of_old_key;
         self.counters.bad_blocks += 1;
         self.fetch(block);
-        if self.counters.bad_blocks == BAD_BLOCKS_MAX {
-            self.leave(now, LeaveReason::Poisoned);
+        if forged_now {
+            self.count_forged(now);
         }
     }
 

@@ -1,18 +1,20 @@
 //! The receiver: takes datagrams, says what it lacks, gives out blocks.
 //!
 //! Promises: it gives out each block once, and only bytes that were announced; it holds at most
-//! [`HELD_BYTES_MAX`]. Two blocks that turn out wrong, or two seconds without a beat, and it goes on by
-//! unicast alone.
+//! [`HELD_BYTES_MAX`]. Two blocks that turn out wrong and no new key for two seconds, or as long without a beat,
+//! and it goes on by unicast alone.
 
 mod blocks;
 mod fetching;
+mod keys;
 mod reporting;
 
 use self::blocks::{BlockState, Phase, is_seen};
+use self::keys::Keys;
 use super::heard::{Counters, LeaveReason, ReceiverEvent};
 use super::report::{Instruction, Standing};
 use super::session::Announcement;
-use super::wire::{Beat, Claim, Opened, Opener, Rejected};
+use super::wire::{Beat, Claim, Opened, Rejected};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,8 +26,9 @@ const UNHEARD_AFTER: Duration = Duration::from_secs(2);
 
 /// The machine.
 pub struct Receiver {
+    /// The first; later ones differ in name and key alone.
     announcement: Arc<Announcement>,
-    opener: Option<Opener>,
+    keys: Keys,
     blocks: Vec<BlockState>,
     open: usize,
     done: u32,
@@ -35,7 +38,10 @@ pub struct Receiver {
     fetch_all: bool,
     fetched_to: u32,
     passed: u32,
+    /// The last one, under the key in use.
     beat: Option<u32>,
+    /// It heard a beat.
+    joined: bool,
     /// Sent by the sender, heard here: now, at the last beat, and as reported.
     heard: u64,
     at_beat: (u64, u64),
@@ -53,7 +59,7 @@ impl Receiver {
     pub fn new(announcement: Arc<Announcement>, spread: f64, now: Instant) -> Self {
         let blocks = (0..announcement.shape().blocks()).map(|_| BlockState::default()).collect();
         Self {
-            opener: Opener::new(&announcement),
+            keys: Keys::new(&announcement),
             announcement,
             blocks,
             open: 0,
@@ -65,6 +71,7 @@ impl Receiver {
             fetched_to: 0,
             passed: 0,
             beat: None,
+            joined: false,
             heard: 0,
             at_beat: (0, 0),
             reported: (0, 0),
@@ -98,13 +105,19 @@ impl Receiver {
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_report`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let unheard = (self.standing == Standing::Listening).then_some(self.unheard_at);
-        self.report_at.into_iter().chain(unheard).min()
+        let leave =
+            (self.standing == Standing::Listening).then_some([Some(self.unheard_at), self.keys.leave_at]);
+        leave.into_iter().flatten().chain([self.report_at]).flatten().min()
     }
 
     /// Does what time alone calls for.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.standing == Standing::Listening && now >= self.unheard_at {
+        if self.standing != Standing::Listening {
+            return;
+        }
+        if self.keys.leave_at.is_some_and(|at| now >= at) {
+            self.leave(now, LeaveReason::Poisoned);
+        } else if now >= self.unheard_at {
             self.leave(now, LeaveReason::Unheard);
         }
     }
@@ -134,17 +147,24 @@ impl Receiver {
                 self.fetch_all = true;
                 self.fetch_passed();
             }
+            Instruction::Rekey(announcement) => {
+                self.counters.wrong_keys += u64::from(self.rekey(announcement).is_err());
+            }
         }
         self.want();
     }
 
     fn take(&mut self, now: Instant, datagram: &mut [u8]) -> Result<(), Rejected> {
         let listens = !matches!(self.standing, Standing::Done | Standing::Poisoned);
-        let opener = self.opener.as_ref().filter(|_| listens).ok_or(Rejected::Session)?;
+        let (opener, is_next) = self.keys.opener(datagram);
+        let opener = opener.filter(|_| listens).ok_or(Rejected::Session)?;
         let opened = opener.read(datagram, |claim| match claim {
-            Claim::Beat(number) => self.beat.is_some_and(|beat| beat >= *number),
+            Claim::Beat(number) => !is_next && self.beat.is_some_and(|beat| beat >= *number),
             Claim::Symbol(at) => is_seen(&self.blocks, *at),
         })?;
+        if is_next {
+            self.switch_key();
+        }
         match opened {
             Opened::Beat(beat) => self.hear(now, &beat),
             Opened::Symbol(at, symbol) => self.take_symbol(at, symbol),
@@ -156,10 +176,13 @@ impl Receiver {
         let first = self.beat.is_none();
         self.beat = Some(beat.number);
         self.passed = self.passed.max(beat.passed.min(self.announcement.shape().blocks()));
-        self.at_beat = (beat.sent.max(self.at_beat.0), self.heard);
+        let sent = if first { beat.sent } else { beat.sent.max(self.at_beat.0) };
+        self.at_beat = (sent, self.heard);
         self.unheard_at = now + UNHEARD_AFTER;
         if first {
             self.reported = self.at_beat;
+        }
+        if !std::mem::replace(&mut self.joined, true) {
             self.fetch_what_passed_before();
         }
         self.fetch_passed();

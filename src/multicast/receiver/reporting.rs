@@ -11,18 +11,35 @@ impl Receiver {
         self.report_at.filter(|at| now >= *at)?;
         self.report_at = None;
         self.last_report = now;
+        if self.keys.leave_at.is_some() && self.standing == Standing::Listening {
+            return Some(self.alarm());
+        }
         let (sent, heard) = (self.at_beat.0 - self.reported.0, self.at_beat.1 - self.reported.1);
         // A few symbols say nothing of a loss.
         let tells = sent >= 64;
         self.reported = if tells { self.at_beat } else { self.reported };
         Some(Report {
-            session: self.announcement.session(),
+            session: self.keys.session(),
+            next_session: self.keys.next_session(),
             standing: self.standing,
             beat: self.beat,
             expected: if tells { sent } else { 0 },
             heard: if tells { heard.min(sent) } else { 0 },
             deficits: self.deficits(),
         })
+    }
+
+    /// Nothing but that: the rest may be what a forger made of it.
+    fn alarm(&self) -> Report {
+        Report {
+            session: self.keys.session(),
+            next_session: self.keys.next_session(),
+            standing: Standing::Alarmed,
+            beat: None,
+            expected: 0,
+            heard: 0,
+            deficits: Vec::new(),
+        }
     }
 
     fn deficits(&self) -> Vec<Deficit> {

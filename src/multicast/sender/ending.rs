@@ -12,12 +12,8 @@ const MANY: f64 = 0.3;
 
 impl Sender {
     pub(super) fn demote(&mut self, node: &NodeName, why: Demotion) {
-        if !self.members.demote(node, why) {
-            return;
-        }
-        self.events.push_back(SenderEvent::Demoted { node: node.clone(), why });
-        if why == Demotion::Poisoned {
-            self.events.push_back(SenderEvent::Poisoned { node: node.clone() });
+        if self.members.demote(node, why) {
+            self.events.push_back(SenderEvent::Demoted { node: node.clone(), why });
         }
     }
 
@@ -38,6 +34,11 @@ impl Sender {
             self.rate.halve();
             return;
         }
+        self.give_up();
+    }
+
+    /// All go on by unicast.
+    pub(super) fn give_up(&mut self) {
         self.demote_all(&self.members.names(|_| true), Demotion::GaveUp);
         self.events.push_back(SenderEvent::GaveUp);
         self.finish();

@@ -1,6 +1,7 @@
 //! What a sender says to the program around it: what to send, and what else is to be done.
 
 use crate::multicast::members::Demotion;
+use crate::multicast::session::SessionId;
 use crate::multicast::wire::{Beat, Position};
 use crate::names::NodeName;
 
@@ -30,10 +31,22 @@ pub enum SenderEvent {
         /// Why.
         why: Demotion,
     },
-    /// Somebody who knows the key forges: go on in a new session, with a new key, for those who are trusted.
+    /// Somebody who knows the key forges.
     Poisoned {
         /// Who saw it.
         node: NodeName,
+    },
+    /// Make a new key by [`crate::multicast::Announcement::rekeyed`], hand it in by
+    /// [`crate::multicast::Sender::rekey`], and give it to these nodes with the reply to their next report. It
+    /// takes the place of one that is not in use yet.
+    Rekey {
+        /// Whom to tell; nobody else.
+        nodes: Vec<NodeName>,
+    },
+    /// From now on seal with the key of this session, by [`crate::multicast::Packer::rekey`].
+    Rekeyed {
+        /// The last one handed in.
+        session: SessionId,
     },
     /// Too many lose too much; multicast is no use for this object.
     GaveUp,

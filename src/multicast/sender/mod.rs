@@ -6,14 +6,16 @@
 
 mod ending;
 mod event;
+mod keys;
 mod reports;
 
 pub use event::{SenderEvent, Transmit};
 
+use self::keys::Keys;
 use super::members::{Demotion, Members};
 use super::pace::Pace;
 use super::rate::{Rate, RateLimits};
-use super::session::{Announcement, SessionId};
+use super::session::Announcement;
 use super::shape::Shape;
 use super::wire::{Beat, HEADER_BYTES, Position};
 use crate::names::NodeName;
@@ -34,7 +36,7 @@ struct Repair {
 /// The machine.
 #[derive(Debug)]
 pub struct Sender {
-    session: SessionId,
+    keys: Keys,
     shape: Shape,
     beat_every: Duration,
     report_every: Duration,
@@ -70,7 +72,7 @@ impl Sender {
     ) -> Self {
         let (shape, rate) = (*announcement.shape(), Rate::new(limits));
         let mut sender = Self {
-            session: announcement.session(),
+            keys: Keys::new(announcement.session()),
             shape,
             beat_every: announcement.beat_every(),
             report_every: announcement.report_every(),
@@ -92,13 +94,14 @@ impl Sender {
             finished: false,
             events: VecDeque::new(),
         };
-        nodes.into_iter().for_each(|node| sender.members.add(now, node));
+        nodes.into_iter().for_each(|node| sender.members.add(now, node, false));
         sender
     }
 
-    /// One more node; what has passed it gets by unicast.
+    /// One more node; what has passed it gets by unicast. It is to be told of the latest announcement, also where
+    /// that is not in use yet.
     pub fn add_node(&mut self, now: Instant, node: NodeName) {
-        self.members.add(now, node);
+        self.members.add(now, node, self.keys.is_rotating());
     }
 
     /// What to do next.
@@ -108,7 +111,7 @@ impl Sender {
 
     /// When to call again at the latest; none once it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [Some(self.beat_at), Some(self.judge_at), self.ready_at];
+        let timers = [Some(self.beat_at), Some(self.judge_at), self.ready_at, self.keys.timeout()];
         if self.finished { None } else { timers.into_iter().flatten().min() }
     }
 
@@ -126,6 +129,7 @@ impl Sender {
 
     /// Does what time alone calls for.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.settle_key(now);
         if self.finished || now < self.judge_at {
             return;
         }

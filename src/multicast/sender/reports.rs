@@ -23,22 +23,25 @@ impl Sender {
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
+        member.done |= report.standing == Standing::Done;
         member.satisfied = report.standing == Standing::Done || (nothing_left && report.deficits.is_empty());
         if let Some(why) = demotion {
             self.demote(node, why);
         } else if self.members.get_mut(node).is_some_and(|member| member.demoted.is_none()) {
             self.serve(node, report);
         }
+        self.note_key(now, node, report);
+        self.settle_key(now);
         Ok(())
     }
 
     fn admit(&mut self, now: Instant, node: &NodeName, report: &Report) -> Result<(), ReportError> {
         let Some(member) = self.members.get_mut(node) else {
-            return Err(ReportError::Stranger { node: node.clone(), session: self.session });
+            return Err(ReportError::Stranger { node: node.clone(), session: self.keys.session });
         };
-        if report.session != self.session {
+        if !self.keys.may_be_named(report.session, now) {
             let node = node.clone();
-            return Err(ReportError::Session { node, given: report.session, wanted: self.session });
+            return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session });
         }
         if !member.admits_report(now, self.report_every) {
             return Err(ReportError::TooOften { node: node.clone() });

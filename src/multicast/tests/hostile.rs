@@ -10,15 +10,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SYMBOL: u16 = 64;
+pub(super) const SYMBOL: u16 = 64;
 
-fn session(length: usize) -> (Vec<u8>, Arc<Announcement>) {
+pub(super) fn session(length: usize) -> (Vec<u8>, Arc<Announcement>) {
     let object = object(length, 1);
     let announcement = announce(&object, SYMBOL, 64, 16);
     (object, announcement)
 }
 
-fn first_symbol(object: &[u8], announcement: &Announcement) -> Vec<u8> {
+pub(super) fn first_symbol(object: &[u8], announcement: &Announcement) -> Vec<u8> {
     let at = Position { block: 0, index: 0 };
     Sealer::new(announcement).unwrap().symbol(at, &object[..SYMBOL.into()]).unwrap()
 }
@@ -98,27 +98,6 @@ fn a_flood_of_ten_times_the_rate_changes_nothing() {
 }
 
 #[test]
-fn who_knows_the_key_can_send_nodes_to_unicast_but_not_change_a_byte() {
-    let (object, announcement) = session(40 * 64 * 64);
-    let mut forger = Sealer::new(&announcement).unwrap();
-    let attack = move |rng: &mut Rng, good: &[u8]| {
-        let (block, index) = (good[11], u16::from_be_bytes([good[14], good[15]]));
-        let payload: Vec<u8> = (0..SYMBOL).map(|_| rng.next() as u8).collect();
-        let hit = good[8] == 0 && index == 5 && block.is_multiple_of(10);
-        let at = Position { block: block.into(), index };
-        hit.then(|| forger.symbol(at, &payload).unwrap()).into_iter().collect()
-    };
-    let peers = (0..4).map(|number| peer(number, Path::default())).collect();
-    let net = Net::new(4, object, announcement, peers).attacked_by(Box::new(attack)).run();
-    for (number, peer) in net.peers.iter().enumerate() {
-        assert_eq!(peer.left, Some(LeaveReason::Poisoned));
-        assert_eq!(net.demoted(number), Some(Demotion::Poisoned));
-        assert_eq!(peer.receiver.as_ref().unwrap().counters().bad_blocks, 2);
-        assert!(net.events.contains(&SenderEvent::Poisoned { node: peer.name.clone() }));
-    }
-}
-
-#[test]
 fn what_does_not_fit_is_not_held() {
     let object = vec![7; 20 * 1024 * 1408];
     let announcement = announce(&object, 1408, 1024, 256);
@@ -135,14 +114,15 @@ fn what_does_not_fit_is_not_held() {
     assert!(receiver.counters().without_room > 1000);
 }
 
-fn sender(announcement: &Announcement, now: Instant) -> (Sender, NodeName) {
+pub(super) fn sender(announcement: &Announcement, now: Instant) -> (Sender, NodeName) {
     let node: NodeName = "n1".parse().unwrap();
     (Sender::new(announcement, RateLimits::up_to(rate()), [node.clone()], now), node)
 }
 
-fn report(announcement: &Announcement) -> Report {
+pub(super) fn report(announcement: &Announcement) -> Report {
     Report {
         session: announcement.session(),
+        next_session: None,
         standing: Standing::Listening,
         beat: None,
         expected: 0,
@@ -230,6 +210,7 @@ fn no_position_is_sealed_twice() {
 fn any_report() -> impl Strategy<Value = Report> {
     let standing = prop_oneof![
         4 => Just(Standing::Listening),
+        1 => Just(Standing::Alarmed),
         1 => Just(Standing::Unheard),
         1 => Just(Standing::Poisoned),
         1 => Just(Standing::Done),
