@@ -106,6 +106,14 @@ impl Members {
         true
     }
 
+    /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
+    /// for them beats go on as long as they may.
+    pub(super) fn lack_farewell(&self, since: Instant) -> bool {
+        let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
+        let mut all = self.of.values();
+        all.any(|member| listens.contains(&member.demoted) && !member.done && member.heard_of <= since)
+    }
+
     /// Those that are waited for.
     pub(super) fn active(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
         self.of.iter().filter(|(_, member)| member.demoted.is_none())

@@ -60,6 +60,11 @@ impl Keys {
         next.is_some() && next == session
     }
 
+    /// No other key is used.
+    pub(super) fn stay(&mut self) {
+        self.rotation = None;
+    }
+
     fn switch(&mut self, to: SessionId, now: Instant) {
         self.old = Some((self.session, now + OLD_REPORTS));
         self.session = to;
@@ -79,7 +84,7 @@ impl Sender {
         if *announcement.shape() != self.shape || announcement.report_every() != self.report_every {
             return Err(RekeyError::OtherObject { session, given });
         }
-        let Some(rotation) = self.keys.rotation.as_mut().filter(|_| !self.finished) else {
+        let Some(rotation) = self.keys.rotation.as_mut() else {
             return Err(RekeyError::Unasked { session, given });
         };
         if given == session || self.keys.old.is_some_and(|(old, _)| given == old) {
@@ -92,7 +97,7 @@ impl Sender {
 
     /// A node is a member no more: it is dropped without a word, and the others get a new key.
     pub fn expel(&mut self, now: Instant, node: &NodeName) {
-        if self.members.remove(node) && !self.finished {
+        if self.members.remove(node) && !self.is_ending() {
             // It may be who forged.
             self.keys.alarmed.clear();
             self.keys.answered = false;
@@ -109,14 +114,14 @@ impl Sender {
         }
         let alarm = matches!(report.standing, Standing::Alarmed | Standing::Poisoned);
         // What was forged under the old key says nothing of the new one.
-        if alarm && report.session == self.keys.session && !self.finished {
+        if alarm && report.session == self.keys.session && !self.is_ending() {
             self.alarm(now, node);
         }
     }
 
     fn alarm(&mut self, now: Instant, node: &NodeName) {
         if self.keys.answered {
-            return self.alarm_again(node);
+            return self.alarm_again(now, node);
         }
         if self.keys.alarmed.insert(node.clone()) {
             self.events.push_back(SenderEvent::Poisoned { node: node.clone() });
@@ -127,11 +132,11 @@ impl Sender {
     }
 
     /// The forger has the new key too; unless it is one node alone that says so, both times.
-    fn alarm_again(&mut self, node: &NodeName) {
+    fn alarm_again(&mut self, now: Instant, node: &NodeName) {
         if self.keys.alarmed.iter().eq([node]) {
             self.demote(node, Demotion::Poisoned);
         } else {
-            self.give_up();
+            self.give_up(now);
         }
     }
 
@@ -144,7 +149,7 @@ impl Sender {
 
     /// Uses the new key, if it is time to.
     pub(super) fn settle_key(&mut self, now: Instant) {
-        let Some(rotation) = self.keys.rotation.as_ref().filter(|_| !self.finished) else { return };
+        let Some(rotation) = self.keys.rotation.as_ref() else { return };
         let over = now >= rotation.until;
         match rotation.next {
             Some(next) if over || self.members.all_have_key() => {
@@ -153,7 +158,7 @@ impl Sender {
                 self.beat_at = now;
                 self.events.push_back(SenderEvent::Rekeyed { session: next });
             }
-            None if over => self.give_up(),
+            None if over => self.give_up(now),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Promises: no symbol is asked for twice; repair of a block never exceeds what the session announced; once
 //! all source symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds
-//! after the last symbol.
+//! after the last symbol; whoever is sent to unicast then hears beats until it has reported once more.
 
 mod ending;
 mod event;
@@ -58,6 +58,8 @@ pub struct Sender {
     last_symbol_beat: u32,
     ready_at: Option<Instant>,
     halved: bool,
+    /// No symbols go out since then.
+    ended_at: Option<Instant>,
     finished: bool,
     events: VecDeque<SenderEvent>,
 }
@@ -91,6 +93,7 @@ impl Sender {
             last_symbol_beat: 0,
             ready_at: None,
             halved: false,
+            ended_at: None,
             finished: false,
             events: VecDeque::new(),
         };
@@ -124,6 +127,9 @@ impl Sender {
         if now >= self.beat_at {
             return Some(Transmit::Beat(self.beat(now)));
         }
+        if self.is_ending() {
+            return None;
+        }
         self.symbol(now).map(Transmit::Symbol)
     }
 
@@ -136,7 +142,7 @@ impl Sender {
         self.judge_at = now + self.report_every;
         self.rate.judge(now, &mut self.members.losses());
         self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::Silent);
-        self.judge_outliers();
+        self.judge_outliers(now);
         self.pace.set_rate(self.rate.bytes_per_second(), now);
         self.finish_if_over(now);
     }
@@ -145,7 +151,7 @@ impl Sender {
         let number = self.next_beat();
         let beat = Beat { number, passed: self.passed, sent: self.sent };
         self.last_beat = Some(beat);
-        self.passed = self.cursor.block;
+        self.passed = self.passed.max(self.cursor.block);
         self.beat_at = now + self.beat_every;
         beat
     }

@@ -184,6 +184,35 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
 }
 
 #[test]
+fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
+    let (_, announcement) = session(64);
+    let start = Instant::now();
+    for (answers, lasts, beats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
+        let (mut sender, node) = sender(&announcement, start);
+        let beats = |sender: &mut Sender, now| {
+            let sent = std::iter::from_fn(|| sender.poll_transmit(now)).collect::<Vec<_>>();
+            sent.iter().filter(|transmit| matches!(transmit, Transmit::Beat(_))).count()
+        };
+        let mut millis = (0..).map(|milli| start + Duration::from_millis(milli));
+        let gave_up = millis.find(|now| {
+            beats(&mut sender, *now);
+            // Alive, but it never has all.
+            let _ = sender.handle_report(*now, &node, &report(&announcement));
+            std::iter::from_fn(|| sender.poll_event())
+                .any(|event| matches!(event, SenderEvent::Demoted { .. }))
+        });
+        if answers {
+            let now = gave_up.unwrap() + Duration::from_millis(20);
+            sender.handle_report(now, &node, &report(&announcement)).unwrap();
+        }
+        let heard: usize = (0..lasts).map(|_| beats(&mut sender, millis.next().unwrap())).sum();
+        assert!(beats_then.contains(&heard), "{heard}");
+        assert_eq!(sender.poll_event(), Some(SenderEvent::Finished), "{answers}");
+        assert_eq!(sender.poll_timeout(), None);
+    }
+}
+
+#[test]
 fn a_file_that_changed_is_not_sent() {
     let (mut object, announcement) = session(10_000);
     object[9_999] ^= 1;

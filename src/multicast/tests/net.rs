@@ -74,6 +74,8 @@ pub(super) struct Peer {
     pub(super) done: u32,
     pub(super) left: Option<LeaveReason>,
     pub(super) unicast_bytes: u64,
+    /// As many had come when it left.
+    pub(super) unicast_before: u64,
     pub(super) most_held: usize,
     /// What its next report is answered with.
     replies: Vec<Instruction>,
@@ -92,6 +94,7 @@ pub(super) fn peer(number: usize, path: Path) -> Peer {
         done: 0,
         left: None,
         unicast_bytes: 0,
+        unicast_before: 0,
         most_held: 0,
         replies: Vec::new(),
         in_burst: false,
@@ -453,7 +456,10 @@ impl Net {
                 let delay = Duration::from_micros(5000 + self.rng.below(20_000));
                 ranges.into_iter().for_each(|range| self.push(delay, What::Unicast(peer, range)));
             }
-            ReceiverEvent::Left(why) => self.peers[peer].left = Some(why),
+            ReceiverEvent::Left(why) => {
+                self.peers[peer].left = Some(why);
+                self.peers[peer].unicast_before = self.peers[peer].unicast_bytes;
+            }
             ReceiverEvent::Done => self.peers[peer].done += 1,
             ReceiverEvent::Failed { block } => panic!("{} got a wrong block {block}", self.peers[peer].name),
         }
