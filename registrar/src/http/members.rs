@@ -10,7 +10,7 @@ use bootstash::api::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest,
 };
-use bootstash::identity::{Caller, Token};
+use bootstash::identity::{Caller, Identity, Token};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,15 @@ pub(super) async fn expel(
     Shared(state): Shared<State>,
     Query(query): Query<ExpelQuery>,
 ) -> Result<Json<ExpelReply>, Refusal> {
-    Ok(Json(soon(&state, move |members| members.expel(&query.identity)).await?))
+    let node = match &query.identity {
+        Identity::Node(node) => Some(node.clone()),
+        _ => None,
+    };
+    let reply = soon(&state, move |members| members.expel(&query.identity)).await?;
+    if let Some(node) = node {
+        state.transmitter.expel(&node);
+    }
+    Ok(Json(reply))
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<MemberView>> {

@@ -1,6 +1,7 @@
 //! Sender and receivers on a simulated network, in virtual time, by seed.
 
 mod hostile;
+mod keys;
 mod net;
 mod parts;
 mod transfer;

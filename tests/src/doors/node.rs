@@ -63,6 +63,7 @@ impl Node {
 
 fn config(dir: &Path, registrar: &str, peers: SocketAddr, metrics: SocketAddr) -> Result<AgentConfig> {
     Ok(AgentConfig {
+        multicast: Default::default(),
         node: None,
         registrar: Some(registrar.to_owned()),
         dataset: "tank/bootstash".parse()?,
