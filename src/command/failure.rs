@@ -8,6 +8,7 @@ use bootstash::config::ConfigError;
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::identity::{IdentityError, IdentityParseError};
 use bootstash::membership::{JoinError, RenewError};
+use bootstash::multicast::Group;
 use bootstash::names::ImageName;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -38,6 +39,9 @@ pub(super) enum CommandError {
     /// The certificate of it was not renewed.
     #[error(transparent)]
     Renew(#[from] RenewError),
+    /// Multicast does not work here.
+    #[error("nothing is heard of multicast group {group} here")]
+    Unheard { group: Group },
     /// Nobody was joined from here.
     #[error("nothing to renew: no registrar was joined from here, with a key in {}", .dir.display())]
     NotJoined { dir: PathBuf },
