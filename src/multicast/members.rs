@@ -119,6 +119,10 @@ impl Members {
         self.of.iter().filter(|(_, member)| member.demoted.is_none())
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.of.len()
+    }
+
     /// Those of whom `is` holds, of those that are waited for.
     pub(super) fn names(&self, is: impl Fn(&Member) -> bool) -> Vec<NodeName> {
         self.active().filter(|(_, member)| is(member)).map(|(node, _)| node.clone()).collect()

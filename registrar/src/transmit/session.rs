@@ -176,6 +176,12 @@ impl Session {
         state.sort_events();
     }
 
+    /// The part that nodes lose (the 90th percentile of them), and bytes a second, lately.
+    pub(super) fn pace(&self) -> (f64, f64) {
+        let state = self.lock();
+        (state.sender.loss().unwrap_or_default(), state.sender.bytes_per_second())
+    }
+
     /// Why nodes were sent to unicast, and how many; whether all were.
     pub(super) fn demoted(&self) -> (BTreeMap<&'static str, u64>, bool) {
         let state = self.lock();

@@ -93,6 +93,10 @@ impl SpeakTask {
                 self.count(transmit, datagram.len(), sent);
             }
             self.mouth.send(&batch, first_bytes)?;
+            if let Some(Transmit::Beat(_)) = due.last() {
+                let (loss, bytes_per_second) = self.session.pace();
+                self.metrics.goes(loss, bytes_per_second);
+            }
         }
         Ok(())
     }

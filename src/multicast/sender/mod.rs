@@ -6,6 +6,7 @@
 
 mod ending;
 mod event;
+mod figures;
 mod keys;
 mod reports;
 
@@ -48,6 +49,8 @@ pub struct Sender {
     due: BTreeSet<u32>,
     cursor: Position,
     sent: u64,
+    /// Of these, repair.
+    repair_sent: u64,
     /// Blocks the cursor had passed at the last beat.
     passed: u32,
     last_beat: Option<Beat>,
@@ -85,6 +88,7 @@ impl Sender {
             due: BTreeSet::new(),
             cursor: Position { block: 0, index: 0 },
             sent: 0,
+            repair_sent: 0,
             passed: 0,
             last_beat: None,
             beat_at: now,
@@ -105,12 +109,6 @@ impl Sender {
     /// that is not in use yet.
     pub fn add_node(&mut self, now: Instant, node: NodeName) {
         self.members.add(now, node, self.keys.is_rotating());
-    }
-
-    /// Goes by these limits from now on.
-    pub fn limit(&mut self, now: Instant, limits: RateLimits) {
-        self.rate.limit(limits);
-        self.pace.set_rate(self.rate.bytes_per_second(), now);
     }
 
     /// What to do next.
@@ -189,11 +187,6 @@ impl Sender {
         (!self.is_source_out()).then_some(self.cursor)
     }
 
-    /// Whether all source symbols have been sent.
-    pub fn is_source_out(&self) -> bool {
-        self.cursor.block >= self.shape.blocks()
-    }
-
     fn advance(&mut self, at: Position) {
         self.sent += 1;
         self.last_symbol_beat = self.next_beat();
@@ -202,6 +195,7 @@ impl Sender {
         block.next_beat = next_beat;
         if at.index >= source {
             block.sent += 1;
+            self.repair_sent += 1;
             if block.sent >= block.target {
                 self.due.remove(&at.block);
             }

@@ -4,6 +4,7 @@ mod hostile;
 mod keys;
 mod net;
 mod parts;
+mod rates;
 mod transfer;
 
 use super::{Announcement, Shape};

@@ -52,6 +52,28 @@ pub(super) struct Path {
     pub(super) doubled: f64,
 }
 
+/// A narrow place on the way to all: what comes faster than it forwards waits, and what finds no room is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bottleneck {
+    pub(super) bytes_per_second: f64,
+    waiting_bytes: f64,
+    at: Instant,
+}
+
+impl Bottleneck {
+    /// What a small switch holds, in terms of time.
+    const HOLDS_SECONDS: f64 = 0.02;
+
+    fn passes(&mut self, now: Instant, bytes: usize) -> bool {
+        let forwarded = (now - self.at).as_secs_f64() * self.bytes_per_second;
+        self.at = now;
+        self.waiting_bytes = (self.waiting_bytes - forwarded).max(0.0);
+        let room = self.waiting_bytes + bytes as f64 <= self.bytes_per_second * Self::HOLDS_SECONDS;
+        self.waiting_bytes += if room { bytes as f64 } else { 0.0 };
+        room
+    }
+}
+
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Conduct {
@@ -158,6 +180,9 @@ pub(super) struct Net {
     pub(super) sender: Sender,
     sender_timer: Option<Instant>,
     packer: Packer<Object>,
+    bottleneck: Option<Bottleneck>,
+    /// The rate whenever a beat goes out.
+    pub(super) rates: Vec<f64>,
     attack: Option<Attack>,
     /// What an attacker sends comes here only.
     reached: Option<usize>,
@@ -197,6 +222,8 @@ impl Net {
             sender,
             sender_timer: None,
             packer,
+            bottleneck: None,
+            rates: Vec::new(),
             attack: None,
             reached: None,
             peers,
@@ -212,6 +239,11 @@ impl Net {
         }
         net.push(Duration::ZERO, What::WakeSender);
         net
+    }
+
+    pub(super) fn through(mut self, bytes_per_second: f64) -> Self {
+        self.bottleneck = Some(Bottleneck { bytes_per_second, waiting_bytes: 0.0, at: self.start });
+        self
     }
 
     pub(super) fn attacked_by(mut self, attack: Attack) -> Self {
@@ -338,14 +370,21 @@ impl Net {
 
     fn send(&mut self) {
         while let Some(transmit) = self.sender.poll_transmit(self.now) {
-            self.symbols += u64::from(matches!(transmit, Transmit::Symbol(_)));
+            match transmit {
+                Transmit::Symbol(_) => self.symbols += 1,
+                Transmit::Beat(_) => self.rates.push(self.sender.bytes_per_second()),
+            }
             let datagram = self.packer.pack(&transmit).unwrap();
             let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));
             let reached = self.reached.map_or(0..self.peers.len(), |peer| peer..peer + 1);
             for datagram in forged.unwrap_or_default() {
                 self.multicast(datagram, reached.clone());
             }
-            self.multicast(datagram, 0..self.peers.len());
+            // With the headers of Ethernet, IP and UDP, as the sender counts.
+            let (now, bytes) = (self.now, datagram.len() + 42);
+            if self.bottleneck.as_mut().is_none_or(|place| place.passes(now, bytes)) {
+                self.multicast(datagram, 0..self.peers.len());
+            }
         }
     }
 
