@@ -3,6 +3,7 @@
 mod config;
 mod delta;
 mod manifest;
+mod multicast;
 mod names;
 mod qcow2;
 mod requests;
@@ -35,7 +36,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "delta-header",
         seeds: delta::headers,
@@ -93,5 +94,26 @@ pub const TARGETS: [Target; 9] = [
         open: qcow2::open,
         // imago takes a first-level table of up to 32 MiB at its word, and reads it in one piece.
         bound_bytes: 96 * MIB,
+    },
+    Target {
+        name: "multicast-datagrams",
+        seeds: multicast::scripts,
+        mutate: multicast::mutate_datagrams,
+        open: multicast::open_datagrams,
+        bound_bytes: MIB,
+    },
+    Target {
+        name: "multicast-reports",
+        seeds: multicast::reports,
+        mutate: multicast::mutate_reports,
+        open: multicast::open_reports,
+        bound_bytes: MIB,
+    },
+    Target {
+        name: "multicast-announcements",
+        seeds: multicast::announcements,
+        mutate: json::mutate,
+        open: multicast::open_announcements,
+        bound_bytes: MIB,
     },
 ];
