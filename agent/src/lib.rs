@@ -4,6 +4,7 @@
 //! `http` answers the command and Prometheus, `run` puts them together.
 
 pub mod follow;
+pub mod hear;
 pub mod http;
 pub mod layout;
 pub mod membership;

@@ -1,5 +1,6 @@
 //! What the agent counts, and what it looks up when Prometheus asks.
 
+use crate::hear::HearMetrics;
 use crate::volume::VolumeState;
 use bootstash::config::PeersConfig;
 use bootstash::fault::FaultKind;
@@ -41,6 +42,7 @@ pub struct Metrics {
     missing_overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
+    hear: HearMetrics,
 }
 
 impl Metrics {
@@ -66,12 +68,14 @@ impl Metrics {
             missing_overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
+            hear: HearMetrics::default(),
         };
         let mut registry = telemetry::new_registry("agent");
         metrics.register_following(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_volume(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_peers(registry.sub_registry_with_prefix("bootstash_agent"));
         downloads.register(registry.sub_registry_with_prefix("bootstash_agent_peer"));
+        metrics.hear.register(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -132,6 +136,11 @@ impl Metrics {
             self.from_peers.clone(),
         );
         registry.register("peer_failures", "Peers that did not help", self.peer_failures.clone());
+    }
+
+    /// What hearing counts.
+    pub fn hear(&self) -> HearMetrics {
+        self.hear.clone()
     }
 
     /// So much came from a peer.

@@ -1,6 +1,7 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::follow::{Follower, Pace};
+use crate::hear::Doctor;
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::membership::{Membership, MembershipError};
@@ -119,6 +120,7 @@ impl Agent {
         let follower =
             Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
                 .as_member(member.clone())
+                .hearing(config.multicast.clone())
                 .offering(offer.clone());
         let peers = offer.map(|offer| PeerSite {
             shelf: offer.shelf,
@@ -126,7 +128,8 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
-        let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
+        let doctor = Doctor::new(member.registrar(pace.silence)?, config.multicast.clone());
+        let site = site(config, &member, doctor, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
@@ -174,6 +177,7 @@ async fn until(cancel: CancellationToken, task: impl Future<Output = ()>) {
 fn site(
     config: &AgentConfig,
     member: &Membership,
+    doctor: Doctor,
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     volume: crate::volume::VolumeHandle,
@@ -183,6 +187,7 @@ fn site(
     Site {
         node: member.node.clone(),
         registrar: member.registrar.clone(),
+        doctor,
         zfs,
         layout,
         volume,

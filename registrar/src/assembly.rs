@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
 use crate::serving::Serving;
+use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
 use axum::Router;
@@ -53,7 +54,10 @@ impl Registrar {
             config.window,
         );
         let (task, volume) = opened.await?;
-        let metrics = Metrics::new(&serving.downloads);
+        let transmit_metrics = TransmitMetrics::default();
+        let metrics = Metrics::new(&serving.downloads, &transmit_metrics);
+        let transmitter =
+            Transmitter::new(&config.multicast, Arc::clone(&nodes), transmit_metrics.clone(), stop.clone());
         let runner = Runner::new(
             Arc::clone(&board),
             capturer,
@@ -79,6 +83,8 @@ impl Registrar {
             zfs,
             peers,
             serving,
+            transmitter,
+            transmit_metrics,
             restoring: Restoring::default(),
             metrics,
             window,
@@ -107,6 +113,7 @@ impl Registrar {
         self.state.stop.cancel();
         self.keeping.await.context("the task that keeps what nodes reported broke")?;
         self.state.runner.finish().await;
+        self.state.transmitter.finish().await;
         // The volume's task outlives the jobs, which need it to finish their step.
         self.volume_stop.cancel();
         self.volume_task.await.context("the volume's task broke")

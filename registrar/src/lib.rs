@@ -15,4 +15,5 @@ pub mod nodes;
 pub mod peers;
 pub mod register;
 pub mod serving;
+pub mod transmit;
 pub mod volume;

@@ -1,6 +1,7 @@
 //! The registrar's metrics.
 
 use crate::job::JobState;
+use crate::transmit::TransmitMetrics;
 use crate::volume::PublicationLog;
 use bootstash::api::{JobOutcome, NodeView, Step};
 use bootstash::catalog::Manifest;
@@ -50,8 +51,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, and what `downloads` counts.
-    pub fn new(downloads: &Downloads) -> Self {
+    /// All at zero, and what `downloads` and `transmit` count.
+    pub fn new(downloads: &Downloads, transmit: &TransmitMetrics) -> Self {
         let mut registry = telemetry::new_registry("registrar");
         let mut metrics = Self {
             registry: Arc::default(),
@@ -70,6 +71,7 @@ impl Metrics {
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         downloads.register(registry.sub_registry_with_prefix("bootstash_registrar"));
+        transmit.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.registry = Arc::new(registry);
         metrics

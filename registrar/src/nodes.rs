@@ -7,7 +7,7 @@ use bootstash::lifecycle::replace_file;
 use bootstash::names::{Guid, NodeName};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,6 +139,21 @@ impl Nodes {
             .collect()
     }
 
+    /// Those that spoke within `silence`, hear what is sent to all, have no problem, and are not at `head`.
+    pub fn wanting(&self, head: Guid, silence: Duration) -> BTreeSet<NodeName> {
+        let (now, known) = (clock::now(), self.lock());
+        let wants = |report: &NodeReport| {
+            report.hears
+                && report.problem.is_none()
+                && report.head.as_ref().map(|head| head.guid) != Some(head)
+        };
+        let recent = known.iter().filter(|(_, known)| known.spoke_within(silence, now));
+        recent
+            .filter(|(_, known)| known.report.as_ref().is_some_and(wants))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     fn note(&self, node: &NodeName, report: Option<(NodeReport, Option<String>)>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
@@ -189,7 +204,13 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(60);
 
     fn report(head: Option<u64>) -> NodeReport {
-        NodeReport { head: head.map(snapshot), version: "1".to_owned(), problem: None, peer: None }
+        NodeReport {
+            head: head.map(snapshot),
+            version: "1".to_owned(),
+            problem: None,
+            peer: None,
+            hears: true,
+        }
     }
 
     #[tokio::test]

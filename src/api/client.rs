@@ -225,6 +225,14 @@ impl Client {
         self.send(Method::GET, path, query, None::<&()>, None).await
     }
 
+    /// `POST path`, the answer as it comes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn ask(&self, path: &str, body: &impl Serialize) -> Result<Response, CallError> {
+        self.send(Method::POST, path, &(), Some(body), None).await
+    }
+
     async fn send(
         &self,
         method: Method,

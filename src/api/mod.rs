@@ -7,8 +7,10 @@
 mod client;
 mod collect;
 mod dialer;
+mod doctor;
 mod image;
 mod member;
+mod multicast;
 mod node;
 mod overlay;
 mod peer;
@@ -22,6 +24,7 @@ mod url;
 pub use client::{CallError, Client, Endpoint, Found};
 pub use collect::{GcQuery, GcReport, ReleasedOverlay, SnapshotFate, ViewFate};
 pub use dialer::{Dialer, joining_client};
+pub use doctor::MulticastFindings;
 pub use image::{
     DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress, RegisterReply,
     RegisterRequest, Step,
@@ -30,6 +33,7 @@ pub use member::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest, Secret,
 };
+pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 pub use node::{DeltaRecord, LogQuery, NodeReport, NodeView, VolumeLog};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
 pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};

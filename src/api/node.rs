@@ -2,6 +2,7 @@
 
 use super::PeerOffer;
 use crate::identity::Serial;
+use crate::multicast::Group;
 use crate::names::{Guid, NodeName, SnapshotName};
 use crate::zfs::Snapshot;
 use chrono::{DateTime, Utc};
@@ -51,6 +52,9 @@ pub struct VolumeLog {
     /// Certificates that do not count any more, for who serves others.
     #[serde(default)]
     pub expelled: BTreeSet<Serial>,
+    /// The group that new deltas are sent to, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multicast: Option<Group>,
 }
 
 /// What a node says of itself, after each change and now and then.
@@ -65,6 +69,9 @@ pub struct NodeReport {
     /// What it offers other nodes, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerOffer>,
+    /// Whether it hears what is sent to all, as far as it knows.
+    #[serde(default)]
+    pub hears: bool,
 }
 
 /// A node as the registrar knows it.

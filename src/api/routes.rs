@@ -17,6 +17,14 @@ pub const LOG: &str = "/v1/log";
 /// Registrar: the part in front of a delta's file name; 307 to a peer that has it. A peer: in front of a
 /// delta's digest.
 pub const DELTAS: &str = "/v1/deltas";
+/// Registrar: below a delta's own route, `POST` for parts of it.
+pub const PIECES: &str = "/v1/deltas/{file}/pieces";
+/// Registrar: `POST` to hear a delta with all others that want it; null where that is not on.
+pub const MULTICAST: &str = "/v1/multicast";
+/// Registrar: `POST` for a session that only tells whether and how well it is heard.
+pub const MULTICAST_PROBE: &str = "/v1/multicast/probe";
+/// Registrar: `POST` what a node lacks of a session; answered by what it is to do.
+pub const MULTICAST_REPORT: &str = "/v1/multicast/report";
 /// Registrar: `GET` a full stream's record, made on demand; 202 while it is being made.
 pub const FULL: &str = "/v1/full";
 /// Registrar: `GET` a full stream itself, or with `?resume=TOKEN` the rest of one. A peer: its own volume.
@@ -29,6 +37,8 @@ pub const STATUS: &str = "/v1/status";
 pub const GC: &str = "/v1/gc";
 /// Agent: `GET`, `POST`, `DELETE`.
 pub const OVERLAYS: &str = "/v1/overlays";
+/// Agent: `POST` finds out whether it hears what the registrar sends to all.
+pub const DOCTOR_MULTICAST: &str = "/v1/doctor/multicast";
 /// Registrar: `POST` trades a token for a certificate, without one.
 pub const JOIN: &str = "/v1/join";
 /// Registrar: `POST` gives who has a certificate a new one.

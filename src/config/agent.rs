@@ -1,5 +1,6 @@
 //! `/etc/bootstash/agent.toml`.
 
+use super::HearingConfig;
 use crate::names::{DatasetName, GroupName, NodeName};
 use crate::serving::Limits;
 use serde::Deserialize;
@@ -42,6 +43,9 @@ pub struct AgentConfig {
     /// Serving other nodes.
     #[serde(default)]
     pub peers: PeersConfig,
+    /// Hearing what the registrar sends to all nodes at once.
+    #[serde(default)]
+    pub multicast: HearingConfig,
 }
 
 impl AgentConfig {

@@ -1,8 +1,9 @@
 //! What a configuration must fulfil beyond the form of each key. Pure: each check answers with the
 //! sentence to show, which names the key and what to write instead.
 
-use super::{AgentConfig, CaptureConfig, PeersConfig, RegistrarConfig, ServingConfig};
+use super::{AgentConfig, CaptureConfig, MulticastConfig, PeersConfig, RegistrarConfig, ServingConfig};
 use crate::api::is_authority;
+use crate::multicast::Shape;
 use crate::names::DatasetName;
 use crate::serving::Limits;
 use std::path::Path;
@@ -30,7 +31,8 @@ pub(super) fn registrar(config: &RegistrarConfig) -> Check {
         "certificate_lifetime is longer than the authority's own ten years; give at most 3650d".to_owned()
     })?;
     capture(&config.capture)?;
-    serving(&config.serving)
+    serving(&config.serving)?;
+    multicast(&config.multicast)
 }
 
 /// Checks an agent's configuration as a whole.
@@ -79,6 +81,23 @@ fn serving(config: &ServingConfig) -> Check {
     at_least("serving.full_streams", config.full_streams as u64, 1)?;
     at_least("serving.downloads", config.downloads as u64, config.full_streams as u64)?;
     enough_each("serving", config.limits())
+}
+
+/// The lowest rate at which a block of the usual cut comes within a few seconds: 2 Mbit/s.
+const LEAST_MULTICAST_BYTES_PER_SECOND: u64 = 250_000;
+
+fn multicast(config: &MulticastConfig) -> Check {
+    require(config.group.is_none() || config.interface.is_some(), || {
+        "multicast.group is given and multicast.interface is not; name the network interface to send by"
+            .to_owned()
+    })?;
+    let rate = config.rate_bytes_per_second.get();
+    at_least("multicast.rate_bytes_per_second", rate, LEAST_MULTICAST_BYTES_PER_SECOND)?;
+    at_least("multicast.ttl", config.ttl.into(), 1)?;
+    // Any length would do; the symbol's own rules are the session's.
+    Shape::usual_of(1, config.symbol_bytes)
+        .map(drop)
+        .map_err(|error| format!("multicast.symbol_bytes: {error}; usual is 1408, for an MTU of 1500"))
 }
 
 /// A download that gets next to nothing is given up by who reads it, and begins anew for ever.

@@ -6,12 +6,14 @@ use crate::fault::Chain;
 const REGISTRAR: &str = include_str!("../../packaging/registrar.toml");
 const AGENT: &str = include_str!("../../packaging/agent.toml");
 /// Commented out, but only examples: what is not given there has no value of its own.
-const NO_DEFAULT: [&str; 5] = [
+const NO_DEFAULT: [&str; 7] = [
     "# node = ",
     "# registrar = ",
     "# rate_bytes_per_second = ",
     "# listen = \"10.0.0.17:7432\"",
     "# advertise = ",
+    "# group = ",
+    "# interface = ",
 ];
 
 fn load(text: &str, kind: Option<ConfigKind>) -> Result<ConfigFile, String> {

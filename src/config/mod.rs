@@ -6,6 +6,7 @@ mod check;
 mod examples;
 mod kind;
 mod load;
+mod multicast;
 mod registrar;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 pub use agent::{AgentConfig, PeersConfig};
 pub use kind::ConfigKind;
 pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
+pub use multicast::{HearingConfig, MulticastConfig};
 pub use registrar::{Accelerator, CaptureConfig, RegistrarConfig, ServingConfig};
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! `/etc/bootstash/registrar.toml`.
 
+use super::MulticastConfig;
 use crate::names::{DatasetName, GroupName};
 use crate::serving::Limits;
 use serde::Deserialize;
@@ -38,6 +39,9 @@ pub struct RegistrarConfig {
     /// What nodes may download at once. The only part that a running registrar reads anew.
     #[serde(default)]
     pub serving: ServingConfig,
+    /// Sending to all nodes at once.
+    #[serde(default)]
+    pub multicast: MulticastConfig,
 }
 
 impl RegistrarConfig {

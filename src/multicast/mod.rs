@@ -11,6 +11,7 @@
 
 mod bits;
 mod code;
+mod group;
 mod heard;
 mod members;
 mod open;
@@ -22,9 +23,11 @@ mod report;
 mod sender;
 mod session;
 mod shape;
+pub mod socket;
 mod wire;
 
 pub use code::CodeError;
+pub use group::{Group, GroupError};
 pub use heard::{Counters, LeaveReason, ReceiverEvent, UnicastError};
 pub use members::Demotion;
 pub use open::{Assembled, Assembly};

@@ -61,6 +61,11 @@ impl Rate {
         }
     }
 
+    pub(super) fn limit(&mut self, limits: RateLimits) {
+        self.limits = limits;
+        self.set(self.bytes_per_second);
+    }
+
     /// Half of it.
     pub(super) fn halve(&mut self) {
         self.set(self.bytes_per_second / 2.0);

@@ -137,6 +137,12 @@ impl Sender {
         self.members.add(now, node);
     }
 
+    /// Goes by these limits from now on.
+    pub fn limit(&mut self, now: Instant, limits: RateLimits) {
+        self.rate.limit(limits);
+        self.pace.set_rate(self.rate.bytes_per_second(), now);
+    }
+
     /// What to do next.
     pub fn poll_event(&mut self) -> Option<SenderEvent> {
         self.events.pop_front()
@@ -305,7 +311,8 @@ impl Sender {
         (!self.is_source_out()).then_some(self.cursor)
     }
 
-    fn is_source_out(&self) -> bool {
+    /// Whether all source symbols have been sent.
+    pub fn is_source_out(&self) -> bool {
         self.cursor.block >= self.shape.blocks()
     }
 

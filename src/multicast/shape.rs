@@ -53,6 +53,19 @@ impl Shape {
         Self::new(length, 1408, 1024, 256)
     }
 
+    /// The usual number of symbols, of this size; fewer where they are so large that a block would be too.
+    ///
+    /// # Errors
+    /// Where the object is empty or too long, or the size is out of bounds.
+    pub fn usual_of(length: u64, symbol_bytes: u16) -> Result<Self, ShapeError> {
+        let most = Self::BLOCK_BYTES_MAX / u64::from(symbol_bytes).max(1);
+        let (mut source, mut repair) = (1024, 256);
+        while u64::from(source + repair) > most && repair > 1 {
+            (source, repair) = (source / 2, repair / 2);
+        }
+        Self::new(length, symbol_bytes, source, repair)
+    }
+
     /// Any cut within the bounds.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ impl House {
             window: Duration::from_secs(3600),
             capture: Default::default(),
             serving: Default::default(),
+            multicast: Default::default(),
         };
         let zfs = Arc::new(FakeZfs::seeded(1));
         let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(MadeUp), stop.clone());

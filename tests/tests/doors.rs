@@ -47,7 +47,7 @@ async fn ask(client: &Client, method: &Method, path: &str, body: &Value) -> Resu
 }
 
 fn report() -> NodeReport {
-    NodeReport { head: None, version: "1".to_owned(), problem: None, peer: None }
+    NodeReport { head: None, version: "1".to_owned(), problem: None, peer: None, hears: false }
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@
 //! announced; a file that is not is gone afterwards.
 
 use super::peers::{self, Peer, PeerError, Peers};
+use crate::hear::{Heard, Hearer};
 use crate::metrics::Metrics;
 use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Dialer, Found, routes};
+use bootstash::config::HearingConfig;
 use bootstash::delta::{self, DeltaReadError};
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::lifecycle::{KillPoint, kill_point};
+use bootstash::multicast::Group;
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,18 +107,39 @@ pub(super) struct Fetcher {
     metrics: Metrics,
     /// Who sent a part of which file, by digest.
     helped: Option<(String, Peer)>,
+    /// Hears what is sent to all; none in tests on fakes.
+    hearer: Option<Hearer>,
 }
 
 impl Fetcher {
     pub(super) fn new(registrar: Client, dialer: Dialer, dir: PathBuf, metrics: Metrics) -> Self {
-        Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None }
+        Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None, hearer: None }
+    }
+
+    /// Hears what is sent to all.
+    pub(super) fn hearing(&mut self, config: HearingConfig) {
+        self.hearer = Some(Hearer::new(self.registrar.clone(), config, self.metrics.hear()));
+    }
+
+    /// Takes note of where that is sent to.
+    pub(super) async fn tune(&mut self, group: Option<Group>) {
+        if let Some(hearer) = &mut self.hearer {
+            hearer.tune(group).await;
+        }
+    }
+
+    /// Whether it would be heard now.
+    pub(super) fn hears(&self) -> bool {
+        self.hearer.as_ref().is_some_and(Hearer::hears)
     }
 
     /// The verified file of `record`. Goes on where an earlier try ended; discard it when done.
     pub(super) async fn fetch(&mut self, record: &DeltaRecord) -> Result<PathBuf, FetchError> {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
-        self.bring(record, &path).await?;
+        if self.hear(record, &path).await == Heard::Fetch {
+            self.bring(record, &path).await?;
+        }
         kill_point(KillPoint::FetchWhole);
         match verified(record, &path).await {
             Err(FetchError::Damaged { .. }) if self.drop_liar(record) => {
@@ -125,6 +149,14 @@ impl Fetcher {
             other => other?,
         }
         Ok(path)
+    }
+
+    /// With all others, where nothing of it is here yet.
+    async fn hear(&mut self, record: &DeltaRecord, path: &Path) -> Heard {
+        match &mut self.hearer {
+            Some(hearer) if !path.exists() => hearer.hear(record, path).await,
+            _ => Heard::Fetch,
+        }
     }
 
     /// From a peer where the registrar sends us to one; what that does not give, from the registrar.

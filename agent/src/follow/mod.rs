@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash::api::{AgentState, Client, Dialer, LogQuery, NodeReport, VolumeLog, routes};
+use bootstash::config::HearingConfig;
 use bootstash::lifecycle::{KillPoint, kill_point};
 use bootstash::names::{Guid, NodeName};
 use bootstash::replication::{self, Conflict, FullReason, Plan};
@@ -116,6 +117,13 @@ impl Follower {
         self
     }
 
+    /// Hears deltas that the registrar sends to all nodes at once.
+    #[must_use]
+    pub fn hearing(mut self, config: HearingConfig) -> Self {
+        self.fetcher.hearing(config);
+        self
+    }
+
     /// What it is doing.
     pub fn state(&self) -> watch::Receiver<AgentState> {
         self.state.subscribe()
@@ -195,13 +203,14 @@ impl Follower {
         }
     }
 
-    async fn log(&self, poll: Duration) -> Result<VolumeLog, FollowError> {
+    async fn log(&mut self, poll: Duration) -> Result<VolumeLog, FollowError> {
         let query = LogQuery {
             after: self.volume.state().head().map(|head| head.guid),
             expelled: self.membership.as_ref().map_or(0, |member| member.gate.expelled().len()),
             wait_seconds: poll.as_secs(),
         };
         let mut log: VolumeLog = self.registrar.get(routes::LOG, &query).await?;
+        self.fetcher.tune(log.multicast).await;
         if let Some(membership) = self.membership.clone() {
             let expelled = std::mem::take(&mut log.expelled);
             let _ = tokio::task::spawn_blocking(move || membership.expel(expelled)).await;
@@ -215,8 +224,8 @@ impl Follower {
             Plan::Apply(deltas) => {
                 for delta in deltas {
                     self.bring(&delta).await?;
-                    if self.offer.is_some() {
-                        // Others may wait for this very delta.
+                    if self.offer.is_some() || self.fetcher.hears() {
+                        // Others may wait for this very delta, or for this node to want the next.
                         self.report().await;
                     }
                 }
@@ -271,6 +280,6 @@ impl Follower {
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.offer.as_ref().map(Offer::now);
-        self.reporter.tell(NodeReport { head, version, problem, peer }).await;
+        self.reporter.tell(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The agent's answers: to the command on a Unix socket, to Prometheus on TCP.
 
 mod caller;
+mod doctor;
 mod overlays;
 mod refusal;
 mod scrape;
@@ -12,6 +13,7 @@ mod tests;
 pub use caller::Peer;
 pub(crate) use refusal::Refusal;
 
+use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::VolumeHandle;
@@ -31,6 +33,8 @@ pub struct Site {
     pub node: NodeName,
     /// The registrar it follows.
     pub registrar: String,
+    /// Finds out about multicast.
+    pub doctor: Doctor,
     /// For looking up space.
     pub zfs: Arc<dyn Zfs>,
     /// Where things are.
@@ -52,6 +56,7 @@ pub fn command_routes(site: Site) -> Router {
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))
         .route(routes::GC, post(overlays::collect))
+        .route(routes::DOCTOR_MULTICAST, post(doctor::multicast))
         .route(routes::METRICS, get(scrape::scrape))
         .with_state(site)
 }

@@ -91,6 +91,7 @@ impl Node {
 
     pub(crate) fn config(&self) -> AgentConfig {
         AgentConfig {
+            multicast: Default::default(),
             node: Some("c17".parse().unwrap()),
             registrar: None,
             dataset: "tank/bootstash".parse().unwrap(),
@@ -107,7 +108,11 @@ impl Node {
 
     /// The same of a node that has joined a registrar, where nobody answers.
     pub(crate) fn config_of_a_member(&self) -> AgentConfig {
-        let config = AgentConfig { registrar: Some("https://127.0.0.1:1".to_owned()), ..self.config() };
+        let config = AgentConfig {
+            multicast: Default::default(),
+            registrar: Some("https://127.0.0.1:1".to_owned()),
+            ..self.config()
+        };
         let (authority, _) = Authority::create(&self.dir.path().join("authority")).unwrap();
         let (identity, request) = ("node:c17".parse().unwrap(), KeyRequest::new().unwrap());
         let issued = authority.issue(&identity, request.request_pem(), Duration::from_secs(3600)).unwrap();

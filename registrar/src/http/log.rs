@@ -37,6 +37,7 @@ pub(super) async fn follow(
     }
     let mut now = log.borrow().clone();
     now.expelled = gate.expelled();
+    now.multicast = state.transmitter.group();
     Json(now)
 }
 

@@ -8,6 +8,7 @@ mod images;
 mod jobs;
 mod log;
 mod members;
+mod multicast;
 mod operator;
 mod reply;
 mod restore;
@@ -53,7 +54,11 @@ pub fn network_routes(state: State) -> Router {
         .route(routes::LOG, get(log::follow))
         .route(routes::FULL, get(deltas::full))
         .route(routes::STREAM, get(stream::send))
-        .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download));
+        .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download))
+        .route(routes::PIECES, post(multicast::pieces))
+        .route(routes::MULTICAST, post(multicast::join))
+        .route(routes::MULTICAST_PROBE, post(multicast::probe))
+        .route(routes::MULTICAST_REPORT, post(multicast::report));
     let routes = guard(following, Right::Follow)
         .merge(guard(orders(), Right::Operate))
         .merge(guard(Router::new().route(routes::METRICS, get(operator::metrics)), Right::Scrape))

@@ -26,6 +26,12 @@ impl Refusal {
         Self { status: StatusCode::NOT_FOUND, body, retry_after: None }
     }
 
+    /// It cannot be done like this.
+    pub(super) fn conflict(error: String) -> Self {
+        let body = ErrorBody { error, kind: FaultKind::Permanent };
+        Self { status: StatusCode::CONFLICT, body, retry_after: None }
+    }
+
     /// It was there once.
     pub(super) fn gone(error: String) -> Self {
         let body = ErrorBody { error, kind: FaultKind::Permanent };

@@ -9,6 +9,7 @@ use crate::nodes::Nodes;
 use crate::peers::Peers;
 use crate::register::Runner;
 use crate::serving::Serving;
+use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
 use bootstash::zfs::Zfs;
 use std::sync::Arc;
@@ -38,6 +39,10 @@ pub struct State {
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
+    /// Sends deltas to all nodes at once.
+    pub transmitter: Transmitter,
+    /// What that counts.
+    pub transmit_metrics: TransmitMetrics,
     /// Lets downloads begin.
     pub serving: Serving,
     /// How far the restore under way is.

@@ -53,7 +53,7 @@ impl Bench {
             dyn_capturer,
             volume.clone(),
             layout.clone(),
-            Metrics::new(&crate::serving::Serving::new(&Default::default()).downloads),
+            Metrics::new(&crate::serving::Serving::new(&Default::default()).downloads, &Default::default()),
             2,
             stop.clone(),
         );

@@ -213,6 +213,7 @@ impl Fleet {
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             window: Duration::from_secs(3600),
             peers: self.peers.clone(),
+            multicast: Default::default(),
         })
     }
 
@@ -247,5 +248,6 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
         window: Duration::from_secs(3600),
         capture: Default::default(),
         serving: ServingConfig::default(),
+        multicast: Default::default(),
     })
 }

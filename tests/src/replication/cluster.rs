@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bootstash::api::*;
 use bootstash::catalog::ImageFormat;
-use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig};
+use bootstash::config::{AgentConfig, HearingConfig, MulticastConfig, PeersConfig, RegistrarConfig};
 use bootstash::names::{DatasetName, GroupName, Guid, SnapshotName};
 use bootstash::qcow2;
 use bootstash::qemu::OverlayError;
@@ -56,6 +56,7 @@ pub(super) struct Cluster {
     pub(super) cable: Cable,
     listen: SocketAddr,
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
+    multicast: Mutex<MulticastConfig>,
 }
 
 /// Overlays that name what they chain onto, and hold nothing.
@@ -105,6 +106,7 @@ impl Cluster {
             cable: Cable::to(listen, &dir.join("registrar")).await?,
             listen,
             peer_addresses: Mutex::default(),
+            multicast: Mutex::default(),
         };
         cluster.start_registrar().await?;
         Ok(cluster)
@@ -121,6 +123,7 @@ impl Cluster {
             window: Duration::from_secs(3600),
             capture: Default::default(),
             serving: Default::default(),
+            multicast: self.multicast.lock().await.clone(),
         };
         membership::init(&config.state_dir)?;
         let stop = CancellationToken::new();
@@ -144,7 +147,16 @@ impl Cluster {
         end(running.context("the registrar does not run")?).await
     }
 
+    /// Has the registrar send to all nodes at once, from its next start on.
+    pub(super) async fn send_to_all(&self, multicast: MulticastConfig) {
+        *self.multicast.lock().await = multicast;
+    }
+
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
+        self.start_node_that(name, HearingConfig::default()).await
+    }
+
+    pub(super) async fn start_node_that(&self, name: &str, multicast: HearingConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
             registrar: Some(self.cable.url()),
@@ -157,6 +169,7 @@ impl Cluster {
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
             peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },
+            multicast,
         };
         membership::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
@@ -285,10 +298,19 @@ impl Cluster {
         }
     }
 
+    /// What a daemon shows Prometheus.
+    pub(super) async fn scrape(&self, daemon: &str) -> Result<crate::prometheus::Scrape> {
+        crate::prometheus::parse(&self.client(daemon)?.stream(routes::METRICS, &()).await?.text().await?)
+    }
+
+    /// What a node finds out about multicast.
+    pub(super) async fn examine(&self, node: &str) -> Result<MulticastFindings> {
+        Ok(self.client(node)?.post(routes::DOCTOR_MULTICAST, &()).await?)
+    }
+
     /// Bytes of deltas and whole volumes that the registrar sent since it started.
     pub(super) async fn served_bytes(&self) -> Result<f64> {
-        let text = self.client("registrar")?.stream(routes::METRICS, &()).await?.text().await?;
-        let scrape = crate::prometheus::parse(&text)?;
+        let scrape = self.scrape("registrar").await?;
         let of = |kind| scrape.value(&format!("bootstash_registrar_served_bytes_total{{kind=\"{kind}\"}}"));
         Ok(of("delta").unwrap_or_default() + of("full").unwrap_or_default())
     }

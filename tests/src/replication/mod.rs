@@ -11,6 +11,7 @@ mod catch_up;
 mod cluster;
 mod faults;
 mod hanging;
+mod hearing;
 
 pub(crate) use capturer::MadeUp;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
@@ -70,7 +71,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().chain(faults::CASES).map(trial).collect()
+    cases::CASES.iter().chain(faults::CASES).chain(hearing::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {

@@ -85,6 +85,7 @@ impl Node {
 
     fn config(&self) -> anyhow::Result<AgentConfig> {
         Ok(AgentConfig {
+            multicast: Default::default(),
             node: Some(self.host.name.parse()?),
             registrar: None,
             dataset: dataset(ROOT),

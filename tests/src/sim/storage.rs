@@ -107,6 +107,7 @@ impl StorageNode {
 
     fn config(&self) -> RegistrarConfig {
         RegistrarConfig {
+            multicast: Default::default(),
             dataset: dataset(ROOT),
             state_dir: self.dir.clone(),
             socket: self.dir.join("never-made"),

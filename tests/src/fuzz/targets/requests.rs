@@ -40,7 +40,13 @@ fn log() -> VolumeLog {
 fn report() -> NodeReport {
     let peer =
         PeerOffer { port: 7432, advertise: Some("c17:80".to_owned()), holds: vec!["00".to_owned(); 3] };
-    NodeReport { head: Some(snapshot(3)), version: "0.1.0".to_owned(), problem: None, peer: Some(peer) }
+    NodeReport {
+        head: Some(snapshot(3)),
+        version: "0.1.0".to_owned(),
+        problem: None,
+        peer: Some(peer),
+        hears: true,
+    }
 }
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {

@@ -9,13 +9,14 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use bootstash::api::{AgentState, RegisterRequest, RestoreRequest, routes};
-use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig};
+use bootstash::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
+use bootstash::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
 use bootstash::identity;
 use bootstash::rights::Caller;
 use bootstash::serving::Downloads;
 use bootstash::zfs::Zfs;
 use bootstash::zfs::fake::FakeZfs;
+use bootstash_agent::hear::Doctor;
 use bootstash_agent::http::{Peer, Site, command_routes};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
@@ -180,7 +181,9 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
     let downloads = Downloads::new(PeersConfig::default().limits());
     let shelf = Shelf::open(layout.shelf_dir.clone(), 1 << 20).await?;
     let peers = PeerSite { shelf, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
+    let nobody = Client::new(Endpoint::Tcp("http://127.0.0.1:1".to_owned()))?;
     let site = Site {
+        doctor: Doctor::new(nobody, HearingConfig::default()),
         node: "c17".parse()?,
         registrar: "https://127.0.0.1:1".to_owned(),
         zfs,

@@ -1,0 +1,76 @@
+//! Why a delta was not heard.
+
+use bootstash::api::CallError;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::multicast::UnicastError;
+use bootstash::multicast::socket::SocketError;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A delta was not heard; it is to be fetched.
+#[derive(Debug, Error)]
+pub enum HearError {
+    /// The registrar announced something else.
+    #[error("the registrar announced a multicast session for {file} that does not fit it")]
+    Announcement {
+        /// The delta's file.
+        file: String,
+    },
+    /// The registrar.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The socket, later.
+    #[error("cannot hear any longer")]
+    Deaf(#[source] io::Error),
+    /// What was fetched is no part of it.
+    #[error(transparent)]
+    Unicast(#[from] UnicastError),
+    /// What was fetched is not what was announced.
+    #[error("block {block} of {file} is not what was announced, not even where it was fetched")]
+    Damaged {
+        /// Which block.
+        block: u32,
+        /// The delta's file.
+        file: String,
+    },
+    /// Parts came short.
+    #[error("the registrar sent {got} bytes of {wanted} that were asked for")]
+    Short {
+        /// How many.
+        got: u64,
+        /// How many should be.
+        wanted: u64,
+    },
+    /// Nothing came for long, neither way.
+    #[error("nothing more of {file} came for {seconds} s")]
+    Stalled {
+        /// The delta's file.
+        file: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// The disk.
+    #[error("cannot write {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Fault for HearError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Call(error) => error.kind(),
+            Self::Socket(error) => error.kind(),
+            Self::Io { .. } | Self::Deaf(_) => FaultKind::Operator,
+            Self::Announcement { .. } | Self::Unicast(_) | Self::Damaged { .. } => FaultKind::Permanent,
+            Self::Short { .. } | Self::Stalled { .. } => FaultKind::Transient,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Asking whether multicast works here: a session of bytes that nobody wants, for this node alone.
+
+use super::tune;
+use bootstash::api::{CallError, Client, LogQuery, MulticastFindings, SessionReply, VolumeLog, routes};
+use bootstash::config::HearingConfig;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::multicast::socket::{Ear, Interface, InterfaceError, SocketError};
+use bootstash::multicast::{Group, Receiver, ReceiverEvent};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::time::{sleep_until, timeout};
+
+/// Some seconds where nothing comes, about one where all does.
+const LONGEST: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// It could not even be tried.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// The registrar does not send so.
+    #[error(
+        "the registrar sends nothing by multicast; give it multicast.group and multicast.interface in registrar.toml, and restart it"
+    )]
+    Off,
+    /// The registrar.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The registrar does not answer.
+    #[error("the registrar did not answer within {} s; look at its log", ANSWER.as_secs())]
+    Silent,
+    /// The interface.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+impl Fault for ProbeError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Off => FaultKind::Operator,
+            Self::Silent => FaultKind::Transient,
+            Self::Call(error) => error.kind(),
+            Self::Interface(error) => error.kind(),
+            Self::Socket(error) => error.kind(),
+        }
+    }
+}
+
+/// Finds out whether this node hears the registrar.
+#[derive(Clone, Debug)]
+pub struct Doctor {
+    registrar: Client,
+    config: HearingConfig,
+}
+
+impl Doctor {
+    /// For a node of this registrar.
+    pub fn new(registrar: Client, config: HearingConfig) -> Self {
+        Self { registrar, config }
+    }
+
+    /// Has the registrar send, and listens. Takes some seconds.
+    ///
+    /// # Errors
+    /// Where it cannot be tried. That nothing is heard is a finding.
+    pub async fn examine(&self) -> Result<MulticastFindings, ProbeError> {
+        let log: VolumeLog = within(self.registrar.get(routes::LOG, &LogQuery::default())).await?;
+        let group = log.multicast.ok_or(ProbeError::Off)?;
+        let interface = tune::interface(&self.config, self.registrar.endpoint()).await?;
+        // First: the first datagram may come with the answer.
+        let mut ear = Ear::open(group, &interface)?;
+        let reply: SessionReply = within(self.registrar.post(routes::MULTICAST_PROBE, &Value::Null)).await?;
+        let mut findings = self.findings(group, &interface, &ear, reply.bytes_per_second.get());
+        let _ = timeout(LONGEST, self.listen(&mut ear, reply, &mut findings)).await;
+        findings.socket_drops = ear.dropped().unwrap_or_default();
+        Ok(findings)
+    }
+
+    fn findings(
+        &self,
+        group: Group,
+        interface: &Interface,
+        ear: &Ear,
+        bytes_per_second: u64,
+    ) -> MulticastFindings {
+        MulticastFindings {
+            group,
+            interface: interface.to_string(),
+            enabled: self.config.enabled,
+            heard: false,
+            expected: 0,
+            received: 0,
+            socket_drops: 0,
+            strange: 0,
+            buffer_bytes: ear.buffer_bytes() as u64,
+            wanted_buffer_bytes: tune::buffer_for(bytes_per_second),
+            bytes_per_second,
+        }
+    }
+
+    async fn listen(&self, ear: &mut Ear, reply: SessionReply, findings: &mut MulticastFindings) {
+        let mut receiver = Receiver::new(Arc::new(reply.announcement), 0.0, Instant::now());
+        loop {
+            let now = Instant::now();
+            receiver.handle_timeout(now);
+            while let Some(event) = receiver.poll_event() {
+                match event {
+                    ReceiverEvent::Assemble(assembly) => receiver.handle_assembled(now, assembly.run()),
+                    ReceiverEvent::Done | ReceiverEvent::Left(_) | ReceiverEvent::Failed { .. } => return,
+                    // Nobody wants the bytes.
+                    ReceiverEvent::Block { .. } | ReceiverEvent::Fetch(_) => (),
+                }
+            }
+            if let Some(report) = receiver.poll_report(now) {
+                findings.expected += report.expected;
+                findings.received += report.heard;
+                let replied = within(self.registrar.post::<Value>(routes::MULTICAST_REPORT, &report)).await;
+                replied.map_or_else(|error| tracing::debug!("{error}"), drop);
+            }
+            let wake = receiver.poll_timeout().unwrap_or(now + LONGEST);
+            let hearing = ear.hear(|datagram| {
+                // What is refused is counted.
+                let _ = receiver.handle_datagram(now, datagram);
+            });
+            tokio::select! {
+                heard = hearing => if heard.is_err() { return },
+                () = sleep_until(wake.into()) => (),
+            }
+            let counters = receiver.counters();
+            findings.heard |= counters.taken > 0;
+            findings.strange = counters.wrong_length + counters.wrong_session + counters.wrong_seal;
+        }
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, ProbeError> {
+    timeout(ANSWER, call).await.map_err(|_| ProbeError::Silent)?.map_err(ProbeError::from)
+}

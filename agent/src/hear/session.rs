@@ -1,0 +1,243 @@
+//! Driving a receiver: datagrams in, reports out, parts fetched, blocks restored and written.
+//!
+//! Reading datagrams comes first: restoring and writing are done beside it, one block at a time, reports and fetches
+//! while it goes on.
+
+use super::HearError;
+use super::pieces::{self, Pieces};
+use super::store::Store;
+use bootstash::api::{CallError, Client, ReportReply, routes};
+use bootstash::fault::Chain;
+use bootstash::multicast::socket::Ear;
+use bootstash::multicast::{
+    Announcement, Assembled, Assembly, Counters, LeaveReason, Receiver, ReceiverEvent, Report,
+};
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, timeout};
+
+/// Nothing new for so long, neither way, and it is given up.
+const STALL: Duration = Duration::from_secs(120);
+/// A report that takes longer is of no use any more.
+const REPORT: Duration = Duration::from_secs(5);
+/// The last one only spares the registrar waiting.
+const LAST_REPORT: Duration = Duration::from_secs(2);
+
+/// What a session that did not fail gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it.
+    Whole,
+}
+
+/// One session, as heard here.
+pub(super) struct Hearing {
+    registrar: Client,
+    file: String,
+    receiver: Receiver,
+    ear: Ear,
+    store: Store,
+    reporting: Option<BoxFuture<'static, Result<ReportReply, CallError>>>,
+    fetching: FuturesUnordered<BoxFuture<'static, Result<Pieces, HearError>>>,
+    working: Option<JoinHandle<Worked>>,
+    to_assemble: VecDeque<Assembly>,
+    to_write: VecDeque<(u64, Vec<u8>)>,
+    left: Option<LeaveReason>,
+    whole: bool,
+    progress_at: Instant,
+}
+
+/// What was done beside.
+enum Worked {
+    Assembled(Assembled),
+    Written(io::Result<(u64, u64)>),
+}
+
+impl Hearing {
+    pub(super) fn new(
+        registrar: Client,
+        file: &str,
+        announcement: Announcement,
+        ear: Ear,
+        store: Store,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            registrar,
+            file: file.to_owned(),
+            receiver: Receiver::new(Arc::new(announcement), fastrand::f64(), now),
+            ear,
+            store,
+            reporting: None,
+            fetching: FuturesUnordered::new(),
+            working: None,
+            to_assemble: VecDeque::new(),
+            to_write: VecDeque::new(),
+            left: None,
+            whole: false,
+            progress_at: now,
+        }
+    }
+
+    /// Hears, until all is there.
+    pub(super) async fn run(&mut self) -> Result<Ended, HearError> {
+        while !self.is_written() {
+            self.step().await?;
+        }
+        self.store.finish()?;
+        self.tell_that_it_is_whole().await;
+        Ok(Ended::Whole)
+    }
+
+    pub(super) fn left(&self) -> Option<LeaveReason> {
+        self.left
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        self.receiver.counters()
+    }
+
+    pub(super) fn dropped(&self) -> Option<u64> {
+        self.ear.dropped()
+    }
+
+    pub(super) fn into_store(self) -> Store {
+        self.store
+    }
+
+    fn is_written(&self) -> bool {
+        self.whole && self.to_write.is_empty() && self.working.is_none()
+    }
+
+    async fn step(&mut self) -> Result<(), HearError> {
+        self.settle()?;
+        let timeout = self.receiver.poll_timeout().unwrap_or(self.progress_at + STALL);
+        let timeout = timeout.min(self.progress_at + STALL);
+        let (receiver, now) = (&mut self.receiver, Instant::now());
+        tokio::select! {
+            heard = self.ear.hear(|datagram| {
+                // What is refused is counted.
+                let _ = receiver.handle_datagram(now, datagram);
+            }) => {
+                heard.map_err(HearError::Deaf)
+            }
+            worked = some(&mut self.working) => self.worked(worked),
+            replied = some(&mut self.reporting) => self.replied(replied),
+            Some(fetched) = self.fetching.next() => self.fetched(fetched),
+            () = sleep_until(timeout.into()) => self.look_at_the_clock(),
+        }
+    }
+
+    /// Does what the receiver wants done.
+    fn settle(&mut self) -> Result<(), HearError> {
+        while let Some(event) = self.receiver.poll_event() {
+            match event {
+                ReceiverEvent::Assemble(assembly) => self.to_assemble.push_back(assembly),
+                ReceiverEvent::Block { offset, bytes } => self.to_write.push_back((offset, bytes)),
+                ReceiverEvent::Fetch(ranges) => {
+                    let fetch = pieces::fetch(self.registrar.clone(), self.file.clone(), ranges);
+                    self.fetching.push(fetch.boxed());
+                }
+                ReceiverEvent::Left(why) => self.left = Some(why),
+                ReceiverEvent::Failed { block } => {
+                    return Err(HearError::Damaged { block, file: self.file.clone() });
+                }
+                ReceiverEvent::Done => self.whole = true,
+            }
+        }
+        self.work();
+        self.report();
+        Ok(())
+    }
+
+    /// One thing at a time, and writing first: what is restored waits for room.
+    fn work(&mut self) {
+        if self.working.is_some() {
+            return;
+        }
+        if let Some((offset, bytes)) = self.to_write.pop_front() {
+            let write = self.store.writer();
+            self.working = Some(tokio::task::spawn_blocking(move || {
+                Worked::Written(write(offset, &bytes).map(|()| (offset, bytes.len() as u64)))
+            }));
+        } else if let Some(assembly) = self.to_assemble.pop_front() {
+            self.working = Some(tokio::task::spawn_blocking(move || Worked::Assembled(assembly.run())));
+        }
+    }
+
+    fn worked(&mut self, worked: Result<Worked, tokio::task::JoinError>) -> Result<(), HearError> {
+        self.working = None;
+        self.progress_at = Instant::now();
+        match worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            Worked::Assembled(assembled) => self.receiver.handle_assembled(Instant::now(), assembled),
+            Worked::Written(written) => {
+                let (offset, bytes) = written.map_err(|source| self.store.failed(source))?;
+                self.store.note(offset, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// One report at a time; the next says what this one would have.
+    fn report(&mut self) {
+        if self.reporting.is_none()
+            && let Some(report) = self.receiver.poll_report(Instant::now())
+        {
+            self.reporting = Some(send(self.registrar.clone(), report, REPORT).boxed());
+        }
+    }
+
+    fn replied(&mut self, replied: Result<ReportReply, CallError>) -> Result<(), HearError> {
+        self.reporting = None;
+        match replied {
+            Ok(instructions) => {
+                instructions.iter().for_each(|instruction| self.receiver.handle_instruction(instruction));
+            }
+            // Where the session is over, its beats are too, and that says it all.
+            Err(error) => tracing::debug!("a report on multicast was not taken: {}", Chain(&error)),
+        }
+        Ok(())
+    }
+
+    fn fetched(&mut self, fetched: Result<Pieces, HearError>) -> Result<(), HearError> {
+        self.progress_at = Instant::now();
+        let mut pieces = fetched?.into_iter();
+        pieces.try_for_each(|(offset, bytes)| Ok(self.receiver.handle_unicast(offset, &bytes)?))
+    }
+
+    fn look_at_the_clock(&mut self) -> Result<(), HearError> {
+        let now = Instant::now();
+        self.receiver.handle_timeout(now);
+        if now < self.progress_at + STALL {
+            return Ok(());
+        }
+        Err(HearError::Stalled { file: self.file.clone(), seconds: STALL.as_secs() })
+    }
+
+    async fn tell_that_it_is_whole(&mut self) {
+        if let Some(report) = self.receiver.poll_report(Instant::now()) {
+            let _ = send(self.registrar.clone(), report, LAST_REPORT).await;
+        }
+    }
+}
+
+async fn send(registrar: Client, report: Report, longest: Duration) -> Result<ReportReply, CallError> {
+    match timeout(longest, registrar.post(routes::MULTICAST_REPORT, &report)).await {
+        Ok(replied) => replied,
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// What there is, once it is done; nothing for ever where there is none.
+async fn some<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,10 @@
+//! Finding out what is wrong.
+
+use super::{Refusal, Site};
+use axum::Json;
+use axum::extract::State;
+use bootstash::api::MulticastFindings;
+
+pub(super) async fn multicast(State(site): State<Site>) -> Result<Json<MulticastFindings>, Refusal> {
+    Ok(Json(site.doctor.examine().await?))
+}

@@ -1,0 +1,112 @@
+//! Gathering: the moment in which nodes that want the same delta come together.
+
+use super::Session;
+use bootstash::names::NodeName;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// Nodes that asked, and those that are expected to.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    expected: BTreeSet<NodeName>,
+    joined: Mutex<BTreeSet<NodeName>>,
+    came: Notify,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// Nothing yet.
+    Waiting,
+    /// This session, with all who had asked.
+    Begun(Arc<Session>),
+    /// None: each is to fetch.
+    Off,
+}
+
+impl Gathering {
+    pub(super) fn new(expected: BTreeSet<NodeName>) -> Self {
+        Self {
+            expected,
+            joined: Mutex::default(),
+            came: Notify::new(),
+            outcome: watch::Sender::new(Outcome::Waiting),
+        }
+    }
+
+    pub(super) fn add(&self, node: &NodeName) {
+        self.lock().insert(node.clone());
+        self.came.notify_one();
+    }
+
+    /// Waits until all that are expected have come, or so long; gives those who came.
+    pub(super) async fn gather(&self, longest: Duration) -> BTreeSet<NodeName> {
+        let all = async {
+            while !self.expected.is_subset(&self.lock()) {
+                self.came.notified().await;
+            }
+        };
+        let _ = timeout(longest, all).await;
+        self.lock().clone()
+    }
+
+    /// Who asked late, but before this, is not in the session that has begun.
+    pub(super) fn end(&self, outcome: Outcome) {
+        if let Outcome::Begun(session) = &outcome {
+            for node in self.lock().iter() {
+                session.admit(node);
+            }
+        }
+        self.outcome.send_replace(outcome);
+    }
+
+    /// Waits for what comes of it.
+    pub(super) async fn outcome(&self) -> Outcome {
+        let mut outcome = self.outcome.subscribe();
+        let decided = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Waiting)).await;
+        decided.map_or(Outcome::Off, |outcome| outcome.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn names(text: &str) -> BTreeSet<NodeName> {
+        text.split_whitespace().map(|name| name.parse().unwrap()).collect()
+    }
+
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_all_are_there() {
+        let (gathering, start) = (Gathering::new(names("a b")), Instant::now());
+        gathering.add(&"a".parse().unwrap());
+        let later = async {
+            tokio::time::sleep(LONGEST / 4).await;
+            gathering.add(&"c".parse().unwrap());
+            gathering.add(&"b".parse().unwrap());
+        };
+        let (nodes, ()) = tokio::join!(gathering.gather(LONGEST), later);
+        assert_eq!((nodes, start.elapsed()), (names("a b c"), LONGEST / 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_without_who_does_not_come() {
+        let (gathering, start) = (Gathering::new(names("a b dead")), Instant::now());
+        gathering.add(&"a".parse().unwrap());
+        assert_eq!(gathering.gather(LONGEST).await, names("a"));
+        assert_eq!(start.elapsed(), LONGEST);
+        gathering.end(Outcome::Off);
+        assert!(matches!(gathering.outcome().await, Outcome::Off));
+    }
+}

@@ -1,0 +1,105 @@
+//! What is sent: a file, hashed block by block, or bytes that tell only whether they arrive.
+
+use super::Station;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::multicast::socket::{Interface, InterfaceError, Mouth, SocketError};
+use bootstash::multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// An object that can be sent, and the socket to send it by.
+pub(super) struct Object {
+    pub(super) announcement: Announcement,
+    pub(super) bytes: Bytes,
+    pub(super) mouth: Mouth,
+}
+
+/// Its bytes.
+pub(super) enum Bytes {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+/// It cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The file.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be cut into blocks.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// It cannot be announced.
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
+    /// The interface is not there.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+impl Fault for PrepareError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Shape(_) => FaultKind::Permanent,
+            Self::Read { .. } => FaultKind::Operator,
+            Self::Announcement(error) => error.kind(),
+            Self::Interface(error) => error.kind(),
+            Self::Socket(error) => error.kind(),
+        }
+    }
+}
+
+impl Object {
+    /// A file. Reads it once; to be called where that harms nobody.
+    pub(super) fn prepare(station: &Station, path: &Path) -> Result<Self, PrepareError> {
+        let failed = |source| PrepareError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Self::of(station, Bytes::File(file), length, path)
+    }
+
+    /// Bytes of which nothing is wanted but that they arrive.
+    pub(super) fn probe(station: &Station, length: usize) -> Result<Self, PrepareError> {
+        Self::of(station, Bytes::Memory(vec![0; length]), length as u64, Path::new("memory"))
+    }
+
+    fn of(station: &Station, mut bytes: Bytes, length: u64, path: &Path) -> Result<Self, PrepareError> {
+        // First what takes no time.
+        let interface = Interface::named(&station.interface)?;
+        let mouth = Mouth::open(station.group, &interface, station.config.ttl)?;
+        let shape = Shape::usual_of(length, station.config.symbol_bytes)?;
+        let hash = |block| bytes.read(shape.range(block)).map(|bytes| *blake3::hash(&bytes).as_bytes());
+        let hashes: Result<Vec<_>, io::Error> = (0..shape.blocks()).map(hash).collect();
+        let hashes = hashes.map_err(|source| PrepareError::Read { path: path.to_owned(), source })?;
+        let rate = station.config.rate_bytes_per_second.get();
+        Ok(Self { announcement: Announcement::new(shape, hashes, rate)?, bytes, mouth })
+    }
+}
+
+impl BlockSource for Bytes {
+    fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        match self {
+            Self::File(file) => {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, range.start).map(|()| bytes)
+            }
+            Self::Memory(all) => {
+                let start = usize::try_from(range.start).map_err(io::Error::other)?;
+                let bytes = all.get(start..start + length).map(<[u8]>::to_vec);
+                bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A session for one node that asks whether it hears this registrar at all.
+
+use super::object::{Object, PrepareError};
+use super::{SESSIONS_MAX, Shared, Stage, begin};
+use bootstash::api::SessionReply;
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::names::NodeName;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Enough datagrams to tell a loss of a tenth of a percent: some three thousand.
+const PROBE_BYTES: usize = 4 << 20;
+
+/// There can be no probe.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It is not configured.
+    #[error(
+        "the registrar does not send by multicast; give it multicast.group and multicast.interface in registrar.toml, and restart it"
+    )]
+    Off,
+    /// Others are under way.
+    #[error("the registrar is sending to all just now; ask again in a while")]
+    Busy,
+    /// Nothing can be sent.
+    #[error("the registrar cannot send by multicast")]
+    Prepare(#[from] PrepareError),
+}
+
+impl Fault for ProbeError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Off => FaultKind::Operator,
+            Self::Busy => FaultKind::Busy,
+            Self::Prepare(error) => error.kind(),
+        }
+    }
+}
+
+pub(super) async fn begin_probe(shared: &Arc<Shared>, node: &NodeName) -> Result<SessionReply, ProbeError> {
+    // One at a time; it goes under a name that no delta has.
+    let name = "probe".to_owned();
+    let station = shared.station.clone();
+    let preparing = tokio::task::spawn_blocking(move || Object::probe(&station, PROBE_BYTES));
+    let object = preparing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let nodes = BTreeSet::from([node.clone()]);
+    let Some((session, speaking)) = begin(shared, object, &nodes) else { return Err(ProbeError::Busy) };
+    let mut stages = shared.lock();
+    if stages.len() >= SESSIONS_MAX || stages.iter().any(|(of, _)| *of == name) {
+        return Err(ProbeError::Busy);
+    }
+    stages.push((name.clone(), Stage::Running(Arc::clone(&session))));
+    shared.share_rate(&stages);
+    let of = Arc::clone(shared);
+    shared.tasks.spawn(async move {
+        speaking.run().await;
+        of.set_stage(&name, None);
+    });
+    Ok(session.reply())
+}

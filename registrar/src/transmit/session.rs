@@ -1,0 +1,203 @@
+//! A session under way: its sender, and what nodes are to be told with the answer to their next report.
+
+use super::object::Object;
+use bootstash::api::{ReportReply, SessionReply};
+use bootstash::fault::{Fault, FaultKind};
+use bootstash::multicast::{
+    Announcement, Demotion, Group, Instruction, RateLimits, Report, ReportError, Sender, SenderEvent,
+    SessionId, Transmit,
+};
+use bootstash::names::NodeName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Sending wakes up no more often: what is due until then goes out in few calls.
+const COALESCE: Duration = Duration::from_millis(2);
+/// And at least so often, to see whether it is to stop.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// One session. Handlers report to it while its task sends.
+#[derive(Debug)]
+pub struct Session {
+    group: Group,
+    bytes_per_second: NonZeroU64,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    announcement: Announcement,
+    sender: Sender,
+    nodes: BTreeSet<NodeName>,
+    to_tell: BTreeMap<NodeName, Vec<Instruction>>,
+    demoted: BTreeMap<&'static str, u64>,
+    gave_up: bool,
+}
+
+/// A report is for no session here.
+#[derive(Debug, thiserror::Error)]
+pub enum StrangeSession {
+    /// It is over, or was never here.
+    #[error(
+        "there is no multicast session {session}; it is over, or the registrar was restarted: fetch what is lacking"
+    )]
+    Gone {
+        /// As reported.
+        session: SessionId,
+    },
+    /// It cannot be taken.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl Fault for StrangeSession {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Gone { .. } => FaultKind::Permanent,
+            Self::Report(error) => error.kind(),
+        }
+    }
+}
+
+/// What is to be done next.
+pub(super) enum Next {
+    /// Send these, now.
+    Send(Vec<Transmit>),
+    /// Ask again.
+    Again,
+    /// Nothing; it is over.
+    Over,
+}
+
+impl Session {
+    pub(super) fn new(
+        group: Group,
+        object: &Object,
+        bytes_per_second: NonZeroU64,
+        nodes: &BTreeSet<NodeName>,
+    ) -> Self {
+        let limits = RateLimits::up_to(bytes_per_second);
+        let announcement = object.announcement.clone();
+        let sender = Sender::new(&announcement, limits, nodes.iter().cloned(), Instant::now());
+        let state = State {
+            announcement,
+            sender,
+            nodes: nodes.clone(),
+            to_tell: BTreeMap::new(),
+            demoted: BTreeMap::new(),
+            gave_up: false,
+        };
+        Self { group, bytes_per_second, state: Mutex::new(state), wake: Condvar::new() }
+    }
+
+    /// Takes in one more node; not where all went out once, since it had to fetch everything anyway.
+    pub(super) fn admit(&self, node: &NodeName) -> bool {
+        let mut state = self.lock();
+        if state.nodes.contains(node) {
+            return true;
+        }
+        let open = !state.sender.is_source_out();
+        if open {
+            state.nodes.insert(node.clone());
+            state.sender.add_node(Instant::now(), node.clone());
+        }
+        open
+    }
+
+    /// What a node must know to take part.
+    pub(super) fn reply(&self) -> SessionReply {
+        SessionReply {
+            group: self.group,
+            bytes_per_second: self.bytes_per_second,
+            announcement: self.lock().announcement.clone(),
+        }
+    }
+
+    pub(super) fn is(&self, session: SessionId) -> bool {
+        self.lock().announcement.session() == session
+    }
+
+    /// At most so many bytes a second from now on.
+    pub(super) fn limit(&self, bytes_per_second: u64) {
+        if let Some(rate) = NonZeroU64::new(bytes_per_second) {
+            self.lock().sender.limit(Instant::now(), RateLimits::up_to(rate));
+        }
+    }
+
+    pub(super) fn report(&self, node: &NodeName, report: &Report) -> Result<ReportReply, StrangeSession> {
+        let mut state = self.lock();
+        state.sender.handle_report(Instant::now(), node, report)?;
+        state.sort_events();
+        let tell = state.to_tell.remove(node).unwrap_or_default();
+        drop(state);
+        self.wake.notify_one();
+        Ok(tell)
+    }
+
+    /// What to send next, at most `most`; waits a while where there is nothing yet.
+    pub(super) fn next(&self, most: usize) -> Next {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let due: Vec<Transmit> = std::iter::from_fn(|| state.sender.poll_transmit(now)).take(most).collect();
+        state.sort_events();
+        if !due.is_empty() {
+            return Next::Send(due);
+        }
+        let Some(until) = state.sender.poll_timeout() else { return Next::Over };
+        let wait = until.saturating_duration_since(now).clamp(COALESCE, LOOK_UP);
+        drop(self.wake.wait_timeout(state, wait));
+        Next::Again
+    }
+
+    /// Why nodes were sent to unicast, and how many; whether all were.
+    pub(super) fn demoted(&self) -> (BTreeMap<&'static str, u64>, bool) {
+        let state = self.lock();
+        (state.demoted.clone(), state.gave_up)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn sort_events(&mut self) {
+        while let Some(event) = self.sender.poll_event() {
+            match event {
+                SenderEvent::Fetch { node, blocks } => self.tell(node, Instruction::Fetch(blocks)),
+                SenderEvent::Demoted { node, why } => {
+                    tracing::info!(%node, why = name(why), "a node goes on by unicast");
+                    *self.demoted.entry(name(why)).or_default() += 1;
+                    self.tell(node, Instruction::FetchAll);
+                }
+                SenderEvent::Poisoned { node } => {
+                    tracing::warn!(
+                        %node,
+                        "somebody who knows a multicast session's key sends what was not announced; nothing of it is kept"
+                    );
+                }
+                SenderEvent::GaveUp => self.gave_up = true,
+                SenderEvent::Finished => (),
+            }
+        }
+    }
+
+    fn tell(&mut self, node: NodeName, instruction: Instruction) {
+        self.to_tell.entry(node).or_default().push(instruction);
+    }
+}
+
+/// For logs and metrics.
+fn name(why: Demotion) -> &'static str {
+    match why {
+        Demotion::Silent => "silent",
+        Demotion::Unheard => "unheard",
+        Demotion::Poisoned => "poisoned",
+        Demotion::Outlier => "outlier",
+        Demotion::Stalled => "stalled",
+        Demotion::GaveUp => "gave-up",
+    }
+}

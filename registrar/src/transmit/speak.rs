@@ -1,0 +1,127 @@
+//! Speaking: the thread that packs what a session wants sent, and sends it.
+
+use super::metrics::{Sent, TransmitMetrics};
+use super::object::{Bytes, Object};
+use super::session::{Next, Session};
+use bootstash::fault::Chain;
+use bootstash::multicast::socket::{BATCH, Mouth, SpeakError};
+use bootstash::multicast::{PackError, Packer, SealError, Shape, Transmit};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// A session's task.
+pub(super) struct SpeakTask {
+    session: Arc<Session>,
+    packer: Packer<Bytes>,
+    mouth: Mouth,
+    shape: Shape,
+    metrics: TransmitMetrics,
+    stop: CancellationToken,
+}
+
+/// Sending broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokenOff {
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error(transparent)]
+    Speak(#[from] SpeakError),
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) outcome: Result<(), BrokenOff>,
+    pub(super) sent: Sent,
+    pub(super) took: Duration,
+    pub(super) demoted: BTreeMap<&'static str, u64>,
+    pub(super) gave_up: bool,
+}
+
+impl SpeakTask {
+    pub(super) fn new(
+        session: Arc<Session>,
+        object: Object,
+        metrics: TransmitMetrics,
+        stop: CancellationToken,
+    ) -> Result<Self, SealError> {
+        let Object { announcement, bytes, mouth } = object;
+        let shape = *announcement.shape();
+        Ok(Self { session, packer: Packer::new(announcement, bytes)?, mouth, shape, metrics, stop })
+    }
+
+    /// Sends until the session is over, on a thread of its own.
+    pub(super) async fn run(self) -> Told {
+        let speaking = tokio::task::spawn_blocking(move || self.speak());
+        speaking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    fn speak(mut self) -> Told {
+        let (start, mut sent) = (Instant::now(), Sent::default());
+        let outcome = self.send_all(&mut sent);
+        let (demoted, gave_up) = self.session.demoted();
+        Told { outcome, sent, took: start.elapsed(), demoted, gave_up }
+    }
+
+    fn send_all(&mut self, sent: &mut Sent) -> Result<(), BrokenOff> {
+        while !self.stop.is_cancelled() {
+            match self.session.next(BATCH) {
+                Next::Send(due) => self.send(&due, sent)?,
+                Next::Again => (),
+                Next::Over => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Datagrams of one length go out together; a beat is shorter, and the last of its batch.
+    fn send(&mut self, due: &[Transmit], sent: &mut Sent) -> Result<(), BrokenOff> {
+        for due in due.split_inclusive(|transmit| matches!(transmit, Transmit::Beat(_))) {
+            let mut batch = Vec::with_capacity(due.len() * 1500);
+            let mut first_bytes = 0;
+            for transmit in due {
+                let datagram = self.packer.pack(transmit)?;
+                first_bytes = if batch.is_empty() { datagram.len() } else { first_bytes };
+                batch.extend_from_slice(&datagram);
+                self.count(transmit, datagram.len(), sent);
+            }
+            self.mouth.send(&batch, first_bytes)?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, transmit: &Transmit, bytes: usize, sent: &mut Sent) {
+        let kind = match transmit {
+            Transmit::Beat(_) => "beat",
+            Transmit::Symbol(at) if at.index < self.shape.source_symbols(at.block) => "source",
+            Transmit::Symbol(_) => "repair",
+        };
+        sent.add(kind, bytes);
+        self.metrics.sent(kind, bytes);
+    }
+}
+
+impl Told {
+    /// Says in one line what it was.
+    pub(super) fn log(&self, file: &str) {
+        let (source, repair) = (self.sent.bytes("source"), self.sent.bytes("repair"));
+        let (seconds, demoted) = (self.took.as_secs_f64(), self.demoted.values().sum::<u64>());
+        match &self.outcome {
+            Ok(()) if self.gave_up => {
+                tracing::warn!(
+                    file,
+                    seconds,
+                    source,
+                    repair,
+                    "too many nodes lose too much; they fetch the rest"
+                );
+            }
+            Ok(()) => tracing::info!(file, seconds, source, repair, by_unicast = demoted, "sent to all"),
+            Err(error) => {
+                tracing::warn!(file, error = %Chain(error), "sending to all broke off; nodes fetch the rest");
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What is sent to all nodes at once, over loopback.
+
+use super::capturer::{CACHE_BYTES, cache_of};
+use super::cases::cases;
+use super::cluster::Cluster;
+use anyhow::{Context, Result, ensure};
+use bootstash::config::{HearingConfig, MulticastConfig};
+use std::net::UdpSocket;
+
+cases! {
+    what_is_sent_to_all_is_heard_by_all,
+    who_is_told_not_to_listen_fetches,
+    one_node_alone_fetches_at_once,
+    a_doctor_tells_whether_a_node_hears,
+}
+
+/// A group with a port of its own: cases run beside each other.
+fn loopback() -> Result<MulticastConfig> {
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let group = format!("239.77.66.1:{port}").parse()?;
+    Ok(MulticastConfig { group: Some(group), interface: Some("lo".to_owned()), ..Default::default() })
+}
+
+/// Nodes that have the first image, under a registrar that sends to all.
+async fn nodes_with_one_image(cluster: &Cluster, nodes: &[(&str, bool)]) -> Result<()> {
+    cluster.stop_registrar().await?;
+    cluster.send_to_all(loopback()?).await;
+    cluster.start_registrar().await?;
+    cluster.register("one").await?;
+    for (node, enabled) in nodes {
+        cluster.start_node_that(node, HearingConfig { enabled: *enabled, interface: None }).await?;
+    }
+    for (node, _) in nodes {
+        cluster.in_step(node).await?;
+    }
+    Ok(())
+}
+
+async fn counted(cluster: &Cluster, daemon: &str, name: &str) -> Result<f64> {
+    Ok(cluster.scrape(daemon).await?.value(name).unwrap_or_default())
+}
+
+/// The second image came by one transmission to those that listened.
+async fn ensure_heard(cluster: &Cluster, nodes: &[&str], fetched_bytes: f64) -> Result<()> {
+    let unicast = "bootstash_registrar_multicast_unicast_bytes_total";
+    let extra = counted(cluster, "registrar", unicast).await?;
+    // What gets lost on a busy host is fetched, as parts.
+    ensure!(cluster.served_bytes().await? - extra <= fetched_bytes, "more was fetched than {fetched_bytes}");
+    let source =
+        counted(cluster, "registrar", "bootstash_registrar_multicast_sent_bytes_total{kind=\"source\"}");
+    let source = source.await?;
+    ensure!(
+        source > CACHE_BYTES as f64 / 2.0 && source < CACHE_BYTES as f64 * 1.2,
+        "{source} bytes were sent"
+    );
+    for node in nodes {
+        let sessions = counted(cluster, node, "bootstash_agent_multicast_sessions_total").await?;
+        ensure!(sessions == 1.0, "{node} took part in {sessions} sessions");
+        let overlay = cluster.overlay(node, "two").await?;
+        let cache = std::fs::read(&overlay.cache).with_context(|| overlay.cache.display().to_string())?;
+        ensure!(cache == cache_of(&cluster.file("two.raw")), "{node} holds another cache");
+    }
+    Ok(())
+}
+
+async fn what_is_sent_to_all_is_heard_by_all(cluster: &Cluster) -> Result<()> {
+    let nodes = ["node1", "node2", "node3"];
+    nodes_with_one_image(cluster, &nodes.map(|node| (node, true))).await?;
+    let before = cluster.served_bytes().await?;
+    cluster.register("two").await?;
+    for node in nodes {
+        cluster.in_step(node).await?;
+    }
+    ensure_heard(cluster, &nodes, before).await
+}
+
+async fn who_is_told_not_to_listen_fetches(cluster: &Cluster) -> Result<()> {
+    nodes_with_one_image(cluster, &[("node1", true), ("deaf", false), ("node2", true)]).await?;
+    let before = cluster.served_bytes().await?;
+    cluster.register("two").await?;
+    for node in ["node1", "deaf", "node2"] {
+        cluster.in_step(node).await?;
+    }
+    ensure!(counted(cluster, "deaf", "bootstash_agent_multicast_sessions_total").await? == 0.0);
+    ensure_heard(cluster, &["node1", "node2"], before + 1.2 * CACHE_BYTES as f64).await
+}
+
+async fn one_node_alone_fetches_at_once(cluster: &Cluster) -> Result<()> {
+    nodes_with_one_image(cluster, &[("node1", true)]).await?;
+    cluster.register("two").await?;
+    cluster.in_step("node1").await?;
+    ensure!(counted(cluster, "node1", "bootstash_agent_multicast_sessions_total").await? == 0.0);
+    let ended = "bootstash_registrar_multicast_sessions_total{outcome=\"finished\"}";
+    ensure!(counted(cluster, "registrar", ended).await? == 0.0);
+    Ok(())
+}
+
+async fn a_doctor_tells_whether_a_node_hears(cluster: &Cluster) -> Result<()> {
+    cluster.start_node("node1").await?;
+    let error = cluster.examine("node1").await.err().context("there is no group")?;
+    ensure!(format!("{error:#}").contains("multicast.group"), "{error:#}");
+    nodes_with_one_image(cluster, &[("node2", true)]).await?;
+    let findings = cluster.examine("node2").await?;
+    ensure!(findings.heard && findings.expected > 1000, "{findings:?}");
+    ensure!(findings.received + findings.socket_drops >= findings.expected, "{findings:?}");
+    Ok(())
+}
