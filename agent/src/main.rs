@@ -1,17 +1,16 @@
 //! `bootstash-agent`: the compute node's service.
 
 use anyhow::{Context, Result};
+use bootstash::api::Joiner;
 use bootstash::config::{AgentConfig, load_agent};
-use bootstash::identity::Identity;
 use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
-use bootstash::membership::{self, Joining};
+use bootstash::membership;
 use bootstash::qemu::Qemu;
 use bootstash::telemetry::{LogFormat, init_logging};
 use bootstash::zfs::{self, Programs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
 use clap::{Parser, Subcommand};
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,9 +20,6 @@ use tokio_util::sync::CancellationToken;
 /// The agent mostly waits: two threads run it, and few more its file accesses.
 const WORKER_THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
-
-/// In bytes; a token is shorter.
-const LONGEST_TOKEN: u64 = 4096;
 
 /// What does not end by then is left to the kernel; ZFS drops a stream whose pipe closes.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
@@ -77,22 +73,10 @@ fn main() -> ExitCode {
 
 fn join(args: &Args, url: &str, token: Option<&str>) -> Result<()> {
     let config = load_agent(&args.config)?;
-    let token = match token {
-        Some(token) => token.to_owned(),
-        None => {
-            std::io::read_to_string(std::io::stdin().take(LONGEST_TOKEN)).context("cannot read the token")?
-        }
-    };
+    let token = membership::given_token(token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let dir = config.identity_dir();
-    let fits = |identity: &Identity| match identity {
-        Identity::Node(_) => None,
-        _ => Some("use it with `bootstash join`"),
-    };
-    match runtime.block_on(membership::join(&dir, url, &token, fits))? {
-        Joining::Joined(identity) => println!("joined as {identity}; start the agent, or restart it"),
-        Joining::Unchanged(identity) => println!("joined as {identity} with this token before: unchanged"),
-    }
+    let joining = runtime.block_on(membership::join(&config.identity_dir(), url, &token, Joiner::Agent))?;
+    println!("{}", joining.text("start the agent, or restart it"));
     Ok(())
 }
 

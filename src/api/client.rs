@@ -1,9 +1,9 @@
 //! Calling a daemon: over its Unix socket or over TCP, JSON in and out.
 
-use super::{ErrorBody, Transport, TransportError};
+use super::{Transport, TransportError, answer};
 use crate::fault::{Fault, FaultKind};
 use crate::identity::believing_nobody;
-use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,11 +15,9 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the network: longer than any route waits (60 s), so that it ends only what hangs. On a Unix
 /// socket there is none: an order can wait for a large delta, and a daemon that dies closes the socket.
-const READ_TIMEOUT: Duration = Duration::from_secs(90);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(90);
 /// Shorter than a daemon keeps a connection on which nothing is asked.
 const IDLE: Duration = Duration::from_secs(45);
-/// A daemon that says to come again later than this is not believed.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +66,13 @@ pub enum CallError {
         /// After how long.
         retry_after: Duration,
     },
-    /// It answered in a form we cannot read.
+    /// It answered in a form we cannot read, or without end.
     #[error("{endpoint} answered in a form this version cannot read")]
     Answer {
         /// Who was called.
         endpoint: Endpoint,
         /// Why.
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -213,7 +211,7 @@ impl Client {
         match (response.status(), location) {
             (StatusCode::TEMPORARY_REDIRECT, Some(location)) => Ok(Found::Elsewhere(location.to_owned())),
             (status, _) if status.is_success() => Ok(Found::Here(response)),
-            _ => Err(refusal(response).await),
+            _ => Err(answer::refusal(response).await),
         }
     }
 
@@ -242,7 +240,7 @@ impl Client {
         range: Option<String>,
     ) -> Result<Response, CallError> {
         let response = self.exchange(method, path, query, body, range).await?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        if response.status().is_success() { Ok(response) } else { Err(answer::refusal(response).await) }
     }
 
     /// The answer, whatever it says.
@@ -266,11 +264,12 @@ impl Client {
         sent.await.map_err(|source| unreachable(&self.endpoint, source))
     }
 
-    async fn decode<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
-        response.json().await.map_err(|source| CallError::Answer {
-            endpoint: self.endpoint.clone(),
-            source: source.without_url(),
-        })
+    /// An answer that came with [`Self::download`] or [`Self::stream`], as JSON.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn decode<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
+        answer::json(response, &self.endpoint).await
     }
 }
 
@@ -291,26 +290,4 @@ fn unreachable(endpoint: &Endpoint, source: TransportError) -> CallError {
 
 fn range_from(offset: u64) -> Option<String> {
     (offset > 0).then(|| format!("bytes={offset}-"))
-}
-
-async fn refusal(response: Response) -> CallError {
-    let status = response.status();
-    let retry_after = retry_after(&response);
-    let body = response.json::<ErrorBody>().await.unwrap_or_else(|_| ErrorBody {
-        error: format!("the daemon answered {status}"),
-        kind: if status.is_server_error() { FaultKind::Transient } else { FaultKind::Permanent },
-    });
-    match retry_after {
-        Some(retry_after) => CallError::Busy { error: body.error, retry_after },
-        None => CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind },
-    }
-}
-
-/// What an answer of 503 says of it, in seconds.
-fn retry_after(response: &Response) -> Option<Duration> {
-    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
-        return None;
-    }
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

@@ -1,5 +1,6 @@
 //! Calling others on the network as who we are.
 
+use super::client::READ_TIMEOUT;
 use super::{CallError, Client, Endpoint, TransportError};
 use crate::identity::{Live, Token, Wanted, joining};
 use rustls::ClientConfig;
@@ -25,11 +26,24 @@ impl Dialer {
         if self.0.is_some() { "https" } else { "http" }
     }
 
-    /// A client of who is `wanted` and serves at `url`; gives up on who says nothing for `silence`.
+    /// A client of who is `wanted` and serves at `url`.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up at all.
-    pub fn client(&self, url: &str, wanted: Wanted, silence: Duration) -> Result<Client, CallError> {
+    pub fn client(&self, url: &str, wanted: Wanted) -> Result<Client, CallError> {
+        self.client_patient_for(url, wanted, READ_TIMEOUT)
+    }
+
+    /// The same, which gives up on who says nothing for `silence`.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up at all.
+    pub fn client_patient_for(
+        &self,
+        url: &str,
+        wanted: Wanted,
+        silence: Duration,
+    ) -> Result<Client, CallError> {
         let endpoint = Endpoint::Tcp(url.to_owned());
         match &self.0 {
             None => Client::patient_for(endpoint, silence),

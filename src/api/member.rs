@@ -58,6 +58,36 @@ pub struct JoinRequest {
     pub token: Secret,
     /// A request for a certificate (PKCS #10, PEM), signed with the key to certify.
     pub request_pem: String,
+    /// What is joining: a token that is used with the wrong program is not spent.
+    pub by: Joiner,
+}
+
+/// A program that joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Joiner {
+    /// A compute node's service: nodes join by it.
+    Agent,
+    /// The command: everybody else joins by it.
+    Command,
+}
+
+impl Joiner {
+    /// The one that `identity` joins by.
+    pub fn of(identity: &Identity) -> Self {
+        match identity {
+            Identity::Node(_) => Self::Agent,
+            _ => Self::Command,
+        }
+    }
+
+    /// The program's name.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Agent => "bootstash-agent",
+            Self::Command => "bootstash",
+        }
+    }
 }
 
 /// Asks for a new certificate for who has one.

@@ -4,6 +4,7 @@
 //! [`routes::LOG`] and [`routes::DELTAS`] tell, operators with all that the socket has (see
 //! [`crate::identity::Right`]). An agent serves its host on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
 
+mod answer;
 mod client;
 mod collect;
 mod dialer;
@@ -30,7 +31,7 @@ pub use image::{
     RegisterRequest, Step,
 };
 pub use member::{
-    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
+    CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, Joiner, MemberView,
     RenewRequest, Secret,
 };
 pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
@@ -39,7 +40,7 @@ pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, Ove
 pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
-pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
+pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, stream_header};
 pub use transport::{Transport, TransportError};
 pub use url::{UrlProblem, registrar_url};
 

@@ -83,12 +83,25 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: VolumeVerb,
     },
+    /// Find out what does not work here, and what to do (compute node)
+    Doctor {
+        /// About what.
+        #[command(subcommand)]
+        verb: DoctorVerb,
+    },
     /// Look at configuration files
     Config {
         /// How.
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+}
+
+/// Doctor verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum DoctorVerb {
+    /// Whether this node hears what the registrar sends to all, and how well; fails where it does not
+    Multicast(ListArgs),
 }
 
 /// Overlay verbs.

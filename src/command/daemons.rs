@@ -8,10 +8,6 @@ use bootstash::membership;
 use chrono::{DateTime, Utc};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// Longer than any answer is held back.
-const SILENCE: Duration = Duration::from_secs(90);
 
 /// The sockets of this host's daemons, which may or may not be there.
 #[derive(Debug)]
@@ -70,7 +66,7 @@ impl Daemons {
     /// when it counts, and whether it is a new one; nothing where nobody was joined.
     pub(super) async fn renew(&self) -> Result<Option<Renewal>, CommandError> {
         let Some((live, client)) = self.joined()? else { return Ok(None) };
-        let due = live.now().renew_at() <= Utc::now();
+        let due = live.now().is_due();
         if due {
             membership::renew(self.identity()?, &live, &client).await?;
         }
@@ -82,7 +78,7 @@ impl Daemons {
     pub(super) async fn renew_in_passing(&self) -> Result<(), CommandError> {
         // What is wrong with it is said where it is needed.
         let Ok(Some((live, client))) = self.joined() else { return Ok(()) };
-        if live.now().renew_at() > Utc::now() {
+        if !live.now().is_due() {
             return Ok(());
         }
         if let Err(error) = membership::renew(self.identity()?, &live, &client).await {
@@ -101,7 +97,7 @@ impl Daemons {
         let Some(joined) = Joined::load(dir)? else { return Ok(None) };
         let live = Live::new(Credentials::load(dir)?);
         let wanted = Wanted::Exactly(Identity::Registrar);
-        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted, SILENCE)?;
+        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted)?;
         Ok(Some((live, client)))
     }
 

@@ -8,6 +8,7 @@ use bootstash::config::ConfigError;
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::identity::{IdentityError, IdentityParseError};
 use bootstash::membership::{JoinError, RenewError};
+use bootstash::multicast::Group;
 use bootstash::names::ImageName;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -38,6 +39,9 @@ pub(super) enum CommandError {
     /// The certificate of it was not renewed.
     #[error(transparent)]
     Renew(#[from] RenewError),
+    /// Multicast does not work here.
+    #[error("nothing is heard of multicast group {group} here")]
+    Unheard { group: Group },
     /// Nobody was joined from here.
     #[error("nothing to renew: no registrar was joined from here, with a key in {}", .dir.display())]
     NotJoined { dir: PathBuf },
@@ -47,9 +51,6 @@ pub(super) enum CommandError {
     /// There is nowhere to keep a key.
     #[error("cannot tell where to keep a key: neither HOME nor --identity is given")]
     NoHome,
-    /// The token cannot be read.
-    #[error("cannot read the token from standard input")]
-    Token(#[source] io::Error),
     /// It needs one of the two.
     #[error("there is neither registrar nor agent on this host: nothing at {} and {}", .registrar.display(), .agent.display())]
     NoDaemons { registrar: PathBuf, agent: PathBuf },

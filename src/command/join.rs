@@ -4,30 +4,16 @@ use super::cli::JoinArgs;
 use super::daemons::Daemons;
 use super::failure::CommandError;
 use super::output;
-use bootstash::identity::Identity;
-use bootstash::membership::{self, Joining};
-use std::io::Read;
+use bootstash::api::Joiner;
+use bootstash::membership;
 use std::path::Path;
-
-/// In bytes; a token is shorter.
-const LONGEST_TOKEN: u64 = 4096;
 
 /// Trades the token for a certificate.
 pub(super) async fn join(daemons: &Daemons, args: JoinArgs) -> Result<(), CommandError> {
     let dir = daemons.identity()?;
-    let token = args.token.map_or_else(token_from_stdin, Ok)?;
-    let fits = |identity: &Identity| match identity {
-        Identity::Operator(_) | Identity::Monitor(_) => None,
-        _ => Some("use it on that node, with `bootstash-agent join`"),
-    };
-    match membership::join(dir, &args.url, &token, fits).await? {
-        Joining::Joined(identity) => {
-            output::line(&format!("joined as {identity}; key and certificate are in {}", dir.display()))
-        }
-        Joining::Unchanged(identity) => {
-            output::line(&format!("joined as {identity} with this token before: unchanged"))
-        }
-    }
+    let token = membership::given_token(args.token.as_deref())?;
+    let joining = membership::join(dir, &args.url, &token, Joiner::Command).await?;
+    output::line(&joining.text(&format!("key and certificate are in {}", dir.display())))
 }
 
 /// Renews the certificate where that is due.
@@ -41,8 +27,4 @@ pub(super) async fn renew(daemons: &Daemons) -> Result<(), CommandError> {
     let (identity, expires) = (renewal.identity, renewal.expires.format("%Y-%m-%d"));
     let did = if renewal.renewed { "renewed" } else { "unchanged" };
     output::line(&format!("{did}: {identity} until {expires}"))
-}
-
-fn token_from_stdin() -> Result<String, CommandError> {
-    std::io::read_to_string(std::io::stdin().take(LONGEST_TOKEN)).map_err(CommandError::Token)
 }

@@ -6,7 +6,7 @@ use super::failure::CommandError;
 use super::output;
 use super::render::{Column, table};
 use bootstash::api::{
-    Client, Endpoint, ExpelQuery, ExpelReply, InviteReply, InviteRequest, MemberView, routes,
+    Client, Endpoint, ExpelQuery, ExpelReply, InviteReply, InviteRequest, Joiner, MemberView, routes,
 };
 use bootstash::identity::Identity;
 use chrono::{DateTime, Utc};
@@ -39,10 +39,7 @@ async fn invite(registrar: &Client, role: &str, args: InviteArgs) -> Result<(), 
 
 /// What to type where it is to be used.
 fn command(endpoint: &Endpoint, reply: &InviteReply) -> String {
-    let program = match reply.identity {
-        Identity::Node(_) => "bootstash-agent",
-        _ => "bootstash",
-    };
+    let program = Joiner::of(&reply.identity).program();
     let url = match endpoint {
         Endpoint::Tcp(url) => url.clone(),
         Endpoint::Unix(_) => format!("https://{}:{}", host_name(), reply.port),

@@ -8,6 +8,7 @@ mod cli;
 mod collect;
 mod config;
 mod daemons;
+mod doctor;
 mod failure;
 mod images;
 mod jobs;
@@ -68,6 +69,7 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Join(args) => join::join(daemons, args).await?,
         Verb::Renew => join::renew(daemons).await?,
         Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
+        Verb::Doctor { verb } => doctor::examine(daemons, verb).await?,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
     }
     Ok(ExitCode::SUCCESS)

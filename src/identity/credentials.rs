@@ -1,9 +1,12 @@
 //! Who we are: a key, its certificate, and the authority's, in a directory of ours.
 //!
-//! `identity.pem` (certificate and key, 0600) is replaced as one, so that a crash never parts the two;
-//! `authority.pem` of the registrar's own directory is another matter, see [`super::Authority`].
+//! `identity.pem` (certificate, authority's certificate and key, 0600) is replaced as one, so that a crash never
+//! parts them. `ca.pem` is a copy for other programs, and not read. `authority.pem` of the registrar's own
+//! directory is another matter, see [`super::Authority`].
 
 use super::certificate::{self, Facts};
+use super::live::tls;
+use super::verify;
 use super::{Identity, IdentityError, KeyRequest, Serial, TokenDigest};
 use crate::lifecycle::{replace_file, replace_secret_file};
 use chrono::{DateTime, Utc};
@@ -45,15 +48,18 @@ impl Credentials {
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
         let path = dir.join(IDENTITY);
         let text = read_secret(&path, dir)?;
-        let ca = dir.join(AUTHORITY);
-        let authority = CertificateDer::from_pem_file(&ca);
-        let authority = authority.map_err(|source| damaged(&ca, source))?;
-        let leaf = CertificateDer::from_pem_slice(text.as_bytes()).map_err(|e| damaged(&path, e))?;
-        let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|e| damaged(&path, e))?;
-        let facts = certificate::read(&leaf)?;
-        let provider = rustls::crypto::ring::default_provider();
-        let chain = vec![leaf, authority.clone()];
-        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|e| damaged(&path, e))?;
+        Self::parse(&text).map_err(|source| damaged(&path, source))
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>()?;
+        let [leaf, authority] = chain.as_slice() else {
+            return Err("it does not hold a certificate and its authority's".into());
+        };
+        let (facts, authority) = (certificate::read(leaf)?, authority.clone());
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())?;
+        // Refuses a key that is another certificate's.
+        let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?;
         Ok(Self { facts, authority, certified: Arc::new(certified) })
     }
 
@@ -68,15 +74,14 @@ impl Credentials {
         certificate_pem: &str,
         authority_pem: &str,
     ) -> Result<(), IdentityError> {
+        let text = format!("{certificate_pem}{authority_pem}{}", request.key_pem());
+        let made = Self::parse(&text).map_err(IdentityError::Mismatch)?;
+        verify::is_of(made.certified.end_entity_cert().map_err(tls)?, &made.authority)?;
         make_dir(dir)?;
-        let leaf = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
-        certificate::read(&leaf.map_err(|_| IdentityError::Foreign)?)?;
-        let write = |name: &str, text: &str| {
-            let path = dir.join(name);
-            replace_secret_file(&path, text.as_bytes()).map_err(|source| IdentityError::Io { path, source })
-        };
-        write(AUTHORITY, authority_pem)?;
-        write(IDENTITY, &format!("{certificate_pem}{}", request.key_pem()))
+        let (path, copy) = (dir.join(IDENTITY), dir.join(AUTHORITY));
+        replace_secret_file(&path, text.as_bytes()).map_err(|source| IdentityError::Io { path, source })?;
+        replace_file(&copy, authority_pem.as_bytes())
+            .map_err(|source| IdentityError::Io { path: copy, source })
     }
 
     /// Who we are.
@@ -94,9 +99,9 @@ impl Credentials {
         self.facts.expires
     }
 
-    /// From when on a new one is to be asked for: a third of its time is left for that to succeed in.
-    pub fn renew_at(&self) -> DateTime<Utc> {
-        self.facts.expires - (self.facts.expires - self.facts.issued) / 3
+    /// Whether a new one is to be asked for: a third of its time is left for that to succeed in.
+    pub fn is_due(&self) -> bool {
+        Utc::now() >= self.facts.expires - (self.facts.expires - self.facts.issued) / 3
     }
 
     /// The authority's certificate.
@@ -164,4 +169,64 @@ pub(super) fn read_secret(path: &Path, dir: &Path) -> Result<String, IdentityErr
 
 fn damaged(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> IdentityError {
     IdentityError::Damaged { path: PathBuf::from(path), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Authority;
+    use std::time::Duration;
+
+    const LIFETIME: Duration = Duration::from_secs(3600);
+
+    fn authority(dir: &Path) -> Authority {
+        Authority::create(dir).unwrap().0
+    }
+
+    /// A key, and a certificate of it by `authority`.
+    fn certified(authority: &Authority) -> (KeyRequest, String) {
+        let request = KeyRequest::new().unwrap();
+        let identity = "node:c1".parse().unwrap();
+        let issued = authority.issue(&identity, request.request_pem(), LIFETIME).unwrap();
+        (request, issued.certificate_pem)
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused_and_changes_nothing() {
+        let (dir, ours, others) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (ours, others) = (authority(ours.path()), authority(others.path()));
+        let ((key, certificate), (other_key, _)) = (certified(&ours), certified(&ours));
+        Credentials::store(dir.path(), &key, &certificate, ours.certificate_pem()).unwrap();
+        let files = || ["identity.pem", "ca.pem"].map(|file| std::fs::read(dir.path().join(file)).unwrap());
+        let before = files();
+        for (key, certificate, authority) in [
+            (&other_key, certificate.as_str(), ours.certificate_pem()),
+            (&key, &certificate, others.certificate_pem()),
+            (&key, ours.certificate_pem(), ours.certificate_pem()),
+            (&key, &certificate, ""),
+            (&key, "", ours.certificate_pem()),
+        ] {
+            let stored = Credentials::store(dir.path(), key, certificate, authority);
+            assert!(matches!(stored, Err(IdentityError::Mismatch(_))), "{stored:?}");
+            assert_eq!(files(), before);
+        }
+    }
+
+    #[test]
+    fn one_file_is_all_that_is_read() {
+        let (dir, of) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let authority = authority(of.path());
+        let (key, certificate) = certified(&authority);
+        Credentials::store(dir.path(), &key, &certificate, authority.certificate_pem()).unwrap();
+        std::fs::write(dir.path().join("ca.pem"), "another's").unwrap();
+        let loaded = Credentials::load(dir.path()).unwrap();
+        assert_eq!(loaded.authority(), authority.certificate());
+        assert!(!loaded.is_due());
+        let path = dir.path().join("identity.pem");
+        let parted = std::fs::read_to_string(&path).unwrap().replace(authority.certificate_pem(), "");
+        std::fs::write(&path, parted).unwrap();
+        let damaged = Credentials::load(dir.path()).unwrap_err().to_string();
+        assert!(damaged.contains("identity.pem is damaged"), "{damaged}");
+    }
 }

@@ -35,6 +35,9 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
     },
+    /// Key, certificate and authority are not each other's.
+    #[error("what the registrar sent does not fit our key; nothing was changed, ask for a new token")]
+    Mismatch(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A certificate is none of ours.
     #[error("the certificate is not one of bootstash")]
     Foreign,

@@ -1,6 +1,6 @@
 //! The credentials in use, which change while connections are made: a renewal needs no restart.
 
-use super::verify::{ExpectIdentity, PinnedAuthority, clients_of};
+use super::verify::{ExpectIdentity, Trust, clients_of};
 use super::{Credentials, Identity, IdentityError, Token};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -53,8 +53,7 @@ impl Live {
     /// # Errors
     /// Where the authority's certificate is none.
     pub fn client(&self, wanted: Wanted) -> Result<ClientConfig, IdentityError> {
-        let verifier = ExpectIdentity::of(self.now().authority(), wanted)?;
-        let builder = client_builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let builder = calling(Trust::of(self.now().authority())?, wanted)?;
         Ok(finished(builder.with_client_cert_resolver(Arc::new(self.clone()))))
     }
 }
@@ -64,8 +63,7 @@ impl Live {
 /// # Errors
 /// Where TLS cannot be set up.
 pub fn joining(token: &Token) -> Result<ClientConfig, IdentityError> {
-    let verifier = Arc::new(PinnedAuthority::new(token.clone()));
-    let builder = client_builder()?.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = calling(Trust::Pinned(token.clone()), Wanted::Exactly(Identity::Registrar))?;
     Ok(finished(builder.with_no_client_auth()))
 }
 
@@ -100,6 +98,14 @@ type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
 fn client_builder() -> Result<Builder, IdentityError> {
     let builder = ClientConfig::builder_with_provider(provider());
     builder.with_protocol_versions(&[&rustls::version::TLS13]).map_err(tls)
+}
+
+fn calling(
+    trust: Trust,
+    wanted: Wanted,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, IdentityError> {
+    let verifier = Arc::new(ExpectIdentity { trust, wanted });
+    Ok(client_builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn finished(mut config: ClientConfig) -> ClientConfig {

@@ -1,7 +1,7 @@
 //! Whom to believe: rustls' own check of chain, time and signature, and then the identity.
 
 use super::live::{Wanted, provider, tls};
-use super::{Identity, IdentityError, SERVER_NAME, Token, certificate};
+use super::{IdentityError, SERVER_NAME, Token, certificate};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -14,24 +14,50 @@ use std::sync::Arc;
 pub(super) fn clients_of(
     authority: &CertificateDer<'static>,
 ) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
-    let roots = Arc::new(roots(authority)?);
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(roots(authority)?, provider());
     builder.allow_unauthenticated().build().map_err(tls)
 }
 
-/// A server of this authority that is who was wanted, at whatever address.
-#[derive(Debug)]
-pub(super) struct ExpectIdentity {
-    chain: Arc<WebPkiServerVerifier>,
-    wanted: Wanted,
+/// Whether this authority made a certificate, which counts now.
+pub(super) fn is_of(
+    certificate: &CertificateDer<'_>,
+    authority: &CertificateDer<'static>,
+) -> Result<(), IdentityError> {
+    let verified = clients_of(authority)?.verify_client_cert(certificate, &[], UnixTime::now());
+    verified.map(drop).map_err(|error| IdentityError::Mismatch(error.into()))
 }
 
-impl ExpectIdentity {
-    pub(super) fn of(authority: &CertificateDer<'static>, wanted: Wanted) -> Result<Self, IdentityError> {
-        let roots = Arc::new(roots(authority)?);
-        let chain = WebPkiServerVerifier::builder_with_provider(roots, provider()).build().map_err(tls)?;
-        Ok(Self { chain, wanted })
+/// Which authority a server has to be of.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// This one.
+    Authority(Arc<WebPkiServerVerifier>),
+    /// The one that the server shows, if this token pins it.
+    Pinned(Token),
+}
+
+impl Trust {
+    pub(super) fn of(authority: &CertificateDer<'static>) -> Result<Self, IdentityError> {
+        servers_of(authority).map(Self::Authority)
     }
+
+    fn chain(&self, shown: &[CertificateDer<'_>]) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        match self {
+            Self::Authority(chain) => Ok(Arc::clone(chain)),
+            Self::Pinned(token) => {
+                let pinned = shown.iter().find(|shown| token.pins(shown));
+                let pinned = pinned.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+                servers_of(&pinned.clone().into_owned()).map_err(|_| refused())
+            }
+        }
+    }
+}
+
+/// A server that is who was wanted, at whatever address.
+#[derive(Debug)]
+pub(super) struct ExpectIdentity {
+    pub(super) trust: Trust,
+    pub(super) wanted: Wanted,
 }
 
 impl ServerCertVerifier for ExpectIdentity {
@@ -43,61 +69,11 @@ impl ServerCertVerifier for ExpectIdentity {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let chain = self.trust.chain(intermediates)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|_| refused())?;
-        let verified = self.chain.verify_server_cert(end_entity, intermediates, &name, ocsp, now)?;
+        let verified = chain.verify_server_cert(end_entity, intermediates, &name, ocsp, now)?;
         let facts = certificate::read(end_entity).map_err(|_| refused())?;
         if self.wanted.is(&facts.identity) { Ok(verified) } else { Err(refused()) }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// A registrar that shows the authority which a token pins.
-#[derive(Debug)]
-pub(super) struct PinnedAuthority {
-    token: Token,
-}
-
-impl PinnedAuthority {
-    pub(super) fn new(token: Token) -> Self {
-        Self { token }
-    }
-}
-
-impl ServerCertVerifier for PinnedAuthority {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let pinned = intermediates.iter().find(|shown| self.token.pins(shown));
-        let pinned = pinned.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        let registrar = Wanted::Exactly(Identity::Registrar);
-        let expect = ExpectIdentity::of(&pinned.clone().into_owned(), registrar).map_err(|_| refused())?;
-        expect.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -106,6 +82,7 @@ impl ServerCertVerifier for PinnedAuthority {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // Not offered, see `live`.
         Err(refused())
     }
 
@@ -124,10 +101,14 @@ impl ServerCertVerifier for PinnedAuthority {
     }
 }
 
-fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, IdentityError> {
+fn servers_of(authority: &CertificateDer<'static>) -> Result<Arc<WebPkiServerVerifier>, IdentityError> {
+    WebPkiServerVerifier::builder_with_provider(roots(authority)?, provider()).build().map_err(tls)
+}
+
+fn roots(authority: &CertificateDer<'static>) -> Result<Arc<RootCertStore>, IdentityError> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).map_err(tls)?;
-    Ok(roots)
+    Ok(Arc::new(roots))
 }
 
 /// Somebody of this authority, and not who was wanted.

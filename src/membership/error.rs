@@ -2,7 +2,7 @@
 
 use crate::api::{CallError, UrlProblem};
 use crate::fault::{Fault, FaultKind};
-use crate::identity::{Identity, IdentityError, TokenError};
+use crate::identity::{IdentityError, TokenError};
 
 /// Joining failed; nothing was changed here.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum JoinError {
     /// The token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The token cannot be read.
+    #[error("cannot read the token from standard input")]
+    Read(#[source] std::io::Error),
     /// The registrar does not answer, is another than the one that made the token, or refuses.
     #[error("cannot join the registrar at {url}")]
     Call {
@@ -25,14 +28,6 @@ pub enum JoinError {
         url: String,
         /// Why.
         source: CallError,
-    },
-    /// The token is for somebody else.
-    #[error("this token is for {identity}: {remedy}")]
-    Role {
-        /// Who it is for.
-        identity: Identity,
-        /// Where to use it.
-        remedy: &'static str,
     },
     /// What came, or what is here, is no good.
     #[error(transparent)]
@@ -44,7 +39,7 @@ impl Fault for JoinError {
         match self {
             Self::Url { .. } | Self::Token(_) => FaultKind::Permanent,
             Self::Call { source, .. } => source.kind(),
-            Self::Role { .. } => FaultKind::Operator,
+            Self::Read(_) => FaultKind::Operator,
             Self::Identity(error) => error.kind(),
         }
     }

@@ -8,5 +8,5 @@ mod join;
 mod renew;
 
 pub use error::{JoinError, RenewError};
-pub use join::{Joining, join};
+pub use join::{Joining, given_token, join};
 pub use renew::{keep, renew};

@@ -4,7 +4,6 @@ use super::RenewError;
 use crate::api::{CertificateReply, Client, RenewRequest, routes};
 use crate::fault::Chain;
 use crate::identity::{Credentials, KeyRequest, Live};
-use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -15,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Renews what is in `dir` when it is due, again and again. Dropped, it ends.
 pub async fn keep(dir: PathBuf, live: Live, registrar: Client) {
     loop {
-        if live.now().renew_at() <= Utc::now() {
+        if live.now().is_due() {
             match renew(&dir, &live, &registrar).await {
                 Ok(()) => tracing::info!(expires = %live.now().expires(), "renewed the certificate"),
                 Err(error) => tracing::warn!(

@@ -32,7 +32,7 @@ pub enum ReceiverEvent {
 pub enum LeaveReason {
     /// No beat for two seconds.
     Unheard,
-    /// Two blocks were not what was announced.
+    /// Two blocks were not what was announced, and no new key came.
     Poisoned,
 }
 
@@ -71,6 +71,8 @@ pub struct Counters {
     pub held: u64,
     /// Not sealed with the session's key.
     pub wrong_seal: u64,
+    /// Keys for another object.
+    pub wrong_keys: u64,
     /// Bytes that came by unicast and were of use.
     pub unicast_bytes: u64,
     /// Blocks that were not what was announced.

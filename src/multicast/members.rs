@@ -28,7 +28,7 @@ pub enum Demotion {
     Silent,
     /// It reports that it hears nothing.
     Unheard,
-    /// It reports bytes that are not those announced.
+    /// It was sent bytes that are not those announced, and got no other key in time; or it alone says so, again.
     Poisoned,
     /// It loses, or asks for, far more than others.
     Outlier,
@@ -47,6 +47,10 @@ pub(super) struct Member {
     struck: Option<(Instant, u8)>,
     /// Lacks nothing that this session could still give it.
     pub(super) satisfied: bool,
+    /// Has the whole object, and reports no more.
+    pub(super) done: bool,
+    /// Has the key that comes next.
+    pub(super) has_key: bool,
     pub(super) demoted: Option<Demotion>,
 }
 
@@ -59,13 +63,15 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn add(&mut self, now: Instant, node: NodeName) {
+    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_key: bool) {
         let member = Member {
             heard_of: now,
             window: (now, 0),
             loss: None,
             struck: None,
             satisfied: false,
+            done: false,
+            has_key,
             demoted: None,
         };
         self.of.insert(node, member);
@@ -73,6 +79,21 @@ impl Members {
 
     pub(super) fn get_mut(&mut self, node: &NodeName) -> Option<&mut Member> {
         self.of.get_mut(node)
+    }
+
+    /// Whether it took part.
+    pub(super) fn remove(&mut self, node: &NodeName) -> bool {
+        self.of.remove(node).is_some()
+    }
+
+    /// Nobody has the key that comes next, any more.
+    pub(super) fn take_keys(&mut self) {
+        self.of.values_mut().for_each(|member| member.has_key = false);
+    }
+
+    /// Whether all who still listen have the key that comes next.
+    pub(super) fn all_have_key(&self) -> bool {
+        self.active().all(|(_, member)| member.has_key || member.done)
     }
 
     /// Whether it was waited for until now.
@@ -85,9 +106,21 @@ impl Members {
         true
     }
 
+    /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
+    /// for them beats go on as long as they may.
+    pub(super) fn lack_farewell(&self, since: Instant) -> bool {
+        let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
+        let mut all = self.of.values();
+        all.any(|member| listens.contains(&member.demoted) && !member.done && member.heard_of <= since)
+    }
+
     /// Those that are waited for.
     pub(super) fn active(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
         self.of.iter().filter(|(_, member)| member.demoted.is_none())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.of.len()
     }
 
     /// Those of whom `is` holds, of those that are waited for.
@@ -126,7 +159,7 @@ impl Member {
         match report.standing {
             Standing::Unheard => Some(Demotion::Unheard),
             Standing::Poisoned => Some(Demotion::Poisoned),
-            Standing::Done => None,
+            Standing::Done | Standing::Alarmed => None,
             Standing::Listening => self
                 .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
                 .then_some(Demotion::Outlier),

@@ -36,7 +36,7 @@ pub use rate::RateLimits;
 pub use receiver::{HELD_BYTES_MAX, Receiver};
 pub use report::{Deficit, Instruction, Report, ReportError, Standing};
 pub use sender::{Sender, SenderEvent, Transmit};
-pub use session::{Announcement, AnnouncementError, SessionId, SessionKey};
+pub use session::{Announcement, AnnouncementError, RekeyError, SessionId, SessionKey};
 pub use shape::{Shape, ShapeError};
 pub use wire::{Beat, Position, Rejected, SealError};
 

@@ -5,7 +5,7 @@
 
 use super::code::{self, CodeError};
 use super::sender::Transmit;
-use super::session::{Announcement, SessionId};
+use super::session::{Announcement, RekeyError, SessionId};
 use super::shape::Shape;
 use super::wire::{Position, SealError, Sealer};
 use std::collections::VecDeque;
@@ -84,6 +84,23 @@ impl<S: BlockSource> Packer<S> {
     pub fn new(announcement: Announcement, source: S) -> Result<Self, SealError> {
         let sealer = Sealer::new(&announcement)?;
         Ok(Self { announcement, source, sealer, current: None, repairs: VecDeque::new() })
+    }
+
+    /// From now on seals with this key; nonces start anew with it.
+    ///
+    /// # Errors
+    /// Where it is for another object, or was used already.
+    pub fn rekey(&mut self, announcement: Announcement) -> Result<(), RekeyError> {
+        let (session, given) = (self.announcement.session(), announcement.session());
+        if !self.announcement.is_same_object(&announcement) {
+            return Err(RekeyError::OtherObject { session, given });
+        }
+        if given == session || announcement.key() == self.announcement.key() {
+            return Err(RekeyError::NotNew { session });
+        }
+        self.sealer = Sealer::new(&announcement)?;
+        self.announcement = announcement;
+        Ok(())
     }
 
     /// The datagram that says this.

@@ -1,6 +1,6 @@
 //! What a node and the sender say to each other over the control channel.
 
-use super::session::SessionId;
+use super::session::{Announcement, SessionId};
 use crate::names::NodeName;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,11 @@ pub(super) const DEFICITS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Of which session.
+    /// Of which session: the one it heard last.
     pub session: SessionId,
+    /// The one that it got the key of, and did not hear yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_session: Option<SessionId>,
     /// How it goes.
     pub standing: Standing,
     /// The last beat heard: what the sender sent after it, this report knows nothing of.
@@ -31,9 +34,11 @@ pub struct Report {
 pub enum Standing {
     /// It listens.
     Listening,
+    /// It was sent bytes that are not those announced, by who knows the key; it waits for another key.
+    Alarmed,
     /// It hears nothing, and goes on by unicast.
     Unheard,
-    /// It was sent bytes that are not those announced, by who knows the key; it goes on by unicast.
+    /// It was sent such bytes, got no other key, and goes on by unicast.
     Poisoned,
     /// It has the whole object.
     Done,
@@ -59,6 +64,8 @@ pub enum Instruction {
     Fetch(Vec<u32>),
     /// Fetch what any block lacks once the sender has passed it; go on listening.
     FetchAll,
+    /// Listen for this session too; once it is heard, for it alone.
+    Rekey(Box<Announcement>),
 }
 
 /// A report is not taken. Nothing of it counts.

@@ -108,6 +108,42 @@ impl crate::fault::Fault for AnnouncementError {
     }
 }
 
+/// A key does not fit the session.
+#[derive(Debug, thiserror::Error)]
+pub enum RekeyError {
+    /// Of another shape, or with other hashes.
+    #[error("multicast session {given} is not of the object of {session}; make it by Announcement::rekeyed")]
+    OtherObject {
+        /// The one in use.
+        session: SessionId,
+        /// As given.
+        given: SessionId,
+    },
+    /// Nobody asked for it.
+    #[error("multicast session {session} asked for no new key; {given} is not used")]
+    Unasked {
+        /// The one in use.
+        session: SessionId,
+        /// As given.
+        given: SessionId,
+    },
+    /// It was used already: nonces would repeat.
+    #[error("multicast session {session} has this key already; make a new one by Announcement::rekeyed")]
+    NotNew {
+        /// The one in use.
+        session: SessionId,
+    },
+    /// It cannot seal.
+    #[error(transparent)]
+    Seal(#[from] super::wire::SealError),
+}
+
+impl crate::fault::Fault for RekeyError {
+    fn kind(&self) -> crate::fault::FaultKind {
+        crate::fault::FaultKind::Permanent
+    }
+}
+
 impl Announcement {
     /// Reports are at least this far apart, and at most [`Self::REPORTS_MAX`].
     pub const REPORTS_MIN: Duration = Duration::from_millis(20);
@@ -124,19 +160,17 @@ impl Announcement {
         hashes: Vec<[u8; 32]>,
         bytes_per_second: u64,
     ) -> Result<Self, AnnouncementError> {
-        let random = SystemRandom::new();
-        let (mut id, mut key) = ([0; 8], [0; 16]);
-        random.fill(&mut id).map_err(|_| AnnouncementError::Random)?;
-        random.fill(&mut key).map_err(|_| AnnouncementError::Random)?;
-        let session = SessionId(u64::from_be_bytes(id));
-        Self {
-            session,
-            key: SessionKey(key),
-            shape,
-            report_every: report_every(&shape, bytes_per_second),
-            hashes,
-        }
-        .checked()
+        let (session, key) = random()?;
+        Self { session, key, shape, report_every: report_every(&shape, bytes_per_second), hashes }.checked()
+    }
+
+    /// The same, with another name and another key.
+    ///
+    /// # Errors
+    /// Where the system gives no random numbers.
+    pub fn rekeyed(&self) -> Result<Self, AnnouncementError> {
+        let (session, key) = random()?;
+        Ok(Self { session, key, ..self.clone() })
     }
 
     fn checked(self) -> Result<Self, AnnouncementError> {
@@ -176,10 +210,24 @@ impl Announcement {
         &self.key
     }
 
+    /// Whether all is the same but name and key.
+    pub(super) fn is_same_object(&self, other: &Self) -> bool {
+        let of = |one: &Self| (one.shape, one.report_every);
+        of(self) == of(other) && self.hashes == other.hashes
+    }
+
     /// Whether these are the block's bytes.
     pub(super) fn is_block(&self, block: u32, bytes: &[u8]) -> bool {
         self.hashes.get(block as usize).is_some_and(|hash| blake3::hash(bytes) == *hash)
     }
+}
+
+fn random() -> Result<(SessionId, SessionKey), AnnouncementError> {
+    let random = SystemRandom::new();
+    let (mut id, mut key) = ([0; 8], [0; 16]);
+    random.fill(&mut id).map_err(|_| AnnouncementError::Random)?;
+    random.fill(&mut key).map_err(|_| AnnouncementError::Random)?;
+    Ok((SessionId(u64::from_be_bytes(id)), SessionKey(key)))
 }
 
 /// Short enough that what comes in until a repair does, about three reports later, fits a receiver's memory.

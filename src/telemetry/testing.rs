@@ -41,6 +41,12 @@ impl LogWatch {
 
     /// The warnings and errors so far.
     pub fn lines(&self) -> Vec<String> {
+        let grave = |line: &String| line.starts_with("WARN ") || line.starts_with("ERROR ");
+        self.all().into_iter().filter(grave).collect()
+    }
+
+    /// The same, and what else was worth telling.
+    pub fn all(&self) -> Vec<String> {
         self.lines.lock().clone()
     }
 
@@ -80,7 +86,7 @@ impl Lines {
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let level = *event.metadata().level();
-        if level <= Level::WARN {
+        if level <= Level::INFO {
             let mut line = Line(format!("{level} {}:", event.metadata().target()));
             event.record(&mut line);
             self.lock().push(line.0);

@@ -1,4 +1,8 @@
-//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for.
+//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for; and nodes of it.
+
+mod node;
+
+pub use node::Node;
 
 use crate::address::free_address;
 use crate::membership::{LIFETIME, dir_of, init};
@@ -123,12 +127,20 @@ impl House {
         Ok(reply.token.reveal().to_owned())
     }
 
-    /// Joins with a token; the key lies in the directory of `name`.
+    /// Joins as a node with a token; the key lies in the directory of `name`.
     ///
     /// # Errors
     /// When that is refused.
     pub async fn join(&self, name: &str, token: &str) -> Result<Joining> {
-        Ok(membership::join(&self.keys(name), &self.url(), token, |_| None).await?)
+        self.join_by(Joiner::Agent, name, token).await
+    }
+
+    /// The same with either program.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn join_by(&self, by: Joiner, name: &str, token: &str) -> Result<Joining> {
+        Ok(membership::join(&self.keys(name), &self.url(), &token.parse()?, by).await?)
     }
 
     /// A client of one who was invited and joined.
@@ -137,7 +149,7 @@ impl House {
     /// When that fails.
     pub async fn member(&self, identity: &str) -> Result<Client> {
         let token = self.invite(identity, 600).await?;
-        self.join(identity, &token).await?;
+        self.join_by(Joiner::of(&identity.parse()?), identity, &token).await?;
         self.client(&self.keys(identity))
     }
 
@@ -146,8 +158,15 @@ impl House {
     /// # Errors
     /// When there is none.
     pub fn client(&self, dir: &Path) -> Result<Client> {
-        let live = Live::new(Credentials::load(dir)?);
-        Ok(Dialer::new(live).client(&self.url(), Wanted::Exactly(Identity::Registrar), LIMIT)?)
+        self.client_of(dir, &self.url(), Wanted::Exactly(Identity::Registrar))
+    }
+
+    /// The same of who is `wanted` elsewhere.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn client_of(&self, dir: &Path, url: &str, wanted: Wanted) -> Result<Client> {
+        Ok(Dialer::new(Live::new(Credentials::load(dir)?)).client(url, wanted)?)
     }
 
     /// A certificate by this registrar's authority, past all its rules, in the directory of `name`.
@@ -168,7 +187,12 @@ impl House {
         let (authority, _) = Authority::create(other.path())?;
         certify(&authority, &dir, identity, LIFETIME)?;
         // So that our own side does not refuse the registrar before it can refuse us.
-        std::fs::copy(self.keys("registrar").join("ca.pem"), dir.join("ca.pem"))?;
+        let ours = Authority::load(&self.keys("registrar"))?;
+        let path = dir.join("identity.pem");
+        let genuine = std::fs::read_to_string(&path)?;
+        let forged = genuine.replace(authority.certificate_pem(), ours.certificate_pem());
+        ensure!(forged != genuine, "the authority's certificate is not in {}", path.display());
+        std::fs::write(&path, forged)?;
         Ok(dir)
     }
 }
@@ -197,7 +221,7 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
 /// # Errors
 /// When it was.
 pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
-    let cut = matches!(answer, Err(CallError::Unreachable { .. } | CallError::Answer { .. }));
+    let cut = matches!(answer, Err(CallError::Unreachable { .. }));
     ensure!(cut, "it was let in: {answer:?}");
     Ok(())
 }

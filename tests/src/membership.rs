@@ -9,7 +9,6 @@ use std::time::Duration;
 
 /// Long enough for any test.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(86400);
-const SILENCE: Duration = Duration::from_secs(90);
 
 /// Where a daemon with this state directory has its identity.
 pub(crate) fn dir_of(state_dir: &Path) -> PathBuf {
@@ -38,5 +37,5 @@ pub(crate) fn enrol(registrar: &Path, node: &Path, name: &str) -> Result<()> {
 /// Calls the registrar at `url` as the one with this state directory does.
 pub(crate) fn client(state_dir: &Path, url: &str) -> Result<Client> {
     let live = Live::new(Credentials::load(&dir_of(state_dir))?);
-    Ok(Dialer::new(live).client(url, Wanted::Exactly(Identity::Registrar), SILENCE)?)
+    Ok(Dialer::new(live).client(url, Wanted::Exactly(Identity::Registrar))?)
 }

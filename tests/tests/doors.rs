@@ -1,5 +1,8 @@
 //! Each right and each refusal, through real TLS and a real registrar.
 
+#[path = "doors/nodes.rs"]
+mod nodes;
+
 use anyhow::{Context, Result, ensure};
 use bootstash::api::*;
 use bootstash::identity::{Credentials, Identity, Live, Wanted};
@@ -106,7 +109,7 @@ async fn a_stranger_learns_nothing_but_the_way_in() -> Result<()> {
         answers.push((response.status().as_u16(), response.text().await?));
     }
     ensure!(answers.iter().all(|answer| *answer == answers[0]) && answers[0].0 == 401, "{answers:#?}");
-    for body in ["", "{}", "{\"token\":\"bootstash-x\",\"request_pem\":\"\"}", "\u{0}"] {
+    for body in ["", "{}", "{\"token\":\"bootstash-x\",\"request_pem\":\"\",\"by\":\"agent\"}", "\u{0}"] {
         let join = stranger
             .post(format!("{}{}", house.url(), routes::JOIN))
             .header("content-type", "application/json");
@@ -196,6 +199,30 @@ async fn a_token_counts_once_in_time_and_for_its_registrar() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_wrong_program_spends_no_token() -> Result<()> {
+    let house = House::open().await?;
+    let before = house.member("node:c1").await?;
+    for (identity, wrong, remedy) in [
+        ("operator:ada", Joiner::Agent, "use it with `bootstash join`"),
+        ("monitor:prom", Joiner::Agent, "use it with `bootstash join`"),
+        ("node:c1", Joiner::Command, "use it with `bootstash-agent join`"),
+    ] {
+        let (token, right) = (house.invite(identity, 600).await?, Joiner::of(&identity.parse()?));
+        let refused = house.join_by(wrong, "wrong", &token).await.unwrap_err();
+        ensure!(format!("{refused:#}").contains(remedy) && !house.keys("wrong").exists(), "{refused:#}");
+        // Nor is anything taken back that its owner has.
+        before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+        let joined = house.join_by(right, &format!("{identity} anew"), &token).await?;
+        ensure!(matches!(joined, Joining::Joined(_)));
+        // Once it is spent, there is nothing to tell.
+        let spent = house.join_by(wrong, "wrong", &token).await.unwrap_err();
+        ensure!(format!("{spent:#}").contains("ask for a new one"), "{spent:#}");
+    }
+    cut_off(before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
+    house.close().await
+}
+
+#[tokio::test]
 async fn joining_anew_takes_the_lost_certificate_back() -> Result<()> {
     let house = House::open().await?;
     let lost = house.member("node:c1").await?;
@@ -212,8 +239,7 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
     house.member("node:c1").await?;
     let dir = house.keys("node:c1");
     let live = Live::new(Credentials::load(&dir)?);
-    let client =
-        Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar), LIMIT)?;
+    let client = Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar))?;
     let before = live.now();
     membership::renew(&dir, &live, &client).await?;
     ensure!(live.now().serial() != before.serial() && live.now().identity() == before.identity());
@@ -237,7 +263,7 @@ async fn nobody_else_passes_for_the_registrar() -> Result<()> {
         listen::serve(listener, routes_of_all, &live, Gate::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
-    let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted, LIMIT);
+    let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
     cut_off(dial(Wanted::Exactly(Identity::Registrar))?.get::<VolumeLog>(routes::LOG, &log).await)?;
     cut_off(dial(Wanted::Exactly("node:c2".parse()?))?.get::<VolumeLog>(routes::LOG, &log).await)?;
     dial(Wanted::AnyNode)?.get::<VolumeLog>(routes::LOG, &log).await?;
@@ -286,10 +312,17 @@ async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationT
     Ok((address, stop))
 }
 
-/// A member's connection, of which each byte can be chosen.
-async fn raw(house: &House, to: std::net::SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let live = Live::new(Credentials::load(&house.keys("node:c1"))?);
-    let config = live.client(Wanted::Exactly(Identity::Registrar))?;
+type Raw = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// A node's connection to a registrar, of which each byte can be chosen.
+async fn raw(house: &House, to: std::net::SocketAddr) -> Result<Raw> {
+    raw_as(house, "node:c1", Wanted::Exactly(Identity::Registrar), to).await
+}
+
+/// The same of anybody to anybody.
+async fn raw_as(house: &House, who: &str, wanted: Wanted, to: std::net::SocketAddr) -> Result<Raw> {
+    let live = Live::new(Credentials::load(&house.keys(who))?);
+    let config = live.client(wanted)?;
     let name = rustls::pki_types::ServerName::try_from("any.example")?;
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     Ok(connector.connect(name, TcpStream::connect(to).await?).await?)

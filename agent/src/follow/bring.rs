@@ -2,7 +2,7 @@
 
 use super::fetch::{FetchError, discard};
 use super::{FollowError, Follower};
-use bootstash::api::{AgentState, CallError, DeltaRecord, routes};
+use bootstash::api::{AgentState, DeltaRecord, routes};
 use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::lifecycle::{KillPoint, kill_point};
 use reqwest::StatusCode;
@@ -64,9 +64,7 @@ impl Follower {
         if response.status() == StatusCode::ACCEPTED {
             return Err(FollowError::FullInPreparation);
         }
-        let endpoint = self.registrar.endpoint().clone();
-        let answer = |source: reqwest::Error| CallError::Answer { endpoint, source: source.without_url() };
-        Ok(response.json().await.map_err(answer)?)
+        Ok(self.registrar.decode(response).await?)
     }
 }
 

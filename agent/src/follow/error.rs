@@ -59,7 +59,7 @@ impl FollowError {
     pub(super) fn is_silence(&self) -> bool {
         matches!(
             self,
-            Self::Registrar(CallError::Unreachable { .. } | CallError::Answer { .. })
+            Self::Registrar(CallError::Unreachable { .. })
                 | Self::Fetch(FetchError::Call(CallError::Unreachable { .. }) | FetchError::Broken { .. })
         )
     }
@@ -68,8 +68,6 @@ impl FollowError {
 impl Fault for FollowError {
     fn kind(&self) -> FaultKind {
         match self {
-            // An answer that broke off cannot be told from one that is no JSON.
-            Self::Registrar(CallError::Answer { .. }) => FaultKind::Transient,
             Self::Registrar(error) => error.kind(),
             Self::FullInPreparation => FaultKind::Busy,
             // Collected since the log was read; the next round reads a new one.

@@ -93,7 +93,8 @@ impl Peers {
             return Err(PeerError::Avoided);
         }
         let answer = async {
-            let client = self.dialer.client(&format!("{scheme}://{peer}"), Wanted::AnyNode, STALL)?;
+            let url = format!("{scheme}://{peer}");
+            let client = self.dialer.client_patient_for(&url, Wanted::AnyNode, STALL)?;
             client.download(&path_of(record), offset).await
         };
         let answered = match timeout(ANSWER, answer).await {

@@ -4,20 +4,18 @@
 use super::{FollowError, Follower, Step};
 use crate::volume::Incoming;
 use bootstash::api::{
-    AgentState, CallError, GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery, Transfer, routes,
+    AgentState, CallError, GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, Transfer, routes,
+    stream_header,
 };
 use bootstash::delta::Encoding;
 use bootstash::fault::{Fault, FaultKind};
 use bootstash::names::{Guid, SnapshotName};
-use bootstash::zfs::{ByteStream, Receive};
+use bootstash::zfs::Receive;
 use futures::TryStreamExt;
 use reqwest::{Response, StatusCode};
 use std::io;
-use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
@@ -54,9 +52,9 @@ impl Follower {
     }
 
     async fn receive(&mut self, response: Response, resumed: bool) -> Result<(), FollowError> {
-        let name: SnapshotName = self.header(&response, SNAPSHOT_HEADER)?;
-        let to: Guid = self.header(&response, GUID_HEADER)?;
-        let total_bytes = self.header(&response, SIZE_HEADER).ok();
+        let name: SnapshotName = header(&response, SNAPSHOT_HEADER)?;
+        let to: Guid = header(&response, GUID_HEADER)?;
+        let total_bytes = stream_header(&response, SIZE_HEADER);
         let how = if resumed { Receive::Rest } else { Receive::Resumable };
         tracing::info!(
             "receiving the whole volume at {name}{}",
@@ -64,7 +62,8 @@ impl Follower {
         );
         let started = Instant::now();
         let encoded = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
-        let shown = Shown::new(Encoding::Zstd.decode(encoded), name.clone(), total_bytes, self.state.clone());
+        let showing = showing(name.clone(), self.state.clone());
+        let shown = Shown::new(Encoding::Zstd.decode(encoded), total_bytes, showing);
         let received = self.volume.receive_full(Incoming { to, how, stream: Box::pin(shown) }).await;
         if matches!(&received, Err(error) if error.kind() == FaultKind::Permanent) {
             // What came of a damaged stream leads nowhere.
@@ -77,55 +76,24 @@ impl Follower {
         self.metrics.streamed(&snapshot.name, seconds);
         Ok(())
     }
+}
 
-    fn header<T: FromStr>(&self, response: &Response, name: &'static str) -> Result<T, FollowError> {
-        let text = response.headers().get(name).and_then(|value| value.to_str().ok());
-        text.and_then(|text| text.parse().ok()).ok_or(FollowError::Stream { header: name })
-    }
+/// One that has to be there.
+fn header<T: FromStr>(response: &Response, name: &'static str) -> Result<T, FollowError> {
+    stream_header(response, name).ok_or(FollowError::Stream { header: name })
 }
 
 fn is(error: &CallError, wanted: StatusCode) -> bool {
     matches!(error, CallError::Refused { status, .. } if *status == wanted.as_u16())
 }
 
-/// A stream that shows how far it is, now and then.
-struct Shown {
-    stream: ByteStream,
-    to: SnapshotName,
-    transfer: Transfer,
-    state: watch::Sender<AgentState>,
-    next: Instant,
-}
-
-impl Shown {
-    fn new(
-        stream: ByteStream,
-        to: SnapshotName,
-        total_bytes: Option<u64>,
-        state: watch::Sender<AgentState>,
-    ) -> Self {
-        Self { stream, to, transfer: Transfer { bytes: 0, total_bytes }, state, next: Instant::now() }
-    }
-
-    fn show(&mut self) {
-        if Instant::now() >= self.next {
-            self.next = Instant::now() + SHOW_EVERY;
-            let (to, transfer) = (self.to.clone(), Some(self.transfer));
-            self.state.send_replace(AgentState::Applying { to, transfer });
+/// Shows how far the stream to `to` is, now and then.
+fn showing(to: SnapshotName, state: watch::Sender<AgentState>) -> impl FnMut(Transfer) + Unpin {
+    let mut next = Instant::now();
+    move |transfer| {
+        if Instant::now() >= next {
+            next = Instant::now() + SHOW_EVERY;
+            state.send_replace(AgentState::Applying { to: to.clone(), transfer: Some(transfer) });
         }
-    }
-}
-
-impl AsyncRead for Shown {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = self.stream.as_mut().poll_read(context, buffer);
-        self.transfer.bytes += (buffer.filled().len() - before) as u64;
-        self.show();
-        polled
     }
 }

@@ -10,7 +10,7 @@ use bootstash::api::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest,
 };
-use bootstash::identity::{Caller, Token};
+use bootstash::identity::{Caller, Identity, Token};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +23,14 @@ pub(super) async fn join(
     // What is wrong with a request is none of a stranger's business, nor what we parse it with.
     let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
-    let admitted = soon(&state, move |members| members.admit(&token, &request.request_pem)).await;
+    let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
     admitted.map(Json).map_err(|error| {
         tracing::warn!(error = %bootstash::fault::Chain(&error), "nobody joined");
-        MemberError::Token.into()
+        match error {
+            // Told to nobody but who has a token that counts.
+            MemberError::Joiner { .. } => error.into(),
+            _ => MemberError::Token.into(),
+        }
     })
 }
 
@@ -51,7 +55,15 @@ pub(super) async fn expel(
     Shared(state): Shared<State>,
     Query(query): Query<ExpelQuery>,
 ) -> Result<Json<ExpelReply>, Refusal> {
-    Ok(Json(soon(&state, move |members| members.expel(&query.identity)).await?))
+    let node = match &query.identity {
+        Identity::Node(node) => Some(node.clone()),
+        _ => None,
+    };
+    let reply = soon(&state, move |members| members.expel(&query.identity)).await?;
+    if let Some(node) = node {
+        state.transmitter.expel(&node);
+    }
+    Ok(Json(reply))
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<MemberView>> {

@@ -6,8 +6,8 @@ use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
 use bootstash::api::{
-    CallError, Dialer, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER, StreamQuery,
-    Transfer, VolumeLog, is_authority, routes,
+    CallError, Dialer, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER, Shown, StreamQuery,
+    Transfer, VolumeLog, is_authority, routes, stream_header,
 };
 use bootstash::delta::Encoding;
 use bootstash::fault::{Fault, FaultKind};
@@ -17,11 +17,6 @@ use bootstash::zfs::{ByteStream, Snapshot};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Response;
 use std::io;
-use std::pin::Pin;
-use std::str::FromStr;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio_util::io::StreamReader;
 
@@ -59,9 +54,6 @@ impl Fault for RestoreError {
     }
 }
 
-/// Of a node that sends nothing.
-const SILENCE: Duration = Duration::from_secs(90);
-
 /// How far a restore is, for who looks; none while there is none.
 pub type Restoring = watch::Sender<Option<Transfer>>;
 
@@ -76,7 +68,7 @@ pub(super) async fn restore(
     let url = url_of(&state, &request.from)?;
     let call = |source| RestoreError::Call { url: url.clone(), source };
     let dialer = Dialer::new(state.members.live().clone());
-    let client = dialer.client(&url, wanted(&request.from), SILENCE).map_err(call)?;
+    let client = dialer.client(&url, wanted(&request.from)).map_err(call)?;
     let theirs: VolumeLog = client.get(routes::LOG, &LogQuery::default()).await.map_err(call)?;
     let head = theirs.snapshots.last().cloned();
     let head = head.ok_or_else(|| RestoreError::Empty { url: url.clone() })?;
@@ -85,7 +77,8 @@ pub(super) async fn restore(
     }
     let begun = Begun::of(&state)?;
     let response = client.stream(routes::STREAM, &StreamQuery::default()).await.map_err(call)?;
-    let to: Guid = header(&response, GUID_HEADER).ok_or_else(|| RestoreError::Stream { url: url.clone() })?;
+    let to: Guid =
+        stream_header(&response, GUID_HEADER).ok_or_else(|| RestoreError::Stream { url: url.clone() })?;
     tracing::info!(url, snapshot = %head.name, "restoring the volume");
     let earlier = theirs.snapshots.iter().map(|snapshot| snapshot.guid);
     let history = earlier.filter(|guid| *guid != to).collect();
@@ -127,17 +120,12 @@ fn wanted(from: &str) -> Wanted {
     from.parse().map_or(Wanted::AnyNode, |node| Wanted::Exactly(Identity::Node(node)))
 }
 
-fn header<T: FromStr>(response: &Response, name: &str) -> Option<T> {
-    response.headers().get(name)?.to_str().ok()?.parse().ok()
-}
-
 /// The stream, which breaks off when the registrar stops.
 fn decoded(state: &State, response: Response, begun: Begun) -> ByteStream {
-    let total_bytes = header(&response, SIZE_HEADER);
+    let total_bytes = stream_header(&response, SIZE_HEADER);
     let chunks = response.bytes_stream().map_err(io::Error::other);
     let encoded = StreamReader::new(Box::pin(chunks.take_until(state.stop.clone().cancelled_owned())));
-    let transfer = Transfer { bytes: 0, total_bytes };
-    Box::pin(Shown { stream: Encoding::Zstd.decode(encoded), transfer, begun })
+    Box::pin(Shown::new(Encoding::Zstd.decode(encoded), total_bytes, move |transfer| begun.show(transfer)))
 }
 
 /// The only restore; it is over when this is dropped.
@@ -152,32 +140,14 @@ impl Begun {
         });
         begins.then(|| Self(state.restoring.clone())).ok_or(RestoreError::UnderWay)
     }
+
+    fn show(&self, transfer: Transfer) {
+        self.0.send_replace(Some(transfer));
+    }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
         self.0.send_replace(None);
-    }
-}
-
-/// A stream that shows how far it is.
-struct Shown {
-    stream: ByteStream,
-    transfer: Transfer,
-    begun: Begun,
-}
-
-impl AsyncRead for Shown {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = self.stream.as_mut().poll_read(context, buffer);
-        self.transfer.bytes += (buffer.filled().len() - before) as u64;
-        let transfer = self.transfer;
-        self.begun.0.send_replace(Some(transfer));
-        polled
     }
 }

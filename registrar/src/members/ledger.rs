@@ -1,7 +1,8 @@
 //! What is known of invitations and certificates. Pure, but for reading the file.
 
 use super::MemberError;
-use bootstash::api::{ExpelReply, MemberView};
+use super::error::MOST_CERTIFICATES;
+use bootstash::api::{ExpelReply, Joiner, MemberView};
 use bootstash::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -67,11 +68,17 @@ impl Ledger {
         Ok(expires)
     }
 
-    /// Who a token was made for.
-    pub(super) fn invited(&self, token: &TokenDigest, now: DateTime<Utc>) -> Result<Identity, MemberError> {
+    /// Who a token was made for, if they join by that program.
+    pub(super) fn invited(
+        &self,
+        token: &TokenDigest,
+        by: Joiner,
+        now: DateTime<Utc>,
+    ) -> Result<Identity, MemberError> {
         let found = self.invitations.iter().find(|invitation| invitation.token == *token);
         let valid = found.filter(|invitation| invitation.expires > now);
-        valid.map(|invitation| invitation.identity.clone()).ok_or(MemberError::Token)
+        let identity = valid.ok_or(MemberError::Token)?.identity.clone();
+        if Joiner::of(&identity) == by { Ok(identity) } else { Err(MemberError::Joiner { identity }) }
     }
 
     /// The token is used; what its owner had before is taken back: a node that joins anew has lost its key,
@@ -85,10 +92,23 @@ impl Ledger {
         self.renewed(&identity, issued, now);
     }
 
-    pub(super) fn may_renew(&self, serial: &Serial) -> Result<(), MemberError> {
+    /// Whether the one with certificate `serial` gets another.
+    pub(super) fn may_renew(
+        &self,
+        identity: &Identity,
+        serial: &Serial,
+        now: DateTime<Utc>,
+    ) -> Result<(), MemberError> {
         let expelled =
             |certificate: &MemberView| certificate.serial == *serial && certificate.expelled.is_some();
-        if self.certificates.iter().any(expelled) { Err(MemberError::Expelled) } else { Ok(()) }
+        if self.certificates.iter().any(expelled) {
+            return Err(MemberError::Expelled);
+        }
+        let counting = self.certificates.iter().filter(|certificate| counts(certificate, identity, now));
+        if counting.count() >= MOST_CERTIFICATES {
+            return Err(MemberError::Renewals { identity: identity.clone() });
+        }
+        Ok(())
     }
 
     pub(super) fn renewed(&mut self, identity: &Identity, issued: &Issued, now: DateTime<Utc>) {
@@ -109,10 +129,7 @@ impl Ledger {
     }
 
     fn take_back(&mut self, identity: &Identity, now: DateTime<Utc>) -> u64 {
-        let counting = |certificate: &&mut MemberView| {
-            certificate.identity == *identity && certificate.expelled.is_none() && certificate.expires > now
-        };
-        let taken = self.certificates.iter_mut().filter(counting);
+        let taken = self.certificates.iter_mut().filter(|certificate| counts(certificate, identity, now));
         taken.map(|certificate| certificate.expelled = Some(now)).count() as u64
     }
 
@@ -128,5 +145,43 @@ impl Ledger {
             self.certificates.iter().filter(|certificate| certificate.expires > now).cloned().collect();
         members.sort_by(|a, b| (&a.identity, a.issued).cmp(&(&b.identity, b.issued)));
         members
+    }
+}
+
+/// Whether it is one of `identity`'s that can be used now.
+fn counts(certificate: &MemberView, identity: &Identity, now: DateTime<Utc>) -> bool {
+    certificate.identity == *identity && certificate.expelled.is_none() && certificate.expires > now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn serial(number: usize) -> Serial {
+        serde_json::from_value(format!("{number:02x}").into()).unwrap()
+    }
+
+    fn issued(number: usize, expires: DateTime<Utc>) -> Issued {
+        Issued { certificate_pem: String::new(), serial: serial(number), expires }
+    }
+
+    #[test]
+    fn nobody_renews_without_end() {
+        let (mut ledger, now) = (Ledger::default(), DateTime::UNIX_EPOCH);
+        let node = |name: &str| Identity::Node(name.parse().unwrap());
+        let (c1, c2, end) = (node("c1"), node("c2"), now + TimeDelta::days(90));
+        for number in 0..MOST_CERTIFICATES {
+            ledger.may_renew(&c1, &serial(0), now).unwrap();
+            ledger.renewed(&c1, &issued(number, end), now);
+        }
+        let refused = ledger.may_renew(&c1, &serial(0), now).unwrap_err();
+        assert!(matches!(refused, MemberError::Renewals { .. }), "{refused}");
+        // Others are none the worse for it, and time or an operator helps.
+        ledger.may_renew(&c2, &serial(99), now).unwrap();
+        ledger.may_renew(&c1, &serial(99), end).unwrap();
+        assert_eq!(ledger.expel(&c1, now).certificates, MOST_CERTIFICATES as u64);
+        assert!(matches!(ledger.may_renew(&c1, &serial(0), now), Err(MemberError::Expelled)));
+        ledger.may_renew(&c1, &serial(99), now).unwrap();
     }
 }

@@ -9,7 +9,7 @@ mod renewal;
 
 pub use error::MemberError;
 
-use bootstash::api::{CertificateReply, ExpelReply, InviteReply, MemberView, Secret};
+use bootstash::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
 use bootstash::identity::{Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token};
 use bootstash::lifecycle::replace_secret_file;
 use bootstash::listen::Gate;
@@ -61,7 +61,7 @@ impl Members {
     pub fn load(dir: &Path, lifetime: Duration, port: u16) -> Result<Self, MemberError> {
         let authority = Authority::load(dir)?;
         let own = Credentials::load(dir)?;
-        if own.renew_at() <= Utc::now() {
+        if own.is_due() {
             certify_ourselves(&authority, dir, lifetime)?;
         }
         let live = Live::new(Credentials::load(dir)?);
@@ -97,35 +97,43 @@ impl Members {
     /// Trades a token for a certificate.
     ///
     /// # Errors
-    /// Where the token is none of ours, used or late: all the same to who asks.
-    pub fn admit(&self, token: &Token, request_pem: &str) -> Result<CertificateReply, MemberError> {
+    /// Where the token is none of ours, used or late: all the same to who asks. Where it is not for a program
+    /// like `by`: then it still counts.
+    pub fn admit(
+        &self,
+        token: &Token,
+        by: Joiner,
+        request_pem: &str,
+    ) -> Result<CertificateReply, MemberError> {
         let digest = token.digest();
-        self.change(|ledger, now| {
-            let identity = ledger.invited(&digest, now)?;
+        let (identity, issued) = self.change(|ledger, now| {
+            let identity = ledger.invited(&digest, by, now)?;
             let issued = self.authority.issue(&identity, request_pem, self.lifetime)?;
             ledger.admit(&digest, &issued, now);
-            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
-            Ok(self.reply(identity, issued.certificate_pem))
-        })?
+            Ok::<_, MemberError>((identity, issued))
+        })??;
+        tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
+        Ok(self.reply(identity, issued.certificate_pem))
     }
 
     /// Gives a member a new certificate beside the one it has.
     ///
     /// # Errors
-    /// Where that one was taken away in the meantime.
+    /// Where that one was taken away in the meantime, or the member has too many that count.
     pub fn renew(
         &self,
         identity: &Identity,
         serial: &Serial,
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
-        self.change(|ledger, now| {
-            ledger.may_renew(serial)?;
+        let issued = self.change(|ledger, now| {
+            ledger.may_renew(identity, serial, now)?;
             let issued = self.authority.issue(identity, request_pem, self.lifetime)?;
             ledger.renewed(identity, &issued, now);
-            tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
-            Ok(self.reply(identity.clone(), issued.certificate_pem))
-        })?
+            Ok::<_, MemberError>(issued)
+        })??;
+        tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
+        Ok(self.reply(identity.clone(), issued.certificate_pem))
     }
 
     /// Takes all certificates and tokens of `identity` away, at once.

@@ -3,7 +3,6 @@
 use super::{Members, certify_ourselves};
 use bootstash::fault::Chain;
 use bootstash::identity::{Credentials, IdentityError};
-use chrono::Utc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +13,7 @@ impl Members {
     /// Renews our own certificate in time, until `stop`.
     pub async fn keep_own(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            if self.live.now().renew_at() > Utc::now() {
+            if !self.live.now().is_due() {
                 continue;
             }
             match self.renew_own() {

@@ -130,6 +130,13 @@ impl Transmitter {
         session.ok_or(StrangeSession::Gone { session: report.session })?.report(node, report)
     }
 
+    /// A node is a member no more: nothing that is sent from now on is for it.
+    pub fn expel(&self, node: &NodeName) {
+        if let Some(shared) = &self.0 {
+            shared.sessions().iter().for_each(|session| session.expel(node));
+        }
+    }
+
     /// Waits until all that was begun has ended, which is soon after the registrar was told to stop.
     pub async fn finish(&self) {
         if let Some(shared) = &self.0 {

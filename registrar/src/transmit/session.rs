@@ -2,7 +2,7 @@
 
 use super::object::Object;
 use bootstash::api::{ReportReply, SessionReply};
-use bootstash::fault::{Fault, FaultKind};
+use bootstash::fault::{Chain, Fault, FaultKind};
 use bootstash::multicast::{
     Announcement, Demotion, Group, Instruction, RateLimits, Report, ReportError, Sender, SenderEvent,
     SessionId, Transmit,
@@ -29,7 +29,12 @@ pub struct Session {
 
 #[derive(Debug)]
 struct State {
+    /// The latest.
     announcement: Announcement,
+    /// All names it has had.
+    names: Vec<SessionId>,
+    /// To be sealed with from the next datagram on.
+    new_key: Option<Announcement>,
     sender: Sender,
     nodes: BTreeSet<NodeName>,
     to_tell: BTreeMap<NodeName, Vec<Instruction>>,
@@ -64,8 +69,13 @@ impl Fault for StrangeSession {
 
 /// What is to be done next.
 pub(super) enum Next {
-    /// Send these, now.
-    Send(Vec<Transmit>),
+    /// Send these, now; under the new key, if there is one.
+    Send {
+        /// The new key.
+        new_key: Option<Box<Announcement>>,
+        /// What to send.
+        due: Vec<Transmit>,
+    },
     /// Ask again.
     Again,
     /// Nothing; it is over.
@@ -83,7 +93,9 @@ impl Session {
         let announcement = object.announcement.clone();
         let sender = Sender::new(&announcement, limits, nodes.iter().cloned(), Instant::now());
         let state = State {
+            names: vec![announcement.session()],
             announcement,
+            new_key: None,
             sender,
             nodes: nodes.clone(),
             to_tell: BTreeMap::new(),
@@ -117,7 +129,7 @@ impl Session {
     }
 
     pub(super) fn is(&self, session: SessionId) -> bool {
-        self.lock().announcement.session() == session
+        self.lock().names.contains(&session)
     }
 
     /// At most so many bytes a second from now on.
@@ -141,15 +153,33 @@ impl Session {
     pub(super) fn next(&self, most: usize) -> Next {
         let mut state = self.lock();
         let now = Instant::now();
+        // A change of key comes here, and not between what is due at the same moment.
+        state.sender.handle_timeout(now);
+        state.sort_events();
+        let new_key = state.new_key.take().map(Box::new);
         let due: Vec<Transmit> = std::iter::from_fn(|| state.sender.poll_transmit(now)).take(most).collect();
         state.sort_events();
-        if !due.is_empty() {
-            return Next::Send(due);
+        if !due.is_empty() || new_key.is_some() {
+            return Next::Send { new_key, due };
         }
         let Some(until) = state.sender.poll_timeout() else { return Next::Over };
         let wait = until.saturating_duration_since(now).clamp(COALESCE, LOOK_UP);
         drop(self.wake.wait_timeout(state, wait));
         Next::Again
+    }
+
+    /// It is a member no more.
+    pub(super) fn expel(&self, node: &NodeName) {
+        let mut state = self.lock();
+        state.nodes.remove(node);
+        state.sender.expel(Instant::now(), node);
+        state.sort_events();
+    }
+
+    /// The part that nodes lose (the 90th percentile of them), and bytes a second, lately.
+    pub(super) fn pace(&self) -> (f64, f64) {
+        let state = self.lock();
+        (state.sender.loss().unwrap_or_default(), state.sender.bytes_per_second())
     }
 
     /// Why nodes were sent to unicast, and how many; whether all were.
@@ -179,9 +209,32 @@ impl State {
                         "somebody who knows a multicast session's key sends what was not announced; nothing of it is kept"
                     );
                 }
+                SenderEvent::Rekey { nodes } => self.rekey(nodes),
+                SenderEvent::Rekeyed { .. } => {
+                    tracing::info!("the key of a multicast session was changed");
+                    self.new_key = Some(self.announcement.clone());
+                }
                 SenderEvent::GaveUp => self.gave_up = true,
                 SenderEvent::Finished => (),
             }
+        }
+    }
+
+    /// Where there is no new key, the sender gives multicast up.
+    fn rekey(&mut self, nodes: Vec<NodeName>) {
+        let made = self.announcement.rekeyed().map_err(|error| Chain(&error).to_string());
+        let handed = made.and_then(|made| {
+            let handed = self.sender.rekey(Instant::now(), &made);
+            handed.map(|()| made).map_err(|error| Chain(&error).to_string())
+        });
+        match handed {
+            Ok(made) => {
+                self.names.push(made.session());
+                let instruction = Instruction::Rekey(Box::new(made.clone()));
+                self.announcement = made;
+                nodes.into_iter().for_each(|node| self.tell(node, instruction.clone()));
+            }
+            Err(error) => tracing::warn!(error, "the key of a multicast session cannot be changed"),
         }
     }
 

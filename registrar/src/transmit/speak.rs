@@ -5,7 +5,7 @@ use super::object::{Bytes, Object};
 use super::session::{Next, Session};
 use bootstash::fault::Chain;
 use bootstash::multicast::socket::{BATCH, Mouth, SpeakError};
-use bootstash::multicast::{PackError, Packer, SealError, Shape, Transmit};
+use bootstash::multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub(super) struct SpeakTask {
 pub(super) enum BrokenOff {
     #[error(transparent)]
     Pack(#[from] PackError),
+    #[error(transparent)]
+    Rekey(#[from] RekeyError),
     #[error(transparent)]
     Speak(#[from] SpeakError),
 }
@@ -68,7 +70,10 @@ impl SpeakTask {
     fn send_all(&mut self, sent: &mut Sent) -> Result<(), BrokenOff> {
         while !self.stop.is_cancelled() {
             match self.session.next(BATCH) {
-                Next::Send(due) => self.send(&due, sent)?,
+                Next::Send { new_key, due } => {
+                    new_key.map_or(Ok(()), |key| self.packer.rekey(*key))?;
+                    self.send(&due, sent)?;
+                }
                 Next::Again => (),
                 Next::Over => break,
             }
@@ -88,6 +93,10 @@ impl SpeakTask {
                 self.count(transmit, datagram.len(), sent);
             }
             self.mouth.send(&batch, first_bytes)?;
+            if let Some(Transmit::Beat(_)) = due.last() {
+                let (loss, bytes_per_second) = self.session.pace();
+                self.metrics.goes(loss, bytes_per_second);
+            }
         }
         Ok(())
     }

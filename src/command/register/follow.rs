@@ -65,7 +65,7 @@ async fn ask_again(
     loop {
         let error = match source.job(id, after).await {
             Ok(job) => return Ok(job),
-            Err(error) if is_absence(&error) => error,
+            Err(error) if error.kind() == FaultKind::Transient => error,
             Err(error) => return Err(error.into()),
         };
         if gone_since.is_none() {
@@ -76,14 +76,6 @@ async fn ask_again(
             return Err(CommandError::Lost { job: id, source: error });
         }
         tokio::time::sleep(patience.pause).await;
-    }
-}
-
-/// An answer that broke off is an absence too; one that came whole and makes no sense is not.
-fn is_absence(error: &CallError) -> bool {
-    match error {
-        CallError::Answer { source, .. } => !source.is_decode(),
-        other => other.kind() == FaultKind::Transient,
     }
 }
 

@@ -10,15 +10,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SYMBOL: u16 = 64;
+pub(super) const SYMBOL: u16 = 64;
 
-fn session(length: usize) -> (Vec<u8>, Arc<Announcement>) {
+pub(super) fn session(length: usize) -> (Vec<u8>, Arc<Announcement>) {
     let object = object(length, 1);
     let announcement = announce(&object, SYMBOL, 64, 16);
     (object, announcement)
 }
 
-fn first_symbol(object: &[u8], announcement: &Announcement) -> Vec<u8> {
+pub(super) fn first_symbol(object: &[u8], announcement: &Announcement) -> Vec<u8> {
     let at = Position { block: 0, index: 0 };
     Sealer::new(announcement).unwrap().symbol(at, &object[..SYMBOL.into()]).unwrap()
 }
@@ -98,27 +98,6 @@ fn a_flood_of_ten_times_the_rate_changes_nothing() {
 }
 
 #[test]
-fn who_knows_the_key_can_send_nodes_to_unicast_but_not_change_a_byte() {
-    let (object, announcement) = session(40 * 64 * 64);
-    let mut forger = Sealer::new(&announcement).unwrap();
-    let attack = move |rng: &mut Rng, good: &[u8]| {
-        let (block, index) = (good[11], u16::from_be_bytes([good[14], good[15]]));
-        let payload: Vec<u8> = (0..SYMBOL).map(|_| rng.next() as u8).collect();
-        let hit = good[8] == 0 && index == 5 && block.is_multiple_of(10);
-        let at = Position { block: block.into(), index };
-        hit.then(|| forger.symbol(at, &payload).unwrap()).into_iter().collect()
-    };
-    let peers = (0..4).map(|number| peer(number, Path::default())).collect();
-    let net = Net::new(4, object, announcement, peers).attacked_by(Box::new(attack)).run();
-    for (number, peer) in net.peers.iter().enumerate() {
-        assert_eq!(peer.left, Some(LeaveReason::Poisoned));
-        assert_eq!(net.demoted(number), Some(Demotion::Poisoned));
-        assert_eq!(peer.receiver.as_ref().unwrap().counters().bad_blocks, 2);
-        assert!(net.events.contains(&SenderEvent::Poisoned { node: peer.name.clone() }));
-    }
-}
-
-#[test]
 fn what_does_not_fit_is_not_held() {
     let object = vec![7; 20 * 1024 * 1408];
     let announcement = announce(&object, 1408, 1024, 256);
@@ -135,14 +114,15 @@ fn what_does_not_fit_is_not_held() {
     assert!(receiver.counters().without_room > 1000);
 }
 
-fn sender(announcement: &Announcement, now: Instant) -> (Sender, NodeName) {
+pub(super) fn sender(announcement: &Announcement, now: Instant) -> (Sender, NodeName) {
     let node: NodeName = "n1".parse().unwrap();
     (Sender::new(announcement, RateLimits::up_to(rate()), [node.clone()], now), node)
 }
 
-fn report(announcement: &Announcement) -> Report {
+pub(super) fn report(announcement: &Announcement) -> Report {
     Report {
         session: announcement.session(),
+        next_session: None,
         standing: Standing::Listening,
         beat: None,
         expected: 0,
@@ -204,6 +184,35 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
 }
 
 #[test]
+fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
+    let (_, announcement) = session(64);
+    let start = Instant::now();
+    for (answers, lasts, beats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
+        let (mut sender, node) = sender(&announcement, start);
+        let beats = |sender: &mut Sender, now| {
+            let sent = std::iter::from_fn(|| sender.poll_transmit(now)).collect::<Vec<_>>();
+            sent.iter().filter(|transmit| matches!(transmit, Transmit::Beat(_))).count()
+        };
+        let mut millis = (0..).map(|milli| start + Duration::from_millis(milli));
+        let gave_up = millis.find(|now| {
+            beats(&mut sender, *now);
+            // Alive, but it never has all.
+            let _ = sender.handle_report(*now, &node, &report(&announcement));
+            std::iter::from_fn(|| sender.poll_event())
+                .any(|event| matches!(event, SenderEvent::Demoted { .. }))
+        });
+        if answers {
+            let now = gave_up.unwrap() + Duration::from_millis(20);
+            sender.handle_report(now, &node, &report(&announcement)).unwrap();
+        }
+        let heard: usize = (0..lasts).map(|_| beats(&mut sender, millis.next().unwrap())).sum();
+        assert!(beats_then.contains(&heard), "{heard}");
+        assert_eq!(sender.poll_event(), Some(SenderEvent::Finished), "{answers}");
+        assert_eq!(sender.poll_timeout(), None);
+    }
+}
+
+#[test]
 fn a_file_that_changed_is_not_sent() {
     let (mut object, announcement) = session(10_000);
     object[9_999] ^= 1;
@@ -230,6 +239,7 @@ fn no_position_is_sealed_twice() {
 fn any_report() -> impl Strategy<Value = Report> {
     let standing = prop_oneof![
         4 => Just(Standing::Listening),
+        1 => Just(Standing::Alarmed),
         1 => Just(Standing::Unheard),
         1 => Just(Standing::Poisoned),
         1 => Just(Standing::Done),

@@ -1,8 +1,10 @@
 //! Sender and receivers on a simulated network, in virtual time, by seed.
 
 mod hostile;
+mod keys;
 mod net;
 mod parts;
+mod rates;
 mod transfer;
 
 use super::{Announcement, Shape};

@@ -3,6 +3,7 @@
 use super::super::*;
 use super::rate;
 use crate::names::NodeName;
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -51,12 +52,36 @@ pub(super) struct Path {
     pub(super) doubled: f64,
 }
 
+/// A narrow place on the way to all: what comes faster than it forwards waits, and what finds no room is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bottleneck {
+    pub(super) bytes_per_second: f64,
+    waiting_bytes: f64,
+    at: Instant,
+}
+
+impl Bottleneck {
+    /// What a small switch holds, in terms of time.
+    const HOLDS_SECONDS: f64 = 0.02;
+
+    fn passes(&mut self, now: Instant, bytes: usize) -> bool {
+        let forwarded = (now - self.at).as_secs_f64() * self.bytes_per_second;
+        self.at = now;
+        self.waiting_bytes = (self.waiting_bytes - forwarded).max(0.0);
+        let room = self.waiting_bytes + bytes as f64 <= self.bytes_per_second * Self::HOLDS_SECONDS;
+        self.waiting_bytes += if room { bytes as f64 } else { 0.0 };
+        room
+    }
+}
+
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Conduct {
     Honest,
     /// Neither reports nor hears after this time.
     DeadAfter(Duration),
+    /// Is expelled at this time: no key that comes later is for it.
+    ExpelledAt(Duration),
     /// Says it lacks as much of each block as can be repaired, and nothing else is amiss.
     AsksForAll,
 }
@@ -71,7 +96,11 @@ pub(super) struct Peer {
     pub(super) done: u32,
     pub(super) left: Option<LeaveReason>,
     pub(super) unicast_bytes: u64,
+    /// As many had come when it left.
+    pub(super) unicast_before: u64,
     pub(super) most_held: usize,
+    /// What its next report is answered with.
+    replies: Vec<Instruction>,
     in_burst: bool,
     timer: Option<Instant>,
 }
@@ -87,7 +116,9 @@ pub(super) fn peer(number: usize, path: Path) -> Peer {
         done: 0,
         left: None,
         unicast_bytes: 0,
+        unicast_before: 0,
         most_held: 0,
+        replies: Vec::new(),
         in_burst: false,
         timer: None,
     }
@@ -95,6 +126,7 @@ pub(super) fn peer(number: usize, path: Path) -> Peer {
 
 enum What {
     Join(usize),
+    Expel(usize),
     Datagram(usize, Rc<Vec<u8>>),
     Report(usize, Report),
     Instruct(usize, Instruction),
@@ -142,10 +174,18 @@ pub(super) struct Net {
     order: u64,
     object: Rc<Vec<u8>>,
     announcement: Arc<Announcement>,
-    sender: Sender,
+    /// In use, and to be used next.
+    key: Rc<RefCell<Announcement>>,
+    next_key: Option<Announcement>,
+    pub(super) sender: Sender,
     sender_timer: Option<Instant>,
     packer: Packer<Object>,
+    bottleneck: Option<Bottleneck>,
+    /// The rate whenever a beat goes out.
+    pub(super) rates: Vec<f64>,
     attack: Option<Attack>,
+    /// What an attacker sends comes here only.
+    reached: Option<usize>,
     pub(super) peers: Vec<Peer>,
     pub(super) events: Vec<SenderEvent>,
     pub(super) symbols: u64,
@@ -176,24 +216,49 @@ impl Net {
             queue: BinaryHeap::new(),
             order: 0,
             object,
+            key: Rc::new(RefCell::new((*announcement).clone())),
+            next_key: None,
             announcement,
             sender,
             sender_timer: None,
             packer,
+            bottleneck: None,
+            rates: Vec::new(),
             attack: None,
+            reached: None,
             peers,
             events: Vec::new(),
             symbols: 0,
             refused: Vec::new(),
         };
         (0..net.peers.len()).for_each(|peer| net.push(net.peers[peer].joins, What::Join(peer)));
+        for peer in 0..net.peers.len() {
+            if let Conduct::ExpelledAt(at) = net.peers[peer].conduct {
+                net.push(at, What::Expel(peer));
+            }
+        }
         net.push(Duration::ZERO, What::WakeSender);
         net
+    }
+
+    pub(super) fn through(mut self, bytes_per_second: f64) -> Self {
+        self.bottleneck = Some(Bottleneck { bytes_per_second, waiting_bytes: 0.0, at: self.start });
+        self
     }
 
     pub(super) fn attacked_by(mut self, attack: Attack) -> Self {
         self.attack = Some(attack);
         self
+    }
+
+    pub(super) fn attacked_at(mut self, peer: usize) -> Self {
+        self.reached = Some(peer);
+        self
+    }
+
+    /// The key in use, for who has every key.
+    pub(super) fn key(&self) -> Rc<RefCell<Announcement>> {
+        self.key.clone()
     }
 
     /// Until nothing is left to happen. Every node that lives and is honest then has the object, once.
@@ -235,6 +300,10 @@ impl Net {
             }
             What::Report(peer, report) => self.report(peer, &report),
             What::Join(peer) => self.join(peer),
+            What::Expel(peer) => {
+                self.sender.expel(self.now, &self.peers[peer].name);
+                self.drive_sender();
+            }
             What::Wake(peer) => {
                 self.peers[peer].timer = None;
                 self.with_receiver(peer, |receiver, now| receiver.handle_timeout(now));
@@ -247,6 +316,7 @@ impl Net {
                     self.with_receiver(peer, |receiver, _| receiver.handle_instruction(&instruction));
                 }
             }
+            What::Unicast(peer, _) if self.is_expelled(peer) => {}
             What::Unicast(peer, range) => {
                 let object = self.object.clone();
                 let bytes = &object[range.start as usize..range.end as usize];
@@ -256,9 +326,14 @@ impl Net {
         }
     }
 
+    fn is_expelled(&self, peer: usize) -> bool {
+        matches!(self.peers[peer].conduct, Conduct::ExpelledAt(at) if self.now - self.start >= at)
+    }
+
     fn join(&mut self, peer: usize) {
         let spread = self.rng.part();
-        let receiver = Receiver::new(Arc::clone(&self.announcement), spread, self.now);
+        let latest = self.next_key.clone().unwrap_or_else(|| self.key.borrow().clone());
+        let receiver = Receiver::new(Arc::new(latest), spread, self.now);
         self.peers[peer].bytes = vec![0; self.object.len()];
         self.peers[peer].receiver = Some(receiver);
         if !self.peers[peer].joins.is_zero() {
@@ -273,19 +348,18 @@ impl Net {
             self.refused.push(error.to_string());
         }
         self.drive_sender();
+        for instruction in std::mem::take(&mut self.peers[peer].replies) {
+            let delay = Duration::from_micros(1000 + self.rng.below(5000));
+            self.push(delay, What::Instruct(peer, instruction));
+        }
     }
 
     fn drive_sender(&mut self) {
-        while let Some(transmit) = self.sender.poll_transmit(self.now) {
-            self.symbols += u64::from(matches!(transmit, Transmit::Symbol(_)));
-            let datagram = self.packer.pack(&transmit).unwrap();
-            let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));
-            forged.unwrap_or_default().into_iter().for_each(|datagram| self.multicast(datagram));
-            self.multicast(datagram);
-        }
+        self.send();
         while let Some(event) = self.sender.poll_event() {
-            self.instruct(&event);
+            self.sender_event(&event);
             self.events.push(event);
+            self.send();
         }
         let timeout = self.sender.poll_timeout();
         if let Some(at) = timeout.filter(|at| self.sender_timer.is_none_or(|timer| *at < timer)) {
@@ -294,20 +368,55 @@ impl Net {
         }
     }
 
-    fn instruct(&mut self, event: &SenderEvent) {
-        let (node, instruction) = match event {
-            SenderEvent::Fetch { node, blocks } => (node, Instruction::Fetch(blocks.clone())),
-            SenderEvent::Demoted { node, .. } => (node, Instruction::FetchAll),
-            _ => return,
-        };
-        let peer = self.peers.iter().position(|peer| peer.name == *node).unwrap();
-        let delay = Duration::from_micros(1000 + self.rng.below(5000));
-        self.push(delay, What::Instruct(peer, instruction));
+    fn send(&mut self) {
+        while let Some(transmit) = self.sender.poll_transmit(self.now) {
+            match transmit {
+                Transmit::Symbol(_) => self.symbols += 1,
+                Transmit::Beat(_) => self.rates.push(self.sender.bytes_per_second()),
+            }
+            let datagram = self.packer.pack(&transmit).unwrap();
+            let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));
+            let reached = self.reached.map_or(0..self.peers.len(), |peer| peer..peer + 1);
+            for datagram in forged.unwrap_or_default() {
+                self.multicast(datagram, reached.clone());
+            }
+            // With the headers of Ethernet, IP and UDP, as the sender counts.
+            let (now, bytes) = (self.now, datagram.len() + 42);
+            if self.bottleneck.as_mut().is_none_or(|place| place.passes(now, bytes)) {
+                self.multicast(datagram, 0..self.peers.len());
+            }
+        }
     }
 
-    fn multicast(&mut self, datagram: Vec<u8>) {
+    fn sender_event(&mut self, event: &SenderEvent) {
+        match event {
+            SenderEvent::Fetch { node, blocks } => self.reply(node, Instruction::Fetch(blocks.clone())),
+            SenderEvent::Demoted { node, .. } => self.reply(node, Instruction::FetchAll),
+            SenderEvent::Rekey { nodes } => {
+                let next = self.key.borrow().rekeyed().unwrap();
+                self.sender.rekey(self.now, &next).unwrap();
+                let instruction = Instruction::Rekey(Box::new(next.clone()));
+                nodes.iter().for_each(|node| self.reply(node, instruction.clone()));
+                self.next_key = Some(next);
+            }
+            SenderEvent::Rekeyed { session } => {
+                let next = self.next_key.take().unwrap();
+                assert_eq!(next.session(), *session);
+                self.packer.rekey(next.clone()).unwrap();
+                *self.key.borrow_mut() = next;
+            }
+            SenderEvent::Poisoned { .. } | SenderEvent::GaveUp | SenderEvent::Finished => {}
+        }
+    }
+
+    fn reply(&mut self, node: &NodeName, instruction: Instruction) {
+        let peer = self.peers.iter().position(|peer| peer.name == *node).unwrap();
+        self.peers[peer].replies.push(instruction);
+    }
+
+    fn multicast(&mut self, datagram: Vec<u8>, to: Range<usize>) {
         let datagram = Rc::new(datagram);
-        for peer in 0..self.peers.len() {
+        for peer in to {
             if self.peers[peer].receiver.is_none() || self.is_lost(peer) {
                 continue;
             }
@@ -386,7 +495,10 @@ impl Net {
                 let delay = Duration::from_micros(5000 + self.rng.below(20_000));
                 ranges.into_iter().for_each(|range| self.push(delay, What::Unicast(peer, range)));
             }
-            ReceiverEvent::Left(why) => self.peers[peer].left = Some(why),
+            ReceiverEvent::Left(why) => {
+                self.peers[peer].left = Some(why);
+                self.peers[peer].unicast_before = self.peers[peer].unicast_bytes;
+            }
             ReceiverEvent::Done => self.peers[peer].done += 1,
             ReceiverEvent::Failed { block } => panic!("{} got a wrong block {block}", self.peers[peer].name),
         }

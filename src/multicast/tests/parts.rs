@@ -2,7 +2,6 @@
 
 use super::super::code;
 use super::super::pace::Pace;
-use super::super::rate::Rate;
 use super::super::*;
 use super::{announce, object};
 use proptest::prelude::*;
@@ -57,26 +56,6 @@ fn every_bucket_holds_thirty_milliseconds_and_no_more() {
     assert_eq!(taken, 30);
     let ready = pace.take(later, 100).unwrap_err();
     assert!(ready > later && pace.take(ready, 100).is_ok());
-}
-
-#[test]
-fn the_rate_falls_where_many_lose_not_where_one_does_and_comes_back() {
-    let start = Instant::now();
-    let mut rate = Rate::new(RateLimits::up_to(std::num::NonZeroU64::new(1000).unwrap()));
-    let mut judge = |millis, losses: &[f64]| {
-        rate.judge(start + Duration::from_millis(millis), &mut losses.to_vec());
-        rate.bytes_per_second().round()
-    };
-    let one_of_twenty = [&[0.0; 19][..], &[0.5]].concat();
-    let three_of_twenty = [&[0.0; 17][..], &[0.5; 3]].concat();
-    assert_eq!(judge(0, &one_of_twenty), 1000.0, "never above the cap");
-    assert_eq!(judge(200, &three_of_twenty), 700.0);
-    assert_eq!(judge(400, &three_of_twenty), 700.0, "not twice for one congestion");
-    assert_eq!(judge(600, &three_of_twenty), 490.0);
-    assert_eq!(judge(800, &[0.01; 20]), 490.0, "neither good nor bad");
-    assert_eq!(judge(1000, &one_of_twenty), 540.0);
-    assert_eq!(judge(1200, &[]), 540.0);
-    assert_eq!((2..40).map(|step| judge(step * 1000, &[1.0])).last(), Some(50.0), "never below the floor");
 }
 
 #[test]

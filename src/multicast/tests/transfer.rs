@@ -125,6 +125,9 @@ fn who_loses_far_more_than_others_costs_them_little_and_gets_only_what_it_lost()
 fn where_all_lose_too_much_multicast_is_given_up() {
     let net = small(11, 300, peers(8, lossy(0.3))).run();
     assert!(net.events.contains(&SenderEvent::GaveUp), "{} events", net.events.len());
+    // Told so, not by two seconds of silence.
+    let early = |peer: &Peer| peer.left.is_none() || peer.unicast_before > peer.unicast_bytes / 2;
+    assert!(net.peers.iter().all(early));
 }
 
 #[test]

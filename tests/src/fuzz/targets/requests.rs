@@ -52,7 +52,8 @@ fn report() -> NodeReport {
 pub(super) fn bodies() -> Vec<Vec<u8>> {
     let error = ErrorBody { error: "no".to_owned(), kind: bootstash::fault::FaultKind::Busy };
     let token = Secret::new("bootstash-AAAA".to_owned());
-    let join = JoinRequest { token, request_pem: include_str!("request.pem").to_owned() };
+    let request_pem = include_str!("request.pem").to_owned();
+    let join = JoinRequest { token, request_pem, by: Joiner::Agent };
     [to_json(&log()), to_json(&report()), to_json(&error), to_json(&join)].into_iter().flatten().collect()
 }
 

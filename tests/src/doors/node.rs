@@ -1,0 +1,79 @@
+//! A node behind its real doors, over a ZFS in memory.
+
+use super::{House, LIMIT};
+use crate::address::free_address;
+use crate::replication::OverlayFiles;
+use anyhow::Result;
+use bootstash::config::{AgentConfig, PeersConfig};
+use bootstash::zfs::fake::FakeZfs;
+use bootstash_agent::follow::Pace;
+use bootstash_agent::run::Agent;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Tries again soon, and waits long for news.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(20),
+    longest: Duration::from_millis(200),
+    stopped: Duration::from_millis(200),
+    poll: Duration::from_secs(30),
+    silence: Duration::from_secs(90),
+    report: Duration::from_secs(300),
+    spread: Duration::from_millis(5),
+};
+
+/// An agent that runs.
+pub struct Node {
+    /// Where it serves other nodes.
+    pub peers: SocketAddr,
+    /// Where it serves monitors.
+    pub metrics: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Node {
+    /// Starts the agent of the node whose key lies in the directory of `name`; its registrar is at that URL.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn open(house: &House, name: &str, registrar: &str) -> Result<Self> {
+        let (peers, metrics) = (free_address()?, free_address()?);
+        let config = config(&house.dir.path().join(name), registrar, peers, metrics)?;
+        let (zfs, stop) = (Arc::new(FakeZfs::seeded(2)), CancellationToken::new());
+        let agent = Agent::start(&config, zfs, Arc::new(OverlayFiles), PACE, stop.clone()).await?;
+        let task = tokio::spawn(async move { Ok(agent.finish().await?) });
+        Ok(Self { peers, metrics, stop, task })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        timeout(LIMIT, self.task).await??
+    }
+}
+
+fn config(dir: &Path, registrar: &str, peers: SocketAddr, metrics: SocketAddr) -> Result<AgentConfig> {
+    Ok(AgentConfig {
+        multicast: Default::default(),
+        node: None,
+        registrar: Some(registrar.to_owned()),
+        dataset: "tank/bootstash".parse()?,
+        state_dir: dir.to_owned(),
+        views_dir: dir.join("views"),
+        overlay_dirs: Vec::new(),
+        socket: dir.join("s"),
+        socket_group: bootstash::names::GroupName::root(),
+        metrics_listen: metrics,
+        window: Duration::from_secs(3600),
+        peers: PeersConfig { listen: Some(peers), ..PeersConfig::default() },
+    })
+}
