@@ -24,7 +24,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
-  bench bench-libzetta bench-load bench-catch-up lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench bench-libzetta bench-load bench-catch-up bench-multicast lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ bench-load: binaries ## Two hundred nodes come back at once: what that costs the
 
 bench-catch-up: root setup binaries ## What it takes a node to catch up, on a real ZFS, in target/bench/catch-up.json (root)
 	@$(BIN)/bench-catch-up
+
+bench-multicast: root setup binaries ## One delta to eight nodes: multicast, uftp and HTTP copies, in target/bench/multicast.json (root)
+	@tests/ground/setup.sh uftp ethtool
+	@$(BIN)/bench-multicast $(if $(BYTES),--bytes $(BYTES) --copied-bytes $(BYTES))
 
 bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures

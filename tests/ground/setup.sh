@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make test` need and this machine lacks.
+# Installs what `make demo` and `make test` need and this machine lacks, and any further packages named as
+# arguments, each with a command of its own name.
 #
 # With nothing to do it makes one dpkg query and says nothing: every make target may call it.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 PATH=$PATH:/usr/sbin:/sbin # Debian leaves these out for ordinary users
 
+FURTHER=("$@")
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LOG=$ROOT/target/log/setup.log
 POLICY=/usr/sbin/policy-rc.d
@@ -48,6 +50,8 @@ LIST
   else
     echo 'zfs-fuse zfs-fuse'
   fi
+  local package
+  for package in "${FURTHER[@]}"; do echo "$package $package"; done
 }
 
 # Prints the packages that are missing. A package which dpkg knows must be wholly installed: a
@@ -107,11 +111,12 @@ forbid_service_starts() {
   trap 'rm -f "$POLICY"' EXIT
 }
 
-# zfs-fuse would otherwise start at the machine's next boot, with the page cache that shows stale data.
-keep_zfs_fuse_off() {
-  if [[ -d /run/systemd/system ]]; then logged systemctl disable zfs-fuse.service; fi
-  if [[ -e /etc/init.d/zfs-fuse ]] && command -v update-rc.d >/dev/null; then
-    logged update-rc.d zfs-fuse disable
+# keep_off SERVICE: it would otherwise start at the machine's next boot. zfs-fuse then has the page cache that
+# shows stale data; uftp takes files from whoever sends some.
+keep_off() {
+  if [[ -d /run/systemd/system ]]; then logged systemctl disable "$1.service"; fi
+  if [[ -e /etc/init.d/$1 ]] && command -v update-rc.d >/dev/null; then
+    logged update-rc.d "$1" disable
   fi
 }
 
@@ -218,7 +223,10 @@ Run this as root, which installs them:
   local start=$SECONDS
   forbid_service_starts
   install_all "${packages[@]}"
-  if [[ " ${packages[*]} " == *' zfs-fuse '* ]]; then keep_zfs_fuse_off; fi
+  local service
+  for service in zfs-fuse uftp; do
+    if [[ " ${packages[*]} " == *" $service "* ]]; then keep_off "$service"; fi
+  done
   mapfile -t packages < <(missing)
   ((${#packages[@]} == 0)) || die "still missing after the installation: ${packages[*]} (see $LOG)"
   say "done in $((SECONDS - start)) s"

@@ -14,6 +14,7 @@ pub mod lab;
 pub mod libzetta;
 pub mod load;
 mod membership;
+pub mod multicast;
 pub mod openzfs;
 pub mod prometheus;
 pub mod replication;

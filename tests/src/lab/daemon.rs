@@ -50,11 +50,15 @@ impl Host {
     /// The command line of one of our daemons on this host.
     pub fn daemon_call(&self, program: Program) -> Call {
         let config = self.config_path(program);
-        self.command("setpriv", confined::options(program))
-            .args([programs::path(program.name())])
+        self.confined(program, &programs::path(program.name()))
             .args(["--config".as_ref(), config.as_path()])
             .env("BOOTSTASH_ZFS", "/usr/sbin/zfs")
             .env("BOOTSTASH_ZPOOL", "/usr/sbin/zpool")
+    }
+
+    /// A command line of `executable` with what one of our daemons may do, and no more.
+    pub(crate) fn confined(&self, program: Program, executable: &Path) -> Call {
+        self.command("setpriv", confined::options(program)).args([executable])
     }
 
     /// Starts one of our daemons, and waits until its command answers.

@@ -24,6 +24,7 @@ pub mod run;
 pub mod space;
 pub mod wait;
 pub mod warm_boot;
+mod wire;
 mod zfs;
 pub mod zfs_host;
 
@@ -34,6 +35,7 @@ pub use plan::LabPlan;
 use anyhow::{Context, Result, bail};
 use init::{HostPlan, READY, STAY};
 use network::Port;
+use nix::unistd::Pid;
 use record::{HostRecord, LabRecord, ProcessId};
 use run::{Call, Process};
 use space::Space;
@@ -69,6 +71,19 @@ impl Lab {
     /// # Errors
     /// When something cannot be made; nothing of it is left then.
     pub fn build(plan: &LabPlan) -> Result<Self> {
+        let lab = Self::without_zfs(plan)?;
+        for host in &lab.hosts {
+            zfs::make_pool(host, plan.pool_bytes)
+                .with_context(|| format!("making the pool of {}", host.name()))?;
+        }
+        Ok(lab)
+    }
+
+    /// The same, with hosts that have no ZFS.
+    ///
+    /// # Errors
+    /// When something cannot be made; nothing of it is left then.
+    pub fn without_zfs(plan: &LabPlan) -> Result<Self> {
         programs::check_built()?;
         record::remove_abandoned()?;
         record::make_mount_points(&[&PRIVATE_DIRS[..], &zfs::PRIVATE_DIRS, &[IMAGES_DIR]].concat())?;
@@ -77,10 +92,6 @@ impl Lab {
             Self { record, hosts: Vec::new(), inits: Vec::new(), expected: Mutex::default(), stays: false };
         lab.start_hosts(plan)?;
         lab.connect()?;
-        for host in &lab.hosts {
-            zfs::make_pool(host, plan.pool_bytes)
-                .with_context(|| format!("making the pool of {}", host.name()))?;
-        }
         plan.write_configurations(&lab)?;
         Ok(lab)
     }
@@ -113,16 +124,19 @@ impl Lab {
         Ok(())
     }
 
-    fn connect(&self) -> Result<()> {
+    fn switch(&self) -> Result<Pid> {
         let switch = self.record.hosts.iter().find(|host| host.name == SWITCH).and_then(|host| host.init);
-        let switch = switch.context("the lab has no switch")?.pid();
+        Ok(switch.context("the lab has no switch")?.pid())
+    }
+
+    fn connect(&self) -> Result<()> {
         let port = |host: &Host| Port {
             name: host.name().to_owned(),
             address: host.address().to_owned(),
             init: host.init,
         };
         let ports: Vec<_> = self.hosts.iter().map(port).collect();
-        network::connect(switch, &ports, &self.record.dir())
+        network::connect(self.switch()?, &ports, &self.record.dir())
     }
 
     /// The storage node.

@@ -81,7 +81,7 @@ impl LabPlan {
         Ok(self)
     }
 
-    pub(super) fn write_configurations(&self, lab: &Lab) -> Result<()> {
+    pub(crate) fn write_configurations(&self, lab: &Lab) -> Result<()> {
         let storage = lab.storage();
         let listen = format!("{}:{REGISTRAR_PORT}", network::storage_address());
         let mut registrar = table([("dataset", storage.dataset()), ("listen", listen)]);

@@ -121,7 +121,7 @@ impl Call {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn start_piped(&self, log: &Path) -> Result<(Process, ChildStdin, ChildStdout)> {
+    pub(crate) fn start_piped(&self, log: &Path) -> Result<(Process, ChildStdin, ChildStdout)> {
         let file = File::options().create(true).append(true).open(log)?;
         let mut process = self.spawn(Stdio::piped(), Stdio::piped(), file.into())?;
         let pipes = process.child.stdin.take().zip(process.child.stdout.take());

@@ -3,7 +3,7 @@
 
 mod fleet;
 mod table;
-mod weightless;
+pub(crate) mod weightless;
 
 pub use fleet::Fleet;
 pub use table::render;

@@ -1,0 +1,51 @@
+//! What runs on the hosts: a registrar and an agent as they are, but for their ZFS, which is weightless.
+
+use crate::load::weightless::Weightless;
+use crate::replication::{MadeUp, OverlayFiles};
+use anyhow::{Context, Result};
+use bootstash::config::{load_agent, load_registrar};
+use bootstash::lifecycle::shutdown_on_signal;
+use bootstash::telemetry::{LogFormat, init_logging};
+use bootstash_agent::follow::Pace;
+use bootstash_agent::run::Agent;
+use bootstash_registrar::daemon;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// Runs a registrar whose every delta carries so many bytes, until it is told to end.
+///
+/// # Errors
+/// When it cannot start, or breaks.
+pub fn registrar(config: &Path, delta_bytes: u64) -> Result<()> {
+    init_logging(LogFormat::Text);
+    let zfs = Arc::new(Weightless::new().sending(delta_bytes));
+    Runtime::new()?.block_on(async {
+        let stop = shutdown_on_signal()?;
+        daemon::run(load_registrar(config)?, zfs, Arc::new(MadeUp), stop).await
+    })
+}
+
+/// Runs an agent until it is told to end. Each stream it received is a line of JSON on standard output.
+///
+/// # Errors
+/// When it cannot start, or breaks.
+pub fn node(config: &Path) -> Result<()> {
+    init_logging(LogFormat::Text);
+    let (arrivals, mut arrived) = unbounded_channel();
+    let zfs = Arc::new(Weightless::new().telling(arrivals));
+    Runtime::new()?.block_on(async {
+        let stop = shutdown_on_signal()?;
+        let (config, overlays) = (load_agent(config)?, Arc::new(OverlayFiles));
+        let agent = Agent::start(&config, zfs, overlays, Pace::default(), stop.clone()).await?;
+        tokio::spawn(async move {
+            while let Some(arrival) = arrived.recv().await {
+                writeln!(std::io::stdout(), "{}", serde_json::to_string(&arrival)?)?;
+            }
+            anyhow::Ok(())
+        });
+        agent.finish().await.context("the agent broke")
+    })
+}

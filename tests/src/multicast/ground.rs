@@ -1,0 +1,53 @@
+//! Where it all runs: a lab whose network is like a wire, and whose disks are memory.
+
+use super::NODES;
+use crate::lab::{Host, Lab, LabPlan};
+use anyhow::Result;
+use std::path::Path;
+
+/// Of every host for itself, and in memory: nobody's disk is measured.
+pub(super) const MEMORY: &str = "/var/lib/bootstash";
+
+/// The lab. It ends with this value.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) plan: LabPlan,
+    pub(super) lab: Lab,
+}
+
+impl Ground {
+    pub(super) fn build() -> Result<Self> {
+        // There are no images; the directory only has to be one.
+        let plan = LabPlan::new(NODES).images_dir(std::env::temp_dir());
+        let lab = Lab::without_zfs(&plan)?;
+        lab.segment_nothing()?;
+        Ok(Self { plan, lab })
+    }
+
+    /// Every disk empty and no packet lost, whatever was before.
+    pub(super) fn clear(&self) -> Result<()> {
+        for host in self.hosts() {
+            host.lose(0.0)?;
+            // The first time nothing is mounted there.
+            host.command("umount", [MEMORY]).finish()?;
+            host.command("mount", ["-t", "tmpfs", "bench", MEMORY]).output()?;
+        }
+        Ok(())
+    }
+
+    /// From now on every node loses so much of what comes in.
+    pub(super) fn lose(&self, percent: f64) -> Result<()> {
+        self.lab.nodes().iter().try_for_each(|node| node.lose(percent))
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &Host> {
+        std::iter::once(self.lab.storage()).chain(self.lab.nodes())
+    }
+}
+
+/// The BLAKE3 of a file, in hex.
+pub(super) fn digest(file: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(file)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
