@@ -5,14 +5,16 @@ pub mod narrate;
 pub mod report;
 pub mod table;
 
+use crate::lab::joining::registrar_address;
 use crate::lab::registration::{Registration, register};
 use crate::lab::warm_boot::{WarmBoot, warm_boot};
 use crate::lab::{Host, IMAGES_DIR, Lab, LabPlan};
+use crate::prometheus;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::api::JobView;
 use bootstash::zfs::Usage;
 use narrate::Narrator;
-use report::{ImageReport, NodeReport, Report, VolumeReport};
+use report::{ImageReport, NodeReport, PropagationReport, Report, VolumeReport};
 use std::path::Path;
 use std::thread;
 
@@ -21,6 +23,8 @@ const NODES: usize = 2;
 const IMAGES: [&str; 3] = ["debian12", "debian12-nginx", "alpine"];
 const BOOTED: &str = "debian12-nginx";
 const DEREGISTERED: &str = "alpine";
+const MULTICAST: &str =
+    "[multicast]\ngroup = \"239.77.66.1:7434\"\ninterface = \"eth0\"\nrate_bytes_per_second = 12500000\n";
 
 /// Runs the demo in a lab of its own, which is gone at its end.
 ///
@@ -29,8 +33,10 @@ const DEREGISTERED: &str = "alpine";
 pub fn run(narrator: &Narrator) -> Result<Report> {
     narrator.say(&format!("building a lab: a storage node and {NODES} compute nodes"));
     // Boots of different images share the processors: waiting for quiet in one is time for another.
-    let plan = LabPlan::new(NODES).registrar("[capture]\nparallel = 3\n")?;
+    let plan = LabPlan::new(NODES).registrar("[capture]\nparallel = 3\n")?.registrar(MULTICAST)?;
     let lab = Lab::build(&plan)?;
+    // Where the kernel grants small buffers.
+    lab.expect_log("the socket for multicast holds");
     lab.start_daemons()?;
     narrator.say("registrar and agents run; registering three images at once");
     let registrations = register_all(lab.storage(), narrator)?;
@@ -43,9 +49,10 @@ pub fn run(narrator: &Narrator) -> Result<Report> {
     deregister(&lab, narrator)?;
     let nodes = lab.nodes().iter().map(|node| node_report(&lab, node)).collect::<Result<_>>()?;
     let images = registrations.iter().map(image_report).collect::<Result<_>>()?;
+    let propagation = propagation(&lab)?;
     lab.finish()?;
     narrator.say("the lab is gone");
-    Ok(Report { images, nodes, boots, volume })
+    Ok(Report { images, nodes, boots, volume, propagation })
 }
 
 fn register_all(storage: &Host, narrator: &Narrator) -> Result<Vec<Registration>> {
@@ -148,6 +155,21 @@ fn node_report(lab: &Lab, node: &Host) -> Result<NodeReport> {
         agent_rss_bytes: node.agent_status()?.rss_bytes,
     };
     ensure!(report.lag == 0, "{} is {} snapshots behind", report.name, report.lag);
+    Ok(report)
+}
+
+/// How what was published came to the nodes, as the registrar counts it.
+fn propagation(lab: &Lab) -> Result<PropagationReport> {
+    let scrape = prometheus::parse(&lab.scrape(lab.storage(), &registrar_address())?)?;
+    let count = |name: &str| scrape.value(&format!("bootstash_registrar_{name}")).unwrap_or_default() as u64;
+    let sent = |kind| count(&format!("multicast_sent_bytes_total{{kind=\"{kind}\"}}"));
+    let served = |kind| count(&format!("served_bytes_total{{kind=\"{kind}\"}}"));
+    let report = PropagationReport {
+        sent_once_bytes: sent("source"),
+        repair_bytes: sent("repair"),
+        unicast_bytes: served("delta") + served("full"),
+    };
+    ensure!(report.sent_once_bytes > 0, "nothing was sent to all nodes at once: {report:?}");
     Ok(report)
 }
 

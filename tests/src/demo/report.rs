@@ -16,6 +16,19 @@ pub struct Report {
     pub boots: Vec<WarmBoot>,
     /// The registrar's volume with all images in it.
     pub volume: VolumeReport,
+    /// How it all came to the nodes.
+    pub propagation: PropagationReport,
+}
+
+/// What the registrar sent to its nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PropagationReport {
+    /// To all nodes at once.
+    pub sent_once_bytes: u64,
+    /// Of what some of them had lost, to all at once.
+    pub repair_bytes: u64,
+    /// To one node each.
+    pub unicast_bytes: u64,
 }
 
 /// A registered image.

@@ -11,6 +11,7 @@ pub fn render(report: &Report) -> String {
         images(report),
         boots(report),
         nodes(report),
+        propagation(report),
         format!(
             "Volume: {} of boot caches take {} in the pool (dedup {:.2}x, compression {:.2}x)",
             size(volume.logical_bytes),
@@ -20,6 +21,17 @@ pub fn render(report: &Report) -> String {
         ),
     ]
     .join("\n\n")
+}
+
+fn propagation(report: &Report) -> String {
+    let sent = &report.propagation;
+    format!(
+        "To the {} nodes: {} sent once by multicast, {} of repair, {} by unicast",
+        report.nodes.len(),
+        size(sent.sent_once_bytes),
+        size(sent.repair_bytes),
+        size(sent.unicast_bytes)
+    )
 }
 
 fn images(report: &Report) -> String {
@@ -81,7 +93,7 @@ pub(crate) fn finish(mut table: Table) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::{ImageReport, NodeReport, VolumeReport};
+    use super::super::report::{ImageReport, NodeReport, PropagationReport, VolumeReport};
     use super::*;
     use crate::lab::warm_boot::WarmBoot;
 
@@ -115,6 +127,11 @@ mod tests {
                 used_bytes: 90 << 20,
                 dedup_ratio: 1.9,
                 compress_ratio: 2.1,
+            },
+            propagation: PropagationReport {
+                sent_once_bytes: 100 << 20,
+                repair_bytes: 1 << 20,
+                unicast_bytes: 0,
             },
         };
         let text = render(&report);

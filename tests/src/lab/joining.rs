@@ -48,5 +48,10 @@ impl Lab {
 
 /// Where nodes reach it.
 pub fn registrar_url() -> String {
-    format!("https://{}:{REGISTRAR_PORT}", network::storage_address())
+    format!("https://{}", registrar_address())
+}
+
+/// Its host and port.
+pub fn registrar_address() -> String {
+    format!("{}:{REGISTRAR_PORT}", network::storage_address())
 }

@@ -8,6 +8,7 @@
 pub mod asking;
 mod confined;
 pub mod daemon;
+pub mod flood;
 pub mod host;
 pub mod init;
 pub mod interrupt;

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
+use std::thread::JoinHandle;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,17 @@ impl Space {
                 command.spawn()
             });
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts programs died")))
+        })
+    }
+
+    /// Starts a thread there, which does this and ends.
+    pub(super) fn thread<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> JoinHandle<io::Result<T>> {
+        std::thread::spawn(move || {
+            self.enter()?;
+            work()
         })
     }
 

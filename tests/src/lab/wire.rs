@@ -33,6 +33,19 @@ fn without_offloads(network: Pid, interface: &str) -> Result<()> {
 }
 
 impl Host {
+    /// From now on UDP packets to this port do not come in.
+    ///
+    /// # Errors
+    /// When the kernel does not take the rule.
+    pub fn drop_udp_to(&self, port: u16) -> Result<()> {
+        let chain = "add chain inet wall in { type filter hook input priority 0; }";
+        let rule = format!("add rule inet wall in udp dport {port} drop");
+        let file = self.dir.join("wall.nft");
+        std::fs::write(&file, format!("add table inet wall\n{chain}\n{rule}\n"))?;
+        let call = Call::new("nft").args(["-f".as_ref(), file.as_path()]);
+        call.within(Space::NetworkOf(self.init)).output().map(drop)
+    }
+
     /// From now on so many percent of the TCP and UDP packets that come in are lost, each by itself.
     ///
     /// # Errors

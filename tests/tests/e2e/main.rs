@@ -9,6 +9,7 @@ mod callers;
 mod collecting;
 mod hosts;
 mod metrics;
+mod multicast;
 mod registrars;
 mod road;
 mod running;
