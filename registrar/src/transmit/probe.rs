@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Enough datagrams to tell a loss of a tenth of a percent: some three thousand.
-const PROBE_BYTES: usize = 4 << 20;
+const PROBE_BYTES_MAX: u64 = 4 << 20;
+/// Where the rate is low, fewer: nobody waits for long.
+const PROBE_SECONDS: u64 = 2;
 
 /// There can be no probe.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +43,8 @@ pub(super) async fn begin_probe(shared: &Arc<Shared>, node: &NodeName) -> Result
     // One at a time; it goes under a name that no delta has.
     let name = "probe".to_owned();
     let station = shared.station.clone();
-    let preparing = tokio::task::spawn_blocking(move || Object::probe(&station, PROBE_BYTES));
+    let bytes = (station.config.rate_bytes_per_second.get() * PROBE_SECONDS).min(PROBE_BYTES_MAX) as usize;
+    let preparing = tokio::task::spawn_blocking(move || Object::probe(&station, bytes));
     let object = preparing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let nodes = BTreeSet::from([node.clone()]);
     let Some((session, speaking)) = begin(shared, object, &nodes) else { return Err(ProbeError::Busy) };

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 /// A datagram as long as the usual ones.
 const NOISE_BYTES: usize = 1440;
+const KEPT_MAX: usize = 4096;
 const LISTEN: Duration = Duration::from_millis(10);
 
 /// Floods until it is dropped.
@@ -74,8 +75,8 @@ fn flood(group: Group, bytes_per_second: u64, stop: &AtomicBool, sent: &AtomicU6
 
 /// Some of those of a session, old ones too.
 fn keep(real: &mut Vec<Vec<u8>>, datagram: &[u8]) {
-    let ours = datagram.len() == NOISE_BYTES && datagram[8..].iter().all(|byte| *byte == 0);
-    if !ours && real.len() < 4096 {
+    let noise = datagram.iter().skip(8).all(|byte| *byte == 0);
+    if datagram.len() == NOISE_BYTES && !noise && real.len() < KEPT_MAX {
         real.push(datagram.to_vec());
     }
 }
@@ -92,6 +93,6 @@ fn forgeries(real: &[Vec<u8>]) -> Vec<Vec<u8>> {
         }
         datagram
     };
-    let cut = heard[..fastrand::usize(1..heard.len())].to_vec();
+    let cut = heard[..fastrand::usize(..heard.len())].to_vec();
     vec![heard.clone(), changed(20), cut, changed(3), changed(15), noise]
 }

@@ -3,9 +3,11 @@
 use crate::setting::{Setting, assert_says};
 use bootstash::api::MulticastFindings;
 use bootstash_tests::lab::flood::Flood;
-use bootstash_tests::lab::{Host, Lab, LabPlan};
+use bootstash_tests::lab::{Host, Lab, LabPlan, wait};
 use bootstash_tests::prometheus::parse;
+use std::time::Duration;
 
+const SOON: Duration = Duration::from_secs(60);
 const GROUP: &str = "239.77.66.1:7434";
 /// Low, so that ten times as much can be sent beside it.
 const BYTES_PER_SECOND: u64 = 500_000;
@@ -34,7 +36,8 @@ fn counted(lab: &Lab, node: &Host, name: &str) -> f64 {
 /// Whether a node hears, by its doctor, and what that says.
 fn examined(node: &Host) -> (bool, String) {
     let finished = node.bootstash(["doctor", "multicast"]).unwrap();
-    (finished.success().is_ok(), format!("{}{}", finished.stdout, finished.stderr))
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    (finished.success().is_ok(), said)
 }
 
 #[test]
@@ -91,7 +94,11 @@ fn a_flood_at_ten_times_the_rate_changes_nothing() {
 fn groups_of_ipv6_are_heard_too() {
     let setting = setting(1, "[ff05::7766]:7434");
     let node = setting.lab.host("node1");
-    let findings: MulticastFindings = node.ask(["doctor", "multicast"]).unwrap();
+    // Addresses of IPv6 are tried for a second or two before they are used.
+    let findings = wait::until("the group to be heard", SOON, || {
+        Ok(node.ask::<MulticastFindings>(["doctor", "multicast"]).ok())
+    });
+    let findings = findings.unwrap();
     assert!(findings.heard && findings.expected > 100, "{findings:?}");
     setting.lab.finish().unwrap();
 }
