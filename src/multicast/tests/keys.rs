@@ -246,6 +246,7 @@ fn only_a_new_key_for_the_same_object_is_taken_and_only_when_asked_for() {
     assert!(packer.pack(&symbol).is_err(), "twice under one key");
     packer.rekey(new).unwrap();
     assert!(packer.pack(&symbol).unwrap() != under_old);
+    assert!(matches!(packer.rekey((*old).clone()), Err(RekeyError::NotNew { .. })), "back to the first");
 }
 
 #[test]
