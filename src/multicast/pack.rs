@@ -71,6 +71,8 @@ pub struct Packer<S> {
     announcement: Announcement,
     source: S,
     sealer: Sealer,
+    /// Sessions whose keys were used.
+    used: Vec<SessionId>,
     /// The block that source symbols come from, padded to whole symbols.
     current: Option<(u32, Vec<u8>)>,
     repairs: VecDeque<(u32, Vec<u8>)>,
@@ -82,8 +84,8 @@ impl<S: BlockSource> Packer<S> {
     /// # Errors
     /// Where the cipher refuses the key.
     pub fn new(announcement: Announcement, source: S) -> Result<Self, SealError> {
-        let sealer = Sealer::new(&announcement)?;
-        Ok(Self { announcement, source, sealer, current: None, repairs: VecDeque::new() })
+        let (sealer, used) = (Sealer::new(&announcement)?, vec![announcement.session()]);
+        Ok(Self { announcement, source, sealer, used, current: None, repairs: VecDeque::new() })
     }
 
     /// From now on seals with this key; nonces start anew with it.
@@ -95,10 +97,11 @@ impl<S: BlockSource> Packer<S> {
         if !self.announcement.is_same_object(&announcement) {
             return Err(RekeyError::OtherObject { session, given });
         }
-        if given == session || announcement.key() == self.announcement.key() {
+        if self.used.contains(&given) || announcement.key() == self.announcement.key() {
             return Err(RekeyError::NotNew { session });
         }
         self.sealer = Sealer::new(&announcement)?;
+        self.used.push(given);
         self.announcement = announcement;
         Ok(())
     }

@@ -1,18 +1,21 @@
 //! The blocks of a receiver: what came of each, and what is made of it.
 
-use super::Receiver;
 use super::fetching::WANTED_AT_ONCE;
+use super::{HELD_BYTES_MAX, Receiver};
 use crate::multicast::bits::Bits;
 use crate::multicast::heard::ReceiverEvent;
 use crate::multicast::open::{Assembled, Assembly, OpenBlock};
 use crate::multicast::report::Standing;
+use crate::multicast::shape::Shape;
 use crate::multicast::wire::Position;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// For blocks that come in; the rest of what may be held is for one assembly and for the account of all blocks.
-const OPEN_BYTES_MAX: usize = 22_000_000;
 const OPEN_MAX: usize = 64;
+/// Beside the block itself an assembly works on a power of two of symbols: less than twice the block.
+const ASSEMBLY_BLOCKS: usize = 2;
+/// What it takes to hold one repair symbol, in a list that has room for twice as many.
+const AROUND_REPAIR_BYTES: usize = 2 * size_of::<(u16, Vec<u8>)>();
 
 #[derive(Default)]
 pub(super) enum Phase {
@@ -77,7 +80,7 @@ impl Receiver {
         if at.index < shape.source_symbols(at.block) {
             self.drop_ahead_of(at.block);
         }
-        let room = self.open + WANTED_AT_ONCE < self.slots();
+        let room = self.open + WANTED_AT_ONCE < self.slots;
         let Some(state) = self.blocks.get_mut(at.block as usize) else { return };
         state.seen.get_or_insert_with(|| Bits::new(shape.symbols(at.block))).set(at.index);
         if let Some(repair) = at.index.checked_sub(shape.source_symbols(at.block)) {
@@ -133,12 +136,16 @@ impl Receiver {
             self.count_forged(now);
         }
     }
+}
 
-    pub(super) fn slots(&self) -> usize {
-        let shape = self.announcement.shape();
-        let block = usize::from(shape.full_source_symbols() + shape.repair_symbols()) * shape.symbol_bytes();
-        (OPEN_BYTES_MAX / block).min(OPEN_MAX)
-    }
+/// Blocks that may be open, beside the account of all blocks and one assembly.
+pub(super) fn slots(shape: &Shape) -> usize {
+    let symbols = usize::from(shape.full_source_symbols() + shape.repair_symbols());
+    let block = symbols * shape.symbol_bytes() + usize::from(shape.repair_symbols()) * AROUND_REPAIR_BYTES;
+    let account = shape.blocks() as usize * (size_of::<BlockState>() + 32 + symbols.div_ceil(64) * 8);
+    let left = HELD_BYTES_MAX.saturating_sub(account + ASSEMBLY_BLOCKS * block);
+    // What unicast may take, and one more.
+    (left / block).clamp(WANTED_AT_ONCE + 1, OPEN_MAX)
 }
 
 pub(super) fn is_seen(blocks: &[BlockState], at: Position) -> bool {

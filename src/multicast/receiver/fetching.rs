@@ -51,7 +51,7 @@ impl Receiver {
 
     /// Asks for the oldest blocks that are to be fetched, a few at a time.
     pub(super) fn want(&mut self) {
-        while self.wanted < WANTED_AT_ONCE && self.open < self.slots() {
+        while self.wanted < WANTED_AT_ONCE && self.open < self.slots {
             let Some(block) = self.to_want.pop_first() else { return };
             let shape = *self.announcement.shape();
             let Some(state) = self.blocks.get_mut(block as usize) else { continue };

@@ -31,6 +31,7 @@ pub struct Receiver {
     keys: Keys,
     blocks: Vec<BlockState>,
     open: usize,
+    slots: usize,
     done: u32,
     wanted: usize,
     to_want: BTreeSet<u32>,
@@ -57,12 +58,14 @@ pub struct Receiver {
 impl Receiver {
     /// Begins to listen. `spread` (0 to 1), different on each node, keeps reports apart.
     pub fn new(announcement: Arc<Announcement>, spread: f64, now: Instant) -> Self {
+        let slots = blocks::slots(announcement.shape());
         let blocks = (0..announcement.shape().blocks()).map(|_| BlockState::default()).collect();
         Self {
             keys: Keys::new(&announcement),
             announcement,
             blocks,
             open: 0,
+            slots,
             done: 0,
             wanted: 0,
             to_want: BTreeSet::new(),

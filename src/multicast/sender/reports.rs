@@ -24,11 +24,13 @@ impl Sender {
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
         member.done |= report.standing == Standing::Done;
-        member.satisfied = report.standing == Standing::Done || (nothing_left && report.deficits.is_empty());
-        if let Some(why) = demotion {
-            self.demote(node, why);
-        } else if self.members.get_mut(node).is_some_and(|member| member.demoted.is_none()) {
-            self.serve(node, report);
+        member.satisfied = member.done || (nothing_left && report.deficits.is_empty());
+        // A report that was overtaken by the last one counts no more.
+        let counts = !member.done && member.demoted.is_none();
+        match demotion {
+            _ if !counts => {}
+            Some(why) => self.demote(node, why),
+            None => self.serve(node, report),
         }
         self.note_key(now, node, report);
         self.settle_key(now);

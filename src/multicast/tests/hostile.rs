@@ -184,6 +184,19 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
 }
 
 #[test]
+fn a_report_that_the_last_one_overtook_keeps_nobody_waiting() {
+    let (_, announcement) = session(64);
+    let start = Instant::now();
+    let (mut sender, node) = sender(&announcement, start);
+    let done = Report { standing: Standing::Done, ..report(&announcement) };
+    for late in [done, report(&announcement)] {
+        sender.handle_report(start, &node, &late).unwrap();
+    }
+    sender.handle_timeout(start + announcement.report_every());
+    assert_eq!(sender.poll_event(), Some(SenderEvent::Finished));
+}
+
+#[test]
 fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
     let (_, announcement) = session(64);
     let start = Instant::now();

@@ -118,6 +118,17 @@ fn who_alone_sees_forged_blocks_again_goes_alone() {
 }
 
 #[test]
+fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
+    let mut all = peers(4);
+    all[2].conduct = Conduct::CriesWolf;
+    let net = net(36, all).run();
+    assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::Poisoned)));
+    for other in [0, 1, 3] {
+        assert_eq!((net.demoted(other), net.peers[other].unicast_bytes), (None, 0));
+    }
+}
+
+#[test]
 fn who_is_expelled_reads_no_more_and_the_others_go_on() {
     let mut all = peers(4);
     all[1].conduct = Conduct::ExpelledAt(Duration::from_millis(200));
@@ -235,6 +246,7 @@ fn only_a_new_key_for_the_same_object_is_taken_and_only_when_asked_for() {
     assert!(packer.pack(&symbol).is_err(), "twice under one key");
     packer.rekey(new).unwrap();
     assert!(packer.pack(&symbol).unwrap() != under_old);
+    assert!(matches!(packer.rekey((*old).clone()), Err(RekeyError::NotNew { .. })), "back to the first");
 }
 
 #[test]

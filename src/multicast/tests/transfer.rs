@@ -55,6 +55,9 @@ fn costs_what_the_formula_says(seed: u64, nodes: i32, blocks: usize, loss: f64) 
     let (ratio, most) = (net.ratio(), formula(1024, nodes, loss));
     println!("{nodes} nodes, {loss} lost: {ratio:.4} symbols per source symbol, at most {most:.4}");
     assert!(ratio <= most, "{ratio} > {most}");
+    // Beats are little beside symbols, which are short here.
+    let wire = net.wire_bytes as f64 / (blocks as f64 * 1024.0 * 138.0);
+    assert!(wire <= most * 1.002, "{wire} > {most}");
     assert!(ratio >= 1.0 + loss * 0.8, "{ratio}: less than was lost");
     assert_eq!(unicast_bytes(&net), 0);
 }
@@ -101,6 +104,26 @@ fn late_and_doubled_datagrams_cost_next_to_nothing() {
     let path = Path { late: 0.2, doubled: 0.1, ..Path::default() };
     let net = usual(8, 6, peers(8, path)).run();
     assert_eq!((net.ratio(), unicast_bytes(&net)), (1.0, 0));
+}
+
+/// Independent and bursty, from nothing to what no repair makes up for; late and doubled besides.
+#[test]
+fn whatever_is_lost_all_get_the_object() {
+    for (seed, loss) in (50..).zip([0.0, 0.01, 0.03, 0.1, 0.2, 0.3]) {
+        for burst in [1.0, 8.0, 30.0] {
+            let path = Path { loss, burst, late: 0.1, doubled: 0.05 };
+            let net = small(seed, 80, peers(6, path)).run();
+            let gave_up = net.events.contains(&SenderEvent::GaveUp);
+            let part = unicast_bytes(&net) as f64 / (net.peers[0].bytes.len() * net.peers.len()) as f64;
+            println!(
+                "seed {seed}, {loss} lost in {burst}: {:.3} symbols, {part:.3} by unicast, {gave_up}",
+                net.ratio()
+            );
+            // At most all repair there is.
+            assert!(net.ratio() <= 1.2501 && (loss > 0.0 || net.ratio() == 1.0), "{}", net.ratio());
+            assert!(loss > 0.01 || part < 0.05, "{part}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,14 @@
 //! The network: what it loses, delays, doubles and injects, and who is on it.
 
+mod event;
+mod people;
+mod road;
+
+pub(super) use people::{Conduct, Peer, peer};
+pub(super) use road::{Path, Rng};
+
+use self::event::{Event, What};
+use self::road::Bottleneck;
 use super::super::*;
 use super::rate;
 use crate::names::NodeName;
@@ -12,148 +21,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// SplitMix64.
-pub(super) struct Rng(u64);
-
-impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn chance(&mut self, part: f64) -> bool {
-        self.part() < part
-    }
-
-    pub(super) fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
-
-/// The way to one receiver.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Path {
-    /// Of all datagrams.
-    pub(super) loss: f64,
-    /// How long losses are on average; at 1 or less they are independent.
-    pub(super) burst: f64,
-    pub(super) late: f64,
-    pub(super) doubled: f64,
-}
-
-/// A narrow place on the way to all: what comes faster than it forwards waits, and what finds no room is lost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bottleneck {
-    pub(super) bytes_per_second: f64,
-    waiting_bytes: f64,
-    at: Instant,
-}
-
-impl Bottleneck {
-    /// What a small switch holds, in terms of time.
-    const HOLDS_SECONDS: f64 = 0.02;
-
-    fn passes(&mut self, now: Instant, bytes: usize) -> bool {
-        let forwarded = (now - self.at).as_secs_f64() * self.bytes_per_second;
-        self.at = now;
-        self.waiting_bytes = (self.waiting_bytes - forwarded).max(0.0);
-        let room = self.waiting_bytes + bytes as f64 <= self.bytes_per_second * Self::HOLDS_SECONDS;
-        self.waiting_bytes += if room { bytes as f64 } else { 0.0 };
-        room
-    }
-}
-
-/// What a node does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Conduct {
-    Honest,
-    /// Neither reports nor hears after this time.
-    DeadAfter(Duration),
-    /// Is expelled at this time: no key that comes later is for it.
-    ExpelledAt(Duration),
-    /// Says it lacks as much of each block as can be repaired, and nothing else is amiss.
-    AsksForAll,
-}
-
-pub(super) struct Peer {
-    pub(super) name: NodeName,
-    pub(super) conduct: Conduct,
-    pub(super) path: Path,
-    pub(super) joins: Duration,
-    pub(super) receiver: Option<Receiver>,
-    pub(super) bytes: Vec<u8>,
-    pub(super) done: u32,
-    pub(super) left: Option<LeaveReason>,
-    pub(super) unicast_bytes: u64,
-    /// As many had come when it left.
-    pub(super) unicast_before: u64,
-    pub(super) most_held: usize,
-    /// What its next report is answered with.
-    replies: Vec<Instruction>,
-    in_burst: bool,
-    timer: Option<Instant>,
-}
-
-pub(super) fn peer(number: usize, path: Path) -> Peer {
-    Peer {
-        name: format!("n{number}").parse().unwrap(),
-        conduct: Conduct::Honest,
-        path,
-        joins: Duration::ZERO,
-        receiver: None,
-        bytes: Vec::new(),
-        done: 0,
-        left: None,
-        unicast_bytes: 0,
-        unicast_before: 0,
-        most_held: 0,
-        replies: Vec::new(),
-        in_burst: false,
-        timer: None,
-    }
-}
-
-enum What {
-    Join(usize),
-    Expel(usize),
-    Datagram(usize, Rc<Vec<u8>>),
-    Report(usize, Report),
-    Instruct(usize, Instruction),
-    Unicast(usize, Range<u64>),
-    Wake(usize),
-    WakeSender,
-}
-
-struct Event(Instant, u64, What);
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Event {}
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 pub(super) struct Object(pub(super) Rc<Vec<u8>>);
 
 impl BlockSource for Object {
@@ -161,6 +28,9 @@ impl BlockSource for Object {
         Ok(self.0[range.start as usize..range.end as usize].to_vec())
     }
 }
+
+/// Of Ethernet, IPv4 and UDP.
+const HEADERS_BYTES: usize = 14 + 20 + 8;
 
 /// What an attacker sends before each true datagram.
 pub(super) type Attack = Box<dyn FnMut(&mut Rng, &[u8]) -> Vec<Vec<u8>>>;
@@ -189,6 +59,8 @@ pub(super) struct Net {
     pub(super) peers: Vec<Peer>,
     pub(super) events: Vec<SenderEvent>,
     pub(super) symbols: u64,
+    /// Of all datagrams, with the headers of Ethernet, IP and UDP.
+    pub(super) wire_bytes: u64,
     pub(super) refused: Vec<String>,
 }
 
@@ -229,6 +101,7 @@ impl Net {
             peers,
             events: Vec::new(),
             symbols: 0,
+            wire_bytes: 0,
             refused: Vec::new(),
         };
         (0..net.peers.len()).for_each(|peer| net.push(net.peers[peer].joins, What::Join(peer)));
@@ -242,7 +115,7 @@ impl Net {
     }
 
     pub(super) fn through(mut self, bytes_per_second: f64) -> Self {
-        self.bottleneck = Some(Bottleneck { bytes_per_second, waiting_bytes: 0.0, at: self.start });
+        self.bottleneck = Some(Bottleneck::new(bytes_per_second, self.start));
         self
     }
 
@@ -380,8 +253,8 @@ impl Net {
             for datagram in forged.unwrap_or_default() {
                 self.multicast(datagram, reached.clone());
             }
-            // With the headers of Ethernet, IP and UDP, as the sender counts.
-            let (now, bytes) = (self.now, datagram.len() + 42);
+            let (now, bytes) = (self.now, datagram.len() + HEADERS_BYTES);
+            self.wire_bytes += bytes as u64;
             if self.bottleneck.as_mut().is_none_or(|place| place.passes(now, bytes)) {
                 self.multicast(datagram, 0..self.peers.len());
             }
@@ -460,8 +333,8 @@ impl Net {
             self.receiver_event(peer, event);
         }
         if let Some(mut report) = self.receiver(peer).poll_report(now) {
-            if self.peers[peer].conduct == Conduct::AsksForAll {
-                self.lie(&mut report);
+            if matches!(self.peers[peer].conduct, Conduct::AsksForAll | Conduct::CriesWolf) {
+                self.lie(peer, &mut report);
             }
             let delay = Duration::from_micros(500 + self.rng.below(4000));
             self.push(delay, What::Report(peer, report));
@@ -473,7 +346,11 @@ impl Net {
         }
     }
 
-    fn lie(&self, report: &mut Report) {
+    fn lie(&self, peer: usize, report: &mut Report) {
+        if self.peers[peer].conduct == Conduct::CriesWolf {
+            report.standing = Standing::Alarmed;
+            return;
+        }
         report.heard = report.expected;
         report.standing = Standing::Listening;
         let most = self.announcement.shape().repair_symbols();
