@@ -5,7 +5,7 @@ use super::meter::{Meter, Reading};
 use super::{GROUP, GROUP_PORT, RATE_BYTES_PER_SECOND, Tool, deadline};
 use crate::lab::registration::register;
 use crate::lab::run::Process;
-use crate::lab::{Host, Program};
+use crate::lab::{Host, Program, wait};
 use crate::load::weightless::{Arrival, swallow};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash::delta;
@@ -21,6 +21,9 @@ const DELTAS: &str = "registrar/deltas";
 const SOURCE: &str = "source";
 const POLL: Duration = Duration::from_millis(2);
 const STOP: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_secs(2);
+/// Less than the beats of that time, headers included.
+const QUIET_BYTES: u64 = 200;
 const SHOWN_LINES: usize = 20;
 /// The snapshot that all nodes have before, and the one that is measured.
 const FIRST: u64 = 1;
@@ -86,6 +89,7 @@ impl<'a> Fleet<'a> {
         fleet.wait_for_all(FIRST, deadline(0), |_| Ok(()))?;
         // As their reports say: only then does everybody wait for news.
         ground.lab.wait_in_step()?;
+        wait_for_quiet(ground.lab.storage())?;
         Ok(fleet)
     }
 
@@ -156,6 +160,16 @@ fn start_registrar(storage: &Host, delta_bytes: u64) -> Result<()> {
     let call = call.args(["registrar".as_ref(), storage.config_path(Program::Registrar).as_path()]);
     storage.start_as(Program::Registrar, &call.args([delta_bytes.to_string()]))?;
     register(storage, "first", &source, |_| ()).map(drop)
+}
+
+/// Until no transmission of the first snapshot is left, which beats at least twice a second to its end, and has
+/// its share of the rate.
+fn wait_for_quiet(storage: &Host) -> Result<()> {
+    wait::until("the wire to be quiet", STOP, || {
+        let before = storage.traffic()?.sent_bytes;
+        std::thread::sleep(QUIET);
+        Ok((storage.traffic()?.sent_bytes - before < QUIET_BYTES).then_some(()))
+    })
 }
 
 fn start_node(node: &Host, number: usize, arrived: Sender<(usize, Arrival)>) -> Result<Node> {
