@@ -1,7 +1,6 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::follow::{Follower, Pace};
-use crate::hear::Doctor;
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::membership::{Membership, MembershipError};
@@ -128,8 +127,7 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
-        let doctor = Doctor::new(member.registrar(pace.silence)?, config.multicast.clone());
-        let site = site(config, &member, doctor, zfs, layout, handle, &follower, metrics.clone());
+        let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
@@ -177,7 +175,6 @@ async fn until(cancel: CancellationToken, task: impl Future<Output = ()>) {
 fn site(
     config: &AgentConfig,
     member: &Membership,
-    doctor: Doctor,
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     volume: crate::volume::VolumeHandle,
@@ -187,7 +184,7 @@ fn site(
     Site {
         node: member.node.clone(),
         registrar: member.registrar.clone(),
-        doctor,
+        doctor: follower.doctor(config.multicast.clone()),
         zfs,
         layout,
         volume,

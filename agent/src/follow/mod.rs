@@ -19,6 +19,7 @@ pub use error::FollowError;
 pub use fetch::FetchError;
 pub use pace::Pace;
 
+use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::membership::Membership;
 use crate::metrics::Metrics;
@@ -122,6 +123,11 @@ impl Follower {
     pub fn hearing(mut self, config: HearingConfig) -> Self {
         self.fetcher.hearing(config);
         self
+    }
+
+    /// Finds out whether this node would hear them.
+    pub fn doctor(&self, config: HearingConfig) -> Doctor {
+        Doctor::new(self.registrar.clone(), config)
     }
 
     /// What it is doing.

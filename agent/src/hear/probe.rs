@@ -14,6 +14,7 @@ use tokio::time::{sleep_until, timeout};
 
 /// Some seconds where nothing comes, about one where all does.
 const LONGEST: Duration = Duration::from_secs(15);
+const TURN: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// It could not even be tried.
@@ -73,11 +74,24 @@ impl Doctor {
         let interface = tune::interface(&self.config, self.registrar.endpoint()).await?;
         // First: the first datagram may come with the answer.
         let mut ear = Ear::open(group, &interface)?;
-        let reply: SessionReply = within(self.registrar.post(routes::MULTICAST_PROBE, &Value::Null)).await?;
+        let reply = self.begin().await?;
         let mut findings = self.findings(group, &interface, &ear, reply.bytes_per_second.get());
         let _ = timeout(LONGEST, self.listen(&mut ear, reply, &mut findings)).await;
         findings.socket_drops = ear.dropped().unwrap_or_default();
         Ok(findings)
+    }
+
+    /// Others have their turn first.
+    async fn begin(&self) -> Result<SessionReply, ProbeError> {
+        let until = Instant::now() + TURN;
+        loop {
+            match within(self.registrar.post(routes::MULTICAST_PROBE, &Value::Null)).await {
+                Err(error) if error.kind() == FaultKind::Busy && Instant::now() < until => {
+                    tokio::time::sleep(TURN / 20).await;
+                }
+                begun => return begun,
+            }
+        }
     }
 
     fn findings(
@@ -105,12 +119,14 @@ impl Doctor {
     async fn listen(&self, ear: &mut Ear, reply: SessionReply, findings: &mut MulticastFindings) {
         let mut receiver = Receiver::new(Arc::new(reply.announcement), 0.0, Instant::now());
         loop {
-            let now = Instant::now();
+            let (now, mut over) = (Instant::now(), false);
             receiver.handle_timeout(now);
             while let Some(event) = receiver.poll_event() {
                 match event {
                     ReceiverEvent::Assemble(assembly) => receiver.handle_assembled(now, assembly.run()),
-                    ReceiverEvent::Done | ReceiverEvent::Left(_) | ReceiverEvent::Failed { .. } => return,
+                    ReceiverEvent::Done | ReceiverEvent::Left(_) | ReceiverEvent::Failed { .. } => {
+                        over = true
+                    }
                     // Nobody wants the bytes.
                     ReceiverEvent::Block { .. } | ReceiverEvent::Fetch(_) => (),
                 }
@@ -120,6 +136,9 @@ impl Doctor {
                 findings.received += report.heard;
                 let replied = within(self.registrar.post::<Value>(routes::MULTICAST_REPORT, &report)).await;
                 replied.map_or_else(|error| tracing::debug!("{error}"), drop);
+            }
+            if over {
+                return;
             }
             let wake = receiver.poll_timeout().unwrap_or(now + LONGEST);
             let hearing = ear.hear(|datagram| {

@@ -94,5 +94,6 @@ fn forgeries(real: &[Vec<u8>]) -> Vec<Vec<u8>> {
         datagram
     };
     let cut = heard[..fastrand::usize(..heard.len())].to_vec();
-    vec![heard.clone(), changed(20), cut, changed(3), changed(15), noise]
+    let all = vec![heard.clone(), changed(20), cut, changed(3), changed(15), noise];
+    all.into_iter().filter(|datagram| !datagram.is_empty()).collect()
 }
