@@ -44,9 +44,10 @@ impl PiecesRequest {
     pub fn bytes(&self, file_bytes: u64) -> Option<u64> {
         let within = |range: &Range<u64>| range.start < range.end && range.end <= file_bytes;
         let fits = !self.ranges.is_empty() && self.ranges.len() <= Self::RANGES_MAX;
-        let bytes = (fits && self.ranges.iter().all(within))
-            .then(|| self.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
-        // Each is at most the file's, and there are few: no sum of theirs overflows.
+        let bytes = (fits && self.ranges.iter().all(within)).then(|| {
+            let mut lengths = self.ranges.iter().map(|range| range.end - range.start);
+            lengths.try_fold(0_u64, u64::checked_add)
+        })?;
         bytes.filter(|bytes| *bytes <= Self::BYTES_MAX)
     }
 }
