@@ -56,8 +56,13 @@ impl Registrar {
         let (task, volume) = opened.await?;
         let transmit_metrics = TransmitMetrics::default();
         let metrics = Metrics::new(&serving.downloads, &transmit_metrics);
-        let transmitter =
-            Transmitter::new(&config.multicast, Arc::clone(&nodes), transmit_metrics.clone(), stop.clone());
+        let transmitter = Transmitter::new(
+            &config.multicast,
+            Arc::clone(&nodes),
+            log.clone(),
+            transmit_metrics.clone(),
+            stop.clone(),
+        );
         let runner = Runner::new(
             Arc::clone(&board),
             capturer,

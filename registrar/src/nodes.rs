@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// More nodes than this are not remembered: nobody is authenticated yet, and anybody can make up names.
+/// More nodes than this are not remembered.
 const MAX_NODES: usize = 10_000;
 
 /// The nodes, in memory and in a file.
@@ -139,19 +139,16 @@ impl Nodes {
             .collect()
     }
 
-    /// Those that spoke within `silence`, hear what is sent to all, have no problem, and are not at `head`.
-    pub fn wanting(&self, head: Guid, silence: Duration) -> BTreeSet<NodeName> {
+    /// Those that spoke within `silence`, hear what is sent to all, have no problem, and want something by their
+    /// newest snapshot.
+    pub fn wanting(&self, silence: Duration, wants: impl Fn(Option<Guid>) -> bool) -> BTreeSet<NodeName> {
         let (now, known) = (clock::now(), self.lock());
-        let wants = |report: &NodeReport| {
-            report.hears
-                && report.problem.is_none()
-                && report.head.as_ref().map(|head| head.guid) != Some(head)
+        let listens = |report: &NodeReport| {
+            report.hears && report.problem.is_none() && wants(report.head.as_ref().map(|head| head.guid))
         };
         let recent = known.iter().filter(|(_, known)| known.spoke_within(silence, now));
-        recent
-            .filter(|(_, known)| known.report.as_ref().is_some_and(wants))
-            .map(|(name, _)| name.clone())
-            .collect()
+        let wanting = recent.filter(|(_, known)| known.report.as_ref().is_some_and(listens));
+        wanting.map(|(name, _)| name.clone()).collect()
     }
 
     fn note(&self, node: &NodeName, report: Option<(NodeReport, Option<String>)>) {

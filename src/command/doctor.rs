@@ -10,6 +10,9 @@ use bootstash::api::{MulticastFindings, routes};
 /// More than this is lost on no network that is well.
 const LOSS_MAX: f64 = 0.01;
 
+/// Nearly all; only what is short came.
+const TOO_LONG_LOSS: f64 = 0.98;
+
 /// Examines.
 pub(super) async fn examine(daemons: &Daemons, verb: DoctorVerb) -> Result<(), CommandError> {
     let DoctorVerb::Multicast(ListArgs { json }) = verb;
@@ -72,7 +75,15 @@ fn advice(findings: &MulticastFindings) -> Vec<String> {
         advice.extend(unheard(findings));
     }
     let lost = findings.heard && findings.loss() > LOSS_MAX;
-    if lost && findings.socket_drops == 0 {
+    let too_long = findings.heard && findings.loss() > TOO_LONG_LOSS;
+    if too_long {
+        advice.push(
+            "Short datagrams arrive and long ones do not: some MTU on the way is too small; lower \
+             multicast.symbol_bytes in registrar.toml."
+                .to_owned(),
+        );
+    }
+    if lost && !too_long && findings.socket_drops == 0 {
         advice.push(
             "The network loses datagrams: look at the interfaces' and the switch's counters, or lower \
              multicast.rate_bytes_per_second in registrar.toml."
@@ -82,8 +93,7 @@ fn advice(findings: &MulticastFindings) -> Vec<String> {
     if findings.buffer_bytes < findings.wanted_buffer_bytes || lost && findings.socket_drops > 0 {
         let bytes = findings.wanted_buffer_bytes.max(findings.buffer_bytes * 2) / 2;
         advice.push(format!(
-            "Give the socket more room: sysctl -w net.core.rmem_max={bytes} (keep it in /etc/sysctl.d), and restart \
-             bootstash-agent."
+            "Give the socket more room: sysctl -w net.core.rmem_max={bytes} (keep it in /etc/sysctl.d)."
         ));
     }
     if findings.strange > 0 {
@@ -154,6 +164,7 @@ mod tests {
         for (text, remedy) in [
             (with(|f| f.enabled = false), "multicast.enabled = true"),
             (with(|f| f.heard = false), "querier"),
+            (with(|f| f.received = 0), "multicast.symbol_bytes"),
             (with(|f| f.received = 2900), "lower multicast.rate_bytes_per_second"),
             (with(|f| (f.received, f.socket_drops) = (2900, 80)), "sysctl -w net.core.rmem_max=67108864"),
             (with(|f| f.buffer_bytes = 425_984), "sysctl -w net.core.rmem_max=5000000"),

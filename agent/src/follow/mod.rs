@@ -228,12 +228,12 @@ impl Follower {
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
-                for delta in deltas {
-                    self.bring(&delta).await?;
-                    if self.offer.is_some() || self.fetcher.hears() {
-                        // Others may wait for this very delta, or for this node to want the next.
+                for (number, delta) in deltas.iter().enumerate() {
+                    if number > 0 && (self.offer.is_some() || self.fetcher.hears()) {
+                        // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
+                    self.bring(delta).await?;
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {

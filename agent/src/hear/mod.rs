@@ -122,6 +122,8 @@ impl Hearer {
         let minutes = AVOID.as_secs() / 60;
         match hearing.left() {
             None => return,
+            // The session ended before this node had fetched the rest; the next it will hear, too.
+            Some(LeaveReason::Unheard) if hearing.counters().taken > 0 => return,
             Some(LeaveReason::Unheard) => tracing::warn!(
                 "nothing is heard of multicast group {group}, going on without it for {minutes} minutes; \
                  `bootstash doctor multicast` tells more"

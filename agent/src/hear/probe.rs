@@ -151,7 +151,7 @@ impl Doctor {
             }
             let counters = receiver.counters();
             findings.heard |= counters.taken > 0;
-            findings.strange = counters.wrong_length + counters.wrong_session + counters.wrong_seal;
+            findings.strange = counters.wrong_length + counters.wrong_seal;
         }
     }
 }

@@ -1,12 +1,23 @@
 //! Gathering: the moment in which nodes that want the same delta come together.
 
 use super::Session;
-use bootstash::names::NodeName;
+use bootstash::api::{DeltaRecord, VolumeLog};
+use bootstash::names::{Guid, NodeName};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+
+/// Whether a node whose newest snapshot is `head` will ask for this delta: it is behind it, or, for a whole volume,
+/// shares nothing with this log.
+pub(super) fn wants(log: &VolumeLog, record: &DeltaRecord, head: Option<Guid>) -> bool {
+    let position = |guid| log.snapshots.iter().position(|snapshot| snapshot.guid == guid);
+    match head.and_then(position) {
+        Some(at) => record.from.is_some() && position(record.to).is_some_and(|to| at < to),
+        None => record.from.is_none(),
+    }
+}
 
 /// Nodes that asked, and those that are expected to.
 #[derive(Debug)]
@@ -86,6 +97,31 @@ mod tests {
     }
 
     const LONGEST: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn only_who_is_behind_a_delta_will_ask_for_it() {
+        let name = |number| bootstash::names::SnapshotName::new(number, chrono::DateTime::UNIX_EPOCH);
+        let snapshot = |number| bootstash::zfs::Snapshot {
+            name: name(number),
+            guid: Guid::new(number),
+            created: chrono::DateTime::UNIX_EPOCH,
+        };
+        let log = VolumeLog { snapshots: (1..5).map(snapshot).collect(), ..VolumeLog::default() };
+        let record = |from: Option<u64>, to| DeltaRecord {
+            file: String::new(),
+            from: from.map(Guid::new),
+            to: Guid::new(to),
+            to_name: name(to),
+            bytes: 1,
+            digest: String::new(),
+        };
+        let asking = |record: &DeltaRecord| {
+            let heads = [None, Some(1), Some(2), Some(3), Some(4), Some(77)];
+            heads.map(|head| wants(&log, record, head.map(Guid::new)))
+        };
+        assert_eq!(asking(&record(Some(2), 3)), [false, true, true, false, false, false]);
+        assert_eq!(asking(&record(None, 4)), [true, false, false, false, false, true]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_all_are_there() {

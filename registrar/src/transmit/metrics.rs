@@ -91,6 +91,7 @@ impl TransmitMetrics {
 
     pub(super) fn ended(&self, told: &Told) {
         let outcome = match &told.outcome {
+            Ok(()) if told.stopped => "stopped",
             Ok(()) if told.gave_up => "gave-up",
             Ok(()) => "finished",
             Err(_) => "failed",

@@ -17,14 +17,16 @@ pub use metrics::TransmitMetrics;
 pub use session::{Session, StrangeSession};
 
 use crate::nodes::Nodes;
+use crate::volume::PublicationLog;
 use bootstash::api::{DeltaRecord, ReportReply, SessionReply};
 use bootstash::config::MulticastConfig;
 use bootstash::fault::Chain;
 use bootstash::multicast::{Group, Report};
-use bootstash::names::{Guid, NodeName};
+use bootstash::names::NodeName;
 use gather::{Gathering, Outcome};
 use object::Object;
 use speak::SpeakTask;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub struct Transmitter(Option<Arc<Shared>>);
 struct Shared {
     station: Station,
     nodes: Arc<Nodes>,
+    log: PublicationLog,
     metrics: TransmitMetrics,
     stages: Mutex<Vec<(String, Stage)>>,
     tasks: TaskTracker,
@@ -79,6 +82,7 @@ impl Transmitter {
     pub fn new(
         config: &MulticastConfig,
         nodes: Arc<Nodes>,
+        log: PublicationLog,
         metrics: TransmitMetrics,
         stop: CancellationToken,
     ) -> Self {
@@ -89,7 +93,7 @@ impl Transmitter {
         });
         Self(station.map(|station| {
             let (stages, tasks) = (Mutex::default(), TaskTracker::new());
-            Arc::new(Shared { station, nodes, metrics, stages, tasks, stop })
+            Arc::new(Shared { station, nodes, log, metrics, stages, tasks, stop })
         }))
     }
 
@@ -156,7 +160,7 @@ impl Shared {
         let stage = match known {
             Some((_, stage)) => stage.clone(),
             None => {
-                let expected = self.expected(wanted.record.to, node)?;
+                let expected = self.expected(&wanted.record, node)?;
                 (stages.len() < SESSIONS_MAX).then_some(())?;
                 let stage = Stage::Gathering(Arc::new(Gathering::new(expected)));
                 stages.push((wanted.record.digest.clone(), stage.clone()));
@@ -171,8 +175,9 @@ impl Shared {
     }
 
     /// Who will ask; none where there are too few of them.
-    fn expected(&self, head: Guid, node: &NodeName) -> Option<std::collections::BTreeSet<NodeName>> {
-        let mut expected = self.nodes.wanting(head, HEARD_WITHIN);
+    fn expected(&self, record: &DeltaRecord, node: &NodeName) -> Option<BTreeSet<NodeName>> {
+        let log = self.log.now();
+        let mut expected = self.nodes.wanting(HEARD_WITHIN, |head| gather::wants(&log, record, head));
         expected.insert(node.clone());
         (expected.len() >= NODES_MIN).then_some(expected)
     }
@@ -245,7 +250,7 @@ async fn run(shared: Arc<Shared>, gathering: Arc<Gathering>, wanted: Wanted) {
 fn begin(
     shared: &Arc<Shared>,
     object: Object,
-    nodes: &std::collections::BTreeSet<NodeName>,
+    nodes: &BTreeSet<NodeName>,
 ) -> Option<(Arc<Session>, SpeakTask)> {
     let station = &shared.station;
     let session = Arc::new(Session::new(station.group, &object, station.config.rate_bytes_per_second, nodes));

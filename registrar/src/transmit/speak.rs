@@ -40,6 +40,8 @@ pub(super) struct Told {
     pub(super) took: Duration,
     pub(super) demoted: BTreeMap<&'static str, u64>,
     pub(super) gave_up: bool,
+    /// The registrar stops.
+    pub(super) stopped: bool,
 }
 
 impl SpeakTask {
@@ -64,7 +66,7 @@ impl SpeakTask {
         let (start, mut sent) = (Instant::now(), Sent::default());
         let outcome = self.send_all(&mut sent);
         let (demoted, gave_up) = self.session.demoted();
-        Told { outcome, sent, took: start.elapsed(), demoted, gave_up }
+        Told { outcome, sent, took: start.elapsed(), demoted, gave_up, stopped: self.stop.is_cancelled() }
     }
 
     fn send_all(&mut self, sent: &mut Sent) -> Result<(), BrokenOff> {
@@ -118,6 +120,7 @@ impl Told {
         let (source, repair) = (self.sent.bytes("source"), self.sent.bytes("repair"));
         let (seconds, demoted) = (self.took.as_secs_f64(), self.demoted.values().sum::<u64>());
         match &self.outcome {
+            Ok(()) if self.stopped => tracing::info!(file, seconds, source, repair, "stopped sending to all"),
             Ok(()) if self.gave_up => {
                 tracing::warn!(
                     file,

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use axum::body::Body;
 use axum::http::Request;
 use bootstash::api::*;
+use bootstash::multicast::Report;
 use bootstash::names::{Guid, SnapshotName};
 use bootstash::replication::{self, Plan};
 use bootstash::zfs::Snapshot;
@@ -49,12 +50,32 @@ fn report() -> NodeReport {
     }
 }
 
+fn hearing() -> serde_json::Value {
+    let deficit = serde_json::json!({ "block": 1, "missing": 3, "repair_seen": 0 });
+    serde_json::json!({
+        "session": "00112233445566ff", "next_session": null, "standing": "listening", "beat": 7,
+        "expected": 100, "heard": 97, "deficits": [deficit],
+    })
+}
+
+fn pieces() -> PiecesRequest {
+    PiecesRequest { ranges: vec![0..1408, 2816..4096] }
+}
+
 pub(super) fn bodies() -> Vec<Vec<u8>> {
     let error = ErrorBody { error: "no".to_owned(), kind: bootstash::fault::FaultKind::Busy };
     let token = Secret::new("bootstash-AAAA".to_owned());
     let request_pem = include_str!("request.pem").to_owned();
     let join = JoinRequest { token, request_pem, by: Joiner::Agent };
-    [to_json(&log()), to_json(&report()), to_json(&error), to_json(&join)].into_iter().flatten().collect()
+    let bodies = [
+        to_json(&log()),
+        to_json(&report()),
+        to_json(&error),
+        to_json(&join),
+        to_json(&hearing()),
+        to_json(&pieces()),
+    ];
+    bodies.into_iter().flatten().collect()
 }
 
 fn to_json(value: &impl Serialize) -> Option<Vec<u8>> {
@@ -79,6 +100,10 @@ pub(super) fn open_bodies() -> Reader {
             stays::<RegistrarStatus>(text)?.is_some(),
             stays::<Vec<OverlayStatus>>(text)?.is_some(),
             stays::<JobView>(text)?.is_some(),
+            stays::<Report>(text)?.is_some(),
+            stays::<ReportReply>(text)?.is_some(),
+            stays::<MulticastFindings>(text)?.is_some(),
+            stays::<PiecesRequest>(text)?.is_some_and(|pieces| pieces.bytes(1 << 20).is_some()),
         ];
         Ok(if read.contains(&true) { Verdict::Accepted } else { Verdict::Refused })
     })
@@ -144,6 +169,11 @@ pub(super) fn to_registrar() -> Vec<Vec<u8>> {
     let renew = RenewRequest { request_pem: include_str!("request.pem").to_owned() };
     seeds.push(with_body("POST /v1/invitations", &invite));
     seeds.push(with_body("POST /v1/renewal", &renew));
+    let session = SessionRequest { file: "1-2.bsd".to_owned() };
+    seeds.push(with_body("POST /v1/multicast", &session));
+    seeds.push(with_body("POST /v1/multicast/probe", &()));
+    seeds.push(with_body("POST /v1/multicast/report", &hearing()));
+    seeds.push(with_body("POST /v1/deltas/1-2.bsd/pieces", &pieces()));
     seeds
 }
 
