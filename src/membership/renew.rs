@@ -10,21 +10,30 @@ use tokio::time::sleep;
 
 /// Often enough for the shortest lifetime, of an hour.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Each try may use up one of the few certificates that count at once, even where its answer is lost.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Renews what is in `dir` when it is due, again and again. Dropped, it ends.
 pub async fn keep(dir: PathBuf, live: Live, registrar: Client) {
+    let mut pause = LOOK_EVERY;
     loop {
         if live.now().is_due() {
-            match renew(&dir, &live, &registrar).await {
-                Ok(()) => tracing::info!(expires = %live.now().expires(), "renewed the certificate"),
-                Err(error) => tracing::warn!(
-                    error = %Chain(&error),
-                    expires = %live.now().expires(),
-                    "the certificate was not renewed; trying again until it ends"
-                ),
-            }
+            pause = match renew(&dir, &live, &registrar).await {
+                Ok(()) => {
+                    tracing::info!(expires = %live.now().expires(), "renewed the certificate");
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        expires = %live.now().expires(),
+                        "the certificate was not renewed; trying again until it ends"
+                    );
+                    (pause * 2).min(LONGEST_PAUSE)
+                }
+            };
         }
-        sleep(LOOK_EVERY).await;
+        sleep(pause).await;
     }
 }
 
