@@ -169,11 +169,6 @@ pub(super) fn to_registrar() -> Vec<Vec<u8>> {
     let renew = RenewRequest { request_pem: include_str!("request.pem").to_owned() };
     seeds.push(with_body("POST /v1/invitations", &invite));
     seeds.push(with_body("POST /v1/renewal", &renew));
-    let session = SessionRequest { file: "1-2.bsd".to_owned() };
-    seeds.push(with_body("POST /v1/multicast", &session));
-    seeds.push(with_body("POST /v1/multicast/probe", &()));
-    seeds.push(with_body("POST /v1/multicast/report", &hearing()));
-    seeds.push(with_body("POST /v1/deltas/1-2.bsd/pieces", &pieces()));
     seeds
 }
 
