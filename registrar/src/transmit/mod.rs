@@ -14,6 +14,7 @@ mod session;
 mod speak;
 
 pub use metrics::TransmitMetrics;
+pub use probe::ProbeError;
 pub use session::{Session, StrangeSession};
 
 use crate::nodes::Nodes;
@@ -149,8 +150,6 @@ impl Transmitter {
         }
     }
 }
-
-pub use probe::ProbeError;
 
 impl Shared {
     /// Where the delta's session is, with the node in it; a new one where it is worth it.
