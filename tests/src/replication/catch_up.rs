@@ -23,7 +23,7 @@ pub(super) struct CatchUp {
 /// Measures in `dir`, below `pool`, and prints what it found.
 pub(super) async fn measure(pool: &str, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
-    let cluster = Cluster::start(format!("{pool}/catch-up").parse()?, dir).await?;
+    let cluster = Cluster::start(format!("{pool}/catch-up").parse()?, dir, Default::default()).await?;
     cluster.register("first").await?;
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;

@@ -56,7 +56,7 @@ pub(super) struct Cluster {
     pub(super) cable: Cable,
     listen: SocketAddr,
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
-    multicast: Mutex<MulticastConfig>,
+    multicast: MulticastConfig,
 }
 
 /// Overlays that name what they chain onto, and hold nothing.
@@ -90,7 +90,7 @@ pub(crate) fn write_overlay(path: &Path, backing: &Path, virtual_size_bytes: u64
 
 impl Cluster {
     /// Starts the registrar alone.
-    pub(super) async fn start(root: DatasetName, dir: &Path) -> Result<Self> {
+    pub(super) async fn start(root: DatasetName, dir: &Path, multicast: MulticastConfig) -> Result<Self> {
         let zfs = CommandZfs::open(&Programs::find()?, root.pool()).await?;
         let new = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
         zfs.create(&root, &new).await?;
@@ -106,7 +106,7 @@ impl Cluster {
             cable: Cable::to(listen, &dir.join("registrar")).await?,
             listen,
             peer_addresses: Mutex::default(),
-            multicast: Mutex::default(),
+            multicast,
         };
         cluster.start_registrar().await?;
         Ok(cluster)
@@ -123,7 +123,7 @@ impl Cluster {
             window: Duration::from_secs(3600),
             capture: Default::default(),
             serving: Default::default(),
-            multicast: self.multicast.lock().await.clone(),
+            multicast: self.multicast.clone(),
         };
         membership::init(&config.state_dir)?;
         let stop = CancellationToken::new();
@@ -145,11 +145,6 @@ impl Cluster {
     pub(super) async fn stop_registrar(&self) -> Result<()> {
         let running = self.registrar.lock().await.take();
         end(running.context("the registrar does not run")?).await
-    }
-
-    /// Has the registrar send to all nodes at once, from its next start on.
-    pub(super) async fn send_to_all(&self, multicast: MulticastConfig) {
-        *self.multicast.lock().await = multicast;
     }
 
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
