@@ -20,7 +20,7 @@ use bootstash::config::HearingConfig;
 use bootstash::fault::Chain;
 use bootstash::multicast::socket::Ear;
 use bootstash::multicast::{Group, LeaveReason};
-use session::{Ended, Hearing};
+use session::Hearing;
 use std::path::Path;
 use std::time::Duration;
 use store::Store;
@@ -101,7 +101,7 @@ impl Hearer {
         self.metrics.ended(&hearing);
         self.judge(&hearing, group);
         match ended {
-            Ok(Ended::Whole) => Ok(Heard::Whole),
+            Ok(()) => Ok(Heard::Whole),
             Err(error) => {
                 hearing.into_store().keep_beginning()?;
                 Err(error)

@@ -143,7 +143,7 @@ impl Doctor {
             let wake = receiver.poll_timeout().unwrap_or(now + LONGEST);
             let hearing = ear.hear(|datagram| {
                 // What is refused is counted.
-                let _ = receiver.handle_datagram(now, datagram);
+                let _ = receiver.handle_datagram(Instant::now(), datagram);
             });
             tokio::select! {
                 heard = hearing => if heard.is_err() { return },

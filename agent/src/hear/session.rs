@@ -1,7 +1,7 @@
 //! Driving a receiver: datagrams in, reports out, parts fetched, blocks restored and written.
 //!
-//! Reading datagrams comes first: restoring and writing are done beside it, one block at a time, reports and fetches
-//! while it goes on.
+//! Nothing here keeps datagrams waiting for long: restoring and writing are done on other threads, one block at a time,
+//! reports and fetches go on beside.
 
 use super::HearError;
 use super::pieces::{self, Pieces};
@@ -24,17 +24,12 @@ use tokio::time::{sleep_until, timeout};
 
 /// Nothing new for so long, neither way, and it is given up.
 const STALL: Duration = Duration::from_secs(120);
+/// While a report is under way.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// A report that takes longer is of no use any more.
 const REPORT: Duration = Duration::from_secs(5);
 /// The last one only spares the registrar waiting.
 const LAST_REPORT: Duration = Duration::from_secs(2);
-
-/// What a session that did not fail gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// All of it.
-    Whole,
-}
 
 /// One session, as heard here.
 pub(super) struct Hearing {
@@ -85,14 +80,14 @@ impl Hearing {
         }
     }
 
-    /// Hears, until all is there.
-    pub(super) async fn run(&mut self) -> Result<Ended, HearError> {
+    /// Hears, until all is in the file.
+    pub(super) async fn run(&mut self) -> Result<(), HearError> {
         while !self.is_written() {
             self.step().await?;
         }
         self.store.finish()?;
         self.tell_that_it_is_whole().await;
-        Ok(Ended::Whole)
+        Ok(())
     }
 
     pub(super) fn left(&self) -> Option<LeaveReason> {
@@ -117,21 +112,28 @@ impl Hearing {
 
     async fn step(&mut self) -> Result<(), HearError> {
         self.settle()?;
-        let timeout = self.receiver.poll_timeout().unwrap_or(self.progress_at + STALL);
-        let timeout = timeout.min(self.progress_at + STALL);
-        let (receiver, now) = (&mut self.receiver, Instant::now());
+        let wake = self.wake_at();
+        let receiver = &mut self.receiver;
         tokio::select! {
             heard = self.ear.hear(|datagram| {
                 // What is refused is counted.
-                let _ = receiver.handle_datagram(now, datagram);
+                let _ = receiver.handle_datagram(Instant::now(), datagram);
             }) => {
                 heard.map_err(HearError::Deaf)
             }
             worked = some(&mut self.working) => self.worked(worked),
             replied = some(&mut self.reporting) => self.replied(replied),
             Some(fetched) = self.fetching.next() => self.fetched(fetched),
-            () = sleep_until(timeout.into()) => self.look_at_the_clock(),
+            () = sleep_until(wake.into()) => self.look_at_the_clock(),
         }
+    }
+
+    /// A report that is due while another is under way has to wait; until then the clock says nothing new.
+    fn wake_at(&self) -> Instant {
+        let stalled = self.progress_at + STALL;
+        let due = self.receiver.poll_timeout().unwrap_or(stalled);
+        let not_before = self.reporting.as_ref().map(|_| Instant::now() + BETWEEN_LOOKS);
+        not_before.map_or(due, |not_before| due.max(not_before)).min(stalled)
     }
 
     /// Does what the receiver wants done.

@@ -3,7 +3,7 @@
 //! A node that needs a delta asks to hear it. The first to ask opens a session where at least two nodes want that
 //! delta; it begins when all of them have asked, or a second later.
 //!
-//! Promises: nobody waits for a session that others do not come to; there are at most [`SESSIONS_MAX`], and together
+//! Promises: nobody waits for others for more than a second; there are at most [`SESSIONS_MAX`], and together
 //! they keep the configured rate; whatever fails, nodes are served one by one, as without.
 
 mod gather;
