@@ -1,7 +1,7 @@
 //! One started guest, from power-on to its end.
 
 use super::confine::{Bounds, Confined};
-use super::console::ConsoleText;
+use super::console::{ConsoleDecoder, ConsoleText};
 use super::qmp::Qmp;
 use super::run::{one_line, read_bounded};
 use super::spec::{AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, machine_args};
@@ -183,10 +183,10 @@ impl Machine {
 fn follow_console(mut serial: UnixStream) -> (watch::Receiver<ConsoleText>, AbortOnDropHandle<()>) {
     let (text, receiver) = watch::channel(ConsoleText::default());
     let task = tokio::spawn(async move {
-        let mut buffer = [0; 4096];
+        let (mut decoder, mut buffer) = (ConsoleDecoder::default(), [0; 4096]);
         // An error is an end: what matters then is how QEMU ended, and others ask for that.
         while let Ok(read @ 1..) = serial.read(&mut buffer).await {
-            text.send_modify(|text| text.feed(&buffer[..read]));
+            text.send_modify(|text| decoder.feed(&buffer[..read], text));
         }
     });
     (receiver, AbortOnDropHandle::new(task))

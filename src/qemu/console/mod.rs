@@ -1,5 +1,13 @@
 //! What a guest prints on its serial console, as text. Pure, and bounded whatever the guest prints.
+//!
+//! Promise: what is recognised depends on the bytes alone, never on how they were cut into reads. So every character
+//! is judged as it arrives, with what stands before it in its line; what follows in the same line changes nothing.
 
+mod prompt;
+#[cfg(test)]
+mod tests;
+
+use prompt::HostNames;
 use std::collections::VecDeque;
 
 const KEPT_LINES: usize = 10;
@@ -14,37 +22,46 @@ const FATAL: [(&str, &str); 5] = [
     ("You are in emergency mode", "it came up in emergency mode"),
 ];
 
+/// Reads a console's bytes: escape sequences and characters of several bytes may be cut anywhere.
+#[derive(Default)]
+pub(super) struct ConsoleDecoder {
+    parser: vte::Parser,
+}
+
+impl ConsoleDecoder {
+    /// Takes what the guest printed next, and puts it to `text`.
+    pub(super) fn feed(&mut self, bytes: &[u8], text: &mut ConsoleText) {
+        // One by one: what the parser makes of broken UTF-8 depends on how it was cut (vte 0.15).
+        for byte in bytes {
+            self.parser.advance(text, std::slice::from_ref(byte));
+        }
+    }
+}
+
 /// The last lines of a console: printable characters only, without escape sequences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsoleText {
     lines: VecDeque<String>,
+    /// The end of the line that is being printed.
     current: String,
-    state: State,
+    /// After a carriage return: a line feed ends the line, anything else writes over it.
+    returned: bool,
+    hosts: HostNames,
     prompt: bool,
     fatal: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Text,
-    /// After a carriage return: a line feed ends the line, anything else writes over it.
-    Return,
-    Escape,
-    /// Within `ESC [ … letter`.
-    Sequence,
-}
-
 impl ConsoleText {
-    /// Takes what the guest printed next.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.feed_byte(byte);
-        }
-        self.look_at_current();
+    /// The text of a whole console.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut text = Self::default();
+        ConsoleDecoder::default().feed(bytes, &mut text);
+        text
     }
 
-    /// Whether a login prompt has been seen.
+    /// Whether the guest has asked for a login, has logged somebody in by itself, or shows root a shell's prompt.
+    ///
+    /// The prompt of a rescue shell is none: a shell counts only where nothing fatal was said before.
     pub fn login_prompt(&self) -> bool {
         self.prompt
     }
@@ -69,52 +86,22 @@ impl ConsoleText {
         lines
     }
 
-    fn feed_byte(&mut self, byte: u8) {
-        self.state = match (self.state, byte) {
-            (State::Escape, b'[') => State::Sequence,
-            (State::Sequence, b'@'..=b'~') => {
-                // Cursor moves and clearing, as boot menus do: what follows is another line.
-                if matches!(byte, b'H' | b'J' | b'd') {
-                    self.end_line();
-                }
-                State::Text
-            }
-            (State::Sequence, _) => State::Sequence,
-            (State::Escape, _) => State::Text,
-            (_, 0x1b) => State::Escape,
-            (_, b'\n') => {
-                self.end_line();
-                State::Text
-            }
-            (_, b'\r') => State::Return,
-            (State::Return, _) => {
-                self.look_at_current();
-                self.current.clear();
-                self.push(byte);
-                State::Text
-            }
-            (State::Text, _) => {
-                self.push(byte);
-                State::Text
-            }
-        };
-    }
-
-    fn push(&mut self, byte: u8) {
-        let shown = match byte {
-            b'\t' => ' ',
-            _ if byte == b' ' || byte.is_ascii_graphic() => char::from(byte),
-            _ => return,
-        };
-        if self.current.len() < LINE_MAX_CHARS {
-            self.current.push(shown);
+    fn push(&mut self, shown: char) {
+        if std::mem::take(&mut self.returned) {
+            self.current.clear();
         }
+        if self.current.chars().count() >= LINE_MAX_CHARS {
+            self.current.remove(0);
+        }
+        self.current.push(shown);
+        self.recognise();
     }
 
     fn end_line(&mut self) {
-        self.look_at_current();
+        self.returned = false;
         let line = std::mem::take(&mut self.current);
         let line = line.trim();
+        self.hosts.learn(line);
         if !line.is_empty() {
             self.lines.push_back(line.to_owned());
         }
@@ -123,62 +110,33 @@ impl ConsoleText {
         }
     }
 
-    fn look_at_current(&mut self) {
-        self.prompt |= self.current.trim_end().ends_with("login:");
-        let said = FATAL.iter().find(|(words, _)| self.current.contains(words));
+    fn recognise(&mut self) {
+        let line = self.current.as_str();
+        let said = FATAL.iter().find(|(words, _)| line.ends_with(words));
         self.fatal = self.fatal.or(said.map(|(_, meaning)| *meaning));
+        let shell = self.fatal.is_none() && prompt::is_root_shell(line);
+        self.prompt |= shell || prompt::is_login(line, &self.hosts);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn console(text: &str) -> ConsoleText {
-        let mut console = ConsoleText::default();
-        console.feed(text.as_bytes());
-        console
+impl vte::Perform for ConsoleText {
+    fn print(&mut self, shown: char) {
+        self.push(shown);
     }
 
-    #[test]
-    fn sees_a_prompt_whether_or_not_its_line_goes_on() {
-        assert!(console("Debian 12 host ttyS0\r\n\r\nhost login: ").login_prompt());
-        assert!(console("host login: \r\n[  OK  ] Started\r\n").login_prompt());
-        assert!(!console("starting login service\r\n").login_prompt());
-        let mut split = console("host lo");
-        split.feed(b"gin:");
-        assert!(split.login_prompt());
+    fn execute(&mut self, control: u8) {
+        match control {
+            b'\n' => self.end_line(),
+            b'\r' => self.returned = true,
+            b'\t' => self.push(' '),
+            _ => (),
+        }
     }
 
-    #[test]
-    fn strips_escape_sequences_and_control_characters() {
-        let text = console("[\x1b[0;32m  OK  \x1b[0m] Started \x07a\r\nb\x1b[2Jc");
-        assert_eq!(text.tail(), ["[  OK  ] Started a", "b", "c"]);
-    }
-
-    #[test]
-    fn carriage_return_alone_starts_the_line_again() {
-        assert_eq!(console("10 %\r20 %\r\n").tail(), ["20 %"]);
-    }
-
-    #[test]
-    fn is_bounded_whatever_comes() {
-        let text = console(&format!("{}\n{}", "x".repeat(100_000), "y\n".repeat(1000)));
-        assert_eq!(text.tail(), ["y"; 10]);
-        assert_eq!(console(&"x".repeat(100_000)).newest_line().unwrap().len(), LINE_MAX_CHARS);
-    }
-
-    #[test]
-    fn knows_words_that_end_all_hope() {
-        assert_eq!(console("SeaBIOS\r\nNo bootable device.  Retrying").fatal(), Some(FATAL[0].1));
-        assert_eq!(console("[ 1.2] Kernel panic - not syncing: VFS\r\n").fatal(), Some(FATAL[1].1));
-        assert_eq!(console("all is well\r\n").fatal(), None);
-    }
-
-    #[test]
-    fn newest_line_is_the_last_that_says_something() {
-        assert_eq!(console("one\r\n\r\n  ").newest_line(), Some("one"));
-        assert_eq!(console("one\r\ntwo").newest_line(), Some("two"));
-        assert_eq!(console("").newest_line(), None);
+    /// Cursor moves and clearing, as boot menus do: what follows is another line.
+    fn csi_dispatch(&mut self, _: &vte::Params, _: &[u8], _: bool, action: char) {
+        if matches!(action, 'H' | 'J' | 'd') {
+            self.end_line();
+        }
     }
 }

@@ -158,7 +158,5 @@ impl<'a> Vm<'a> {
 }
 
 fn read_console(path: &Path) -> Result<ConsoleText> {
-    let mut text = ConsoleText::default();
-    text.feed(&fs::read(path).with_context(|| format!("reading {}", path.display()))?);
-    Ok(text)
+    Ok(ConsoleText::of(&fs::read(path).with_context(|| format!("reading {}", path.display()))?))
 }
