@@ -1,8 +1,8 @@
 //! Where an agent keeps what, in ZFS and in files.
 
-use bootstash::config::AgentConfig;
-use bootstash::names::{DatasetName, NameError, SnapshotName};
-use bootstash::zfs::{NewDataset, Property, Role};
+use bootstash_base::names::{DatasetName, NameError, SnapshotName};
+use bootstash_daemon::config::AgentConfig;
+use bootstash_zfs::{NewDataset, Property, Role};
 use std::path::{Path, PathBuf};
 
 const VOLUME: &str = "volume";

@@ -1,15 +1,15 @@
 //! `bootstash-agent`: the compute node's service.
 
 use anyhow::{Context, Result};
-use bootstash::api::Joiner;
-use bootstash::config::{AgentConfig, load_agent};
-use bootstash::lifecycle::{InstanceLock, shutdown_on_signal};
-use bootstash::membership;
-use bootstash::qemu::Qemu;
-use bootstash::telemetry::{LogFormat, init_logging};
-use bootstash::zfs::{self, Programs};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
+use bootstash_daemon::config::{AgentConfig, load_agent};
+use bootstash_daemon::lifecycle::{InstanceLock, shutdown_on_signal};
+use bootstash_daemon::telemetry::{LogFormat, init_logging};
+use bootstash_net::api::Joiner;
+use bootstash_net::membership;
+use bootstash_qemu::Qemu;
+use bootstash_zfs::Programs;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,7 +111,7 @@ async fn serve(config: &AgentConfig) -> Result<()> {
 }
 
 async fn start(config: &AgentConfig, stop: CancellationToken) -> Result<Agent> {
-    let zfs = zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
+    let zfs = bootstash_zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     Ok(Agent::start(config, zfs, Arc::new(qemu), Pace::default(), stop).await?)
 }

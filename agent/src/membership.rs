@@ -3,13 +3,13 @@
 //! Promises: a node follows the registrar it joined under the name it was invited by; who was expelled is
 //! known to it as soon as the registrar says so, and still after a restart.
 
-use bootstash::api::{CallError, Client, Dialer};
-use bootstash::config::AgentConfig;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
-use bootstash::lifecycle::replace_file;
-use bootstash::listen::Gate;
-use bootstash::names::NodeName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::files::replace_file;
+use bootstash_base::names::NodeName;
+use bootstash_daemon::config::AgentConfig;
+use bootstash_net::api::{CallError, Client, Dialer};
+use bootstash_net::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
+use bootstash_net::listen::Gate;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl Membership {
 
     /// Stays a member: renews the certificate in time. Dropped, it ends.
     pub async fn keep(self, registrar: Client) {
-        bootstash::membership::keep(self.dir, self.live, registrar).await;
+        bootstash_net::membership::keep(self.dir, self.live, registrar).await;
     }
 
     /// Takes over what the registrar says of who was expelled. Blocking, short.

@@ -2,12 +2,13 @@
 
 use crate::hear::HearMetrics;
 use crate::volume::VolumeState;
-use bootstash::config::PeersConfig;
-use bootstash::fault::FaultKind;
-use bootstash::names::SnapshotName;
-use bootstash::serving::Downloads;
-use bootstash::telemetry::{self, SECOND_BUCKETS, SpaceMetrics};
-use bootstash::zfs::{Unanswered, Usage};
+use bootstash_base::fault::FaultKind;
+use bootstash_base::names::SnapshotName;
+use bootstash_daemon::config::PeersConfig;
+use bootstash_daemon::telemetry;
+use bootstash_daemon::telemetry::{SECOND_BUCKETS, SpaceMetrics};
+use bootstash_net::serving::Downloads;
+use bootstash_zfs::{Unanswered, Usage};
 use chrono::Utc;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

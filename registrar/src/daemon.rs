@@ -5,11 +5,12 @@ use crate::members::{MemberError, Members};
 use crate::register::Capturer;
 use crate::serving::Serving;
 use anyhow::Context;
-use bootstash::config::RegistrarConfig;
-use bootstash::identity::IdentityError;
-use bootstash::lifecycle::{self, shut_down_within};
-use bootstash::listen;
-use bootstash::zfs::{self, Zfs};
+use bootstash_daemon::config::RegistrarConfig;
+use bootstash_daemon::lifecycle;
+use bootstash_daemon::lifecycle::shut_down_within;
+use bootstash_net::identity::IdentityError;
+use bootstash_net::listen;
+use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -53,7 +54,7 @@ pub async fn run_serving(
     let members = Members::load(&config.identity_dir(), config.certificate_lifetime, port);
     let members = Arc::new(members.map_err(explained)?);
     // Dropped, they end.
-    let _watch = AbortOnDropHandle::new(tokio::spawn(zfs::watch(Arc::clone(&zfs))));
+    let _watch = AbortOnDropHandle::new(tokio::spawn(bootstash_zfs::watch(Arc::clone(&zfs))));
     let keeper = Arc::clone(&members);
     let ending = stop.clone();
     let _renewal = AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep_own(ending).await }));

@@ -1,9 +1,9 @@
 //! Where the registrar keeps things: paths below its state directory, file systems below its data set.
 
 use crate::job::JobId;
-use bootstash::config::RegistrarConfig;
-use bootstash::lifecycle;
-use bootstash::names::{DatasetName, NameError};
+use bootstash_base::files;
+use bootstash_base::names::{DatasetName, NameError};
+use bootstash_daemon::config::RegistrarConfig;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -61,8 +61,8 @@ impl Layout {
     /// # Errors
     /// What the file system says.
     pub fn sweep_files(&self) -> std::io::Result<()> {
-        lifecycle::sweep_files(&self.jobs)?;
-        self.nodes_file.parent().map_or(Ok(0), lifecycle::sweep_files).map(drop)
+        files::sweep_files(&self.jobs)?;
+        self.nodes_file.parent().map_or(Ok(0), files::sweep_files).map(drop)
     }
 
     /// Scratch space of all jobs.
@@ -77,7 +77,7 @@ impl Layout {
 
     /// The cache that a job has captured.
     pub fn captured_cache(&self, job: JobId) -> PathBuf {
-        self.job_dir(job).join(bootstash::catalog::CACHE_FILE)
+        self.job_dir(job).join(bootstash_delta::catalog::CACHE_FILE)
     }
 }
 

@@ -1,14 +1,15 @@
 //! `bootstash-registrar`: see the crate's documentation.
 
 use anyhow::Context;
-use bootstash::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
-use bootstash::qemu::Qemu;
-use bootstash::telemetry::{LogFormat, init_logging};
-use bootstash::zfs::{self, Programs};
-use bootstash::{config, fault};
+use bootstash_base::fault;
+use bootstash_daemon::config;
+use bootstash_daemon::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
+use bootstash_daemon::telemetry::{LogFormat, init_logging};
+use bootstash_qemu::Qemu;
 use bootstash_registrar::register::QemuCapturer;
 use bootstash_registrar::serving::{Reloader, Serving};
 use bootstash_registrar::{daemon, members};
+use bootstash_zfs::Programs;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,7 +82,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let stop = shutdown_on_signal().context("cannot listen for signals")?;
     let config = config::load_registrar(&cli.config)?;
     let _lock = InstanceLock::acquire("registrar", &config.state_dir)?;
-    let zfs = zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
+    let zfs = bootstash_zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
     // The answer to whether KVM works can take seconds; have it before the first image comes.
     let probe = qemu.clone();

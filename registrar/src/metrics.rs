@@ -3,11 +3,12 @@
 use crate::job::JobState;
 use crate::transmit::TransmitMetrics;
 use crate::volume::PublicationLog;
-use bootstash::api::{JobOutcome, NodeView, Step};
-use bootstash::catalog::Manifest;
-use bootstash::serving::Downloads;
-use bootstash::telemetry::{self, BYTE_BUCKETS, SpaceMetrics};
-use bootstash::zfs::{Unanswered, Usage};
+use bootstash_daemon::telemetry;
+use bootstash_daemon::telemetry::{BYTE_BUCKETS, SpaceMetrics};
+use bootstash_delta::catalog::Manifest;
+use bootstash_net::api::{JobOutcome, NodeView, Step};
+use bootstash_net::serving::Downloads;
+use bootstash_zfs::{Unanswered, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

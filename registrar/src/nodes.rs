@@ -1,10 +1,11 @@
 //! The nodes heard of: what each reported, and when.
 
-use bootstash::api::{NodeReport, NodeView, VolumeLog};
-use bootstash::clock;
-use bootstash::fault::Chain;
-use bootstash::lifecycle::replace_file;
-use bootstash::names::{Guid, NodeName};
+use bootstash_base::clock;
+use bootstash_base::fault::Chain;
+use bootstash_base::files::replace_file;
+use bootstash_base::names::{Guid, NodeName};
+use bootstash_delta::VolumeLog;
+use bootstash_net::api::{NodeReport, NodeView};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

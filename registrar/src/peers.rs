@@ -3,8 +3,8 @@
 //! Promises: nobody is sent to itself, to a node not heard of lately, or to one that was just sent many;
 //! who is sent where spreads evenly.
 
-use bootstash::api::{MOST_HELD, PeerOffer, routes};
-use bootstash::names::NodeName;
+use bootstash_base::names::NodeName;
+use bootstash_net::api::{MOST_HELD, PeerOffer, routes};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! What nodes may download, and reading it anew while the registrar runs.
 
-use bootstash::config::{self, ConfigError, RegistrarConfig, ServingConfig};
-use bootstash::serving::Downloads;
+use bootstash_daemon::config;
+use bootstash_daemon::config::{ConfigError, RegistrarConfig, ServingConfig};
+use bootstash_net::serving::Downloads;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +80,7 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                let error = bootstash::fault::Chain(&error).to_string();
+                let error = bootstash_base::fault::Chain(&error).to_string();
                 tracing::error!(error, "the configuration is not accepted; all stays as it was");
             }
         }
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!((rate(&serving), serving.prefers_peers()), (Some(5_000_000), true));
 
         write(&file, "[serving]\nrate_bytes_per_second = 1");
-        let error = bootstash::fault::Chain(&reloader.reload().unwrap_err()).to_string();
+        let error = bootstash_base::fault::Chain(&reloader.reload().unwrap_err()).to_string();
         assert!(error.contains("serving.rate_bytes_per_second = 1"), "{error}");
         assert_eq!((rate(&serving), serving.prefers_peers()), (Some(5_000_000), true));
 

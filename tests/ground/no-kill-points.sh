@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 rustc --edition 2024 --crate-type rlib -C opt-level=3 -C debug-assertions=off --emit "obj=$dir/release.o" \
-  src/lifecycle/kill_point.rs
+  src/base/src/kill_point.rs
 # A function that asked would name the variable (and need the crate nix, which is not given here).
 if grep -q BOOTSTASH_KILL_AT "$dir/release.o"; then
   echo 'lint: a release build would ask the environment where to die' >&2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks a real ZFS, of both kinds, what this project has written down of it:
 #
-#   record-zfs-texts.sh texts      provokes every complaint and records it anew, in src/zfs/command/fixtures
+#   record-zfs-texts.sh texts      provokes every complaint and records it anew, in src/zfs/src/command/fixtures
 #   record-zfs-texts.sh facts      shows the behaviour that docs/zfs.md speaks of, command by command
 #   record-zfs-texts.sh figures    measures the sizes and times in docs/zfs.md
 #
@@ -14,7 +14,7 @@ PATH=/usr/sbin:/sbin:$PATH # Debian leaves these out for ordinary users
 SELF=$(readlink -f "${BASH_SOURCE[0]}")
 ROOT=$(cd "$(dirname "$SELF")/../.." && pwd)
 PARTS=$ROOT/tests/ground/zfs-texts
-FIXTURES=$ROOT/src/zfs/command/fixtures
+FIXTURES=$ROOT/src/zfs/src/command/fixtures
 GUEST=${CARGO_TARGET_DIR:-$ROOT/target}/debug/openzfs-guest
 LAYER=${XDG_CACHE_HOME:-$HOME/.cache}/bootstash/openzfs/guest/layer/usr
 KIND=host

@@ -8,11 +8,12 @@ use crate::address::free_address;
 use crate::membership::{LIFETIME, dir_of, init};
 use crate::replication::MadeUp;
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::api::*;
-use bootstash::config::RegistrarConfig;
-use bootstash::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
-use bootstash::membership::{self, Joining};
-use bootstash::zfs::fake::FakeZfs;
+use bootstash_daemon::config::RegistrarConfig;
+use bootstash_net::api::*;
+use bootstash_net::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
+use bootstash_net::membership;
+use bootstash_net::membership::Joining;
+use bootstash_zfs::fake::FakeZfs;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ impl House {
             dataset: "tank/bootstash".parse()?,
             state_dir: state,
             socket: dir.path().join("s"),
-            socket_group: bootstash::names::GroupName::root(),
+            socket_group: bootstash_base::names::GroupName::root(),
             listen,
             certificate_lifetime: LIFETIME,
             window: Duration::from_secs(3600),

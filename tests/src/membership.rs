@@ -2,8 +2,8 @@
 //! registrar has to run for it.
 
 use anyhow::Result;
-use bootstash::api::{Client, Dialer};
-use bootstash::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
+use bootstash_net::api::{Client, Dialer};
+use bootstash_net::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

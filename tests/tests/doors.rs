@@ -4,10 +4,12 @@
 mod nodes;
 
 use anyhow::{Context, Result, ensure};
-use bootstash::api::*;
-use bootstash::identity::{Credentials, Identity, Live, Wanted};
-use bootstash::listen::{self, Gate, Patience};
-use bootstash::membership::{self, Joining};
+use bootstash_net::api::*;
+use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
+use bootstash_net::listen;
+use bootstash_net::listen::{Gate, Patience};
+use bootstash_net::membership;
+use bootstash_net::membership::Joining;
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -57,7 +59,7 @@ fn report() -> NodeReport {
 async fn a_node_follows_and_reports_on_itself_and_no_more() -> Result<()> {
     let house = House::open().await?;
     let node = house.member("node:c1").await?;
-    node.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+    node.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     node.post::<()>(&routes::NODE_REPORT.replace("{node}", "c1"), &report()).await?;
     let other = node.post::<()>(&routes::NODE_REPORT.replace("{node}", "c2"), &report()).await;
     ensure!(status(other)? == 403);
@@ -125,15 +127,15 @@ async fn a_stranger_learns_nothing_but_the_way_in() -> Result<()> {
 async fn certificates_of_others_and_late_ones_open_nothing() -> Result<()> {
     let house = House::open().await?;
     let other = house.client(&house.counterfeit("other", "node:c1")?)?;
-    cut_off(other.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
+    cut_off(other.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
     let short = Duration::from_secs(2);
     let late = house.certify("late", "node:c1", short)?;
     let client = house.client(&late)?;
     // A connection that was made in time ends with the certificate, in the middle of its wait.
     let query = LogQuery { wait_seconds: 60, ..LogQuery::default() };
-    cut_off(client.get::<VolumeLog>(routes::LOG, &query).await)?;
+    cut_off(client.get::<LogReply>(routes::LOG, &query).await)?;
     ensure!(Credentials::load(&late)?.expires() <= chrono::Utc::now(), "it was cut early");
-    cut_off(client.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
+    cut_off(client.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
     house.close().await
 }
 
@@ -144,7 +146,7 @@ async fn who_is_expelled_is_out_at_once_and_stays_out() -> Result<()> {
     let query = LogQuery { wait_seconds: 60, ..LogQuery::default() };
     let waiting = {
         let node = node.clone();
-        tokio::spawn(async move { node.get::<VolumeLog>(routes::LOG, &query).await })
+        tokio::spawn(async move { node.get::<LogReply>(routes::LOG, &query).await })
     };
     house
         .until("it waits", async || {
@@ -158,16 +160,16 @@ async fn who_is_expelled_is_out_at_once_and_stays_out() -> Result<()> {
     ensure!(reply == ExpelReply { certificates: 1, invitations: 1 }, "{reply:?}");
     // Long before its wait is over.
     cut_off(timeout(Duration::from_secs(20), waiting).await.context("it waits on")??)?;
-    cut_off(node.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
+    cut_off(node.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
     ensure!(house.join("again", &pending).await.is_err(), "its invitation still counts");
     let again: ExpelReply = house.local()?.delete(routes::MEMBERS, &expel).await?;
     ensure!(again == ExpelReply { certificates: 0, invitations: 0 });
     // Others hear of it, and one who is invited anew is in.
     let other = house.member("node:c2").await?;
-    ensure!(other.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?.expelled.len() == 1);
+    ensure!(other.get::<LogReply>(routes::LOG, &LogQuery::default()).await?.expelled.len() == 1);
     let token = house.invite("node:c1", 600).await?;
     house.join("anew", &token).await?;
-    house.client(&house.keys("anew"))?.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+    house.client(&house.keys("anew"))?.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     house.close().await
 }
 
@@ -211,14 +213,14 @@ async fn the_wrong_program_spends_no_token() -> Result<()> {
         let refused = house.join_by(wrong, "wrong", &token).await.unwrap_err();
         ensure!(format!("{refused:#}").contains(remedy) && !house.keys("wrong").exists(), "{refused:#}");
         // Nor is anything taken back that its owner has.
-        before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+        before.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
         let joined = house.join_by(right, &format!("{identity} anew"), &token).await?;
         ensure!(matches!(joined, Joining::Joined(_)));
         // Once it is spent, there is nothing to tell.
         let spent = house.join_by(wrong, "wrong", &token).await.unwrap_err();
         ensure!(format!("{spent:#}").contains("ask for a new one"), "{spent:#}");
     }
-    cut_off(before.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
+    cut_off(before.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
     house.close().await
 }
 
@@ -228,8 +230,8 @@ async fn joining_anew_takes_the_lost_certificate_back() -> Result<()> {
     let lost = house.member("node:c1").await?;
     let token = house.invite("node:c1", 600).await?;
     house.join("new", &token).await?;
-    cut_off(lost.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await)?;
-    house.client(&house.keys("new"))?.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+    cut_off(lost.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
+    house.client(&house.keys("new"))?.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     house.close().await
 }
 
@@ -244,7 +246,7 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
     membership::renew(&dir, &live, &client).await?;
     ensure!(live.now().serial() != before.serial() && live.now().identity() == before.identity());
     ensure!(Credentials::load(&dir)?.serial() == live.now().serial());
-    client.get::<VolumeLog>(routes::LOG, &LogQuery::default()).await?;
+    client.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     let members: Vec<MemberView> = house.local()?.get(routes::MEMBERS, &()).await?;
     ensure!(members.len() == 2 && members.iter().all(|member| member.expelled.is_none()), "{members:?}");
     house.close().await
@@ -257,16 +259,16 @@ async fn nobody_else_passes_for_the_registrar() -> Result<()> {
     let node = Live::new(Credentials::load(&house.keys("node:c1"))?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (url, stop) = (format!("https://{}", listener.local_addr()?), CancellationToken::new());
-    let routes_of_all = axum::Router::new().fallback(async || axum::Json(VolumeLog::default()));
+    let routes_of_all = axum::Router::new().fallback(async || axum::Json(LogReply::default()));
     let (live, ending) = (node.clone(), stop.clone());
     let serving = tokio::spawn(async move {
         listen::serve(listener, routes_of_all, &live, Gate::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
     let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
-    cut_off(dial(Wanted::Exactly(Identity::Registrar))?.get::<VolumeLog>(routes::LOG, &log).await)?;
-    cut_off(dial(Wanted::Exactly("node:c2".parse()?))?.get::<VolumeLog>(routes::LOG, &log).await)?;
-    dial(Wanted::AnyNode)?.get::<VolumeLog>(routes::LOG, &log).await?;
+    cut_off(dial(Wanted::Exactly(Identity::Registrar))?.get::<LogReply>(routes::LOG, &log).await)?;
+    cut_off(dial(Wanted::Exactly("node:c2".parse()?))?.get::<LogReply>(routes::LOG, &log).await)?;
+    dial(Wanted::AnyNode)?.get::<LogReply>(routes::LOG, &log).await?;
     stop.cancel();
     serving.await??;
     house.close().await

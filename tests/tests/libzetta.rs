@@ -2,9 +2,9 @@
 //! machine without. Needs `make openzfs`, QEMU, and for the latter zfs-fuse.
 
 use anyhow::{Result, ensure};
-use bootstash::zfs::{self, OpenError, Programs, ZettaZfs};
 use bootstash_tests::lab::zfs_host::{ZfsHost, ZfsHostOptions};
 use bootstash_tests::openzfs::{Guest, GuestOptions, MadeGuest};
+use bootstash_zfs::{OpenError, Programs, ZettaZfs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn without_a_kernel_that_has_zfs_the_commands_serve() -> Result<()> {
     let programs = Programs { zfs: host.zfs(), zpool: host.zpool() };
     let refused = ZettaZfs::open(&programs, host.pool()).await;
     ensure!(matches!(refused, Err(OpenError::NoKernel)), "{refused:?}");
-    let zfs = zfs::open(&programs, host.pool()).await?;
+    let zfs = bootstash_zfs::open(&programs, host.pool()).await?;
     ensure!(!zfs.capabilities().libzfs_core, "{zfs:?}");
     ensure!(zfs.dataset(&host.pool().parse()?).await?.is_some());
     host.stop()

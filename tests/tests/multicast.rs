@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use allocation_counter::measure;
-use bootstash::multicast::{
+use bootstash_multicast::{
     Announcement, BlockSource, HELD_BYTES_MAX, Instruction, Packer, Position, Receiver, ReceiverEvent, Shape,
     Transmit,
 };

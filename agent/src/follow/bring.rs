@@ -2,9 +2,10 @@
 
 use super::fetch::{FetchError, discard};
 use super::{FollowError, Follower};
-use bootstash::api::{AgentState, DeltaRecord, routes};
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::lifecycle::{KillPoint, kill_point};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::{AgentState, routes};
 use reqwest::StatusCode;
 use std::path::Path;
 use tokio::time::Instant;

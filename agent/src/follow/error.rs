@@ -2,9 +2,9 @@
 
 use super::fetch::FetchError;
 use crate::volume::{ApplyError, CatalogReadError};
-use bootstash::api::CallError;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::replication::Conflict;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_delta::replication::Conflict;
+use bootstash_net::api::CallError;
 use std::time::Duration;
 use thiserror::Error;
 

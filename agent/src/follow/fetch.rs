@@ -7,12 +7,13 @@
 use super::peers::{self, Peer, PeerError, Peers};
 use crate::hear::{Heard, Hearer};
 use crate::metrics::Metrics;
-use bootstash::api::{CallError, Client, DeltaQuery, DeltaRecord, Dialer, Found, routes};
-use bootstash::config::HearingConfig;
-use bootstash::delta::{self, DeltaReadError};
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::multicast::Group;
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_daemon::config::HearingConfig;
+use bootstash_delta::DeltaReadError;
+use bootstash_delta::DeltaRecord;
+use bootstash_multicast::Group;
+use bootstash_net::api::{CallError, Client, DeltaQuery, Dialer, Found, routes};
 use reqwest::{Response, StatusCode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -273,7 +274,7 @@ pub(super) async fn discard(path: &Path) {
 }
 
 async fn verified(record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
-    match delta::verify(path, record).await {
+    match bootstash_delta::verify(path, record).await {
         Ok(_) => Ok(()),
         Err(source) => {
             discard(path).await;
@@ -330,7 +331,7 @@ fn local_name(record: &DeltaRecord) -> Result<&str, FetchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::names::{Guid, SnapshotName};
+    use bootstash_base::names::{Guid, SnapshotName};
 
     #[test]
     fn announced_names_cannot_leave_the_directory() {

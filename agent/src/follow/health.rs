@@ -4,8 +4,8 @@
 
 use super::error::FollowError;
 use super::pace::Pace;
-use bootstash::api::AgentState;
-use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_net::api::AgentState;
 use std::time::Duration;
 
 /// How following goes.

@@ -25,11 +25,13 @@ use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;
-use bootstash::api::{AgentState, Client, Dialer, LogQuery, NodeReport, VolumeLog, routes};
-use bootstash::config::HearingConfig;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{Guid, NodeName};
-use bootstash::replication::{self, Conflict, FullReason, Plan};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{Guid, NodeName};
+use bootstash_daemon::config::HearingConfig;
+use bootstash_delta::VolumeLog;
+use bootstash_delta::replication;
+use bootstash_delta::replication::{Conflict, FullReason, Plan};
+use bootstash_net::api::{AgentState, Client, Dialer, LogQuery, LogReply, NodeReport, routes};
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
@@ -215,10 +217,9 @@ impl Follower {
             expelled: self.membership.as_ref().map_or(0, |member| member.gate.expelled().len()),
             wait_seconds: poll.as_secs(),
         };
-        let mut log: VolumeLog = self.registrar.get(routes::LOG, &query).await?;
-        self.fetcher.tune(log.multicast).await;
+        let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
+        self.fetcher.tune(multicast).await;
         if let Some(membership) = self.membership.clone() {
-            let expelled = std::mem::take(&mut log.expelled);
             let _ = tokio::task::spawn_blocking(move || membership.expel(expelled)).await;
         }
         Ok(log)

@@ -3,9 +3,10 @@
 //! Promises: only the very delta that was asked for is asked of a peer; a peer that does not answer, or
 //! stalls, costs seconds; one that sent what it should not have is left alone for long.
 
-use bootstash::api::{CallError, DeltaRecord, Dialer, routes};
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::identity::Wanted;
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::{CallError, Dialer, routes};
+use bootstash_net::identity::Wanted;
 use reqwest::{Response, Url};
 use std::collections::HashMap;
 use std::fmt;
@@ -147,7 +148,7 @@ fn peer_of(scheme: &str, location: &str, record: &DeltaRecord) -> Option<Peer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::names::{Guid, SnapshotName};
+    use bootstash_base::names::{Guid, SnapshotName};
 
     fn record() -> DeltaRecord {
         DeltaRecord {

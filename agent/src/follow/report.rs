@@ -1,8 +1,8 @@
 //! Telling the registrar where this node is: after each change, and now and then.
 
-use bootstash::api::{CallError, Client, NodeReport, routes};
-use bootstash::fault::Chain;
-use bootstash::names::NodeName;
+use bootstash_base::fault::Chain;
+use bootstash_base::names::NodeName;
+use bootstash_net::api::{CallError, Client, NodeReport, routes};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -3,14 +3,14 @@
 
 use super::{FollowError, Follower, Step};
 use crate::volume::Incoming;
-use bootstash::api::{
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::{Guid, SnapshotName};
+use bootstash_delta::Encoding;
+use bootstash_net::api::{
     AgentState, CallError, GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, Transfer, routes,
     stream_header,
 };
-use bootstash::delta::Encoding;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::{Guid, SnapshotName};
-use bootstash::zfs::Receive;
+use bootstash_zfs::Receive;
 use futures::TryStreamExt;
 use reqwest::{Response, StatusCode};
 use std::io;

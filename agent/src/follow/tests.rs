@@ -1,9 +1,10 @@
 use crate::testing::{DownloadFault, Node, StubPeer, StubRegistrar, soon};
-use bootstash::api::{AgentState, VolumeLog};
-use bootstash::names::Guid;
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::fake::Verb;
-use bootstash::zfs::{NewDataset, Role, Snapshot, Zfs};
+use bootstash_base::names::Guid;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_delta::VolumeLog;
+use bootstash_net::api::AgentState;
+use bootstash_zfs::fake::Verb;
+use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 
 async fn live_registrar(node: &Node) -> StubRegistrar {
     let mut registrar = StubRegistrar::new(node.dir.path()).await;

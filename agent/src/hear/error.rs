@@ -1,9 +1,9 @@
 //! Why a delta was not heard.
 
-use bootstash::api::CallError;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::multicast::UnicastError;
-use bootstash::multicast::socket::SocketError;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_multicast::UnicastError;
+use bootstash_multicast::socket::SocketError;
+use bootstash_net::api::CallError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;

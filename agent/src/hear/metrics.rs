@@ -1,7 +1,7 @@
 //! What hearing counts.
 
 use super::session::Hearing;
-use bootstash::multicast::LeaveReason;
+use bootstash_multicast::LeaveReason;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

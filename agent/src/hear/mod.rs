@@ -15,11 +15,12 @@ pub use error::HearError;
 pub use metrics::HearMetrics;
 pub use probe::{Doctor, ProbeError};
 
-use bootstash::api::{CallError, Client, DeltaRecord, SessionReply, SessionRequest, routes};
-use bootstash::config::HearingConfig;
-use bootstash::fault::Chain;
-use bootstash::multicast::socket::Ear;
-use bootstash::multicast::{Group, LeaveReason};
+use bootstash_base::fault::Chain;
+use bootstash_daemon::config::HearingConfig;
+use bootstash_delta::DeltaRecord;
+use bootstash_multicast::socket::Ear;
+use bootstash_multicast::{Group, LeaveReason};
+use bootstash_net::api::{CallError, Client, SessionReply, SessionRequest, routes};
 use session::Hearing;
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Fetching just the parts that are lacking.
 
 use super::HearError;
-use bootstash::api::{CallError, Client, PiecesRequest, routes};
-use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_net::api::{CallError, Client, PiecesRequest, routes};
 use std::ops::Range;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -1,11 +1,11 @@
 //! Asking whether multicast works here: a session of bytes that nobody wants, for this node alone.
 
 use super::tune;
-use bootstash::api::{CallError, Client, LogQuery, MulticastFindings, SessionReply, VolumeLog, routes};
-use bootstash::config::HearingConfig;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::multicast::socket::{Ear, Interface, InterfaceError, SocketError};
-use bootstash::multicast::{Group, Receiver, ReceiverEvent};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_daemon::config::HearingConfig;
+use bootstash_multicast::socket::{Ear, Interface, InterfaceError, SocketError};
+use bootstash_multicast::{Group, Receiver, ReceiverEvent};
+use bootstash_net::api::{CallError, Client, LogQuery, LogReply, MulticastFindings, SessionReply, routes};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ impl Doctor {
     /// # Errors
     /// Where it cannot be tried. That nothing is heard is a finding.
     pub async fn examine(&self) -> Result<MulticastFindings, ProbeError> {
-        let log: VolumeLog = within(self.registrar.get(routes::LOG, &LogQuery::default())).await?;
+        let log: LogReply = within(self.registrar.get(routes::LOG, &LogQuery::default())).await?;
         let group = log.multicast.ok_or(ProbeError::Off)?;
         let interface = tune::interface(&self.config, self.registrar.endpoint()).await?;
         // First: the first datagram may come with the answer.

@@ -6,12 +6,12 @@
 use super::HearError;
 use super::pieces::{self, Pieces};
 use super::store::Store;
-use bootstash::api::{CallError, Client, ReportReply, routes};
-use bootstash::fault::Chain;
-use bootstash::multicast::socket::Ear;
-use bootstash::multicast::{
+use bootstash_base::fault::Chain;
+use bootstash_multicast::socket::Ear;
+use bootstash_multicast::{
     Announcement, Assembled, Assembly, Counters, LeaveReason, Receiver, ReceiverEvent, Report,
 };
+use bootstash_net::api::{CallError, Client, ReportReply, routes};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;

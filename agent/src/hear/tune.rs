@@ -1,10 +1,10 @@
 //! Which group to hear, on which interface; and being a member of it all the time, so that switches know.
 
-use bootstash::api::Endpoint;
-use bootstash::config::HearingConfig;
-use bootstash::fault::Chain;
-use bootstash::multicast::Group;
-use bootstash::multicast::socket::{Interface, InterfaceError, Joined};
+use bootstash_base::fault::Chain;
+use bootstash_daemon::config::HearingConfig;
+use bootstash_multicast::Group;
+use bootstash_multicast::socket::{Interface, InterfaceError, Joined};
+use bootstash_net::api::Endpoint;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -3,7 +3,7 @@
 use super::{Refusal, Site};
 use axum::Json;
 use axum::extract::State;
-use bootstash::api::MulticastFindings;
+use bootstash_net::api::MulticastFindings;
 
 pub(super) async fn multicast(State(site): State<Site>) -> Result<Json<MulticastFindings>, Refusal> {
     Ok(Json(site.doctor.examine().await?))

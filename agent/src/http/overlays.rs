@@ -8,11 +8,11 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
-use bootstash::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
-use bootstash::catalog::CatalogError;
-use bootstash::names::NameError;
-use bootstash::rights::Caller;
-use bootstash::zfs::Removed;
+use bootstash_base::names::NameError;
+use bootstash_base::rights::Caller;
+use bootstash_delta::catalog::CatalogError;
+use bootstash_net::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
+use bootstash_zfs::Removed;
 use std::time::Duration;
 
 type Answer<T> = Result<Json<T>, Refusal>;

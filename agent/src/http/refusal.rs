@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash::api::ErrorBody;
-use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_net::api::ErrorBody;
 use std::fmt::Display;
 use std::time::Duration;
 

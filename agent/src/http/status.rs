@@ -3,9 +3,9 @@
 use super::Site;
 use axum::Json;
 use axum::extract::State;
-use bootstash::api::{AgentStatus, ImageView};
-use bootstash::telemetry;
-use bootstash::zfs::{self, Unanswered, Usage};
+use bootstash_daemon::telemetry;
+use bootstash_net::api::{AgentStatus, ImageView};
+use bootstash_zfs::{Unanswered, Usage};
 
 pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
     let usage = site.usage().await;
@@ -38,6 +38,6 @@ impl Site {
     /// Space; none before the first snapshot came, and where ZFS does not tell soon.
     pub(super) async fn usage(&self) -> Option<Usage> {
         let volume = self.volume.state().dataset?;
-        zfs::usage_soon(self.zfs.as_ref(), &volume).await
+        bootstash_zfs::usage_soon(self.zfs.as_ref(), &volume).await
     }
 }

@@ -1,13 +1,13 @@
 use crate::follow::Pace;
 use crate::run::Agent;
 use crate::testing::{Node, OverlayFiles, soon};
-use bootstash::api::{
+use bootstash_base::fault::FaultKind;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_net::api::{
     AgentState, AgentStatus, CallError, Client, Endpoint, GcQuery, GcReport, ImageView, OverlayQuery,
     OverlayRequest, OverlayView, routes,
 };
-use bootstash::fault::FaultKind;
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::Removed;
+use bootstash_zfs::Removed;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 

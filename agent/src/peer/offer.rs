@@ -1,7 +1,7 @@
 //! What a node tells the registrar of what it offers.
 
 use super::Shelf;
-use bootstash::api::PeerOffer;
+use bootstash_net::api::PeerOffer;
 
 /// Where this node serves, and what.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 //! Promises: no more bytes than configured, the oldest go first; a file under a digest is the one that
 //! was verified, also after a crash.
 
-use bootstash::api::{DeltaRecord, MOST_HELD};
-use bootstash::delta;
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::MOST_HELD;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -100,10 +100,10 @@ impl Shelf {
 /// What a file is by its name, if its header and size say the same.
 async fn identify(path: &Path) -> Option<(Kept, SystemTime)> {
     let name = path.file_name()?.to_str()?.to_owned();
-    let header = delta::read_header(path).await.ok()?;
+    let header = bootstash_delta::read_header(path).await.ok()?;
     let digest = blake3::hash(&header.encode().ok()?).to_hex();
     let metadata = std::fs::metadata(path).ok()?;
-    let bytes = delta::HEADER_BYTES as u64 + header.payload_bytes;
+    let bytes = bootstash_delta::HEADER_BYTES as u64 + header.payload_bytes;
     let same = digest.as_str() == name && metadata.len() == bytes;
     Some((Kept { digest: name, bytes }, metadata.modified().ok()?)).filter(|_| same)
 }
@@ -118,15 +118,15 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::delta::SnapshotId;
-    use bootstash::names::{Guid, SnapshotName};
+    use bootstash_base::names::{Guid, SnapshotName};
+    use bootstash_delta::SnapshotId;
 
     async fn delta(dir: &Path, number: u64) -> (PathBuf, DeltaRecord) {
         let mut noise = vec![0; 10_000];
         blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut noise);
         let name = SnapshotName::new(number, chrono::DateTime::UNIX_EPOCH);
         let to = SnapshotId { name, guid: Guid::new(number) };
-        let record = delta::write(dir, None, to, Box::pin(io::Cursor::new(noise))).await.unwrap();
+        let record = bootstash_delta::write(dir, None, to, Box::pin(io::Cursor::new(noise))).await.unwrap();
         (dir.join(&record.file), record)
     }
 

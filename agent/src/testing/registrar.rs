@@ -6,14 +6,15 @@ use axum::extract::{Json, Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bootstash::api::{DeltaQuery, DeltaRecord, LogQuery, NodeReport, VolumeLog, routes};
-use bootstash::catalog::{
-    self, BaseIdentity, CacheFacts, Confidence, ImageFormat, MANIFEST_FILE, Manifest, Source,
-};
-use bootstash::delta::{self, SnapshotId};
-use bootstash::names::{DatasetName, ImageName, SnapshotName};
-use bootstash::zfs::fake::FakeZfs;
-use bootstash::zfs::{NewDataset, Role, Snapshot, Zfs};
+use bootstash_base::names::{DatasetName, ImageName, SnapshotName};
+use bootstash_delta::SnapshotId;
+use bootstash_delta::catalog;
+use bootstash_delta::catalog::{CacheFacts, Confidence, MANIFEST_FILE, Manifest};
+use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_net::api::{DeltaQuery, LogQuery, NodeReport, routes};
+use bootstash_zfs::fake::FakeZfs;
+use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 use chrono::Utc;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -147,7 +148,7 @@ impl StubRegistrar {
     async fn delta(&self, from: Option<&Snapshot>, to: &Snapshot) -> DeltaRecord {
         let id = |snapshot: &Snapshot| SnapshotId { name: snapshot.name.clone(), guid: snapshot.guid };
         let stream = self.zfs.send(&self.volume, from.map(|from| &from.name), &to.name).await.unwrap();
-        delta::write(&self.shared.dir, from.map(id), id(to), stream).await.unwrap()
+        bootstash_delta::write(&self.shared.dir, from.map(id), id(to), stream).await.unwrap()
     }
 
     /// Makes the full stream to the newest snapshot, which is handed out after `delays` answers of 202.

@@ -1,7 +1,7 @@
 //! A stream that breaks off when the agent stops: ZFS then ends the receive in order and drops what
 //! came of it, where it would have to clean up behind a call that was just dropped.
 
-use bootstash::zfs::ByteStream;
+use bootstash_zfs::ByteStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

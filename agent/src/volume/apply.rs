@@ -1,11 +1,10 @@
 //! Applying a delta: only to the snapshot it was made from, and only with the result announced.
 
 use super::{ApplyError, Incoming, Volume};
-use bootstash::api::DeltaRecord;
-use bootstash::delta;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::DatasetName;
-use bootstash::zfs::{ByteStream, Receive, Removed, Snapshot};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::DatasetName;
+use bootstash_delta::DeltaRecord;
+use bootstash_zfs::{ByteStream, Receive, Removed, Snapshot};
 use std::path::Path;
 
 impl Volume {
@@ -45,8 +44,9 @@ impl Volume {
 }
 
 async fn open(record: &DeltaRecord, file: &Path) -> Result<ByteStream, ApplyError> {
-    let (header, stream) =
-        delta::open(file).await.map_err(|source| ApplyError::Delta { file: record.file.clone(), source })?;
+    let (header, stream) = bootstash_delta::open(file)
+        .await
+        .map_err(|source| ApplyError::Delta { file: record.file.clone(), source })?;
     let from = header.from.as_ref().map(|from| from.guid);
     if header.to.guid != record.to || from != record.from {
         let file = record.file.clone();

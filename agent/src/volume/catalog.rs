@@ -1,9 +1,10 @@
 //! Reading which images the newest snapshot holds.
 
 use super::{CatalogReadError, Volume};
-use bootstash::catalog::{self, CatalogError, Manifest};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::SnapshotName;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::catalog;
+use bootstash_delta::catalog::{CatalogError, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

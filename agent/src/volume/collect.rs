@@ -2,13 +2,15 @@
 
 use super::ledger::Ledger;
 use super::{CollectError, ViewError, Volume};
-use bootstash::api::{GcReport, OverlayView, SnapshotFate, ViewFate};
-use bootstash::clock;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::SnapshotName;
-use bootstash::retention::{self, Pin, SnapshotFacts};
-use bootstash::zfs::DestroyError;
+use bootstash_base::clock;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::retention;
+use bootstash_delta::retention::SnapshotFate;
+use bootstash_delta::retention::{Pin, SnapshotFacts};
+use bootstash_net::api::{GcReport, OverlayView, ViewFate};
+use bootstash_zfs::DestroyError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

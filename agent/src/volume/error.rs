@@ -1,13 +1,14 @@
 //! Errors of the volume's owner, a type for each operation.
 
 use super::lease::LeaseError;
-use bootstash::catalog::{BaseReadError, CatalogError};
-use bootstash::delta::DeltaReadError;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::{Guid, ImageName, NameError, SnapshotName};
-use bootstash::qemu::OverlayError;
-use bootstash::rights::User;
-use bootstash::zfs::{CloneError, CreateError, DestroyError, ReadError, ReceiveError};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::{Guid, ImageName, NameError, SnapshotName};
+use bootstash_base::rights::User;
+use bootstash_delta::DeltaReadError;
+use bootstash_delta::catalog::CatalogError;
+use bootstash_disk::BaseReadError;
+use bootstash_qemu::OverlayError;
+use bootstash_zfs::{CloneError, CreateError, DestroyError, ReadError, ReceiveError};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;

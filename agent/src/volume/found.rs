@@ -7,10 +7,10 @@
 use super::lease::{Lease, Stage};
 use super::whereabouts;
 use crate::layout::Layout;
-use bootstash::api::OverlayView;
-use bootstash::catalog;
-use bootstash::names::{ImageName, SnapshotName};
-use bootstash::qemu::{Backed, read_backing};
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_delta::catalog;
+use bootstash_disk::qcow2::{Backed, read_backing};
+use bootstash_net::api::OverlayView;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -6,8 +6,8 @@
 //! registrar does not know only by hand.
 
 use crate::layout::Layout;
-use bootstash::names::{DatasetName, NameError, SnapshotName};
-use bootstash::zfs::{ReadError, Snapshot, Zfs};
+use bootstash_base::names::{DatasetName, NameError, SnapshotName};
+use bootstash_zfs::{ReadError, Snapshot, Zfs};
 
 /// One of a node's volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::zfs::fake::FakeZfs;
-    use bootstash::zfs::{NewDataset, Role};
+    use bootstash_zfs::fake::FakeZfs;
+    use bootstash_zfs::{NewDataset, Role};
 
     fn layout() -> Layout {
         crate::testing::Node::new().layout()

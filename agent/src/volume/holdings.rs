@@ -7,7 +7,7 @@ use super::mounts::Mounts;
 use super::storage::Storage;
 use super::whereabouts::{self, Whereabouts};
 use super::{VolumeHandle, in_use, look};
-use bootstash::api::{OverlayState, OverlayStatus};
+use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;
 use std::io;

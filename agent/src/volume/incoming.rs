@@ -2,10 +2,10 @@
 
 use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
-use bootstash::fault::Chain;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{DatasetName, Guid};
-use bootstash::zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
+use bootstash_base::fault::Chain;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{DatasetName, Guid};
+use bootstash_zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
 use std::fmt;
 
 /// What a failure calls it, which has no file.

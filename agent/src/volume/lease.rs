@@ -3,10 +3,10 @@
 //! Promises: a record is on disk, whole and synced, before its overlay exists, and goes only after it;
 //! a crash in between leaves a record too many, never one too few. No overlay is looked at here.
 
-use bootstash::api::OverlayView;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::SnapshotName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::SnapshotName;
+use bootstash_net::api::OverlayView;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -5,9 +5,9 @@
 
 use super::lease::{Lease, Stage};
 use super::whereabouts::Whereabouts;
-use bootstash::api::ReleasedOverlay;
-use bootstash::names::SnapshotName;
-use bootstash::retention::Span;
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::retention::Span;
+use bootstash_net::api::ReleasedOverlay;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, patience: Option<Tim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::api::OverlayView;
+    use bootstash_net::api::OverlayView;
 
     const HOUR: TimeDelta = TimeDelta::hours(1);
 

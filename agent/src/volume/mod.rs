@@ -45,10 +45,10 @@ pub use state::VolumeState;
 pub use task::VolumeHandle;
 
 use crate::layout::Layout;
-use bootstash::api::ReplacedVolume;
-use bootstash::catalog::Manifest;
-use bootstash::names::SnapshotName;
-use bootstash::zfs::{ReadError, ResumeToken, Snapshot, Zfs};
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::catalog::Manifest;
+use bootstash_net::api::ReplacedVolume;
+use bootstash_zfs::{ReadError, ResumeToken, Snapshot, Zfs};
 use generation::{Generation, Generations};
 use lease::Leases;
 use std::collections::BTreeSet;

@@ -4,8 +4,8 @@
 //! the same bytes.
 
 use super::Volume;
-use bootstash::fault::Chain;
-use bootstash::zfs::{self, Made};
+use bootstash_base::fault::Chain;
+use bootstash_zfs::Made;
 use std::time::Duration;
 
 /// How often to look.
@@ -28,7 +28,7 @@ impl Volume {
     pub(super) async fn keep_views_mounted(&mut self) {
         for (snapshot, overlays) in self.overlays_by_snapshot() {
             let Ok(view) = self.layout.view(&snapshot) else { continue };
-            if zfs::is_mounted(&self.layout.mountpoint(&snapshot)).await {
+            if bootstash_zfs::is_mounted(&self.layout.mountpoint(&snapshot)).await {
                 self.said_unmounted.remove(&snapshot);
                 continue;
             }

@@ -2,9 +2,9 @@
 
 use super::mounts::Mounts;
 use super::{RemoveOverlayError, Volume, in_use, path};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::rights::{Caller, Rights};
-use bootstash::zfs::Removed;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::rights::{Caller, Rights};
+use bootstash_zfs::Removed;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! What everybody but the owner sees of a volume: published after each change.
 
 use super::Lease;
-use bootstash::api::{OverlayView, ReplacedVolume};
-use bootstash::catalog::Manifest;
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::{ResumeToken, Snapshot};
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_delta::catalog::Manifest;
+use bootstash_net::api::{OverlayView, ReplacedVolume};
+use bootstash_zfs::{ResumeToken, Snapshot};
 use std::sync::Arc;
 
 /// A volume as it is between two changes.

@@ -3,7 +3,7 @@
 //! Promises: whoever asks goes on in time. Storage that hangs holds one thread, however often it is
 //! asked, and all of it together holds no more than [`THREADS`].
 
-use bootstash::clock;
+use bootstash_base::clock;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,10 +3,10 @@
 use super::lease::{DamagedRecord, Lease, LeaseError};
 use super::ledger::Ledger;
 use super::{Volume, look};
-use bootstash::api::OverlayView;
-use bootstash::clock;
-use bootstash::fault::Chain;
-use bootstash::names::SnapshotName;
+use bootstash_base::clock;
+use bootstash_base::fault::Chain;
+use bootstash_base::names::SnapshotName;
+use bootstash_net::api::OverlayView;
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
 use std::path::PathBuf;

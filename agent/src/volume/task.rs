@@ -6,10 +6,11 @@ use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
     Volume, VolumeState,
 };
-use bootstash::api::{DeltaRecord, GcReport, OverlayView};
-use bootstash::names::ImageName;
-use bootstash::rights::Caller;
-use bootstash::zfs::{self, Removed, Snapshot};
+use bootstash_base::names::ImageName;
+use bootstash_base::rights::Caller;
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::{GcReport, OverlayView};
+use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Volume {
     /// by being broken off.
     pub async fn run(mut self, mut orders: Orders) {
         let cancel = self.cancel.clone();
-        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = bootstash_zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);

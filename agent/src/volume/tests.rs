@@ -5,12 +5,12 @@ mod leaked;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::ImageName;
-use bootstash::qemu::read_backing;
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::fake::Verb;
-use bootstash::zfs::{NewDataset, Removed, Role, Snapshot, Zfs};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::ImageName;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_disk::qcow2::read_backing;
+use bootstash_zfs::fake::Verb;
+use bootstash_zfs::{NewDataset, Removed, Role, Snapshot, Zfs};
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Views: a mounted clone of a snapshot, shared by all overlays made at it.
 
 use super::{ViewError, Volume};
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{DatasetName, SnapshotName};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{DatasetName, SnapshotName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -8,9 +8,10 @@
 
 use super::error::CaptureError;
 use super::{Captured, cache, confidence, keep, scratch};
-use bootstash::catalog::{CACHE_FILE, CacheFacts, MANIFEST_FILE, Manifest, Source};
-use bootstash::qcow2::{CacheFile, Layout};
-use bootstash::qemu::{Accelerator, InspectCacheError, Qemu, Unfit};
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, MANIFEST_FILE, Manifest};
+use bootstash_disk::Source;
+use bootstash_disk::qcow2::{CacheFile, Layout};
+use bootstash_qemu::{Accelerator, InspectCacheError, Qemu, Unfit};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

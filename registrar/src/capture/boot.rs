@@ -3,11 +3,12 @@
 use super::detect::{Detector, Event, Failure, Rules, Verdict};
 use super::error::CaptureError;
 use super::progress::BootReporter;
-use bootstash::catalog::{BootSignal, Source};
-use bootstash::config::CaptureConfig;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::nbd::{BlockSource, Export, TraceView};
-use bootstash::qemu::{
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_delta::catalog::BootSignal;
+use bootstash_disk::Source;
+use bootstash_disk::nbd::{BlockSource, Export, TraceView};
+use bootstash_qemu::{
     Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Place, Qemu,
 };
 use std::path::{Path, PathBuf};

@@ -1,9 +1,11 @@
 //! Writing a cache file: of what was read so far, or of what a cache that is adopted holds.
 
 use super::error::CaptureError;
-use bootstash::catalog::{CacheFacts, Source};
-use bootstash::nbd::Base;
-use bootstash::qcow2::{self, CLUSTER_BYTES, ClusterRuns, Layout};
+use bootstash_delta::catalog::CacheFacts;
+use bootstash_disk::Source;
+use bootstash_disk::nbd::Base;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns, Layout};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io;

@@ -5,8 +5,8 @@
 //! guest which has read enough to have loaded a kernel at all. An agent may answer while services still
 //! start; so before a login prompt is there, what the guest prints counts as unrest, too.
 
-use bootstash::catalog::BootSignal;
-use bootstash::config::CaptureConfig;
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_delta::catalog::BootSignal;
 use std::time::Duration;
 
 /// What a boot loader that got nowhere does not reach, and the smallest kernel does.

@@ -1,11 +1,11 @@
 //! What capturing and verifying can meet.
 
 use super::detect::Failure;
-use bootstash::catalog::BaseReadError;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::nbd::OpenBaseError;
-use bootstash::qcow2::LayoutError;
-use bootstash::qemu::{
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_disk::BaseReadError;
+use bootstash_disk::nbd::OpenBaseError;
+use bootstash_disk::qcow2::LayoutError;
+use bootstash_qemu::{
     AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
 };
 use std::fmt;

@@ -20,12 +20,13 @@ pub use error::{CaptureError, VerifyError};
 pub use verify::verify;
 
 use boot::{BootPlan, Booted};
-use bootstash::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Source};
-use bootstash::config::CaptureConfig;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::nbd::Base;
-use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
-use bootstash::qemu::{Accelerator, Qemu};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence};
+use bootstash_disk::Source;
+use bootstash_disk::nbd::Base;
+use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -68,7 +69,7 @@ pub struct Captured {
 pub async fn capture(
     qemu: &Qemu,
     request: &CaptureRequest,
-    progress: &watch::Sender<bootstash::api::Progress>,
+    progress: &watch::Sender<bootstash_net::api::Progress>,
     cancel: &CancellationToken,
 ) -> Result<Captured, CaptureError> {
     let image = &request.image;
@@ -82,7 +83,7 @@ pub async fn capture(
 async fn run(
     qemu: &Qemu,
     request: &CaptureRequest,
-    progress: &watch::Sender<bootstash::api::Progress>,
+    progress: &watch::Sender<bootstash_net::api::Progress>,
 ) -> Result<Captured, CaptureError> {
     let image = &request.image;
     let scratch = scratch(&request.work_dir)?;
@@ -104,7 +105,7 @@ async fn run(
 
 /// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
 fn keep(cache: &Path, work_dir: &Path) -> Result<PathBuf, CaptureError> {
-    let kept = work_dir.join(bootstash::catalog::CACHE_FILE);
+    let kept = work_dir.join(bootstash_delta::catalog::CACHE_FILE);
     std::fs::rename(cache, &kept)
         .and_then(|()| std::fs::File::open(work_dir)?.sync_all())
         .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;

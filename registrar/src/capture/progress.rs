@@ -1,7 +1,7 @@
 //! Telling how far a capture is.
 
-use bootstash::api::Progress;
-use bootstash::qcow2::CLUSTER_BYTES;
+use bootstash_disk::qcow2::CLUSTER_BYTES;
+use bootstash_net::api::Progress;
 use tokio::sync::watch;
 
 /// Tells whoever watches.

@@ -1,7 +1,7 @@
 //! Which clusters of a base are zero, by their content: reads all its data once, in order.
 
-use bootstash::nbd::{Base, ExtentKind};
-use bootstash::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_disk::nbd::{Base, ExtentKind};
+use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use std::io;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -74,7 +74,7 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash::catalog::ImageFormat;
+    use bootstash_disk::ImageFormat;
     use std::os::unix::fs::FileExt;
 
     const K64: u64 = CLUSTER_BYTES;

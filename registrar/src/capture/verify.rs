@@ -1,8 +1,8 @@
 //! Whether a cache can be trusted: checked by QEMU, not by who wrote it.
 
 use super::error::VerifyError;
-use bootstash::catalog::Source;
-use bootstash::qemu::Qemu;
+use bootstash_disk::Source;
+use bootstash_qemu::Qemu;
 use std::path::Path;
 
 /// Checks a cache's metadata, compares what it shows with its base, and makes sure that the base is

@@ -9,10 +9,11 @@ use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bootstash::api::{DeltaQuery, DeltaRecord};
-use bootstash::fault::Chain;
-use bootstash::identity::Caller;
-use bootstash::serving::{Download, Kind};
+use bootstash_base::fault::Chain;
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::DeltaQuery;
+use bootstash_net::identity::Caller;
+use bootstash_net::serving::{Download, Kind};
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
 

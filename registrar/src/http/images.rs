@@ -6,10 +6,11 @@ use crate::job::{JobState, Submitted};
 use crate::register::{Known, look_up};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
-use bootstash::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
-use bootstash::catalog::{self, Manifest};
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::ImageName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::ImageName;
+use bootstash_delta::catalog;
+use bootstash_delta::catalog::Manifest;
+use bootstash_net::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
 use std::path::PathBuf;
 
 /// A request to register or deregister cannot be taken as it is.
@@ -18,9 +19,9 @@ enum RequestError {
     #[error("{} is not an absolute path", .path.display())]
     Relative { path: PathBuf },
     #[error(transparent)]
-    Url(#[from] catalog::UrlError),
+    Url(#[from] bootstash_disk::UrlError),
     #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
-    UnderWay { name: ImageName, step: bootstash::api::Step },
+    UnderWay { name: ImageName, step: bootstash_net::api::Step },
     #[error("cannot read the volume")]
     Catalog(#[from] catalog::CatalogError),
 }
@@ -46,7 +47,7 @@ pub(super) async fn register(
 ) -> Result<Json<RegisterReply>, Refusal> {
     let name: ImageName = request.name.parse().map_err(|error| Refusal::bad_request(&error))?;
     let mut paths = std::iter::once(&request.source).chain(&request.cache);
-    catalog::refuse_url(&request.source).map_err(RequestError::Url)?;
+    bootstash_disk::refuse_url(&request.source).map_err(RequestError::Url)?;
     if let Some(path) = paths.find(|path| path.is_relative()) {
         return Err(RequestError::Relative { path: path.clone() }.into());
     }

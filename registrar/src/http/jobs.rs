@@ -4,7 +4,7 @@ use super::State;
 use super::reply::Refusal;
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
-use bootstash::api::{JobId, JobView};
+use bootstash_net::api::{JobId, JobView};
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -5,10 +5,10 @@ use super::reply::Refusal;
 use axum::extract::{ConnectInfo, Path, Query, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bootstash::api::{LogQuery, NodeReport, VolumeLog};
-use bootstash::identity::{Caller, Right};
-use bootstash::listen::refusal;
-use bootstash::names::NodeName;
+use bootstash_base::names::NodeName;
+use bootstash_net::api::{LogQuery, LogReply, NodeReport};
+use bootstash_net::identity::{Caller, Right};
+use bootstash_net::listen::refusal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) async fn follow(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<LogQuery>,
-) -> Json<VolumeLog> {
+) -> Json<LogReply> {
     if let Some(node) = caller.node() {
         state.nodes.contact(node);
         state.peers.contact(node);
@@ -35,10 +35,8 @@ pub(super) async fn follow(
             () = state.stop.cancelled() => (),
         }
     }
-    let mut now = log.borrow().clone();
-    now.expelled = gate.expelled();
-    now.multicast = state.transmitter.group();
-    Json(now)
+    let log = log.borrow().clone();
+    Json(LogReply { log, expelled: gate.expelled(), multicast: state.transmitter.group() })
 }
 
 pub(super) async fn report(

@@ -6,11 +6,11 @@ use crate::members::{MemberError, Members};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State as Shared};
 use axum::{Extension, Json};
-use bootstash::api::{
+use bootstash_net::api::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest,
 };
-use bootstash::identity::{Caller, Identity, Token};
+use bootstash_net::identity::{Caller, Identity, Token};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) async fn join(
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
     let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
     admitted.map(Json).map_err(|error| {
-        tracing::warn!(error = %bootstash::fault::Chain(&error), "nobody joined");
+        tracing::warn!(error = %bootstash_base::fault::Chain(&error), "nobody joined");
         match error {
             // Told to nobody but who has a token that counts.
             MemberError::Joiner { .. } => error.into(),

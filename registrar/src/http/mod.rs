@@ -21,9 +21,9 @@ pub use state::State;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
-use bootstash::api::routes;
-use bootstash::identity::Right;
-use bootstash::listen::{guard, members_only};
+use bootstash_net::api::routes;
+use bootstash_net::identity::Right;
+use bootstash_net::listen::{guard, members_only};
 
 /// No request of ours is larger.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;

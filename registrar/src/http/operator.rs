@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
-use bootstash::zfs::{self, Unanswered};
+use bootstash_net::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
+use bootstash_zfs::Unanswered;
 use std::time::Duration;
 
 pub(super) async fn nodes(Shared(state): Shared<State>) -> Json<Vec<NodeView>> {
@@ -24,7 +24,7 @@ pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<Registra
         snapshot: log.snapshots.last().map(|head| head.name.clone()),
         snapshots: log.snapshots.len() as u64,
         delta_bytes: log.deltas.iter().map(|delta| delta.bytes).sum(),
-        usage: zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await,
+        usage: bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await,
         zfs_unanswered: state.zfs.unanswered().filter(Unanswered::is_noticed),
         jobs: state.board.unfinished().len() as u64,
     }))
@@ -43,10 +43,12 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Re
     let jobs = state.board.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = manifests(&state).await.unwrap_or_default();
-    let usage = zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
+    let usage = bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
     state.metrics.show_zfs(state.zfs.unanswered().as_ref());
     match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {
-        Ok(text) => Ok(([(header::CONTENT_TYPE, bootstash::telemetry::CONTENT_TYPE)], text).into_response()),
+        Ok(text) => {
+            Ok(([(header::CONTENT_TYPE, bootstash_daemon::telemetry::CONTENT_TYPE)], text).into_response())
+        }
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }
 }

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash::api::ErrorBody;
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::serving::Downloads;
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_net::api::ErrorBody;
+use bootstash_net::serving::Downloads;
 use std::time::Duration;
 
 /// A refusal.

@@ -5,15 +5,16 @@ use super::reply::Refusal;
 use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
-use bootstash::api::{
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::Guid;
+use bootstash_delta::Encoding;
+use bootstash_delta::VolumeLog;
+use bootstash_net::api::{
     CallError, Dialer, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER, Shown, StreamQuery,
-    Transfer, VolumeLog, is_authority, routes, stream_header,
+    Transfer, is_authority, routes, stream_header,
 };
-use bootstash::delta::Encoding;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::identity::{Identity, Wanted};
-use bootstash::names::Guid;
-use bootstash::zfs::{ByteStream, Snapshot};
+use bootstash_net::identity::{Identity, Wanted};
+use bootstash_zfs::{ByteStream, Snapshot};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Response;
 use std::io;

@@ -11,7 +11,7 @@ use crate::register::Runner;
 use crate::serving::Serving;
 use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
-use bootstash::zfs::Zfs;
+use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

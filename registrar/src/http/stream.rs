@@ -9,11 +9,11 @@ use axum::body::Body;
 use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bootstash::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
-use bootstash::delta::Encoding;
-use bootstash::names::SnapshotName;
-use bootstash::serving::Kind;
-use bootstash::zfs::{ByteStream, ResumeToken, SendError, Snapshot};
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::Encoding;
+use bootstash_net::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
+use bootstash_net::serving::Kind;
+use bootstash_zfs::{ByteStream, ResumeToken, SendError, Snapshot};
 use tokio_util::io::ReaderStream;
 
 const CHUNK_BYTES: usize = 64 << 10;

@@ -1,9 +1,9 @@
 //! All registrations: asked for here, followed from here.
 
 use super::{Done, IllegalTransition, JobId, JobRecord, JobState, JobStore, StoreError};
-use bootstash::api::{JobView, Progress, RegisterRequest, Step};
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::ImageName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::ImageName;
+use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

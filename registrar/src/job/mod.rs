@@ -6,7 +6,7 @@ mod state;
 mod store;
 
 pub use board::{Board, SubmitError, Submitted};
-pub use bootstash::api::JobId;
+pub use bootstash_net::api::JobId;
 pub use record::JobRecord;
 pub use state::{Done, IllegalTransition, JobState};
 pub use store::{JobStore, StoreError};

@@ -1,10 +1,10 @@
 //! A registration as it lies on disk.
 
 use super::{JobId, JobState};
-use bootstash::api::{JobView, Progress, RegisterRequest, Step};
-use bootstash::catalog::ImageFormat;
-use bootstash::clock;
-use bootstash::names::ImageName;
+use bootstash_base::clock;
+use bootstash_base::names::ImageName;
+use bootstash_disk::ImageFormat;
+use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

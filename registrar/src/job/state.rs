@@ -4,10 +4,11 @@
 //! but the last to `failed`. A state carries what the next step needs, so that it can be taken up
 //! after a restart.
 
-use bootstash::api::{JobOutcome, Step};
-use bootstash::catalog::{Manifest, Source};
-use bootstash::fault::FaultKind;
-use bootstash::names::SnapshotName;
+use bootstash_base::fault::FaultKind;
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::catalog::Manifest;
+use bootstash_disk::Source;
+use bootstash_net::api::{JobOutcome, Step};
 use serde::{Deserialize, Serialize};
 
 /// What a registration has reached.

@@ -1,7 +1,7 @@
 //! Job records on disk: `jobs/<number>.json`, replaced as a whole.
 
 use super::{JobId, JobRecord};
-use bootstash::lifecycle::replace_file;
+use bootstash_base::files::replace_file;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Why somebody was not let in, or out.
 
-use bootstash::api::Joiner;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::identity::{Identity, IdentityError};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_net::api::Joiner;
+use bootstash_net::identity::{Identity, IdentityError};
 
 /// That count at the same time, of one identity: a renewal in time leaves two, and an answer that was lost
 /// one more.

@@ -2,8 +2,8 @@
 
 use super::MemberError;
 use super::error::MOST_CERTIFICATES;
-use bootstash::api::{ExpelReply, Joiner, MemberView};
-use bootstash::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
+use bootstash_net::api::{ExpelReply, Joiner, MemberView};
+use bootstash_net::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -9,10 +9,12 @@ mod renewal;
 
 pub use error::MemberError;
 
-use bootstash::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
-use bootstash::identity::{Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token};
-use bootstash::lifecycle::replace_secret_file;
-use bootstash::listen::Gate;
+use bootstash_base::files::replace_secret_file;
+use bootstash_net::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
+use bootstash_net::identity::{
+    Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token,
+};
+use bootstash_net::listen::Gate;
 use chrono::{DateTime, Utc};
 use ledger::Ledger;
 use std::path::{Path, PathBuf};

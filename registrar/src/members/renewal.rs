@@ -1,8 +1,8 @@
 //! The registrar's own certificate, renewed in time.
 
 use super::{Members, certify_ourselves};
-use bootstash::fault::Chain;
-use bootstash::identity::{Credentials, IdentityError};
+use bootstash_base::fault::Chain;
+use bootstash_net::identity::{Credentials, IdentityError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 

@@ -3,10 +3,10 @@
 use super::StepFailure;
 use crate::capture::{self, CaptureRequest, Captured};
 use async_trait::async_trait;
-use bootstash::api::Progress;
-use bootstash::catalog::{ImageFormat, Source};
-use bootstash::config::CaptureConfig;
-use bootstash::qemu::Qemu;
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_disk::{ImageFormat, Source};
+use bootstash_net::api::Progress;
+use bootstash_qemu::Qemu;
 use std::path::Path;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

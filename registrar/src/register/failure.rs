@@ -1,6 +1,6 @@
 //! Why a step failed, whatever the step.
 
-use bootstash::fault::{Chain, Fault, FaultKind};
+use bootstash_base::fault::{Chain, Fault, FaultKind};
 use std::error::Error;
 
 /// A step's error, in the form that is kept with the job.

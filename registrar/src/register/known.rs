@@ -1,8 +1,9 @@
 //! What a name already stands for: the same image (fine) or another one (refused).
 
-use bootstash::catalog::{self, CatalogError, Manifest};
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::ImageName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::ImageName;
+use bootstash_delta::catalog;
+use bootstash_delta::catalog::{CatalogError, Manifest};
 use std::path::{Path, PathBuf};
 
 /// What is registered under a name, for somebody who wants to register an image under it.
@@ -42,7 +43,7 @@ pub enum KnownError {
     },
     /// The image cannot be looked at.
     #[error(transparent)]
-    Base(#[from] catalog::BaseReadError),
+    Base(#[from] bootstash_disk::BaseReadError),
     /// The volume cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

@@ -1,10 +1,11 @@
 //! The manifest of what was captured or adopted.
 
 use crate::capture::Captured;
-use bootstash::catalog::{Manifest, Source};
-use bootstash::clock;
-use bootstash::names::ImageName;
-use bootstash::qemu::Accelerator;
+use bootstash_base::clock;
+use bootstash_base::names::ImageName;
+use bootstash_delta::catalog::Manifest;
+use bootstash_disk::Source;
+use bootstash_qemu::Accelerator;
 
 /// What will lie beside the cache.
 pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> Manifest {

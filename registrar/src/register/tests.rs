@@ -7,12 +7,12 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::volume::{PublicationLog, VolumeHandle, VolumeTask};
-use bootstash::api::{JobOutcome, RegisterRequest, Step};
-use bootstash::catalog;
-use bootstash::config::RegistrarConfig;
-use bootstash::fault::FaultKind;
-use bootstash::telemetry::testing::{LogWatch, fail_on_warnings};
-use bootstash::zfs::fake::{FakeZfs, Verb};
+use bootstash_base::fault::FaultKind;
+use bootstash_base::testing::{LogWatch, fail_on_warnings};
+use bootstash_daemon::config::RegistrarConfig;
+use bootstash_delta::catalog;
+use bootstash_net::api::{JobOutcome, RegisterRequest, Step};
+use bootstash_zfs::fake::{FakeZfs, Verb};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,12 +209,12 @@ async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
     bench.register("debian").await;
-    let name: bootstash::names::ImageName = "debian".parse().unwrap();
+    let name: bootstash_base::names::ImageName = "debian".parse().unwrap();
     let reply = bench.volume.deregister(name.clone(), true).await.unwrap();
-    assert_eq!(reply.outcome, bootstash::zfs::Removed::Removed);
+    assert_eq!(reply.outcome, bootstash_zfs::Removed::Removed);
     assert_eq!(reply.published.unwrap().number(), 2);
     let reply = bench.volume.deregister(name, true).await.unwrap();
-    assert_eq!(reply.outcome, bootstash::zfs::Removed::Unchanged);
+    assert_eq!(reply.outcome, bootstash_zfs::Removed::Unchanged);
     assert_eq!(reply.published, None);
     assert_eq!(bench.log.now().snapshots.len(), 2);
     bench.close().await;
@@ -249,7 +249,7 @@ async fn one_name_is_registered_once_at_a_time() {
     let again = bench.board.submit("debian".parse().unwrap(), &request("debian")).unwrap();
     assert_eq!(again, Submitted::UnderWay(job));
     let other = bench.board.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
-    assert_eq!(bootstash::fault::Fault::kind(&other), FaultKind::Busy);
+    assert_eq!(bootstash_base::fault::Fault::kind(&other), FaultKind::Busy);
     assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
     assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
     bench.close().await;
@@ -320,7 +320,7 @@ async fn one_name_takes_one_cache_at_a_time() {
     assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).unwrap(), Submitted::UnderWay(job));
     for other in [request_with("debian", "/mnt/b.qcow2"), request("debian")] {
         let error = again(&other).unwrap_err();
-        assert_eq!(bootstash::fault::Fault::kind(&error), FaultKind::Busy);
+        assert_eq!(bootstash_base::fault::Fault::kind(&error), FaultKind::Busy);
         assert!(error.to_string().contains("debian.raw with the cache /mnt/a.qcow2 right now"), "{error}");
     }
     bench.close().await;

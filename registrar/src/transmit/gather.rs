@@ -1,8 +1,8 @@
 //! Gathering: the moment in which nodes that want the same delta come together.
 
 use super::Session;
-use bootstash::api::{DeltaRecord, VolumeLog};
-use bootstash::names::{Guid, NodeName};
+use bootstash_base::names::{Guid, NodeName};
+use bootstash_delta::{DeltaRecord, VolumeLog};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn only_who_is_behind_a_delta_will_ask_for_it() {
-        let name = |number| bootstash::names::SnapshotName::new(number, chrono::DateTime::UNIX_EPOCH);
-        let snapshot = |number| bootstash::zfs::Snapshot {
+        let name = |number| bootstash_base::names::SnapshotName::new(number, chrono::DateTime::UNIX_EPOCH);
+        let snapshot = |number| bootstash_zfs::Snapshot {
             name: name(number),
             guid: Guid::new(number),
             created: chrono::DateTime::UNIX_EPOCH,

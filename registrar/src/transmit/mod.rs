@@ -19,11 +19,12 @@ pub use session::{Session, StrangeSession};
 
 use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
-use bootstash::api::{DeltaRecord, ReportReply, SessionReply};
-use bootstash::config::MulticastConfig;
-use bootstash::fault::Chain;
-use bootstash::multicast::{Group, Report};
-use bootstash::names::NodeName;
+use bootstash_base::fault::Chain;
+use bootstash_base::names::NodeName;
+use bootstash_daemon::config::MulticastConfig;
+use bootstash_delta::DeltaRecord;
+use bootstash_multicast::{Group, Report};
+use bootstash_net::api::{ReportReply, SessionReply};
 use gather::{Gathering, Outcome};
 use object::Object;
 use speak::SpeakTask;

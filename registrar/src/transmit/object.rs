@@ -1,9 +1,9 @@
 //! What is sent: a file, hashed block by block, or bytes that tell only whether they arrive.
 
 use super::Station;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::multicast::socket::{Interface, InterfaceError, Mouth, SocketError};
-use bootstash::multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_multicast::socket::{Interface, InterfaceError, Mouth, SocketError};
+use bootstash_multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
 use std::fs::File;
 use std::io;
 use std::ops::Range;

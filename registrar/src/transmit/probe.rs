@@ -2,9 +2,9 @@
 
 use super::object::{Object, PrepareError};
 use super::{SESSIONS_MAX, Shared, Stage, begin};
-use bootstash::api::SessionReply;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::NodeName;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::NodeName;
+use bootstash_net::api::SessionReply;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

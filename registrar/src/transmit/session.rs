@@ -1,13 +1,13 @@
 //! A session under way: its sender, and what nodes are to be told with the answer to their next report.
 
 use super::object::Object;
-use bootstash::api::{ReportReply, SessionReply};
-use bootstash::fault::{Chain, Fault, FaultKind};
-use bootstash::multicast::{
+use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::names::NodeName;
+use bootstash_multicast::{
     Announcement, Demotion, Group, Instruction, RateLimits, Report, ReportError, Sender, SenderEvent,
     SessionId, Transmit,
 };
-use bootstash::names::NodeName;
+use bootstash_net::api::{ReportReply, SessionReply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

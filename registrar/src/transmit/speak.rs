@@ -3,9 +3,9 @@
 use super::metrics::{Sent, TransmitMetrics};
 use super::object::{Bytes, Object};
 use super::session::{Next, Session};
-use bootstash::fault::Chain;
-use bootstash::multicast::socket::{BATCH, Mouth, SpeakError};
-use bootstash::multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
+use bootstash_base::fault::Chain;
+use bootstash_multicast::socket::{BATCH, Mouth, SpeakError};
+use bootstash_multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

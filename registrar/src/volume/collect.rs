@@ -3,13 +3,16 @@
 use super::VolumeError;
 use super::log::has_both_ends;
 use super::publish::Publisher;
-use bootstash::api::{DeltaRecord, GcReport, SnapshotFate};
-use bootstash::clock;
-use bootstash::fault::Chain;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{DatasetName, Guid, NodeName};
-use bootstash::retention::{self, Pin, SnapshotFacts};
-use bootstash::zfs::{Snapshot, Zfs};
+use bootstash_base::clock;
+use bootstash_base::fault::Chain;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{DatasetName, Guid, NodeName};
+use bootstash_delta::DeltaRecord;
+use bootstash_delta::retention;
+use bootstash_delta::retention::SnapshotFate;
+use bootstash_delta::retention::{Pin, SnapshotFacts};
+use bootstash_net::api::GcReport;
+use bootstash_zfs::{Snapshot, Zfs};
 use std::time::Duration;
 
 /// Destroys what `retention` lets go, or only says so. `bases` are the newest snapshots of the nodes

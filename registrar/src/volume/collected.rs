@@ -3,8 +3,8 @@
 //!
 //! Promises: noted before the snapshot goes; the newest [`KEPT`] are remembered.
 
-use bootstash::lifecycle::replace_file;
-use bootstash::names::Guid;
+use bootstash_base::files::replace_file;
+use bootstash_base::names::Guid;
 use std::io;
 use std::path::Path;
 

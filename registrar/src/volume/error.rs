@@ -1,10 +1,9 @@
 //! How changes to the volume fail.
 
-use bootstash::catalog::CatalogError;
-use bootstash::delta::DeltaWriteError;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::names::{Guid, ImageName};
-use bootstash::zfs;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::names::{Guid, ImageName};
+use bootstash_delta::DeltaWriteError;
+use bootstash_delta::catalog::CatalogError;
 use std::io;
 use std::path::PathBuf;
 
@@ -35,28 +34,28 @@ pub enum VolumeError {
     Catalog(#[from] CatalogError),
     /// ZFS cannot say what there is.
     #[error(transparent)]
-    Read(#[from] zfs::ReadError),
+    Read(#[from] bootstash_zfs::ReadError),
     /// The file systems cannot be made.
     #[error(transparent)]
-    Create(#[from] zfs::CreateError),
+    Create(#[from] bootstash_zfs::CreateError),
     /// The volume cannot be mounted.
     #[error(transparent)]
-    Mount(#[from] zfs::MountError),
+    Mount(#[from] bootstash_zfs::MountError),
     /// No snapshot.
     #[error(transparent)]
-    Snapshot(#[from] zfs::SnapshotError),
+    Snapshot(#[from] bootstash_zfs::SnapshotError),
     /// No stream for the delta.
     #[error(transparent)]
-    Send(#[from] zfs::SendError),
+    Send(#[from] bootstash_zfs::SendError),
     /// No delta file.
     #[error(transparent)]
     Delta(#[from] DeltaWriteError),
     /// A snapshot stays.
     #[error(transparent)]
-    Destroy(#[from] zfs::DestroyError),
+    Destroy(#[from] bootstash_zfs::DestroyError),
     /// What a node sent was not received.
     #[error(transparent)]
-    Receive(#[from] zfs::ReceiveError),
+    Receive(#[from] bootstash_zfs::ReceiveError),
     /// The volume is not lost.
     #[error(
         "the registrar's volume holds {what}, and only an empty one is replaced; to replace it all the same, stop \
@@ -81,7 +80,7 @@ pub enum VolumeError {
     #[error("no delta leads to snapshot {snapshot}")]
     NoDelta {
         /// The snapshot.
-        snapshot: bootstash::names::SnapshotName,
+        snapshot: bootstash_base::names::SnapshotName,
     },
     /// Work on files broke off in the middle.
     #[error("work on the volume's files broke off; see the log")]

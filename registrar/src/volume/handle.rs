@@ -1,8 +1,9 @@
 //! Asking the volume's task for a change. Cheap to clone.
 
 use super::{ImportRequest, Restore, Restored, VolumeError};
-use bootstash::api::{DeltaRecord, DeregisterReply, GcReport};
-use bootstash::names::{ImageName, SnapshotName};
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_delta::DeltaRecord;
+use bootstash_net::api::{DeregisterReply, GcReport};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 

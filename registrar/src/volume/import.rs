@@ -1,10 +1,11 @@
 //! Import: a cache file becomes `images/<name>/` of the volume's head, whole or not at all.
 
 use super::VolumeError;
-use bootstash::catalog::{self, CACHE_FILE, MANIFEST_FILE, Manifest};
-use bootstash::fault::Chain;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::ImageName;
+use bootstash_base::fault::Chain;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::ImageName;
+use bootstash_delta::catalog;
+use bootstash_delta::catalog::{CACHE_FILE, MANIFEST_FILE, Manifest};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -1,10 +1,10 @@
 //! What is published: the snapshots and the deltas between them, for whoever asks or waits.
 
 use super::collected;
-use bootstash::api::{DeltaRecord, VolumeLog};
-use bootstash::delta::{self, DeltaReadError, HEADER_BYTES, Header};
-use bootstash::names::Guid;
-use bootstash::zfs::Snapshot;
+use bootstash_base::names::Guid;
+use bootstash_delta::{DeltaReadError, HEADER_BYTES, Header};
+use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_zfs::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ impl PublicationLog {
 
     pub(super) fn replace(&self, snapshots: Vec<Snapshot>, deltas: Vec<DeltaRecord>) {
         let collected = self.log.borrow().collected.clone();
-        let new = VolumeLog { snapshots, deltas, collected, ..VolumeLog::default() };
+        let new = VolumeLog { snapshots, deltas, collected };
         let same_head = self.head().map(|head| head.guid) == new.snapshots.last().map(|head| head.guid);
         if !same_head {
             self.full.send_replace(FullStream::Absent);
@@ -136,13 +136,16 @@ pub(super) async fn scan(dir: &Path) -> std::io::Result<Vec<DeltaRecord>> {
     let mut entries = tokio::fs::read_dir(dir).await?;
     while let Some(entry) = entries.next_entry().await? {
         let Some(file) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        if file.starts_with('.') || !file.ends_with(delta::EXTENSION) {
+        if file.starts_with('.') || !file.ends_with(bootstash_delta::EXTENSION) {
             continue;
         }
-        match delta::read_header(&entry.path()).await.and_then(|header| record(&header, &entry.path())) {
+        match bootstash_delta::read_header(&entry.path())
+            .await
+            .and_then(|header| record(&header, &entry.path()))
+        {
             Ok(found) if found.bytes == entry.metadata().await?.len() => records.push(found),
             Ok(_) => tracing::warn!(file, "a delta is shorter than it says; it is made again"),
-            Err(error) => tracing::warn!(file, error = %bootstash::fault::Chain(&error), "no delta"),
+            Err(error) => tracing::warn!(file, error = %bootstash_base::fault::Chain(&error), "no delta"),
         }
     }
     records.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));
@@ -166,7 +169,7 @@ fn record(header: &Header, path: &Path) -> Result<DeltaRecord, DeltaReadError> {
     let block =
         header.encode().map_err(|problem| DeltaReadError::Header { path: path.to_owned(), problem })?;
     Ok(DeltaRecord {
-        file: delta::file_name(header.from.as_ref().map(|id| id.guid), header.to.guid),
+        file: bootstash_delta::file_name(header.from.as_ref().map(|id| id.guid), header.to.guid),
         from: header.from.as_ref().map(|id| id.guid),
         to: header.to.guid,
         to_name: header.to.name.clone(),

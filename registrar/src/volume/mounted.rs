@@ -2,8 +2,8 @@
 
 use super::task::VolumeTask;
 use super::{VolumeError, import};
-use bootstash::fault::Chain;
-use bootstash::zfs::{self, Made};
+use bootstash_base::fault::Chain;
+use bootstash_zfs::Made;
 use std::time::Duration;
 
 /// How often to look.
@@ -25,7 +25,7 @@ impl VolumeTask {
 
     /// The same, unasked and now and then. What fails is said once.
     pub(super) async fn keep_mounted(&mut self) {
-        if zfs::is_mounted(&self.layout.mountpoint).await {
+        if bootstash_zfs::is_mounted(&self.layout.mountpoint).await {
             return;
         }
         match self.ensure_mounted().await {

@@ -2,12 +2,13 @@
 
 use super::log::{self, PublicationLog};
 use super::{FullStream, VolumeError};
-use bootstash::api::{DeltaRecord, SnapshotFate};
-use bootstash::delta::{self, SnapshotId};
-use bootstash::fault::Chain;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{DatasetName, Guid, SnapshotName};
-use bootstash::zfs::{Snapshot, Zfs};
+use bootstash_base::fault::Chain;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{DatasetName, Guid, SnapshotName};
+use bootstash_delta::DeltaRecord;
+use bootstash_delta::SnapshotId;
+use bootstash_delta::retention::SnapshotFate;
+use bootstash_zfs::{Snapshot, Zfs};
 
 /// Makes and announces deltas of one volume.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Publisher<'_> {
     async fn make(&self, from: Option<&Snapshot>, to: &Snapshot) -> Result<DeltaRecord, VolumeError> {
         let stream = self.zfs.send(self.volume, from.map(|snapshot| &snapshot.name), &to.name).await?;
         let started = std::time::Instant::now();
-        let record = delta::write(self.log.dir(), from.map(id), id(to), stream).await?;
+        let record = bootstash_delta::write(self.log.dir(), from.map(id), id(to), stream).await?;
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(snapshot = %to.name, bytes = record.bytes, full = from.is_none(), seconds, "delta made");
         Ok(record)

@@ -1,7 +1,7 @@
 //! Reading the images in the head for whoever asks: a ZFS that stands still costs a few threads and no
 //! worker of the runtime.
 
-use bootstash::fault::{Fault, FaultKind};
+use bootstash_base::fault::{Fault, FaultKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

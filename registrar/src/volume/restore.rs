@@ -7,10 +7,10 @@
 use super::import::COMMITTED;
 use super::task::{VolumeTask, make_datasets};
 use super::{VolumeError, publish};
-use bootstash::catalog;
-use bootstash::fault::Chain;
-use bootstash::names::Guid;
-use bootstash::zfs::{ByteStream, Snapshot};
+use bootstash_base::fault::Chain;
+use bootstash_base::names::Guid;
+use bootstash_delta::catalog;
+use bootstash_zfs::{ByteStream, Snapshot};
 use std::fmt;
 use std::path::Path;
 

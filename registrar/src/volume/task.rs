@@ -6,11 +6,11 @@ use super::publish::{Publisher, log_failure};
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
-use bootstash::api::{DeregisterReply, GcReport};
-use bootstash::clock;
-use bootstash::lifecycle::{KillPoint, kill_point};
-use bootstash::names::{ImageName, SnapshotName};
-use bootstash::zfs::{self, Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
+use bootstash_base::clock;
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_net::api::{DeregisterReply, GcReport};
+use bootstash_zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl VolumeTask {
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        let warming_up = zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
+        let warming_up = bootstash_zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);

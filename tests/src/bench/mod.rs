@@ -8,8 +8,8 @@ use crate::lab::warm_boot::{WarmBoot, warm_boot};
 use crate::lab::{Host, Lab, LabPlan, Program};
 use crate::prometheus;
 use anyhow::{Context, Result};
-use bootstash::api::Step;
-use bootstash::catalog::BootRecord;
+use bootstash_delta::catalog::BootRecord;
+use bootstash_net::api::Step;
 use serde::Serialize;
 use std::path::Path;
 

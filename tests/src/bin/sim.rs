@@ -43,7 +43,7 @@ fn threads() -> usize {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     if cli.verbose && std::env::var_os("RUST_LOG").is_some() {
-        bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);
+        bootstash_daemon::telemetry::init_logging(bootstash_daemon::telemetry::LogFormat::Text);
     }
     let ground = Ground::take()?;
     let (first, count) = cli.seed.map_or((cli.first, cli.seeds), |seed| (seed, 1));

@@ -1,8 +1,8 @@
 //! What a case lies on: a ZFS, a file system to work below, and ways around the trait.
 
 use anyhow::{Context, Result, ensure};
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::{ByteStream, Made, NewDataset, ReceiveError, Received, Role, Snapshot, Zfs};
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_zfs::{ByteStream, Made, NewDataset, ReceiveError, Received, Role, Snapshot, Zfs};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use super::bed::{Bed, from_memory, noise};
 use super::receiving::{broken_after, still_receives};
 use anyhow::{Context, Result, ensure};
-use bootstash::names::DatasetName;
-use bootstash::zfs::{Flavor, Receive, ReceiveError, Removed, ResumeToken, SendError};
+use bootstash_base::names::DatasetName;
+use bootstash_zfs::{Flavor, Receive, ReceiveError, Removed, ResumeToken, SendError};
 use tokio::io::AsyncReadExt;
 
 /// Enough that ZFS has something to keep.

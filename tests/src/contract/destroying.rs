@@ -2,7 +2,7 @@
 
 use super::bed::{Bed, snap};
 use anyhow::{Result, ensure};
-use bootstash::zfs::{DestroyError, Removed};
+use bootstash_zfs::{DestroyError, Removed};
 
 pub(super) async fn destroy_takes_snapshots_along_and_then_finds_nothing(bed: &Bed) -> Result<()> {
     let (source, _) = bed.source("source").await?;

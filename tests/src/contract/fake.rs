@@ -2,9 +2,9 @@
 
 use super::bed::{Bed, Ground};
 use anyhow::Result;
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::fake::FakeZfs;
-use bootstash::zfs::{Property, SNAPSHOT_ROLE};
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_zfs::fake::FakeZfs;
+use bootstash_zfs::{Property, SNAPSHOT_ROLE};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

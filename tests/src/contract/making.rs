@@ -2,7 +2,7 @@
 
 use super::bed::{Bed, noise, snap};
 use anyhow::{Context, Result, ensure};
-use bootstash::zfs::{
+use bootstash_zfs::{
     CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Removed, Role, SNAPSHOT_ROLE,
     SnapshotError,
 };

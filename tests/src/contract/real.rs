@@ -4,10 +4,10 @@ use super::bed::{noise, snap};
 use super::{Bed, CASES, Ground};
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::names::{DatasetName, SnapshotName};
+use bootstash_base::names::{DatasetName, SnapshotName};
 #[cfg(feature = "libzetta")]
-use bootstash::zfs::ZettaZfs;
-use bootstash::zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role, Zfs};
+use bootstash_zfs::ZettaZfs;
+use bootstash_zfs::{CommandZfs, DestroyError, Limits, OpenError, Programs, Removed, Role, Zfs};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -271,7 +271,7 @@ async fn half_a_stream(bed: &Bed) -> Result<()> {
 
 #[cfg(feature = "libzetta")]
 async fn chosen(ground: &RealGround) -> Result<()> {
-    let zfs = bootstash::zfs::open(&ground.programs(), ground.host.pool()).await?;
+    let zfs = bootstash_zfs::open(&ground.programs(), ground.host.pool()).await?;
     ensure!(zfs.capabilities().libzfs_core == Path::new("/dev/zfs").exists(), "{zfs:?}");
     Ok(())
 }

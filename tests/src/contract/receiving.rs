@@ -2,8 +2,8 @@
 
 use super::bed::{Bed, from_memory, noise};
 use anyhow::{Result, ensure};
-use bootstash::names::DatasetName;
-use bootstash::zfs::{ByteStream, NewDataset, ReceiveError, Role};
+use bootstash_base::names::DatasetName;
+use bootstash_zfs::{ByteStream, NewDataset, ReceiveError, Role};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

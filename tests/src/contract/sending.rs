@@ -2,7 +2,7 @@
 
 use super::bed::{Bed, snap};
 use anyhow::{Context, Result, ensure};
-use bootstash::zfs::{Role, SendError};
+use bootstash_zfs::{Role, SendError};
 use tokio::io::AsyncReadExt;
 
 pub(super) async fn a_full_stream_gives_the_same_guid_and_bytes(bed: &Bed) -> Result<()> {

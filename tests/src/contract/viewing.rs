@@ -2,7 +2,7 @@
 
 use super::bed::{Bed, snap};
 use anyhow::{Context, Result, ensure};
-use bootstash::zfs::{CloneError, DestroyError, Made, Removed, Role};
+use bootstash_zfs::{CloneError, DestroyError, Made, Removed, Role};
 
 pub(super) async fn a_view_shows_its_snapshot_while_newer_ones_come(bed: &Bed) -> Result<()> {
     let (source, first) = bed.source("source").await?;

@@ -4,10 +4,10 @@ use super::{House, LIMIT};
 use crate::address::free_address;
 use crate::replication::OverlayFiles;
 use anyhow::Result;
-use bootstash::config::{AgentConfig, PeersConfig};
-use bootstash::zfs::fake::FakeZfs;
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
+use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_zfs::fake::FakeZfs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn config(dir: &Path, registrar: &str, peers: SocketAddr, metrics: SocketAddr) -
         views_dir: dir.join("views"),
         overlay_dirs: Vec::new(),
         socket: dir.join("s"),
-        socket_group: bootstash::names::GroupName::root(),
+        socket_group: bootstash_base::names::GroupName::root(),
         metrics_listen: metrics,
         window: Duration::from_secs(3600),
         peers: PeersConfig { listen: Some(peers), ..PeersConfig::default() },

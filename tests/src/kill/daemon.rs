@@ -3,8 +3,8 @@
 use crate::lab::programs;
 use crate::lab::run::{Call, Process};
 use anyhow::{Context, Result, ensure};
-use bootstash::api::{Client, Endpoint};
-use bootstash::lifecycle::{KILL_AT_VARIABLE, KillPoint, REACHED};
+use bootstash_base::kill_point::{KILL_AT_VARIABLE, KillPoint, REACHED};
+use bootstash_net::api::{Client, Endpoint};
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! Images with a boot cache that exists, so that registering one boots nothing.
 
 use anyhow::{Context, Result};
-use bootstash::catalog::ImageFormat;
-use bootstash::qcow2::{self, CLUSTER_BYTES, ClusterRuns, Layout};
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns, Layout};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

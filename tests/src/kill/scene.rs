@@ -4,9 +4,9 @@ use super::site::{Site, Victim};
 use super::tools::{Moment, Struck};
 use crate::guest::TinyGuest;
 use anyhow::{Context, Result, ensure};
-use bootstash::api::{JobOutcome, RegisterRequest, routes};
-use bootstash::catalog::ImageFormat;
-use bootstash::lifecycle::KillPoint;
+use bootstash_base::kill_point::KillPoint;
+use bootstash_disk::ImageFormat;
+use bootstash_net::api::{JobOutcome, RegisterRequest, routes};
 use std::fmt;
 
 /// What is done for a daemon to come to a point.

@@ -7,14 +7,15 @@ use crate::address::free_address;
 use crate::lab::run::Call;
 use crate::membership;
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::api::{
+use bootstash_base::names::{DatasetName, Guid};
+use bootstash_delta::VolumeLog;
+use bootstash_delta::catalog;
+use bootstash_disk::ImageFormat;
+use bootstash_net::api::{
     AgentState, AgentStatus, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView, JobOutcome,
-    JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest, VolumeLog,
-    routes,
+    JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest, routes,
 };
-use bootstash::catalog::{self, ImageFormat};
-use bootstash::names::{DatasetName, Guid};
-use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
+use bootstash_zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;

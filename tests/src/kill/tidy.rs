@@ -2,8 +2,7 @@
 
 use super::site::Site;
 use anyhow::{Context, Result, ensure};
-use bootstash::catalog::{CACHE_FILE, MANIFEST_FILE};
-use bootstash::delta;
+use bootstash_delta::catalog::{CACHE_FILE, MANIFEST_FILE};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,7 +43,7 @@ impl Site {
         compare("jobs under way", unended.map(|job| job.name.to_string()).collect(), set([]));
         let (log, mut deltas) = (self.log().await?, names(&self.dir.join("registrar/deltas"))?);
         // Made on demand, and announced to who asked.
-        let full = delta::file_name(None, log.snapshots.last().context("no snapshot")?.guid);
+        let full = bootstash_delta::file_name(None, log.snapshots.last().context("no snapshot")?.guid);
         let mut listed: BTreeSet<_> = log.deltas.iter().map(|delta| delta.file.clone()).collect();
         deltas.remove(&full);
         listed.remove(&full);

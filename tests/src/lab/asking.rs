@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::{Lab, wait};
 use anyhow::{Context, Result};
-use bootstash::api::{AgentStatus, ImageView, JobView, NodeView, OverlayView, RegistrarStatus};
+use bootstash_net::api::{AgentStatus, ImageView, JobView, NodeView, OverlayView, RegistrarStatus};
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 use super::Host;
 use super::space::Space;
 use anyhow::{Context, Result};
-use bootstash::multicast::Group;
-use bootstash::multicast::socket::{Ear, Interface, Mouth};
+use bootstash_multicast::Group;
+use bootstash_multicast::socket::{Ear, Interface, Mouth};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

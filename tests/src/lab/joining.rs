@@ -3,7 +3,7 @@
 use super::plan::REGISTRAR_PORT;
 use super::{Host, Lab, Program, network};
 use anyhow::Result;
-use bootstash::api::InviteReply;
+use bootstash_net::api::InviteReply;
 
 /// Where a host keeps the key and certificate of its Prometheus.
 const MONITOR: &str = "/var/lib/bootstash/monitor";

@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::wait;
 use anyhow::{Context, Result, bail};
-use bootstash::api::{JobOutcome, JobView};
+use bootstash_net::api::{JobOutcome, JobView};
 use std::path::Path;
 use std::time::{Duration, Instant};
 

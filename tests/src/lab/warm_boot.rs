@@ -7,7 +7,7 @@ use super::refusing_fs::RefusedRead;
 use super::run::Process;
 use super::wait;
 use anyhow::{Context, Result, anyhow, bail};
-use bootstash::qemu::ConsoleText;
+use bootstash_qemu::ConsoleText;
 use serde::Serialize;
 use std::fs;
 use std::io::Write;

@@ -6,8 +6,8 @@ mod table;
 mod verbs;
 
 use anyhow::Result;
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::{CommandZfs, NewDataset, Programs, Role, ZettaZfs, Zfs};
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_zfs::{CommandZfs, NewDataset, Programs, Role, ZettaZfs, Zfs};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use table::{Side, Times};

@@ -3,8 +3,8 @@
 
 use super::table::Round;
 use anyhow::{Result, ensure};
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::{Removed, Zfs};
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_zfs::{Removed, Zfs};
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
 

@@ -6,14 +6,15 @@ use super::weightless::Weightless;
 use crate::membership;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::api::*;
-use bootstash::config::{AgentConfig, PeersConfig, RegistrarConfig, ServingConfig};
-use bootstash::serving::Limits;
-use bootstash::zfs::Zfs;
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
+use bootstash_daemon::config::{AgentConfig, PeersConfig, RegistrarConfig, ServingConfig};
+use bootstash_delta::VolumeLog;
+use bootstash_net::api::*;
+use bootstash_net::serving::Limits;
 use bootstash_registrar::daemon;
 use bootstash_registrar::serving::Serving;
+use bootstash_zfs::Zfs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -208,7 +209,7 @@ impl Fleet {
             dataset: format!("tank/n{number}").parse()?,
             views_dir: dir.join("views"),
             socket: dir.join("s"),
-            socket_group: bootstash::names::GroupName::root(),
+            socket_group: bootstash_base::names::GroupName::root(),
             state_dir: dir,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             window: Duration::from_secs(3600),
@@ -242,7 +243,7 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
         dataset: "tank/registrar".parse()?,
         state_dir: dir.join("r"),
         socket: dir.join("r.sock"),
-        socket_group: bootstash::names::GroupName::root(),
+        socket_group: bootstash_base::names::GroupName::root(),
         listen: port,
         certificate_lifetime: membership::LIFETIME,
         window: Duration::from_secs(3600),

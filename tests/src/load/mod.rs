@@ -9,8 +9,8 @@ pub use fleet::Fleet;
 pub use table::render;
 
 use anyhow::Result;
-use bootstash::serving::Kind;
 use bootstash_agent::follow::Pace;
+use bootstash_net::serving::Kind;
 use serde::Serialize;
 use std::num::NonZeroU64;
 use std::time::Instant;

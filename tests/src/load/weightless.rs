@@ -3,8 +3,8 @@
 //! is not a disk.
 
 use async_trait::async_trait;
-use bootstash::names::{DatasetName, Guid, SnapshotName};
-use bootstash::zfs::*;
+use bootstash_base::names::{DatasetName, Guid, SnapshotName};
+use bootstash_zfs::*;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

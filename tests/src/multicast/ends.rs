@@ -3,11 +3,11 @@
 use crate::load::weightless::Weightless;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result};
-use bootstash::config::{load_agent, load_registrar};
-use bootstash::lifecycle::shutdown_on_signal;
-use bootstash::telemetry::{LogFormat, init_logging};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
+use bootstash_daemon::config::{load_agent, load_registrar};
+use bootstash_daemon::lifecycle::shutdown_on_signal;
+use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_registrar::daemon;
 use std::io::Write;
 use std::path::Path;

@@ -8,7 +8,6 @@ use crate::lab::run::Process;
 use crate::lab::{Host, Program, wait};
 use crate::load::weightless::{Arrival, swallow};
 use anyhow::{Context, Result, bail, ensure};
-use bootstash::delta;
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -191,7 +190,7 @@ fn difference(dir: &Path) -> Result<Option<PathBuf>> {
     let found = files.find(|file| {
         let name = file.file_name();
         let name = name.to_string_lossy();
-        name.ends_with(delta::EXTENSION) && !name.starts_with('.') && !name.starts_with("full-")
+        name.ends_with(bootstash_delta::EXTENSION) && !name.starts_with('.') && !name.starts_with("full-")
     });
     Ok(found.map(|file| file.path()))
 }
@@ -200,7 +199,7 @@ fn difference(dir: &Path) -> Result<Option<PathBuf>> {
 fn stream_digest(file: &Path) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (_, stream) = delta::open(file).await?;
+        let (_, stream) = bootstash_delta::open(file).await?;
         Ok(swallow(&[], stream).await?)
     })
 }

@@ -3,7 +3,7 @@
 
 use crate::membership;
 use anyhow::Result;
-use bootstash::identity::{Credentials, Live};
+use bootstash_net::identity::{Credentials, Live};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;

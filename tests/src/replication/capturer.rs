@@ -1,8 +1,9 @@
 //! A capture that boots nothing: the cache is made up, of bytes that depend on the image's name.
 
 use async_trait::async_trait;
-use bootstash::api::Progress;
-use bootstash::catalog::{BaseIdentity, CACHE_FILE, CacheFacts, Confidence, ImageFormat, Source};
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_net::api::Progress;
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;

@@ -5,8 +5,8 @@ use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
 use super::hanging::Hanging;
 use anyhow::{Context, Result, ensure};
-use bootstash::api::{AgentState, OverlayState};
-use bootstash::qemu::read_backing;
+use bootstash_disk::qcow2::read_backing;
+use bootstash_net::api::{AgentState, OverlayState};
 use futures::future::LocalBoxFuture;
 use std::os::unix::fs::MetadataExt;
 

@@ -5,7 +5,7 @@ use super::capturer::{CACHE_BYTES, cache_of};
 use super::cases::{cases, stopped_with};
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
-use bootstash::api::AgentState;
+use bootstash_net::api::AgentState;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 

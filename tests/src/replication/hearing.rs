@@ -4,7 +4,7 @@ use super::capturer::{CACHE_BYTES, cache_of};
 use super::cases::cases;
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
-use bootstash::config::{HearingConfig, MulticastConfig};
+use bootstash_daemon::config::{HearingConfig, MulticastConfig};
 use std::net::UdpSocket;
 use std::num::NonZeroU64;
 

@@ -19,7 +19,7 @@ pub(crate) use cluster::{OverlayFiles, write_overlay};
 use crate::inside;
 use crate::lab::zfs_host::parallel_cases;
 use anyhow::Result;
-use bootstash::config::MulticastConfig;
+use bootstash_daemon::config::MulticastConfig;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if let Some(pool) = inside::pool() {
         if std::env::var_os("RUST_LOG").is_some() {
-            bootstash::telemetry::init_logging(bootstash::telemetry::LogFormat::Text);
+            bootstash_daemon::telemetry::init_logging(bootstash_daemon::telemetry::LogFormat::Text);
         }
         return libtest_mimic::run(&arguments, trials(&pool, dir)).exit_code();
     }

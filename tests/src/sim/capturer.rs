@@ -3,9 +3,10 @@
 
 use super::host::Life;
 use async_trait::async_trait;
-use bootstash::api::Progress;
-use bootstash::catalog::{BaseIdentity, CACHE_FILE, CacheFacts, Confidence, ImageFormat, Source};
-use bootstash::fault::FaultKind;
+use bootstash_base::fault::FaultKind;
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_net::api::Progress;
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;

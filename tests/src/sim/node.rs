@@ -8,12 +8,12 @@ use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use bootstash::api::{AgentState, Client, Dialer, Endpoint};
-use bootstash::config::{AgentConfig, PeersConfig};
 use bootstash_agent::follow::{Follower, Pace};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
+use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ impl Node {
             state_dir: self.dir.join("state"),
             views_dir: self.dir.join("views"),
             socket: self.dir.join("never-made"),
-            socket_group: bootstash::names::GroupName::root(),
+            socket_group: bootstash_base::names::GroupName::root(),
             metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             window: self.window,
             // Where the records say: a lost one is found again there.

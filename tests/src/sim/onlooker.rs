@@ -3,8 +3,9 @@
 use super::network::Onlooker;
 use super::time;
 use super::truth::{Reported, Truth};
-use bootstash::api::{DeltaRecord, NodeReport, VolumeLog, routes};
-use bootstash::delta::{HEADER_BYTES, Header};
+use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_delta::{HEADER_BYTES, Header};
+use bootstash_net::api::{NodeReport, routes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

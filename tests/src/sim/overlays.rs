@@ -3,9 +3,9 @@
 use super::host::Life;
 use crate::replication::write_overlay;
 use async_trait::async_trait;
-use bootstash::qemu::OverlayError;
-use bootstash::rights::Rights;
 use bootstash_agent::volume::OverlayMaker;
+use bootstash_base::rights::Rights;
+use bootstash_qemu::OverlayError;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! A host's pool: its fake ZFS, with file systems of somebody else in it, which nobody may touch.
 
 use super::host::Host;
-use bootstash::names::{DatasetName, Guid, SnapshotName};
-use bootstash::zfs::Zfs;
-use bootstash::zfs::fake::{Checkpoint, FakeZfs};
+use bootstash_base::names::{DatasetName, Guid, SnapshotName};
+use bootstash_zfs::Zfs;
+use bootstash_zfs::fake::{Checkpoint, FakeZfs};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};

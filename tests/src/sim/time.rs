@@ -20,7 +20,7 @@ pub(super) fn begin(tick_ms: i64) {
     TICK_MS.set(tick_ms);
     ORIGIN.set(Some(Instant::now()));
     JUMPED_MS.set(0);
-    bootstash::clock::set(time_of_day);
+    bootstash_base::clock::set(time_of_day);
 }
 
 /// Milliseconds since the beginning.

@@ -2,8 +2,8 @@
 //! there are and what they chain onto, what each node was told; and where a promise was broken.
 
 use super::trace::Trace;
-use bootstash::api::VolumeLog;
-use bootstash::names::{DatasetName, Guid, SnapshotName};
+use bootstash_base::names::{DatasetName, Guid, SnapshotName};
+use bootstash_delta::VolumeLog;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use super::network::{Answer, Weather};
 use axum::http::StatusCode;
 use axum::http::response::Parts;
 use axum::response::IntoResponse;
-use bootstash::api::routes;
+use bootstash_net::api::routes;
 use bytes::Bytes;
 use futures::stream;
 use std::io;

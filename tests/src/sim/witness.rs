@@ -2,10 +2,10 @@
 
 use super::time;
 use super::truth::{Reported, Truth};
-use bootstash::names::{DatasetName, Guid, SnapshotName};
-use bootstash::zfs::fake::FakeZfs;
-use bootstash::zfs::{Received, Snapshot, Zfs};
 use bootstash_agent::layout::Layout;
+use bootstash_base::names::{DatasetName, Guid, SnapshotName};
+use bootstash_zfs::fake::FakeZfs;
+use bootstash_zfs::{Received, Snapshot, Zfs};
 use std::sync::Arc;
 
 /// A report that came within this time may not have been seen yet when a collection began, and a node

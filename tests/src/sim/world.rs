@@ -9,7 +9,7 @@ use super::storage::{Backup, StorageNode};
 use super::time;
 use super::truth::Truth;
 use super::witness;
-use bootstash::zfs::Zfs;
+use bootstash_zfs::Zfs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -109,7 +109,8 @@ impl World {
         let there = self.storage.pool.fake.snapshots(&self.storage.volume()).await.unwrap_or_default();
         let Some((volume, _)) = node.volume() else { return false };
         let here = volume.state().head().map(|head| head.guid);
-        here == there.last().map(|head| head.guid) && node.state() == Some(bootstash::api::AgentState::InStep)
+        here == there.last().map(|head| head.guid)
+            && node.state() == Some(bootstash_net::api::AgentState::InStep)
     }
 
     /// Lets so much time pass.

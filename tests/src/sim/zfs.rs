@@ -4,9 +4,9 @@
 use super::host::Life;
 use super::witness::Witness;
 use async_trait::async_trait;
-use bootstash::names::{DatasetName, SnapshotName};
-use bootstash::zfs::fake::{FakeZfs, Verb};
-use bootstash::zfs::*;
+use bootstash_base::names::{DatasetName, SnapshotName};
+use bootstash_zfs::fake::{FakeZfs, Verb};
+use bootstash_zfs::*;
 use std::fmt::{Debug, Display};
 use std::io;
 use std::path::Path;

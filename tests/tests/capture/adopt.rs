@@ -1,10 +1,12 @@
 //! Adopting boot caches: good ones, and all that is none, of another image, or hostile.
 
 use crate::guest::{CLUSTER, held, names, tool};
-use bootstash::catalog::*;
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::qcow2::{self, ClusterRuns, Layout};
-use bootstash::qemu::{Accelerator, InspectCacheError, InspectError, Qemu, Unfit};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_delta::catalog::*;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::{ClusterRuns, Layout};
+use bootstash_disk::*;
+use bootstash_qemu::{Accelerator, InspectCacheError, InspectError, Qemu, Unfit};
 use bootstash_registrar::capture::{CaptureError, Captured, VerifyError, adopt, verify};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

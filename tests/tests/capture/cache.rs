@@ -1,9 +1,11 @@
 //! Cache files of random clusters, judged by QEMU.
 
 use crate::guest::{CLUSTER, held};
-use bootstash::catalog::ImageFormat;
-use bootstash::qcow2::{self, ClusterRuns, Layout};
-use bootstash::qemu::{CheckError, CompareError, Qemu, read_backing};
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::read_backing;
+use bootstash_disk::qcow2::{ClusterRuns, Layout};
+use bootstash_qemu::{CheckError, CompareError, Qemu};
 use bootstash_tests::lab::run::Call;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

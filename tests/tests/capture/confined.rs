@@ -1,11 +1,11 @@
 //! A guest that does what it can: its QEMU can do nothing but run it, and it costs only itself.
 
 use crate::guest::{DISK_BYTES, names};
-use bootstash::api::Progress;
-use bootstash::catalog::Source;
-use bootstash::config::{Accelerator as Wanted, CaptureConfig};
-use bootstash::nbd::{Base, Export};
-use bootstash::qemu::{Accelerator, DiskChain, Machine, MachineSpec, Place, Qemu};
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_disk::Source;
+use bootstash_disk::nbd::{Base, Export};
+use bootstash_net::api::Progress;
+use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, Machine, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, capture};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -50,7 +50,7 @@ fn disk(path: &Path, code: &[u8], size_bytes: u64) {
 
 fn config() -> CaptureConfig {
     CaptureConfig {
-        accelerator: Wanted::Tcg,
+        accelerator: AcceleratorChoice::Tcg,
         quiet: Duration::from_secs(1),
         boot_timeout: Duration::from_secs(12),
         memory_mib: 64,

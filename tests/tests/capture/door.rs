@@ -1,8 +1,9 @@
 //! Inspecting images and making overlays.
 
-use bootstash::catalog::ImageFormat;
-use bootstash::qemu::{InspectError, OverlayError, Qemu, read_backing};
-use bootstash::rights::Caller;
+use bootstash_base::rights::Caller;
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2::read_backing;
+use bootstash_qemu::{InspectError, OverlayError, Qemu};
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -162,12 +163,11 @@ async fn an_overlay_that_fails_leaves_nothing() {
 
 #[tokio::test]
 async fn kvm_is_used_only_where_a_guest_ran_under_it() {
-    use bootstash::config::Accelerator as Wanted;
-    use bootstash::qemu::Accelerator;
+    use bootstash_qemu::{Accelerator, AcceleratorChoice};
     let qemu = Qemu::find().unwrap();
-    assert_eq!(qemu.accelerator(Wanted::Tcg).await.unwrap(), Accelerator::Tcg);
-    let automatic = qemu.accelerator(Wanted::Auto).await.unwrap();
-    let demanded = qemu.accelerator(Wanted::Kvm).await;
+    assert_eq!(qemu.accelerator(AcceleratorChoice::Tcg).await.unwrap(), Accelerator::Tcg);
+    let automatic = qemu.accelerator(AcceleratorChoice::Auto).await.unwrap();
+    let demanded = qemu.accelerator(AcceleratorChoice::Kvm).await;
     match automatic {
         Accelerator::Kvm => assert_eq!(demanded.unwrap(), Accelerator::Kvm),
         Accelerator::Tcg => assert!(demanded.unwrap_err().to_string().contains("accelerator = \"auto\"")),

@@ -1,8 +1,8 @@
 //! The NBD export with QEMU's tools as its clients.
 
 use crate::guest::{CLUSTER, tool};
-use bootstash::catalog::ImageFormat;
-use bootstash::nbd::{Base, Export, Refusing};
+use bootstash_disk::ImageFormat;
+use bootstash_disk::nbd::{Base, Export, Refusing};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;

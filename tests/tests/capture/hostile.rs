@@ -2,9 +2,10 @@
 //! never opened, and nothing left.
 
 use crate::guest::{names, tool};
-use bootstash::catalog::ImageFormat;
-use bootstash::qemu::hostile::{Hostile, vmdk_descriptor, vmdk_sparse};
-use bootstash::qemu::{Feature, Flaw, InspectError, Qemu};
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2::hostile::{Hostile, vmdk_descriptor, vmdk_sparse};
+use bootstash_disk::qcow2::{Feature, Flaw};
+use bootstash_qemu::{InspectError, Qemu};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::collections::BTreeSet;

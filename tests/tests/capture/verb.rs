@@ -1,12 +1,12 @@
 //! The capture verb, from image to verified cache.
 
 use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
-use bootstash::api::Progress;
-use bootstash::catalog::{BootSignal, Confidence};
-use bootstash::config::{Accelerator as Wanted, CaptureConfig};
-use bootstash::fault::{Fault, FaultKind};
-use bootstash::nbd::{Export, Refusing};
-use bootstash::qemu::{Accelerator, DiskChain, MachineSpec, Place, Qemu};
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_daemon::config::CaptureConfig;
+use bootstash_delta::catalog::{BootSignal, Confidence};
+use bootstash_disk::nbd::{Export, Refusing};
+use bootstash_net::api::Progress;
+use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -24,7 +24,7 @@ const GUEST: Guest<'static> =
 
 fn config() -> CaptureConfig {
     CaptureConfig {
-        accelerator: Wanted::Tcg,
+        accelerator: AcceleratorChoice::Tcg,
         quiet: Duration::from_secs(1),
         boot_timeout: Duration::from_secs(90),
         memory_mib: 64,
@@ -97,7 +97,7 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     let mut machine = qemu.start(&spec, place).await.unwrap();
     assert_eq!(machine.status().await.unwrap(), "running");
     let mut console = machine.console();
-    let prompt = console.wait_for(bootstash::qemu::ConsoleText::login_prompt);
+    let prompt = console.wait_for(bootstash_qemu::ConsoleText::login_prompt);
     tokio::time::timeout(Duration::from_secs(90), prompt).await.unwrap().unwrap();
     assert!(machine.bytes_read().await.unwrap() > READS.len() as u64 * 512);
     assert!(machine.quit().await.unwrap().status.success());

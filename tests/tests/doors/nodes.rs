@@ -2,8 +2,9 @@
 
 use super::{raw_as, rest, stranger};
 use anyhow::{Context, Result, ensure};
-use bootstash::api::*;
-use bootstash::identity::{Credentials, Wanted};
+use bootstash_delta::VolumeLog;
+use bootstash_net::api::*;
+use bootstash_net::identity::{Credentials, Wanted};
 use bootstash_tests::doors::{House, Node, cut_off, status};
 use reqwest::Method;
 use serde_json::Value;
@@ -121,7 +122,7 @@ async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
     // Who connects from then on is shown the new one, without a restart.
     house
         .until("the new one is in use", async || {
-            let (_, expires) = bootstash::identity::of_certificate(&shown().await?)?;
+            let (_, expires) = bootstash_net::identity::of_certificate(&shown().await?)?;
             ensure!(expires == renewed.expires(), "not yet");
             Ok(())
         })

@@ -1,7 +1,7 @@
 //! Agents that were away, or have nobody to talk to.
 
 use crate::setting::Setting;
-use bootstash::api::AgentState;
+use bootstash_net::api::AgentState;
 use bootstash_tests::lab::{Program, wait};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Sources that cannot be registered: an error that names the file and the remedy, and no trace.
 
 use crate::setting::{Setting, assert_says, inside};
-use bootstash::qemu::hostile::{Hostile, vmdk_descriptor};
+use bootstash_disk::qcow2::hostile::{Hostile, vmdk_descriptor};
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::{Program, wait};

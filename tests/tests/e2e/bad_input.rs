@@ -1,7 +1,7 @@
 //! Wrong names, wrong configurations, things done twice: refused with words, and nothing changed.
 
 use crate::setting::{Setting, assert_says, inside};
-use bootstash::api::{CallError, Client, Endpoint, RegisterReply, RegisterRequest, routes};
+use bootstash_net::api::{CallError, Client, Endpoint, RegisterReply, RegisterRequest, routes};
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::Program;
 use std::fs;

@@ -1,7 +1,7 @@
 //! One transmission to all nodes, over a network that does not always help.
 
 use crate::setting::{Setting, assert_says};
-use bootstash::api::MulticastFindings;
+use bootstash_net::api::MulticastFindings;
 use bootstash_tests::lab::flood::Flood;
 use bootstash_tests::lab::{Host, Lab, LabPlan, wait};
 use bootstash_tests::prometheus::parse;

@@ -1,7 +1,7 @@
 //! A registrar that dies, and registrations in all forms.
 
 use crate::setting::Setting;
-use bootstash::api::Step;
+use bootstash_net::api::Step;
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::{Program, wait};

@@ -1,7 +1,7 @@
 //! What nobody may read in a log, and whom else's TLS meets.
 
 use crate::setting::Setting;
-use bootstash::api::InviteReply;
+use bootstash_net::api::InviteReply;
 use bootstash_tests::lab::joining::registrar_url;
 use bootstash_tests::lab::{Host, Program};
 use rustls::pki_types::pem::PemObject;

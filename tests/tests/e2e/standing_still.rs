@@ -1,7 +1,7 @@
 //! A ZFS that stands still for a while: noticed, told, waited for, and nothing else stops.
 
 use crate::setting::Setting;
-use bootstash::api::AgentState;
+use bootstash_net::api::AgentState;
 use bootstash_tests::lab::{Host, Program, wait};
 use bootstash_tests::prometheus::parse;
 use nix::sys::signal::{Signal, kill};

@@ -3,9 +3,10 @@
 
 use crate::{boot, options};
 use anyhow::{Context, Result, ensure};
-use bootstash::api::InviteReply;
-use bootstash::catalog::ImageFormat;
-use bootstash::qcow2::{self, ClusterRuns, Layout};
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::{ClusterRuns, Layout};
+use bootstash_net::api::InviteReply;
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::programs;
 use bootstash_tests::openzfs::{Cable, Guest};

@@ -3,9 +3,9 @@
 use super::{alpine, filled, leases, lock_as_qemu};
 use crate::testing::Node;
 use crate::volume::{CreateOverlayError, RemoveOverlayError};
-use bootstash::rights::Caller;
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::Removed;
+use bootstash_base::rights::Caller;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_zfs::Removed;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

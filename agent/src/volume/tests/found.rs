@@ -3,8 +3,8 @@
 use super::{alpine, filled, leases};
 use crate::testing::write_overlay;
 use crate::volume::OpenError;
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::Zfs;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_zfs::Zfs;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -104,7 +104,7 @@ async fn overlay_whose_snapshot_is_gone_is_told_with_the_remedy() {
     let (mut node, registrar, _) = filled().await;
     node.stop().await;
     let gone = "bs-000007-20261121T101530Z".parse().unwrap();
-    let cache = bootstash::catalog::cache_path(&node.layout().mountpoint(&gone), &alpine());
+    let cache = bootstash_delta::catalog::cache_path(&node.layout().mountpoint(&gone), &alpine());
     write_overlay(&node.vm("a.qcow2"), &cache, 70_144).unwrap();
     node.overlay_dirs = vec![node.vm("")];
     let (base, overlay) = (registrar.base_of("alpine"), node.vm("a.qcow2"));

@@ -2,8 +2,8 @@
 
 use super::{alpine, filled, leases, lock_as_qemu};
 use crate::volume::mounts::Mounts;
-use bootstash::api::OverlayState;
-use bootstash::telemetry::testing::fail_on_warnings;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_net::api::OverlayState;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;

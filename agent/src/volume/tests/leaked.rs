@@ -1,8 +1,8 @@
 //! Views that nobody needs.
 
 use super::{alpine, filled};
-use bootstash::telemetry::testing::fail_on_warnings;
-use bootstash::zfs::Zfs;
+use bootstash_base::testing::fail_on_warnings;
+use bootstash_zfs::Zfs;
 use std::time::Duration;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);

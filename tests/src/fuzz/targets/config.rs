@@ -3,9 +3,9 @@
 use super::super::Reader;
 use crate::fuzz::Verdict;
 use anyhow::ensure;
-use bootstash::config::{AgentConfig, ConfigFile, RegistrarConfig, load_any};
-use bootstash::fault::Chain;
-use bootstash::serving::Limits;
+use bootstash_base::fault::Chain;
+use bootstash_daemon::config::{AgentConfig, ConfigFile, RegistrarConfig, load_any};
+use bootstash_net::serving::Limits;
 use std::time::Duration;
 
 const REGISTRAR: &str = include_str!("../../../../packaging/registrar.toml");

@@ -2,9 +2,9 @@
 
 use crate::fuzz::{Reader, Verdict, bytes, json};
 use anyhow::ensure;
-use bootstash::api::DeltaRecord;
-use bootstash::delta::{self, Encoding, HEADER_BYTES, Header, SnapshotId};
-use bootstash::names::{Guid, SnapshotName};
+use bootstash_base::names::{Guid, SnapshotName};
+use bootstash_delta::DeltaRecord;
+use bootstash_delta::{Encoding, HEADER_BYTES, Header, SnapshotId};
 use chrono::DateTime;
 use fastrand::Rng;
 
@@ -88,7 +88,7 @@ pub(super) fn open_file() -> Reader {
             bytes: file.len() as u64,
             digest: blake3::hash(block).to_hex().to_string(),
         };
-        let verified = runtime.block_on(delta::verify(&path, &record));
+        let verified = runtime.block_on(bootstash_delta::verify(&path, &record));
         if let Ok(header) = &verified {
             let payload = &file[HEADER_BYTES..];
             ensure!(header.payload_bytes == payload.len() as u64, "the payload has another size");

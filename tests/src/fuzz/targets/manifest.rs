@@ -2,9 +2,8 @@
 
 use crate::fuzz::{Reader, Verdict};
 use anyhow::ensure;
-use bootstash::catalog::{
-    BaseIdentity, BootRecord, BootSignal, CacheFacts, Confidence, ImageFormat, Manifest, Source,
-};
+use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use chrono::DateTime;
 
 pub(super) fn manifest() -> Option<Manifest> {

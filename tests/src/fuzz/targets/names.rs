@@ -2,9 +2,9 @@
 
 use crate::fuzz::{Reader, Verdict};
 use anyhow::ensure;
-use bootstash::api::is_authority;
-use bootstash::names::{DatasetName, GroupName, Guid, ImageName, NodeName, SnapshotName};
-use bootstash::zfs::ResumeToken;
+use bootstash_base::names::{DatasetName, GroupName, Guid, ImageName, NodeName, SnapshotName};
+use bootstash_net::api::is_authority;
+use bootstash_zfs::ResumeToken;
 use std::fmt::Display;
 use std::str::FromStr;
 

@@ -2,9 +2,10 @@
 
 use crate::fuzz::{Reader, Verdict, bytes};
 use anyhow::ensure;
-use bootstash::catalog::ImageFormat;
-use bootstash::qcow2::{self, CLUSTER_BYTES, CacheFile, ClusterRuns, Layout};
-use bootstash::qemu::read_backing;
+use bootstash_disk::ImageFormat;
+use bootstash_disk::qcow2;
+use bootstash_disk::qcow2::read_backing;
+use bootstash_disk::qcow2::{CLUSTER_BYTES, CacheFile, ClusterRuns, Layout};
 use fastrand::Rng;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

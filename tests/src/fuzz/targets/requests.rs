@@ -5,11 +5,12 @@ use crate::fuzz::{Reader, Verdict, bytes, json};
 use anyhow::ensure;
 use axum::body::Body;
 use axum::http::Request;
-use bootstash::api::*;
-use bootstash::multicast::Report;
-use bootstash::names::{Guid, SnapshotName};
-use bootstash::replication::{self, Plan};
-use bootstash::zfs::Snapshot;
+use bootstash_base::names::{Guid, SnapshotName};
+use bootstash_delta::replication::{self, Plan};
+use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_multicast::Report;
+use bootstash_net::api::*;
+use bootstash_zfs::Snapshot;
 use chrono::DateTime;
 use fastrand::Rng;
 use serde::Serialize;
@@ -20,7 +21,7 @@ fn snapshot(number: u64) -> Snapshot {
     Snapshot { name, guid: Guid::new(number), created: DateTime::UNIX_EPOCH }
 }
 
-fn log() -> VolumeLog {
+fn log() -> LogReply {
     let delta = |from: u64| DeltaRecord {
         file: format!("{from}-{}.bsd", from + 1),
         from: Some(Guid::new(from)),
@@ -30,12 +31,8 @@ fn log() -> VolumeLog {
         digest: blake3::hash(b"").to_hex().to_string(),
     };
     let snapshots = (1..6).map(snapshot).collect();
-    VolumeLog {
-        snapshots,
-        deltas: (1..5).map(delta).collect(),
-        collected: vec![Guid::new(0)],
-        ..VolumeLog::default()
-    }
+    let log = VolumeLog { snapshots, deltas: (1..5).map(delta).collect(), collected: vec![Guid::new(0)] };
+    LogReply { log, ..LogReply::default() }
 }
 
 fn report() -> NodeReport {
@@ -63,7 +60,7 @@ fn pieces() -> PiecesRequest {
 }
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {
-    let error = ErrorBody { error: "no".to_owned(), kind: bootstash::fault::FaultKind::Busy };
+    let error = ErrorBody { error: "no".to_owned(), kind: bootstash_base::fault::FaultKind::Busy };
     let token = Secret::new("bootstash-AAAA".to_owned());
     let request_pem = include_str!("request.pem").to_owned();
     let join = JoinRequest { token, request_pem, by: Joiner::Agent };
@@ -85,8 +82,8 @@ fn to_json(value: &impl Serialize) -> Option<Vec<u8>> {
 /// What an agent and the command read of what others send.
 pub(super) fn open_bodies() -> Reader {
     Box::new(|text| {
-        let log = stays::<VolumeLog>(text)?;
-        if let Some(log) = &log {
+        let log = stays::<LogReply>(text)?;
+        if let Some(LogReply { log, .. }) = &log {
             (0..4)
                 .map(|held| (1..held + 1).map(snapshot).collect::<Vec<_>>())
                 .try_for_each(|node| plan(&node, log))?;

@@ -3,7 +3,7 @@
 use super::{LENGTH, Session, announcement, object};
 use crate::fuzz::{Reader, Verdict};
 use anyhow::ensure;
-use bootstash::multicast::{Announcement, Instruction, RateLimits, Receiver, Sender};
+use bootstash_multicast::{Announcement, Instruction, RateLimits, Receiver, Sender};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;

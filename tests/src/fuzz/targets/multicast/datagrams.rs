@@ -6,7 +6,7 @@
 use super::{Session, every_symbol, object, packer};
 use crate::fuzz::{Reader, Verdict, bytes, pick};
 use anyhow::{Context, Result, ensure};
-use bootstash::multicast::{
+use bootstash_multicast::{
     Announcement, Beat, HELD_BYTES_MAX, Instruction, Receiver, ReceiverEvent, Standing, Transmit,
 };
 use fastrand::Rng;

@@ -10,7 +10,7 @@ pub(super) use announcements::{announcements, open_announcements};
 pub(super) use datagrams::{mutate_datagrams, open_datagrams, scripts};
 pub(super) use reports::{mutate_reports, open_reports, reports};
 
-use bootstash::multicast::{Announcement, BlockSource, Packer, Position, Shape, Transmit};
+use bootstash_multicast::{Announcement, BlockSource, Packer, Position, Shape, Transmit};
 use std::io;
 use std::ops::Range;
 

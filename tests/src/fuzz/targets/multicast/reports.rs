@@ -4,10 +4,10 @@
 use super::{Session, object};
 use crate::fuzz::{Reader, Verdict, json, pick};
 use anyhow::{Context, Result, ensure};
-use bootstash::multicast::{
+use bootstash_base::names::NodeName;
+use bootstash_multicast::{
     Announcement, Deficit, RateLimits, Report, Sender, SenderEvent, SessionId, Standing, Transmit,
 };
-use bootstash::names::NodeName;
 use fastrand::Rng;
 use std::collections::HashSet;
 use std::num::NonZeroU64;

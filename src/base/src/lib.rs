@@ -1,0 +1,13 @@
+//! What every other crate stands on: names parsed once at the edge, what an error asks of whoever meets it, the time of
+//! day, small files replaced as a whole, points at which tests kill a daemon, and work done with another user's rights.
+//!
+//! Promises: nothing here speaks to a network, to ZFS or to QEMU.
+
+pub mod clock;
+pub mod fault;
+pub mod files;
+pub mod kill_point;
+pub mod names;
+pub mod rights;
+#[cfg(any(feature = "testing", test))]
+pub mod testing;

@@ -1,0 +1,327 @@
+//! The command line: verbs, arguments, options.
+
+use bootstash_base::names::ImageName;
+use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash_disk::ImageFormat;
+use clap::{Args, Parser, Subcommand};
+use humantime_serde::re::humantime;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Boot caches of every VM image on every compute node.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Where the registrar of this host listens
+    #[arg(long, global = true, env = "BOOTSTASH_REGISTRAR_SOCKET", value_name = "PATH", default_value = REGISTRAR_SOCKET)]
+    pub(super) registrar_socket: PathBuf,
+    /// Where the agent of this host listens
+    #[arg(long, global = true, env = "BOOTSTASH_AGENT_SOCKET", value_name = "PATH", default_value = AGENT_SOCKET)]
+    pub(super) agent_socket: PathBuf,
+    /// Where key and certificate of `join` are, for a registrar on another machine [default: ~/.config/bootstash]
+    #[arg(long, global = true, env = "BOOTSTASH_IDENTITY", value_name = "DIR")]
+    pub(super) identity: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Capture an image's boot cache and hand it to every node (storage node)
+    Register(RegisterArgs),
+    /// Forget an image; its base is left alone (storage node)
+    Deregister(DeregisterArgs),
+    /// List the registered images, or those this node holds
+    Images(ListArgs),
+    /// List the compute nodes and how far behind they are (storage node)
+    Nodes(ListArgs),
+    /// Show the daemons of this host and their volumes
+    Status(ListArgs),
+    /// List registrations, under way and done (storage node)
+    Jobs(ListArgs),
+    /// Destroy snapshots older than the window that nobody needs
+    Gc(GcArgs),
+    /// Make or remove an overlay (compute node)
+    Overlay {
+        /// Which.
+        #[command(subcommand)]
+        verb: OverlayVerb,
+    },
+    /// List the overlays made here (compute node)
+    Overlays(ListArgs),
+    /// Boot an image on this terminal, from a throw-away overlay (compute node)
+    Boot(BootArgs),
+    /// Let compute nodes in, and out again (storage node)
+    Node {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// Let people who work from other machines in, and out again (storage node)
+    Operator {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// Let programs that read metrics in, and out again (storage node)
+    Monitor {
+        /// Which.
+        #[command(subcommand)]
+        verb: MemberVerb,
+    },
+    /// List who was let in (storage node)
+    Members(ListArgs),
+    /// Work with a registrar on another machine, from now on
+    Join(JoinArgs),
+    /// Renew the certificate of `join`, where that is due; other commands do so, too
+    Renew,
+    /// Bring a lost volume back (storage node)
+    Volume {
+        /// How.
+        #[command(subcommand)]
+        verb: VolumeVerb,
+    },
+    /// Find out what does not work here, and what to do (compute node)
+    Doctor {
+        /// About what.
+        #[command(subcommand)]
+        verb: DoctorVerb,
+    },
+    /// Look at configuration files
+    Config {
+        /// How.
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+/// Doctor verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum DoctorVerb {
+    /// Whether this node hears what the registrar sends to all, and how well; fails where it does not
+    Multicast(ListArgs),
+}
+
+/// Overlay verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum OverlayVerb {
+    /// Make a copy-on-write disk for one VM, chained on an image's boot cache
+    Create(OverlayCreateArgs),
+    /// Delete an overlay, and the view it kept where it was the last
+    Remove(OverlayRemoveArgs),
+}
+
+/// Member verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum MemberVerb {
+    /// Print the command that joins with a token, which counts once and not for long
+    Invite(InviteArgs),
+    /// Take all certificates back, at once
+    Expel(ExpelArgs),
+}
+
+/// `node invite`
+#[derive(Debug, Args)]
+pub(super) struct InviteArgs {
+    /// The name to join under
+    pub(super) name: String,
+    /// How long the token counts, as 1h or 2d
+    #[arg(long = "for", value_name = "TIME", value_parser = window, default_value = "1h")]
+    pub(super) lifetime: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `node expel`
+#[derive(Debug, Args)]
+pub(super) struct ExpelArgs {
+    /// The name it joined under
+    pub(super) name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `join`
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The registrar, as https://storage:7430
+    pub(super) url: String,
+    /// The token; where it is not given it is read from standard input, where others do not see it
+    pub(super) token: Option<String>,
+}
+
+/// Volume verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeVerb {
+    /// Fetch all images from a node, into a registrar's volume that is empty
+    Restore(RestoreArgs),
+}
+
+/// `volume restore`
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// A node that the registrar has heard of, or where one serves others: https://HOST:7432
+    #[arg(long, value_name = "NODE|URL")]
+    pub(super) from: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Configuration verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Say whether a daemon would accept a configuration file
+    Check(ConfigCheckArgs),
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `register`
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    /// Name to give the image
+    pub(super) name: ImageName,
+    /// The image file, at the path every node sees it under
+    pub(super) source: PathBuf,
+    /// Its format, raw or qcow2; detected where not given
+    #[arg(long)]
+    pub(super) format: Option<ImageFormat>,
+    /// Do not boot it: adopt this boot cache, which another registrar made of the same image
+    #[arg(long, value_name = "FILE")]
+    pub(super) cache: Option<PathBuf>,
+    /// Print each change as a JSON object on a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Return once the registration is under way
+    #[arg(long)]
+    pub(super) detach: bool,
+}
+
+/// `deregister`
+#[derive(Debug, Args)]
+pub(super) struct DeregisterArgs {
+    /// The image
+    pub(super) name: ImageName,
+    /// Tell the nodes now, not with the next registration
+    #[arg(long)]
+    pub(super) publish: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// Only say what would go
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Keep what is younger, as 7d or 12h; the daemons' own window where not given
+    #[arg(long, value_parser = window)]
+    pub(super) window: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `overlay create`
+#[derive(Debug, Args)]
+pub(super) struct OverlayCreateArgs {
+    /// The image to boot
+    pub(super) name: ImageName,
+    /// The file to make
+    pub(super) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `overlay remove`
+#[derive(Debug, Args)]
+pub(super) struct OverlayRemoveArgs {
+    /// The overlay
+    pub(super) path: PathBuf,
+}
+
+/// `boot`
+#[derive(Debug, Args)]
+pub(super) struct BootArgs {
+    /// The image
+    pub(super) name: ImageName,
+    /// Memory of the VM
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(super) memory: u32,
+    /// Virtual processors of the VM
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) cpus: u32,
+    /// Make the overlay at this path and leave it there
+    #[arg(long, value_name = "PATH")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+/// `config check`
+#[derive(Debug, Args)]
+pub(super) struct ConfigCheckArgs {
+    /// The file
+    pub(super) file: PathBuf,
+    /// Whose configuration it is; told by its keys where not given
+    #[arg(long)]
+    pub(super) kind: Option<ConfigKind>,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_before_any_call() {
+        for name in ["../etc", "a b", "a/b", &"x".repeat(300)] {
+            let error =
+                Cli::try_parse_from(["bootstash", "register", name, "/a.raw"]).unwrap_err().to_string();
+            assert!(error.contains("image name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_registration_takes_a_cache_or_none() {
+        let cache = |options: &[&str]| {
+            let line = [&["bootstash", "register", "debian12", "/a.raw"], options].concat();
+            let Verb::Register(args) = Cli::try_parse_from(line).unwrap().verb else {
+                panic!("not register")
+            };
+            args.cache
+        };
+        assert_eq!(cache(&[]), None);
+        assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
+    }
+
+    #[test]
+    fn a_window_is_a_time() {
+        let parsed = Cli::try_parse_from(["bootstash", "gc", "--window", "7d"]).unwrap();
+        let Verb::Gc(args) = parsed.verb else { panic!("not gc") };
+        assert_eq!(args.window, Some(Duration::from_secs(7 * 86400)));
+        let error = Cli::try_parse_from(["bootstash", "gc", "--window", "7"]).unwrap_err().to_string();
+        assert!(error.contains("write it as 7d"), "{error}");
+    }
+}

@@ -1,0 +1,143 @@
+//! `images` and `deregister`.
+
+use super::cli::{DeregisterArgs, ListArgs};
+use super::daemons::{Daemon, Daemons};
+use super::failure::CommandError;
+use super::output;
+use super::render::{Column, ago, or_dash, short_snapshot, size, table};
+use bootstash_base::names::ImageName;
+use bootstash_delta::catalog::Confidence;
+use bootstash_net::api::{Client, DeregisterQuery, DeregisterReply, ImageView, routes};
+use bootstash_zfs::Removed;
+use chrono::{DateTime, Utc};
+
+/// Lists what the registrar has registered; on a host without one, what the agent holds.
+pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
+    let (_, client) = daemons.first()?;
+    let images: Vec<ImageView> = client.get(routes::IMAGES, &()).await?;
+    if args.json { output::json(&images) } else { output::line(&images_text(&images, Utc::now())) }
+}
+
+/// Forgets an image.
+pub(super) async fn deregister(daemons: &Daemons, args: DeregisterArgs) -> Result<(), CommandError> {
+    let reply = ask(&daemons.need(Daemon::Registrar)?, &args).await?;
+    if args.json { output::json(&reply) } else { output::line(&deregistered_text(&args.name, &reply)) }
+}
+
+async fn ask(registrar: &Client, args: &DeregisterArgs) -> Result<DeregisterReply, CommandError> {
+    let path = routes::IMAGE.replace("{name}", args.name.as_str());
+    Ok(registrar.delete(&path, &DeregisterQuery { publish: args.publish }).await?)
+}
+
+fn images_text(images: &[ImageView], now: DateTime<Utc>) -> String {
+    if images.is_empty() {
+        return "no images are registered".to_owned();
+    }
+    let columns = [
+        Column::Left("NAME"),
+        Column::Left("FORMAT"),
+        Column::Right("SIZE"),
+        Column::Right("CACHE"),
+        Column::Right("BOOTS"),
+        Column::Left("TRUST"),
+        Column::Left("SNAPSHOT"),
+        Column::Left("REGISTERED"),
+    ];
+    table(&columns, images.iter().map(|image| row(image, now)).collect())
+}
+
+fn row(image: &ImageView, now: DateTime<Utc>) -> Vec<String> {
+    let manifest = &image.manifest;
+    let trust = match manifest.confidence {
+        Confidence::High => "high",
+        Confidence::Low => "low",
+    };
+    vec![
+        manifest.name.to_string(),
+        manifest.source.format.to_string(),
+        size(manifest.source.virtual_size_bytes),
+        size(manifest.cache.bytes),
+        manifest.boots.len().to_string(),
+        trust.to_owned(),
+        or_dash(image.snapshot.as_ref().map(short_snapshot)),
+        ago(manifest.registered, now),
+    ]
+}
+
+fn deregistered_text(name: &ImageName, reply: &DeregisterReply) -> String {
+    let told = match &reply.published {
+        Some(snapshot) => format!("; nodes learn it from snapshot {snapshot}"),
+        None => "; nodes learn it with the next snapshot".to_owned(),
+    };
+    match (reply.outcome, &reply.published) {
+        (Removed::Removed, _) => format!("deregistered {name}{told}"),
+        (Removed::Unchanged, None) => format!("{name} is not registered; nothing changed"),
+        (Removed::Unchanged, Some(_)) => format!("{name} was not registered any more{told}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub;
+    use super::*;
+    use bootstash_base::fault::FaultKind;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn images_fit_in_80_columns() {
+        let now = Utc::now();
+        let mut image = stub::image("debian12-nginx", now - TimeDelta::hours(3));
+        let mut other = image.clone();
+        other.manifest.name = "alpine".parse().unwrap();
+        other.manifest.confidence = Confidence::Low;
+        other.snapshot = None;
+        image.manifest.source.virtual_size_bytes = 2 << 30;
+        assert_eq!(
+            images_text(&[image, other], now),
+            "NAME            FORMAT  SIZE   CACHE  BOOTS  TRUST  SNAPSHOT   REGISTERED\n\
+             debian12-nginx  raw       2G  118.3M      2  high   bs-000042  3 h ago\n\
+             alpine          raw       8G  118.3M      2  low    -          3 h ago"
+        );
+        assert_eq!(images_text(&[], now), "no images are registered");
+    }
+
+    #[tokio::test]
+    async fn asks_the_agent_where_there_is_no_registrar() {
+        let image = stub::image("debian12", Utc::now());
+        let agent = stub::Stub::agent(
+            axum::Router::new()
+                .route(routes::IMAGES, axum::routing::get(move || async move { axum::Json(vec![image]) })),
+        );
+        let (daemon, client) = agent.daemons().first().unwrap();
+        assert_eq!(daemon, Daemon::Agent);
+        let images: Vec<ImageView> = client.get(routes::IMAGES, &()).await.unwrap();
+        assert_eq!(images[0].manifest.name.as_str(), "debian12");
+    }
+
+    #[tokio::test]
+    async fn deregisters_by_name_and_tells_nodes_when_asked() {
+        let app = axum::Router::new().route(
+            routes::IMAGE,
+            axum::routing::delete(
+                |axum::extract::Path(name): axum::extract::Path<String>,
+                 axum::extract::Query(query): axum::extract::Query<DeregisterQuery>| async move {
+                    if name != "debian12" {
+                        return Err(stub::refusal(409, "busy being registered", FaultKind::Busy));
+                    }
+                    let published = query.publish.then(|| stub::snapshot(43));
+                    Ok(axum::Json(DeregisterReply { outcome: Removed::Removed, published }))
+                },
+            ),
+        );
+        let stub = stub::Stub::registrar(app);
+        let args = |name: &str, publish| DeregisterArgs { name: name.parse().unwrap(), publish, json: false };
+        let client = stub.daemons().need(Daemon::Registrar).unwrap();
+        let reply = ask(&client, &args("debian12", true)).await.unwrap();
+        assert_eq!(
+            deregistered_text(&"debian12".parse().unwrap(), &reply),
+            "deregistered debian12; nodes learn it from snapshot bs-000043-20261121T101530Z"
+        );
+        let error = ask(&client, &args("other", false)).await.unwrap_err();
+        assert_eq!(super::super::failure::text(&error), "error: busy being registered");
+    }
+}

@@ -1,0 +1,187 @@
+//! `overlay create`, `overlay remove`, `overlays`.
+
+use super::cli::{ListArgs, OverlayCreateArgs, OverlayRemoveArgs};
+use super::daemons::{Daemon, Daemons};
+use super::failure::CommandError;
+use super::render::{Column, age, ago, guest_text, short_snapshot, size, size_in_words, table};
+use super::{output, path};
+use bootstash_base::names::ImageName;
+use bootstash_net::api::{
+    Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
+};
+use bootstash_zfs::Removed;
+use chrono::{DateTime, Utc};
+use std::path::Path;
+
+/// Makes an overlay.
+pub(super) async fn create(daemons: &Daemons, args: OverlayCreateArgs) -> Result<(), CommandError> {
+    let agent = daemons.need(Daemon::Agent)?;
+    let made = ask_for(&agent, &args.name, &path::absolute(&args.path)?).await?;
+    if args.json { output::json(&made) } else { output::line(&created_text(&made)) }
+}
+
+/// Removes an overlay.
+pub(super) async fn remove(daemons: &Daemons, args: OverlayRemoveArgs) -> Result<(), CommandError> {
+    let agent = daemons.need(Daemon::Agent)?;
+    let path = path::absolute(&args.path)?;
+    output::line(&removed_text(&path, ask_to_remove(&agent, &path).await?))
+}
+
+/// Lists overlays.
+pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
+    let overlays: Vec<OverlayStatus> = daemons.need(Daemon::Agent)?.get(routes::OVERLAYS, &()).await?;
+    if args.json { output::json(&overlays) } else { output::line(&overlays_text(&overlays, Utc::now())) }
+}
+
+/// Has the agent make an overlay of `image` at the absolute `path`.
+pub(super) async fn ask_for(
+    agent: &Client,
+    image: &ImageName,
+    path: &Path,
+) -> Result<OverlayView, CommandError> {
+    let request = OverlayRequest { image: image.to_string(), path: path.to_owned() };
+    Ok(agent.post(routes::OVERLAYS, &request).await?)
+}
+
+/// Has the agent remove the overlay at the absolute `path`.
+pub(super) async fn ask_to_remove(agent: &Client, path: &Path) -> Result<Removed, CommandError> {
+    Ok(agent.delete(routes::OVERLAYS, &OverlayQuery { path: path.to_owned() }).await?)
+}
+
+fn created_text(made: &OverlayView) -> String {
+    format!(
+        "created {}: a disk of {} for {}, on snapshot {}",
+        made.path.display(),
+        size_in_words(made.virtual_size_bytes),
+        made.image,
+        made.snapshot
+    )
+}
+
+fn removed_text(path: &Path, outcome: Removed) -> String {
+    match outcome {
+        Removed::Removed => format!("removed {}", path.display()),
+        Removed::Unchanged => format!("there is no overlay {}; nothing changed", path.display()),
+    }
+}
+
+fn overlays_text(overlays: &[OverlayStatus], now: DateTime<Utc>) -> String {
+    if overlays.is_empty() {
+        return "no overlays are known here".to_owned();
+    }
+    let columns = [
+        Column::Left("IMAGE"),
+        Column::Left("SNAPSHOT"),
+        Column::Right("SIZE"),
+        Column::Left("CREATED"),
+        Column::Left("STATE"),
+        Column::Left("PATH"),
+    ];
+    table(&columns, overlays.iter().map(|status| row(status, now)).collect())
+}
+
+fn row(status: &OverlayStatus, now: DateTime<Utc>) -> Vec<String> {
+    let overlay = &status.overlay;
+    vec![
+        overlay.image.to_string(),
+        short_snapshot(&overlay.snapshot),
+        size(overlay.virtual_size_bytes),
+        ago(overlay.created, now),
+        state(status, now),
+        // It may have been found, and have any name.
+        guest_text(&overlay.path.to_string_lossy()),
+    ]
+}
+
+fn state(status: &OverlayStatus, now: DateTime<Utc>) -> String {
+    match (status.state, status.missing_since) {
+        (OverlayState::Running, _) => "running".to_owned(),
+        (OverlayState::Stopped, _) => "stopped".to_owned(),
+        (OverlayState::Unreachable, _) => "unreachable".to_owned(),
+        (OverlayState::Missing, Some(since)) => format!("missing {}", age(since, now)),
+        (OverlayState::Missing, None) => "missing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub;
+    use super::*;
+    use axum::extract::Query;
+    use axum::{Json, routing};
+    use chrono::TimeDelta;
+
+    fn view(path: &Path) -> OverlayView {
+        OverlayView {
+            path: path.to_owned(),
+            image: "debian12".parse().unwrap(),
+            snapshot: stub::snapshot(42),
+            cache: "/var/lib/bootstash/views/x/images/debian12/cache.qcow2".into(),
+            virtual_size_bytes: 8 << 30,
+            created: "2026-11-21T10:20:00Z".parse().unwrap(),
+        }
+    }
+
+    fn status(path: &str, state: OverlayState) -> OverlayStatus {
+        OverlayStatus { overlay: view(Path::new(path)), state, missing_since: None }
+    }
+
+    #[test]
+    fn lists_one_a_line() {
+        let running = status("/var/lib/vms/a.qcow2", OverlayState::Running);
+        let stopped = status("/var/lib/vms/b\x1b[2J.qcow2", OverlayState::Stopped);
+        let now = running.overlay.created;
+        assert_eq!(
+            overlays_text(&[running, stopped], now),
+            "IMAGE     SNAPSHOT   SIZE  CREATED  STATE    PATH\n\
+             debian12  bs-000042    8G  0 s ago  running  /var/lib/vms/a.qcow2\n\
+             debian12  bs-000042    8G  0 s ago  stopped  /var/lib/vms/b.qcow2"
+        );
+    }
+
+    #[test]
+    fn usual_names_fit_in_100_columns() {
+        let mut missing = status("/var/lib/libvirt/images/web-0017.qcow2", OverlayState::Missing);
+        missing.overlay.image = "debian12-nginx".parse().unwrap();
+        let now = missing.overlay.created + TimeDelta::days(120);
+        missing.missing_since = Some(now - TimeDelta::hours(3));
+        let away = status("/mnt/nfs/b.qcow2", OverlayState::Unreachable);
+        let text = overlays_text(&[missing, away], now);
+        assert!(text.contains("  missing 3 h  ") && text.contains("  unreachable  "), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn state_stands_beside_what_json_always_had() {
+        let json = serde_json::to_value(status("/a", OverlayState::Running)).unwrap();
+        assert_eq!((&json["path"], &json["state"]), (&"/a".into(), &"running".into()));
+        assert_eq!(serde_json::from_value::<OverlayView>(json).unwrap(), view(Path::new("/a")));
+    }
+
+    #[tokio::test]
+    async fn creates_and_removes_at_the_path_given() {
+        let app = axum::Router::new().route(
+            routes::OVERLAYS,
+            routing::post(|Json(request): Json<OverlayRequest>| async move { Json(view(&request.path)) })
+                .delete(|Query(query): Query<OverlayQuery>| async move {
+                    Json(if query.path == Path::new("/a b/ü.qcow2") {
+                        Removed::Removed
+                    } else {
+                        Removed::Unchanged
+                    })
+                }),
+        );
+        let stub = stub::Stub::agent(app);
+        let agent = stub.daemons().need(Daemon::Agent).unwrap();
+        let path = Path::new("/a b/ü.qcow2");
+        let made = ask_for(&agent, &"debian12".parse().unwrap(), path).await.unwrap();
+        assert_eq!(
+            created_text(&made),
+            "created /a b/ü.qcow2: a disk of 8 GiB for debian12, on snapshot bs-000042-20261121T101530Z"
+        );
+        let outcome = ask_to_remove(&agent, path).await.unwrap();
+        assert_eq!(removed_text(path, outcome), "removed /a b/ü.qcow2");
+        let outcome = ask_to_remove(&agent, Path::new("/b")).await.unwrap();
+        assert_eq!(removed_text(path, outcome), "there is no overlay /a b/ü.qcow2; nothing changed");
+    }
+}

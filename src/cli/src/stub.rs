@@ -1,0 +1,87 @@
+//! For tests: a daemon on a Unix socket that answers what the test says, and values to answer with.
+
+use super::daemons::Daemons;
+use axum::http::StatusCode;
+use axum::{Json, Router};
+use bootstash_base::fault::FaultKind;
+use bootstash_base::names::SnapshotName;
+use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_net::api::{ErrorBody, ImageView};
+use chrono::{DateTime, Utc};
+use std::path::{Path, PathBuf};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+/// Serves until it is dropped.
+pub(super) struct Stub {
+    dir: tempfile::TempDir,
+    server: JoinHandle<()>,
+}
+
+impl Stub {
+    /// A registrar that serves `app`.
+    pub(super) fn registrar(app: Router) -> Self {
+        Self::serve("r.sock", app)
+    }
+
+    /// An agent that serves `app`.
+    pub(super) fn agent(app: Router) -> Self {
+        Self::serve("a.sock", app)
+    }
+
+    fn serve(socket: &str, app: Router) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join(socket)).unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { dir, server }
+    }
+
+    /// The daemons of a host where only this one runs.
+    pub(super) fn daemons(&self) -> Daemons {
+        daemons_in(self.dir.path())
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn daemons_in(dir: &Path) -> Daemons {
+    Daemons::new(dir.join("r.sock"), dir.join("a.sock"), None)
+}
+
+/// An answer that is no success.
+pub(super) fn refusal(status: u16, error: &str, kind: FaultKind) -> (StatusCode, Json<ErrorBody>) {
+    (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind }))
+}
+
+/// Snapshot `number`, of a fixed time.
+pub(super) fn snapshot(number: u64) -> SnapshotName {
+    SnapshotName::new(number, "2026-11-21T10:15:30Z".parse().unwrap())
+}
+
+/// An image of 8 GiB with a cache of 118.3 MiB after two boots.
+pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
+    let identity = BaseIdentity { size_bytes: 8 << 30, mtime_ns: 0, sample_digest: "00".to_owned() };
+    let source = Source {
+        path: PathBuf::from("/srv/a.raw"),
+        format: ImageFormat::Raw,
+        virtual_size_bytes: 8 << 30,
+        identity,
+    };
+    let boot = BootRecord { seconds: 60.0, base_bytes: 0, new_clusters: 0, signal: BootSignal::LoginPrompt };
+    let manifest = Manifest {
+        version: Manifest::VERSION,
+        name: name.parse().unwrap(),
+        source,
+        cache: CacheFacts { bytes: 124_010_000, cluster_bytes: 65536, data_clusters: 1763, zero_clusters: 9 },
+        boots: vec![boot.clone(), boot],
+        confidence: Confidence::High,
+        accelerator: "tcg".to_owned(),
+        registered,
+    };
+    ImageView { manifest, snapshot: Some(snapshot(42)) }
+}

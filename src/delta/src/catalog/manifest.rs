@@ -1,0 +1,80 @@
+//! The manifest that lies beside every boot cache.
+
+use bootstash_base::names::ImageName;
+use bootstash_disk::Source;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What told that a boot was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootSignal {
+    /// A login prompt on the serial console.
+    LoginPrompt,
+    /// The guest agent answered.
+    GuestAgent,
+    /// Neither came; it read nothing for a long time.
+    Quiet,
+}
+
+/// How sure we are that the cache holds the whole boot working set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// A signal told that it booted, and the last boot read nothing new.
+    High,
+    /// No signal came, the last boot still read something new, or no boot is on record.
+    Low,
+}
+
+/// One capture boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// From power-on to the end of the capture.
+    pub seconds: f64,
+    /// Bytes read from the base, in whole clusters.
+    pub base_bytes: u64,
+    /// Clusters no earlier boot had read.
+    pub new_clusters: u64,
+    /// What told that it was complete.
+    pub signal: BootSignal,
+}
+
+/// Facts about the cache file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheFacts {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// Cluster size, in bytes.
+    pub cluster_bytes: u64,
+    /// Clusters that hold data.
+    pub data_clusters: u64,
+    /// Clusters marked as zero.
+    pub zero_clusters: u64,
+}
+
+/// All that is known of a registered image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this form: 1.
+    pub version: u32,
+    /// The image.
+    pub name: ImageName,
+    /// Its base.
+    pub source: Source,
+    /// Its boot cache.
+    pub cache: CacheFacts,
+    /// The capture boots, in order; none where the cache was adopted without a record of them.
+    pub boots: Vec<BootRecord>,
+    /// How far to trust the cache.
+    pub confidence: Confidence,
+    /// What ran the boots: `kvm` or `tcg`; `none` where there is no record of boots.
+    pub accelerator: String,
+    /// When the cache was captured or adopted.
+    pub registered: DateTime<Utc>,
+}
+
+impl Manifest {
+    /// The version this code writes.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,128 @@
+//! What must be done to bring a node up to date: pure, by GUID, never by name.
+//!
+//! Promises: a plan to apply deltas starts at the node's newest snapshot, each delta starts where the
+//! one before ended, and the last ends at the registrar's newest. A node that cannot be brought there
+//! by deltas is told why: there is no road ([`Plan::Full`]), or it and the registrar do not agree on
+//! what came before ([`Plan::Diverged`]).
+
+mod road;
+
+use crate::{DeltaRecord, VolumeLog};
+use bootstash_zfs::Snapshot;
+use std::fmt;
+
+/// What a node must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing.
+    UpToDate,
+    /// Apply these, in this order.
+    Apply(Vec<DeltaRecord>),
+    /// Replace the volume by a full stream.
+    Full {
+        /// Why deltas do not do.
+        reason: FullReason,
+    },
+    /// Nothing that is safe: somebody must decide whose snapshots count.
+    Diverged {
+        /// What does not agree.
+        conflict: Conflict,
+    },
+}
+
+/// Why a full stream is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FullReason {
+    /// The node has no snapshot at all.
+    Empty,
+    /// The registrar knows, or once had, the node's newest snapshot, but no deltas lead on from it any more.
+    TooOld {
+        /// The node's newest snapshot.
+        head: Snapshot,
+    },
+}
+
+/// How node and registrar disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The registrar has no snapshot, the node has.
+    RegistrarEmpty {
+        /// The node's newest snapshot.
+        head: Snapshot,
+    },
+    /// They share a snapshot, and the node has others since, which the registrar does not know.
+    NodeWentOn {
+        /// The newest snapshot both have.
+        common: Snapshot,
+        /// The node's newest snapshot.
+        head: Snapshot,
+        /// The registrar's.
+        newest: Snapshot,
+    },
+    /// They share none, and the registrar remembers none: another volume.
+    NothingShared {
+        /// The node's newest snapshot.
+        head: Snapshot,
+        /// The registrar's.
+        newest: Snapshot,
+    },
+}
+
+/// The plan for a node with these snapshots, oldest first, under a registrar with this log.
+pub fn plan(node: &[Snapshot], log: &VolumeLog) -> Plan {
+    match (node.last(), log.snapshots.last()) {
+        (None, None) => Plan::UpToDate,
+        (None, Some(_)) => Plan::Full { reason: FullReason::Empty },
+        (Some(head), None) => Plan::Diverged { conflict: Conflict::RegistrarEmpty { head: head.clone() } },
+        (Some(head), Some(newest)) if head.guid == newest.guid => Plan::UpToDate,
+        (Some(head), Some(newest)) => match road::between(head.guid, newest.guid, &log.deltas) {
+            Some(deltas) => Plan::Apply(deltas),
+            None => without_road(node, head, newest, log),
+        },
+    }
+}
+
+fn without_road(node: &[Snapshot], head: &Snapshot, newest: &Snapshot, log: &VolumeLog) -> Plan {
+    let known = |snapshot: &&Snapshot| log.snapshots.iter().any(|theirs| theirs.guid == snapshot.guid);
+    let (head, newest) = (head.clone(), newest.clone());
+    match node.iter().rev().find(known).cloned() {
+        Some(common) if common.guid == head.guid => Plan::Full { reason: FullReason::TooOld { head } },
+        Some(common) => Plan::Diverged { conflict: Conflict::NodeWentOn { common, head, newest } },
+        None if log.collected.contains(&head.guid) => Plan::Full { reason: FullReason::TooOld { head } },
+        None => Plan::Diverged { conflict: Conflict::NothingShared { head, newest } },
+    }
+}
+
+impl fmt::Display for FullReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the node has no snapshot yet"),
+            Self::TooOld { head } => {
+                write!(f, "the registrar keeps no deltas from this node's newest snapshot {}", head.name)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RegistrarEmpty { head } => {
+                write!(f, "this node is at {}, and the registrar's volume has no snapshot at all", head.name)
+            }
+            Self::NodeWentOn { common, head, newest } => write!(
+                f,
+                "this node is at {}, which the registrar, at {}, does not know; the newest both have is {}",
+                head.name, newest.name, common.name
+            ),
+            Self::NothingShared { head, newest } => write!(
+                f,
+                "this node is at {}, and the registrar, at {}, knows none of this node's snapshots",
+                head.name, newest.name
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Which format a file is in, by its own bytes, as QEMU would find out. Pure.
+//!
+//! QEMU's own search opens what some formats name. Here nothing is opened, and what comes out is given to
+//! QEMU from then on, so that it never searches.
+
+use crate::ImageFormat;
+use crate::qcow2::header;
+
+/// So much of a file's beginning tells.
+pub const START_BYTES: usize = 64 << 10;
+/// So much of its end.
+pub const END_BYTES: usize = 512;
+
+/// Magics at the beginning, and what QEMU calls the format.
+const BEGINNINGS: [(&[u8], &str); 11] = [
+    (b"KDMV", "vmdk"),
+    (b"COWD", "vmdk"),
+    (b"LUKS\xba\xbe", LUKS),
+    (b"QED\0", "qed"),
+    (b"vhdxfile", "vhdx"),
+    (b"conectix", "vpc"),
+    (b"WithoutFreeSpace", "parallels"),
+    (b"WithouFreSpacExt", "parallels"),
+    (b"Bochs Virtual HD Image", "bochs"),
+    (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"),
+    (b"# Disk DescriptorFile", "vmdk"),
+];
+/// Magics of a trailer that begins so many bytes before the end.
+const ENDINGS: [(&[u8], &str); 2] = [(b"koly", "dmg"), (b"conectix", "vpc")];
+const VDI_AT: usize = 0x40;
+const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
+/// QEMU looks no further for a descriptor.
+const DESCRIPTOR_BYTES: usize = 2048;
+/// The one that is no image format but a way to encrypt one.
+pub const LUKS: &str = "luks";
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// One of ours.
+    Ours(ImageFormat),
+    /// Another, by QEMU's name.
+    Foreign(&'static str),
+}
+
+/// Finds out what begins and ends so.
+pub fn detect(start: &[u8], end: &[u8]) -> Found {
+    match header::version(start) {
+        Some(1) => return Found::Foreign("qcow"),
+        // One without a version, too: its header is judged, and refused, as that of a qcow2 file.
+        _ if header::is_qcow(start) => return Found::Ours(ImageFormat::Qcow2),
+        _ => (),
+    }
+    let named = |of: &[(&[u8], &'static str)], bytes: &[u8]| {
+        of.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, name)| *name)
+    };
+    let vdi = || start.get(VDI_AT..).is_some_and(|rest| rest.starts_with(&VDI)).then_some("vdi");
+    let vmdk = || is_vmdk_descriptor(start).then_some("vmdk");
+    let foreign = named(&BEGINNINGS, start).or_else(vdi).or_else(vmdk).or_else(|| named(&ENDINGS, end));
+    foreign.map_or(Found::Ours(ImageFormat::Raw), Found::Foreign)
+}
+
+/// A text that says its version first, after comments and empty lines, is a VMDK descriptor to QEMU.
+fn is_vmdk_descriptor(start: &[u8]) -> bool {
+    let mut lines =
+        start[..start.len().min(DESCRIPTOR_BYTES)].split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"));
+    first.is_some_and(|line| line.to_ascii_lowercase().starts_with(b"version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_foreign_format_is_told_by_its_bytes() {
+        for (magic, name) in BEGINNINGS {
+            assert_eq!(detect(&[magic, &[0; 100]].concat(), &[]), Found::Foreign(name));
+        }
+        for (magic, name) in ENDINGS {
+            assert_eq!(detect(&[0; 512], &[magic, &[0; 504]].concat()), Found::Foreign(name));
+        }
+        let mut vdi = vec![b'<'; 512];
+        vdi[0x40..0x44].copy_from_slice(&[0x7f, 0x10, 0xda, 0xbe]);
+        assert_eq!(detect(&vdi, &vdi), Found::Foreign("vdi"));
+        assert_eq!(detect(b"QFI\xfb\0\0\0\x01", &[]), Found::Foreign("qcow"));
+    }
+
+    #[test]
+    fn a_descriptor_is_seen_behind_comments_and_empty_lines() {
+        for text in ["version=1\n", "# x\n\n  \r\n#y\nVersion = 3\r\n", " version=2"] {
+            assert_eq!(detect(text.as_bytes(), &[]), Found::Foreign("vmdk"), "{text}");
+        }
+        for text in ["#!/bin/sh\necho version=1\n", "no\nversion=1\n", ""] {
+            assert_eq!(detect(text.as_bytes(), &[]), Found::Ours(ImageFormat::Raw), "{text}");
+        }
+    }
+
+    #[test]
+    fn ours_are_told_apart() {
+        assert_eq!(detect(b"QFI\xfb\0\0\0\x03", &[]), Found::Ours(ImageFormat::Qcow2));
+        assert_eq!(detect(b"QFI\xfb", &[]), Found::Ours(ImageFormat::Qcow2));
+        assert_eq!(detect(b"QFI\xfb\0\0\0\x09", &[]), Found::Ours(ImageFormat::Qcow2));
+        assert_eq!(detect(&[0; 512], &[0; 512]), Found::Ours(ImageFormat::Raw));
+    }
+}

@@ -1,0 +1,186 @@
+//! Reading an image: raw by itself, qcow2 through `imago`, which is never let open a file.
+
+use super::{BlockSource, Extent, ExtentKind};
+use crate::ImageFormat;
+use async_trait::async_trait;
+use bootstash_base::fault::{Fault, FaultKind};
+use imago::file::File as ImagoFile;
+use imago::qcow2::Qcow2;
+use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+const SECTOR_BYTES: u64 = 512;
+
+/// An image opened for reading. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Base(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    size_bytes: u64,
+    disk: Disk,
+    /// `imago` is asynchronous in form and blocks in fact; so it runs on threads made for blocking.
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+enum Disk {
+    Raw(File),
+    Qcow2(FormatAccess<ImagoFile>),
+}
+
+/// An image could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the {format} image {}", .path.display())]
+pub struct OpenBaseError {
+    /// The image.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: ImageFormat,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Fault for OpenBaseError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}
+
+impl Base {
+    /// Opens an image that was inspected: a disk of `size_bytes`, which may be more than a raw file
+    /// has, by less than a sector.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or names another file.
+    pub async fn open(path: &Path, format: ImageFormat, size_bytes: u64) -> Result<Self, OpenBaseError> {
+        let (owned, runtime) = (path.to_owned(), Handle::current());
+        let opened = blocking(move || open_disk(&owned, format, &Handle::current())).await;
+        let disk = opened.map_err(|source| OpenBaseError { path: path.to_owned(), format, source })?;
+        Ok(Self(Arc::new(Inner { size_bytes, disk, runtime })))
+    }
+
+    /// The bytes of a file as they are, whatever they mean, and zeros up to a whole sector: for the rest of
+    /// one QEMU's client waits for ever.
+    ///
+    /// # Errors
+    /// Where its size cannot be told.
+    pub fn of_bytes(file: File) -> io::Result<Self> {
+        let size_bytes = file.metadata()?.len().next_multiple_of(SECTOR_BYTES);
+        Ok(Self(Arc::new(Inner { size_bytes, disk: Disk::Raw(file), runtime: Handle::current() })))
+    }
+
+    /// Fills `buffer` from `offset`; what lies past the end reads as zeros. Blocks.
+    ///
+    /// # Errors
+    /// What reading met.
+    pub fn read_blocking(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &self.0.disk {
+            Disk::Raw(file) => read_padded(file, buffer, offset),
+            Disk::Qcow2(image) => self.0.runtime.block_on(image.read(buffer, offset)),
+        }
+    }
+
+    /// The part that begins at `offset`: as long as it is of one kind. Blocks.
+    ///
+    /// # Errors
+    /// What looking at the file met.
+    pub fn extent_blocking(&self, offset: u64) -> io::Result<Extent> {
+        let rest = self.0.size_bytes.saturating_sub(offset);
+        let (kind, length) = match &self.0.disk {
+            Disk::Raw(file) => raw_extent(file, offset)?,
+            Disk::Qcow2(image) => self.0.runtime.block_on(qcow2_extent(image, offset, rest))?,
+        };
+        Ok(Extent { offset, length: length.min(rest), kind })
+    }
+
+    /// Size of the disk, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.0.size_bytes
+    }
+}
+
+#[async_trait]
+impl BlockSource for Base {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes
+    }
+
+    async fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        let base = self.clone();
+        blocking(move || {
+            let mut buffer = vec![0; length as usize];
+            base.read_blocking(&mut buffer, offset)?;
+            Ok(buffer)
+        })
+        .await
+    }
+}
+
+fn open_disk(path: &Path, format: ImageFormat, runtime: &Handle) -> io::Result<Disk> {
+    let file = File::open(path)?;
+    match format {
+        ImageFormat::Raw => Ok(Disk::Raw(file)),
+        ImageFormat::Qcow2 => {
+            let storage = ImagoFile::from_open_file(file, StorageOpenOptions::new())?;
+            let opening = Qcow2::<ImagoFile>::builder(storage).open(DenyImplicitOpenGate::default());
+            Ok(Disk::Qcow2(FormatAccess::new(runtime.block_on(opening)?)))
+        }
+    }
+}
+
+fn read_padded(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    buffer[filled..].fill(0);
+    Ok(())
+}
+
+fn raw_extent(file: &File, offset: u64) -> io::Result<(ExtentKind, u64)> {
+    let data = seek(file, offset, Whence::SeekData)?;
+    if data > offset {
+        return Ok((ExtentKind::Zero, data - offset));
+    }
+    Ok((ExtentKind::Data, seek(file, offset, Whence::SeekHole)?.saturating_sub(offset)))
+}
+
+/// Where the next data or hole is; the end of time where there is none.
+fn seek(file: &File, offset: u64, whence: Whence) -> io::Result<u64> {
+    let from = i64::try_from(offset).map_err(io::Error::other)?;
+    match lseek(file, from, whence) {
+        Ok(found) => u64::try_from(found).map_err(io::Error::other),
+        Err(Errno::ENXIO) => Ok(u64::MAX),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+async fn qcow2_extent(
+    image: &FormatAccess<ImagoFile>,
+    offset: u64,
+    rest: u64,
+) -> io::Result<(ExtentKind, u64)> {
+    let (mapping, length) = image.get_mapping(offset, rest).await?;
+    match mapping {
+        Mapping::Zero { .. } => Ok((ExtentKind::Zero, length)),
+        Mapping::Eof { .. } => Ok((ExtentKind::Zero, rest)),
+        _ => Ok((ExtentKind::Data, length)),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|failure| Err(io::Error::other(failure)))
+}

@@ -1,0 +1,68 @@
+//! Reed–Solomon: any as many symbols as a block has source symbols give it back.
+//!
+//! The number of repair symbols must be the same on both sides: which bytes they are depends on it.
+
+use super::shape::Shape;
+use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+
+/// The code cannot be computed.
+#[derive(Debug, thiserror::Error)]
+#[error("the repair symbols of block {block} cannot be computed; send it by unicast")]
+pub struct CodeError {
+    /// Which block.
+    pub block: u32,
+    /// Why.
+    pub source: reed_solomon_simd::Error,
+}
+
+impl bootstash_base::fault::Fault for CodeError {
+    fn kind(&self) -> bootstash_base::fault::FaultKind {
+        bootstash_base::fault::FaultKind::Permanent
+    }
+}
+
+/// The repair symbols of a block, one after the other. `padded` is all its source symbols.
+pub(super) fn repair(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, CodeError> {
+    encode(shape, block, padded).map_err(|source| CodeError { block, source })
+}
+
+fn encode(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, reed_solomon_simd::Error> {
+    let (source, symbol) = (shape.source_symbols(block), shape.symbol_bytes());
+    let mut encoder = ReedSolomonEncoder::new(source.into(), shape.repair_symbols().into(), symbol)?;
+    for symbol in padded.chunks(symbol) {
+        encoder.add_original_shard(symbol)?;
+    }
+    Ok(encoder.encode()?.recovery_iter().flatten().copied().collect())
+}
+
+/// Fills in the source symbols that are not `present`, from the others and as many of `repair` (by index).
+pub(super) fn restore(
+    shape: &Shape,
+    block: u32,
+    padded: &mut [u8],
+    present: impl Fn(u16) -> bool,
+    repair: &[(u16, Vec<u8>)],
+) -> Result<(), CodeError> {
+    decode(shape, block, padded, present, repair).map_err(|source| CodeError { block, source })
+}
+
+fn decode(
+    shape: &Shape,
+    block: u32,
+    padded: &mut [u8],
+    present: impl Fn(u16) -> bool,
+    repair: &[(u16, Vec<u8>)],
+) -> Result<(), reed_solomon_simd::Error> {
+    let (source, bytes) = (shape.source_symbols(block), shape.symbol_bytes());
+    let mut decoder = ReedSolomonDecoder::new(source.into(), shape.repair_symbols().into(), bytes)?;
+    for index in (0..source).filter(|index| present(*index)) {
+        decoder.add_original_shard(index.into(), &padded[usize::from(index) * bytes..][..bytes])?;
+    }
+    for (index, symbol) in repair {
+        decoder.add_recovery_shard(usize::from(*index), symbol)?;
+    }
+    for (index, symbol) in decoder.decode()?.restored_original_iter() {
+        padded[index * bytes..][..bytes].copy_from_slice(symbol);
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The nodes of a session, as the sender sees them: who is waited for, and who no longer.
+//!
+//! Promises: a node is waited for only while it reports, hears the sender, and loses no more than others do.
+
+use super::rate::percentile;
+use super::report::{Report, Standing};
+use super::wire::Beat;
+use bootstash_base::names::NodeName;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A node that says nothing for so long is not waited for.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// No less than this is ever an outlier's loss.
+const OUTLIER_LOSS: f64 = 0.10;
+/// In terms of the median.
+const OUTLIER_TIMES_MEDIAN: f64 = 3.0;
+/// As many bad reports in a row, over no less than a second: a host that stalls once is none.
+const STRIKES: u8 = 3;
+const STRUCK_FOR: Duration = Duration::from_secs(1);
+/// Reports that are taken in the time of one.
+const REPORTS_AT_ONCE: u8 = 4;
+
+/// Why a node is no longer waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Demotion {
+    /// It did not report.
+    Silent,
+    /// It reports that it hears nothing.
+    Unheard,
+    /// It was sent bytes that are not those announced, and got no other key in time; or it alone says so, again.
+    Poisoned,
+    /// It loses, or asks for, far more than others.
+    Outlier,
+    /// It made no progress until the end.
+    Stalled,
+    /// Too many lose too much: all go on by unicast.
+    GaveUp,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    heard_of: Instant,
+    window: (Instant, u8),
+    /// The part it lost lately, once it can be told.
+    loss: Option<f64>,
+    struck: Option<(Instant, u8)>,
+    /// Lacks nothing that this session could still give it.
+    pub(super) satisfied: bool,
+    /// Has the whole object, and reports no more.
+    pub(super) done: bool,
+    /// Has the key that comes next.
+    pub(super) has_key: bool,
+    pub(super) demoted: Option<Demotion>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    of: BTreeMap<NodeName, Member>,
+    /// Counted anew after the rate was halved.
+    pub(super) outliers: usize,
+}
+
+impl Members {
+    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_key: bool) {
+        let member = Member {
+            heard_of: now,
+            window: (now, 0),
+            loss: None,
+            struck: None,
+            satisfied: false,
+            done: false,
+            has_key,
+            demoted: None,
+        };
+        self.of.insert(node, member);
+    }
+
+    pub(super) fn get_mut(&mut self, node: &NodeName) -> Option<&mut Member> {
+        self.of.get_mut(node)
+    }
+
+    /// Whether it took part.
+    pub(super) fn remove(&mut self, node: &NodeName) -> bool {
+        self.of.remove(node).is_some()
+    }
+
+    /// Nobody has the key that comes next, any more.
+    pub(super) fn take_keys(&mut self) {
+        self.of.values_mut().for_each(|member| member.has_key = false);
+    }
+
+    /// Whether all who still listen have the key that comes next.
+    pub(super) fn all_have_key(&self) -> bool {
+        self.active().all(|(_, member)| member.has_key || member.done)
+    }
+
+    /// Whether it was waited for until now.
+    pub(super) fn demote(&mut self, node: &NodeName, why: Demotion) -> bool {
+        let Some(member) = self.of.get_mut(node).filter(|member| member.demoted.is_none()) else {
+            return false;
+        };
+        member.demoted = Some(why);
+        self.outliers += usize::from(why == Demotion::Outlier);
+        true
+    }
+
+    /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
+    /// for them beats go on as long as they may.
+    pub(super) fn lack_farewell(&self, since: Instant) -> bool {
+        let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
+        let mut all = self.of.values();
+        all.any(|member| listens.contains(&member.demoted) && !member.done && member.heard_of <= since)
+    }
+
+    /// Those that are waited for.
+    pub(super) fn active(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
+        self.of.iter().filter(|(_, member)| member.demoted.is_none())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Those of whom `is` holds, of those that are waited for.
+    pub(super) fn names(&self, is: impl Fn(&Member) -> bool) -> Vec<NodeName> {
+        self.active().filter(|(_, member)| is(member)).map(|(node, _)| node.clone()).collect()
+    }
+
+    pub(super) fn losses(&self) -> Vec<f64> {
+        self.active().filter_map(|(_, member)| member.loss).collect()
+    }
+
+    /// What is too much to lose: far more than others do, or more than can be `repairable`.
+    pub(super) fn outlier_above(&self, repairable: f64) -> f64 {
+        let median = percentile(&mut self.losses(), 0.5).unwrap_or_default();
+        (median * OUTLIER_TIMES_MEDIAN).max(OUTLIER_LOSS).min(repairable)
+    }
+}
+
+impl Member {
+    /// Whether one more report may come now.
+    pub(super) fn admits_report(&mut self, now: Instant, every: Duration) -> bool {
+        if now >= self.window.0 + every {
+            self.window = (now, 0);
+        }
+        self.window.1 = self.window.1.saturating_add(1);
+        self.window.1 <= REPORTS_AT_ONCE
+    }
+
+    /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more,
+    /// if so.
+    pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
+        self.heard_of = now;
+        if report.expected > 0 {
+            self.loss = Some(1.0 - report.heard as f64 / report.expected as f64);
+        }
+        match report.standing {
+            Standing::Unheard => Some(Demotion::Unheard),
+            Standing::Poisoned => Some(Demotion::Poisoned),
+            Standing::Done | Standing::Alarmed => None,
+            Standing::Listening => self
+                .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
+                .then_some(Demotion::Outlier),
+        }
+    }
+
+    fn strike(&mut self, now: Instant, bad: bool) -> bool {
+        if !bad {
+            self.struck = None;
+            return false;
+        }
+        let (since, strikes) = self.struck.unwrap_or((now, 0));
+        let strikes = strikes.saturating_add(1);
+        self.struck = Some((since, strikes));
+        strikes >= STRIKES && now >= since + STRUCK_FOR
+    }
+
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        !self.satisfied && now >= self.heard_of + SILENT_AFTER
+    }
+}
+
+/// What is wrong with a report on its face; `last` is the last beat sent, if any.
+pub(super) fn untruth(report: &Report, last: Option<&Beat>) -> Option<&'static str> {
+    let beats = last.map_or(0, |beat| u64::from(beat.number) + 1);
+    if report.beat.is_some_and(|beat| u64::from(beat) >= beats) {
+        return Some("a beat that was not sent");
+    }
+    if report.heard > report.expected || report.expected > last.map_or(0, |beat| beat.sent) {
+        return Some("more symbols than were sent");
+    }
+    (report.deficits.len() > super::report::DEFICITS_MAX).then_some("more blocks than one report may name")
+}

@@ -1,0 +1,119 @@
+//! What a node and the sender say to each other over the control channel.
+
+use super::session::{Announcement, SessionId};
+use bootstash_base::names::NodeName;
+use serde::{Deserialize, Serialize};
+
+/// More than these are not told at once; the oldest come first.
+pub(super) const DEFICITS_MAX: usize = 64;
+
+/// What a node lacks, as of the last beat it heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Of which session: the one it heard last.
+    pub session: SessionId,
+    /// The one that it got the key of, and did not hear yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_session: Option<SessionId>,
+    /// How it goes.
+    pub standing: Standing,
+    /// The last beat heard: what the sender sent after it, this report knows nothing of.
+    pub beat: Option<u32>,
+    /// Symbols that were sent between the beats of the last report and of this one.
+    pub expected: u64,
+    /// As many of them came.
+    pub heard: u64,
+    /// Blocks that are not whole, oldest first, at most 64.
+    pub deficits: Vec<Deficit>,
+}
+
+/// How it goes with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It listens.
+    Listening,
+    /// It was sent bytes that are not those announced, by who knows the key; it waits for another key.
+    Alarmed,
+    /// It hears nothing, and goes on by unicast.
+    Unheard,
+    /// It was sent such bytes, got no other key, and goes on by unicast.
+    Poisoned,
+    /// It has the whole object.
+    Done,
+}
+
+/// A block that is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deficit {
+    /// Which block.
+    pub block: u32,
+    /// As many symbols are lacking.
+    pub missing: u16,
+    /// One more than the highest repair symbol of it that came.
+    pub repair_seen: u16,
+}
+
+/// What the sender tells a node to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instruction {
+    /// Fetch what these blocks lack; no more repair comes for them.
+    Fetch(Vec<u32>),
+    /// Fetch what any block lacks once the sender has passed it; go on listening.
+    FetchAll,
+    /// Listen for this session too; once it is heard, for it alone.
+    Rekey(Box<Announcement>),
+}
+
+/// A report is not taken. Nothing of it counts.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Nobody by that name takes part.
+    #[error(
+        "node {node} reports on multicast session {session}, which it was not told of; let it ask for the session again"
+    )]
+    Stranger {
+        /// Who.
+        node: NodeName,
+        /// On what.
+        session: SessionId,
+    },
+    /// On another session.
+    #[error(
+        "node {node} reports on multicast session {given}, but this is {wanted}; let it ask for the session again"
+    )]
+    Session {
+        /// Who.
+        node: NodeName,
+        /// As reported.
+        given: SessionId,
+        /// This one.
+        wanted: SessionId,
+    },
+    /// Too many of them.
+    #[error("node {node} reports more often than it was told to; the report is left out")]
+    TooOften {
+        /// Who.
+        node: NodeName,
+    },
+    /// It cannot be true.
+    #[error("node {node} reports what cannot be ({what}); look into that node")]
+    Untrue {
+        /// Who.
+        node: NodeName,
+        /// What is not.
+        what: &'static str,
+    },
+}
+
+impl bootstash_base::fault::Fault for ReportError {
+    fn kind(&self) -> bootstash_base::fault::FaultKind {
+        match self {
+            Self::TooOften { .. } => bootstash_base::fault::FaultKind::Transient,
+            _ => bootstash_base::fault::FaultKind::Permanent,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a sender says to the program around it: what to send, and what else is to be done.
+
+use crate::members::Demotion;
+use crate::session::SessionId;
+use crate::wire::{Beat, Position};
+use bootstash_base::names::NodeName;
+
+/// What to send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// A symbol.
+    Symbol(Position),
+    /// How far the sender is.
+    Beat(Beat),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SenderEvent {
+    /// Tell the node to fetch what these blocks lack: it is more than repair can give.
+    Fetch {
+        /// Whom.
+        node: NodeName,
+        /// Which.
+        blocks: Vec<u32>,
+    },
+    /// Tell the node to fetch all that it lacks: it is no longer waited for.
+    Demoted {
+        /// Whom.
+        node: NodeName,
+        /// Why.
+        why: Demotion,
+    },
+    /// Somebody who knows the key forges.
+    Poisoned {
+        /// Who saw it.
+        node: NodeName,
+    },
+    /// Make a new key by [`crate::Announcement::rekeyed`], hand it in by
+    /// [`crate::Sender::rekey`], and give it to these nodes with the reply to their next report. It
+    /// takes the place of one that is not in use yet.
+    Rekey {
+        /// Whom to tell; nobody else.
+        nodes: Vec<NodeName>,
+    },
+    /// From now on seal with the key of this session, by [`crate::Packer::rekey`].
+    Rekeyed {
+        /// The last one handed in.
+        session: SessionId,
+    },
+    /// Too many lose too much; multicast is no use for this object.
+    GaveUp,
+    /// It is over.
+    Finished,
+}

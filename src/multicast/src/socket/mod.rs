@@ -1,0 +1,57 @@
+//! The only place of multicast that touches sockets: a [`Mouth`] sends, an [`Ear`] hears.
+//!
+//! Promises: both use the interface they were given and no other; an ear hears its group and nothing that
+//! others send to its port. Where the kernel or the card cannot segment or gather datagrams, they go one by
+//! one.
+
+mod ear;
+mod interface;
+mod membership;
+mod mouth;
+#[cfg(test)]
+mod tests;
+
+pub use ear::Ear;
+pub use interface::{Interface, InterfaceError};
+pub use membership::Joined;
+pub use mouth::{BATCH, Mouth, SpeakError};
+
+use super::Group;
+use socket2::{InterfaceIndexOrAddress, Socket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+/// A socket for multicast cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} multicast group {group} on {interface}")]
+pub struct SocketError {
+    /// What was tried.
+    pub action: &'static str,
+    /// Which group.
+    pub group: Group,
+    /// Which interface.
+    pub interface: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl bootstash_base::fault::Fault for SocketError {
+    fn kind(&self) -> bootstash_base::fault::FaultKind {
+        bootstash_base::fault::FaultKind::Operator
+    }
+}
+
+/// Where datagrams to the group go on this interface: IPv6 groups of a link are one on each.
+fn destination(group: Group, interface: &Interface) -> SocketAddr {
+    match group.ip() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, group.port())),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, group.port(), 0, interface.index()).into(),
+    }
+}
+
+fn join(socket: &Socket, group: Group, interface: &Interface) -> io::Result<()> {
+    match group.ip() {
+        IpAddr::V4(ip) => socket.join_multicast_v4_n(&ip, &InterfaceIndexOrAddress::Index(interface.index())),
+        IpAddr::V6(ip) => socket.join_multicast_v6(&ip, interface.index()),
+    }
+}

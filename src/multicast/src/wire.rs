@@ -1,0 +1,221 @@
+//! A datagram: session, block and index in the clear, then the sealed payload.
+//!
+//! ```text
+//! 0        8       12      16                       16 + n     32 + n
+//! | session | block | index | AES-128-GCM ciphertext | tag |    all numbers big-endian
+//! ```
+//!
+//! Promises: what comes out of [`Opener::read`] was sealed with the session's key at just this position. The
+//! nonce is the position, and the [`Sealer`] seals none twice: positions of a block only go upwards.
+
+use super::session::{Announcement, SessionId};
+use super::shape::Shape;
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+/// Session, block and index.
+pub(super) const HEADER_BYTES: usize = 16;
+/// What sealing adds.
+const TAG_BYTES: usize = 16;
+/// The block number of a beat; no shape has as many blocks.
+const BEAT: u32 = u32::MAX;
+const BEAT_BYTES: usize = 12;
+
+/// One symbol of the object: source symbols first, then those that repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which block.
+    pub block: u32,
+    /// Which of its symbols.
+    pub index: u16,
+}
+
+/// How far the sender is; also what a receiver hears when there is nothing else to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Counts from 0.
+    pub number: u32,
+    /// As many blocks, from the first, have had all their source symbols sent before the last beat.
+    pub passed: u32,
+    /// As many symbols were sent so far.
+    pub sent: u64,
+}
+
+/// Why a datagram is not taken, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// Neither a symbol's length nor a beat's.
+    Length,
+    /// Of another session, or of one that this receiver has left.
+    Session,
+    /// No such block, or no such symbol in it.
+    Position,
+    /// It is here already.
+    Held,
+    /// Not sealed with the session's key, or changed since.
+    Seal,
+}
+
+/// What was in a datagram.
+pub(super) enum Opened<'a> {
+    Symbol(Position, &'a [u8]),
+    Beat(Beat),
+}
+
+/// What a datagram claims to be, before its seal is broken.
+pub(super) enum Claim {
+    Symbol(Position),
+    Beat(u32),
+}
+
+/// A datagram cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// It was sealed before, or comes after one that follows it.
+    #[error("symbol {} of block {} of multicast session {session} would be sealed twice; start a new session", .at.index, .at.block)]
+    Twice {
+        /// Which session.
+        session: SessionId,
+        /// Which symbol.
+        at: Position,
+    },
+    /// The cipher refuses.
+    #[error("multicast session {session} cannot seal; start a new session")]
+    Cipher {
+        /// Which session.
+        session: SessionId,
+    },
+}
+
+impl bootstash_base::fault::Fault for SealError {
+    fn kind(&self) -> bootstash_base::fault::FaultKind {
+        bootstash_base::fault::FaultKind::Permanent
+    }
+}
+
+/// Seals each position once.
+pub(super) struct Sealer {
+    session: SessionId,
+    key: LessSafeKey,
+    /// The lowest index of each block that was not sealed yet.
+    next: Vec<u16>,
+    next_beat: u32,
+}
+
+impl Sealer {
+    pub(super) fn new(of: &Announcement) -> Result<Self, SealError> {
+        let key = key(of).ok_or(SealError::Cipher { session: of.session() })?;
+        let next = vec![0; of.shape().blocks() as usize];
+        Ok(Self { session: of.session(), key, next, next_beat: 0 })
+    }
+
+    pub(super) fn symbol(&mut self, at: Position, payload: &[u8]) -> Result<Vec<u8>, SealError> {
+        let twice = SealError::Twice { session: self.session, at };
+        match self.next.get_mut(at.block as usize) {
+            Some(next) if *next <= at.index && at.index < u16::MAX => *next = at.index + 1,
+            _ => return Err(twice),
+        }
+        self.seal(at.block, u32::from(at.index), payload)
+    }
+
+    pub(super) fn beat(&mut self, beat: &Beat) -> Result<Vec<u8>, SealError> {
+        if beat.number < self.next_beat || beat.number == u32::MAX {
+            let at = Position { block: BEAT, index: 0 };
+            return Err(SealError::Twice { session: self.session, at });
+        }
+        self.next_beat = beat.number + 1;
+        let payload = [&beat.passed.to_be_bytes()[..], &beat.sent.to_be_bytes()].concat();
+        self.seal(BEAT, beat.number, &payload)
+    }
+
+    fn seal(&self, block: u32, index: u32, payload: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut datagram = Vec::with_capacity(HEADER_BYTES + payload.len() + TAG_BYTES);
+        datagram.extend_from_slice(&self.session.to_bytes());
+        datagram.extend_from_slice(&block.to_be_bytes());
+        datagram.extend_from_slice(&index.to_be_bytes());
+        datagram.extend_from_slice(payload);
+        let (header, body) = datagram.split_at_mut(HEADER_BYTES);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce(block, index), Aad::from(&*header), body)
+            .map_err(|_| SealError::Cipher { session: self.session })?;
+        datagram.extend_from_slice(tag.as_ref());
+        Ok(datagram)
+    }
+}
+
+/// Opens what is of its session.
+pub(super) struct Opener {
+    session: SessionId,
+    key: LessSafeKey,
+    shape: Shape,
+}
+
+impl Opener {
+    /// None where the cipher refuses the key, which it has no reason to.
+    pub(super) fn new(of: &Announcement) -> Option<Self> {
+        Some(Self { session: of.session(), key: key(of)?, shape: *of.shape() })
+    }
+
+    /// Checks the length, the session, the position, whether it `is_held`, and only then the seal.
+    pub(super) fn read<'a>(
+        &self,
+        datagram: &'a mut [u8],
+        is_held: impl FnOnce(&Claim) -> bool,
+    ) -> Result<Opened<'a>, Rejected> {
+        let claim = self.claim(datagram)?;
+        if is_held(&claim) {
+            return Err(Rejected::Held);
+        }
+        let (header, body) = datagram.split_at_mut(HEADER_BYTES);
+        let (block, index) = (number(&header[8..12]), number(&header[12..16]));
+        let opened = self.key.open_in_place(nonce(block, index), Aad::from(&*header), body);
+        let payload: &[u8] = opened.map_err(|_| Rejected::Seal)?;
+        Ok(match claim {
+            Claim::Symbol(at) => Opened::Symbol(at, payload),
+            Claim::Beat(number) => Opened::Beat(read_beat(number, payload).ok_or(Rejected::Length)?),
+        })
+    }
+
+    fn claim(&self, datagram: &[u8]) -> Result<Claim, Rejected> {
+        let payload = datagram.len().checked_sub(HEADER_BYTES + TAG_BYTES).ok_or(Rejected::Length)?;
+        if payload != self.shape.symbol_bytes() && payload != BEAT_BYTES {
+            return Err(Rejected::Length);
+        }
+        if datagram[..8] != self.session.to_bytes() {
+            return Err(Rejected::Session);
+        }
+        let (block, index) = (number(&datagram[8..12]), number(&datagram[12..16]));
+        let is_beat = block == BEAT;
+        if is_beat != (payload == BEAT_BYTES) {
+            return Err(Rejected::Position);
+        }
+        if is_beat { Ok(Claim::Beat(index)) } else { self.position(block, index).map(Claim::Symbol) }
+    }
+
+    fn position(&self, block: u32, index: u32) -> Result<Position, Rejected> {
+        let index = u16::try_from(index).map_err(|_| Rejected::Position)?;
+        let there = block < self.shape.blocks() && index < self.shape.symbols(block);
+        if there { Ok(Position { block, index }) } else { Err(Rejected::Position) }
+    }
+}
+
+fn key(of: &Announcement) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_128_GCM, of.key().bytes()).ok().map(LessSafeKey::new)
+}
+
+/// The position: it is never sealed twice under a key, and a key is of one session only.
+fn nonce(block: u32, index: u32) -> Nonce {
+    let mut bytes = [0; 12];
+    bytes[4..8].copy_from_slice(&block.to_be_bytes());
+    bytes[8..].copy_from_slice(&index.to_be_bytes());
+    Nonce::assume_unique_for_key(bytes)
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
+}
+
+fn read_beat(number_of_beat: u32, payload: &[u8]) -> Option<Beat> {
+    let sent: [u8; 8] = payload.get(4..12)?.try_into().ok()?;
+    Some(Beat { number: number_of_beat, passed: number(payload.get(..4)?), sent: u64::from_be_bytes(sent) })
+}

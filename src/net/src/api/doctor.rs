@@ -1,0 +1,38 @@
+//! What a node finds out about multicast when it is asked to.
+
+use bootstash_multicast::Group;
+use serde::{Deserialize, Serialize};
+
+/// What a session for this node alone showed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MulticastFindings {
+    /// Where the registrar sends to.
+    pub group: Group,
+    /// Where this node listens: name and address.
+    pub interface: String,
+    /// Whether deltas are heard, or each is fetched, as configured on this node.
+    pub enabled: bool,
+    /// Whether anything came.
+    pub heard: bool,
+    /// Datagrams that were sent while this node listened.
+    pub expected: u64,
+    /// As many of them came.
+    pub received: u64,
+    /// Datagrams that this host dropped, for want of room in the socket.
+    pub socket_drops: u64,
+    /// Datagrams that were not the registrar's.
+    pub strange: u64,
+    /// What the socket holds, in bytes.
+    pub buffer_bytes: u64,
+    /// What it should hold at the registrar's rate, in bytes.
+    pub wanted_buffer_bytes: u64,
+    /// What the registrar sends a second at most, in bytes.
+    pub bytes_per_second: u64,
+}
+
+impl MulticastFindings {
+    /// The part that was lost, from 0 to 1.
+    pub fn loss(&self) -> f64 {
+        if self.expected == 0 { 0.0 } else { 1.0 - self.received as f64 / self.expected as f64 }
+    }
+}

@@ -1,0 +1,181 @@
+//! Registering, deregistering, listing.
+
+use bootstash_base::fault::FaultKind;
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_delta::catalog::Manifest;
+use bootstash_disk::ImageFormat;
+use bootstash_zfs::Removed;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Asks for an image to be registered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// The name to give it.
+    pub name: String,
+    /// Absolute path of the image, as on every node.
+    pub source: PathBuf,
+    /// Its format; detected where it is not given.
+    pub format: Option<ImageFormat>,
+    /// Absolute path of a boot cache to adopt, on the registrar's host; where none is given the image
+    /// is booted.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
+}
+
+/// Number of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What asking to register did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum RegisterReply {
+    /// The same image is registered under this name.
+    Unchanged {
+        /// It.
+        image: Box<ImageView>,
+    },
+    /// A job does it; the same job when asked twice.
+    Started {
+        /// Its number.
+        job: JobId,
+    },
+}
+
+/// The steps of registering, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Looking at the image.
+    Inspect,
+    /// Booting it and tracing its reads, or adopting the cache that was given.
+    Capture,
+    /// Checking the cache against the base.
+    Verify,
+    /// Copying the cache into the volume.
+    Import,
+    /// Taking a snapshot.
+    Snapshot,
+    /// Making the delta and announcing it.
+    Publish,
+}
+
+impl Step {
+    /// As one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inspect => "inspect",
+            Self::Capture => "capture",
+            Self::Verify => "verify",
+            Self::Import => "import",
+            Self::Snapshot => "snapshot",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How far a job is within its step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Which boot, from 1, while capturing.
+    pub boot: Option<u32>,
+    /// The newest line of the guest's console, printable characters only.
+    pub console_line: Option<String>,
+    /// Clusters in the cache so far.
+    pub clusters: Option<u64>,
+    /// Bytes done.
+    pub bytes: Option<u64>,
+    /// Bytes to do.
+    pub total_bytes: Option<u64>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum JobOutcome {
+    /// The image is registered.
+    Registered {
+        /// The snapshot that holds it.
+        snapshot: SnapshotName,
+        /// Size of the delta that carries it, in bytes.
+        delta_bytes: u64,
+        /// Size of its cache, in bytes.
+        cache_bytes: u64,
+        /// Boots on record for the cache; none where it was adopted without a record.
+        boots: u32,
+    },
+    /// It is not, and nothing of it is left.
+    Failed {
+        /// The step that failed.
+        step: Step,
+        /// Why, with causes.
+        error: String,
+        /// What may follow.
+        kind: FaultKind,
+    },
+}
+
+/// A job as seen from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its number.
+    pub id: JobId,
+    /// The image it registers.
+    pub name: ImageName,
+    /// The image's base.
+    pub source: PathBuf,
+    /// Counts up with each change; ask with `?after=` this to wait for the next.
+    pub seq: u64,
+    /// The step it is at.
+    pub step: Step,
+    /// How far it is within the step.
+    pub progress: Progress,
+    /// When it was asked for.
+    pub submitted: DateTime<Utc>,
+    /// Seconds spent in each finished step, in order.
+    pub step_seconds: Vec<(Step, f64)>,
+    /// How it ended, once it has.
+    pub outcome: Option<JobOutcome>,
+}
+
+/// A registered image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageView {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The first snapshot that holds it, where that is known.
+    pub snapshot: Option<SnapshotName>,
+}
+
+/// How to deregister.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct DeregisterQuery {
+    /// Tell the nodes at once, with a snapshot of its own.
+    #[serde(default)]
+    pub publish: bool,
+}
+
+/// What deregistering did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeregisterReply {
+    /// Whether there was something to remove.
+    pub outcome: Removed,
+    /// The snapshot that tells the nodes, with `publish`.
+    pub published: Option<SnapshotName>,
+}

@@ -1,0 +1,75 @@
+//! Between registrar and agents.
+
+use super::PeerOffer;
+use crate::identity::Serial;
+use bootstash_base::names::{Guid, NodeName, SnapshotName};
+use bootstash_delta::VolumeLog;
+use bootstash_multicast::Group;
+use bootstash_zfs::Snapshot;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Asks for the log, and to wait while it says nothing new.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// The newest snapshot the node knows of: wait while it is the registrar's newest too.
+    pub after: Option<Guid>,
+    /// How many certificates the node knows to be expelled: wait while the registrar knows as many.
+    #[serde(default)]
+    pub expelled: usize,
+    /// Wait at most this many seconds (the registrar caps it at 60).
+    #[serde(default)]
+    pub wait_seconds: u64,
+}
+
+/// The registrar's log, and what nodes must know besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogReply {
+    /// Snapshots and deltas.
+    #[serde(flatten)]
+    pub log: VolumeLog,
+    /// Certificates that do not count any more, for who serves others.
+    #[serde(default)]
+    pub expelled: BTreeSet<Serial>,
+    /// The group that new deltas are sent to, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multicast: Option<Group>,
+}
+
+/// What a node says of itself, after each change and now and then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its newest snapshot.
+    pub head: Option<Snapshot>,
+    /// The agent's version.
+    pub version: String,
+    /// What stopped it last, if it is stopped.
+    pub problem: Option<String>,
+    /// What it offers other nodes, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerOffer>,
+    /// Whether it hears what is sent to all, as far as it knows.
+    #[serde(default)]
+    pub hears: bool,
+}
+
+/// A node as the registrar knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// The node.
+    pub name: NodeName,
+    /// Its newest snapshot, as it reported.
+    pub snapshot: Option<SnapshotName>,
+    /// How many snapshots it is behind; none where its snapshot is unknown here.
+    pub lag: Option<u64>,
+    /// When it last spoke.
+    pub last_contact: DateTime<Utc>,
+    /// The agent's version.
+    pub version: Option<String>,
+    /// It was not heard of for the window, and no snapshot is kept for it any more.
+    #[serde(default)]
+    pub expired: bool,
+    /// What stopped it, as it reported.
+    pub problem: Option<String>,
+}

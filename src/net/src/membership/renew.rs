@@ -1,0 +1,51 @@
+//! A new certificate before the old one ends.
+
+use super::RenewError;
+use crate::api::{CertificateReply, Client, RenewRequest, routes};
+use crate::identity::{Credentials, KeyRequest, Live};
+use bootstash_base::fault::Chain;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Often enough for the shortest lifetime, of an hour.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Each try may use up one of the few certificates that count at once, even where its answer is lost.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Renews what is in `dir` when it is due, again and again. Dropped, it ends.
+pub async fn keep(dir: PathBuf, live: Live, registrar: Client) {
+    let mut pause = LOOK_EVERY;
+    loop {
+        if live.now().is_due() {
+            pause = match renew(&dir, &live, &registrar).await {
+                Ok(()) => {
+                    tracing::info!(expires = %live.now().expires(), "renewed the certificate");
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        expires = %live.now().expires(),
+                        "the certificate was not renewed; trying again until it ends"
+                    );
+                    (pause * 2).min(LONGEST_PAUSE)
+                }
+            };
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Asks for a new certificate and uses it from now on.
+///
+/// # Errors
+/// See [`RenewError`].
+pub async fn renew(dir: &Path, live: &Live, registrar: &Client) -> Result<(), RenewError> {
+    let request = KeyRequest::new()?;
+    let body = RenewRequest { request_pem: request.request_pem().to_owned() };
+    let reply: CertificateReply = registrar.post(routes::RENEWAL, &body).await?;
+    Credentials::store(dir, &request, &reply.certificate_pem, &reply.authority_pem)?;
+    live.replace(Credentials::load(dir)?);
+    Ok(())
+}

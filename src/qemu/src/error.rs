@@ -1,0 +1,292 @@
+//! Errors, a type for each operation.
+
+use bootstash_base::fault::{Fault, FaultKind};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+use thiserror::Error;
+
+/// What any call to a QEMU program can meet, and the text of what no type foresees.
+#[derive(Debug, Error)]
+pub enum QemuFailure {
+    /// The program could not be started.
+    #[error("cannot run {}", .program.display())]
+    Spawn {
+        /// Its absolute path.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not end in time, and was killed.
+    #[error("{command} did not end within {} s", .after.as_secs())]
+    Deadline {
+        /// The command line.
+        command: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// It said something we have no word for.
+    #[error("{command} failed ({status}): {stderr}")]
+    Unexpected {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, bounded.
+        stderr: String,
+    },
+    /// It answered in a form we cannot read.
+    #[error("{command} answered in a form this version cannot read")]
+    Answer {
+        /// The command line.
+        command: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Fault for QemuFailure {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Answer { .. } => FaultKind::Operator,
+            Self::Deadline { .. } => FaultKind::Transient,
+        }
+    }
+}
+
+/// QEMU is not installed, or not whole.
+#[derive(Debug, Error)]
+pub enum FindError {
+    /// A program is missing.
+    #[error("{program} is not installed on this host; install it (apt-get install {package})")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// The Debian package that brings it.
+        package: &'static str,
+    },
+}
+
+impl Fault for FindError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}
+
+/// An overlay could not be made; nothing of it is left.
+#[derive(Debug, Error)]
+pub enum OverlayError {
+    /// Something is there.
+    #[error("{} exists; remove it or give another path", .path.display())]
+    Exists {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// Its directory is not there.
+    #[error("the directory {} does not exist; create it first", .directory.display())]
+    NoDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Its directory cannot be written to.
+    #[error("cannot create {}", .path.display())]
+    Io {
+        /// The overlay.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot create the overlay {}", .path.display())]
+    Other {
+        /// The overlay.
+        path: PathBuf,
+        /// Why.
+        source: QemuFailure,
+    },
+}
+
+impl Fault for OverlayError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Exists { .. } | Self::NoDirectory { .. } => FaultKind::Permanent,
+            Self::Io { .. } => FaultKind::Operator,
+            Self::Other { source, .. } => source.kind(),
+        }
+    }
+}
+
+/// A cache's metadata is wrong, or could not be checked.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// It contradicts itself.
+    #[error("the qcow2 file {} is corrupt: {found}", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// Anything else.
+    #[error("cannot check {}", .path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: QemuFailure,
+    },
+}
+
+impl Fault for CheckError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Corrupt { .. } => FaultKind::Permanent,
+            Self::Other { source, .. } => source.kind(),
+        }
+    }
+}
+
+/// A cache does not show the bytes of its base, or could not be compared.
+#[derive(Debug, Error)]
+pub enum CompareError {
+    /// They differ.
+    #[error("{} does not show the bytes of {}: {found}; was the image written to meanwhile?", .cache.display(), .base.display())]
+    Different {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// Where, as QEMU says it.
+        found: String,
+    },
+    /// They cannot be handed to the process that compares them.
+    #[error("cannot serve {} and {} to the process that compares them", .cache.display(), .base.display())]
+    Serve {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot compare {} with {}", .cache.display(), .base.display())]
+    Other {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// Why.
+        source: QemuFailure,
+    },
+}
+
+impl Fault for CompareError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Different { .. } => FaultKind::Permanent,
+            Self::Serve { .. } => FaultKind::Operator,
+            Self::Other { source, .. } => source.kind(),
+        }
+    }
+}
+
+/// KVM was demanded and does not work.
+#[derive(Debug, Error)]
+#[error("KVM does not work on this host: {why}; mend it, or configure accelerator = \"auto\" or \"tcg\"")]
+pub struct AcceleratorError {
+    /// What the probe met.
+    pub(super) why: String,
+}
+
+impl Fault for AcceleratorError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}
+
+/// A guest could not be started, or does not obey.
+#[derive(Debug, Error)]
+pub enum MachineError {
+    /// The program could not be started or waited for.
+    #[error("cannot run QEMU")]
+    Spawn {
+        /// Why.
+        source: io::Error,
+    },
+    /// Its sockets could not be made.
+    #[error("cannot make the sockets of a guest")]
+    Sockets {
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended by an error.
+    #[error("QEMU failed ({status}): {stderr}")]
+    Died {
+        /// How.
+        status: ExitStatus,
+        /// What it said, bounded.
+        stderr: String,
+    },
+    /// Its control channel broke.
+    #[error("QEMU's control channel broke at {command}")]
+    Channel {
+        /// What it was asked.
+        command: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not do what it was told in time.
+    #[error("QEMU gave no answer to {command} within {} s", .after.as_secs())]
+    NoAnswer {
+        /// What it was asked.
+        command: &'static str,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// It said no.
+    #[error("QEMU refused {command}: {said}")]
+    Refused {
+        /// What it was asked.
+        command: &'static str,
+        /// Its words.
+        said: String,
+    },
+}
+
+impl Fault for MachineError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Channel { .. } | Self::NoAnswer { .. } => FaultKind::Transient,
+            _ => FaultKind::Operator,
+        }
+    }
+}
+
+/// A guest on the terminal did not run.
+#[derive(Debug, Error)]
+pub enum ConsoleError {
+    /// The program could not be started or ended.
+    #[error("cannot boot {}", .overlay.display())]
+    Spawn {
+        /// The overlay.
+        overlay: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU failed, and said why on standard error.
+    #[error("QEMU failed on {} ({status}); its message is above", .overlay.display())]
+    Failed {
+        /// The overlay.
+        overlay: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+impl Fault for ConsoleError {
+    fn kind(&self) -> FaultKind {
+        FaultKind::Operator
+    }
+}

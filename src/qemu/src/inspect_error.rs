@@ -1,0 +1,156 @@
+//! Why an image is not taken.
+
+use super::QemuFailure;
+use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_disk::BaseReadError;
+use bootstash_disk::qcow2::header::Qcow2Header;
+use bootstash_disk::qcow2::inspect::{Feature, Flaw, Refusal};
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// An image was refused, or could not be looked at.
+#[derive(Debug, Error)]
+pub enum InspectError {
+    /// Missing, a directory, unreadable.
+    #[error(transparent)]
+    File(#[from] BaseReadError),
+    /// It has a backing file.
+    #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
+    Backing {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It keeps its data in another file.
+    #[error("{} keeps its data in an external data file; put both into one: qemu-img convert -O qcow2 {} whole.qcow2", .path.display(), .path.display())]
+    DataFile {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It is encrypted.
+    #[error("{} is encrypted, and bootstash has no key; decrypt it: qemu-img convert -O qcow2 (with --image-opts and --object secret)", .path.display())]
+    Encrypted {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It is in another format.
+    #[error(
+        "{} is a {found} image; bootstash takes raw and qcow2: qemu-img convert -O qcow2 {} image.qcow2 \
+         (a raw disk that only begins or ends like one: register it with --format raw)",
+        .path.display(), .path.display()
+    )]
+    Format {
+        /// The image.
+        path: PathBuf,
+        /// Its format, as QEMU calls it.
+        found: String,
+    },
+    /// It was said to be qcow2 and is not.
+    #[error("{} is not a qcow2 image; give its real format or none", .path.display())]
+    NotQcow2 {
+        /// The image.
+        path: PathBuf,
+    },
+    /// Its metadata points past its end.
+    #[error("{} is truncated: its tables point past its end at {size_bytes} bytes; copy it again from its source", .path.display())]
+    Truncated {
+        /// The image.
+        path: PathBuf,
+        /// Size of the file.
+        size_bytes: u64,
+    },
+    /// Its metadata contradicts itself.
+    #[error("{} is corrupt ({found}); copy it again from its source, or repair it: qemu-img check -r all {}", .path.display(), .path.display())]
+    Corrupt {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// Whoever wrote to it did not close it.
+    #[error("{} was not closed by its last writer, and its reference counts are out of date; repair it: qemu-img check -r all {}", .path.display(), .path.display())]
+    Unclean {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It needs what we do not have.
+    #[error("{} needs {feature}, which bootstash does not read; write it anew: qemu-img convert -O qcow2 {} plain.qcow2", .path.display(), .path.display())]
+    Feature {
+        /// The image.
+        path: PathBuf,
+        /// What it needs.
+        feature: Feature,
+    },
+    /// No tool writes such a file.
+    #[error(
+        "{} has {flaw}, as no tool writes it: it is damaged, or was made to do harm; \
+         copy it again from its source, or write it anew where that can be trusted: qemu-img convert -O qcow2",
+        .path.display()
+    )]
+    Absurd {
+        /// The image.
+        path: PathBuf,
+        /// What no tool writes.
+        flaw: Flaw,
+    },
+    /// It cannot be handed to the process that looks at it.
+    #[error("cannot serve {} to the process that inspects it; check that {} can be written to", .path.display(), std::env::temp_dir().display())]
+    Serve {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No disk is of this size.
+    #[error("{} is a disk of {virtual_size_bytes} bytes; bootstash takes 512 bytes to 64 TiB", .path.display())]
+    Size {
+        /// The image.
+        path: PathBuf,
+        /// Size of its disk.
+        virtual_size_bytes: u64,
+    },
+    /// Somebody writes to it.
+    #[error("{} is in use by a running QEMU; shut that machine down, or register a copy", .path.display())]
+    InUse {
+        /// The image.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("cannot inspect {}", .path.display())]
+    Other {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: QemuFailure,
+    },
+}
+
+impl Fault for InspectError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::InUse { .. } => FaultKind::Busy,
+            Self::Serve { .. } => FaultKind::Operator,
+            Self::Other { source, .. } => source.kind(),
+            _ => FaultKind::Permanent,
+        }
+    }
+}
+
+impl InspectError {
+    /// The refusal of the image at `path`, whose file is of `size_bytes`.
+    pub(super) fn of(refusal: Refusal, path: &Path, header: &Qcow2Header, size_bytes: u64) -> Self {
+        let path = path.to_owned();
+        match refusal {
+            Refusal::DataFile => Self::DataFile { path },
+            Refusal::Backing => Self::Backing { path },
+            Refusal::Encrypted => Self::Encrypted { path },
+            Refusal::MarkedCorrupt => Self::Corrupt { path, found: "it is marked as corrupt".to_owned() },
+            Refusal::Unclean => Self::Unclean { path },
+            Refusal::Feature(feature) => Self::Feature { path, feature },
+            Refusal::Size => Self::Size { path, virtual_size_bytes: header.virtual_size_bytes },
+            Refusal::Absurd(flaw) => Self::Absurd { path, flaw },
+            Refusal::Truncated => Self::Truncated { path, size_bytes },
+        }
+    }
+}

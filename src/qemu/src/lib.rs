@@ -1,0 +1,42 @@
+//! The only door to QEMU: look at an image, a cache or an overlay, boot a machine, make an overlay,
+//! check a cache.
+//!
+//! Promises: every program runs with a deadline, limits on memory and bounded output, and ends with
+//! the value or future that owns it, also when that is dropped. Images are hostile: what their
+//! headers name is never opened unless the operation says so; whatever interprets them or runs them does so
+//! in a process of its own, as a user of its own where we are root (`confine`, `place`, `user`).
+
+mod accelerator;
+mod confine;
+mod console;
+mod error;
+mod find;
+mod guest_agent;
+mod in_use;
+mod inspect;
+mod inspect_cache;
+mod inspect_error;
+mod machine;
+mod overlay;
+mod place;
+mod qmp;
+mod run;
+mod served;
+mod spec;
+mod terminal;
+mod user;
+mod verify;
+
+pub use accelerator::{Accelerator, AcceleratorChoice};
+pub use console::ConsoleText;
+pub use error::{
+    AcceleratorError, CheckError, CompareError, ConsoleError, FindError, MachineError, OverlayError,
+    QemuFailure,
+};
+pub use find::Qemu;
+pub use inspect_cache::{InspectCacheError, Unfit};
+pub use inspect_error::InspectError;
+pub use machine::{Machine, MachineEnd};
+pub use place::Place;
+pub use spec::{ConsoleSpec, DiskChain, MachineSpec};
+pub use terminal::ConsoleEnd;

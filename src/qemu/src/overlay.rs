@@ -1,0 +1,154 @@
+//! Making overlays.
+
+use super::find::Programs;
+use super::run::{self, Finished, Limits};
+use super::{OverlayError, Qemu, QemuFailure};
+use bootstash_base::rights::Rights;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// 128 KiB clusters of 32 subclusters: a guest's 4 KiB write then fills nothing from the backing
+/// chain. With plain clusters it would read the rest of the cluster from the base.
+const LAYOUT: &str = "cluster_size=128k,extended_l2=on";
+
+/// How long making a file, or naming it, may take.
+const STORAGE_DEADLINE: Duration = Duration::from_secs(20);
+
+impl Qemu {
+    /// Makes a qcow2 overlay at `path` (mode 0600) which chains onto the qcow2 file `backing`.
+    /// `backing` is not opened. On an error nothing is left, and what was at `path` is untouched.
+    ///
+    /// # Errors
+    /// `Exists` where anything is at `path`, a dangling link included.
+    pub async fn create_overlay(
+        &self,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError> {
+        self.create_overlay_with(&Rights::Ours, path, backing, virtual_size_bytes).await
+    }
+
+    /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
+    ///
+    /// # Errors
+    /// As [`Self::create_overlay`].
+    pub async fn create_overlay_with(
+        &self,
+        rights: &Rights,
+        path: &Path,
+        backing: &Path,
+        virtual_size_bytes: u64,
+    ) -> Result<(), OverlayError> {
+        let (path, backing) = (run::absolute(path), run::absolute(backing));
+        let unfinished = in_time(&path, {
+            let (path, rights) = (path.clone(), rights.clone());
+            move || Unfinished::reserve(&path, rights)
+        })
+        .await?;
+        let args = run::args([
+            &"create",
+            &"-q",
+            &"-u",
+            &"-f",
+            &"qcow2",
+            &"-o",
+            &LAYOUT,
+            &"-F",
+            &"qcow2",
+            &"-b",
+            &backing,
+            &"--",
+            &unfinished.path.as_deref().unwrap_or(&path),
+            &virtual_size_bytes.to_string(),
+        ]);
+        let other = |source| OverlayError::Other { path: path.clone(), source };
+        let finished = qemu_img_with(self.programs(), rights, args).await.map_err(other)?;
+        if !finished.status.success() {
+            return Err(other(finished.unexpected()));
+        }
+        let named = path.clone();
+        in_time(&path, move || unfinished.finish(&named)).await
+    }
+}
+
+/// The storage may be anybody's, and hang.
+async fn in_time<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, OverlayError> + Send + 'static,
+) -> Result<T, OverlayError> {
+    let late =
+        |why: &str| OverlayError::Io { path: path.to_owned(), source: io::Error::other(why.to_owned()) };
+    match tokio::time::timeout(STORAGE_DEADLINE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(late("the work broke off")),
+        Err(_) => Err(late("its storage does not answer")),
+    }
+}
+
+/// `qemu-img` as the user whose rights count: a program keeps what only a thread took on.
+async fn qemu_img_with(
+    programs: &Programs,
+    rights: &Rights,
+    args: Vec<OsString>,
+) -> Result<Finished, QemuFailure> {
+    let Rights::Of(user) = rights else { return run::qemu_img(programs, &args, Limits::METADATA).await };
+    // The kernel forgets whose death is to end it when its user changes: that is said again.
+    let place = user.setpriv_args().into_iter().chain(["--pdeathsig", "KILL", "--"].map(str::to_owned));
+    let mut all: Vec<OsString> = place.map(OsString::from).collect();
+    all.push(programs.img.clone().into());
+    all.extend(args);
+    run::on_ours(programs, &programs.setpriv, &all, Limits::METADATA).await
+}
+
+/// A file under another name in the same directory, which goes unless it is finished, by the rights it was
+/// made with.
+struct Unfinished {
+    path: Option<tempfile::TempPath>,
+    rights: Rights,
+}
+
+impl Unfinished {
+    fn reserve(path: &Path, rights: Rights) -> Result<Self, OverlayError> {
+        let file = rights.act(|| reserve(path)).map_err(|source| refused(path, source))??;
+        Ok(Self { path: Some(file), rights })
+    }
+
+    fn finish(mut self, path: &Path) -> Result<(), OverlayError> {
+        let Some(unfinished) = self.path.take() else { return Ok(()) };
+        let named = self.rights.act(|| unfinished.persist_noclobber(path).map_err(|error| error.error));
+        named.and_then(|named| named).map_err(|source| refused(path, source))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some(path) = self.path.take() else { return };
+        let mut path = Some(path);
+        if self.rights.act(|| drop(path.take())).is_err() {
+            // We do not in the owner's place what the owner cannot.
+            drop(path.map(tempfile::TempPath::keep));
+        }
+    }
+}
+
+fn reserve(path: &Path) -> Result<tempfile::TempPath, OverlayError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(OverlayError::Exists { path: path.to_owned() });
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    if !directory.is_dir() {
+        return Err(OverlayError::NoDirectory { directory: directory.to_owned() });
+    }
+    let file = tempfile::Builder::new().prefix(".bootstash-overlay-").tempfile_in(directory);
+    file.map(tempfile::NamedTempFile::into_temp_path).map_err(|source| refused(path, source))
+}
+
+fn refused(path: &Path, source: io::Error) -> OverlayError {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => OverlayError::Exists { path: path.to_owned() },
+        _ => OverlayError::Io { path: path.to_owned(), source },
+    }
+}

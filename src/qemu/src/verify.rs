@@ -1,0 +1,110 @@
+//! Checking a boot cache: its metadata, and that it shows the bytes of its base.
+
+use super::run::{self, Limits};
+use super::served::{Served, argument, node};
+use super::{CheckError, CompareError, Qemu};
+use async_trait::async_trait;
+use bootstash_disk::ImageFormat;
+use bootstash_disk::nbd::{Base, BlockSource};
+use bootstash_disk::qcow2::header::BACKING_NAME;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+// Under these names a tool finds the files.
+const CACHE: &str = "cache";
+const BASE: &str = "base";
+
+impl Qemu {
+    /// Checks the metadata of a qcow2 file. Its backing file is not opened.
+    ///
+    /// # Errors
+    /// `Corrupt` where there is any error or leak: we write caches, so there must be none.
+    pub async fn check(&self, cache: &Path) -> Result<(), CheckError> {
+        let cache = run::absolute(cache);
+        let args = run::args([&"check", &"--", &run::alone(&cache)]);
+        let other = |source| CheckError::Other { path: cache.clone(), source };
+        let finished = run::qemu_img(self.programs(), &args, Limits::METADATA).await.map_err(other)?;
+        match finished.status.code() {
+            Some(0) => Ok(()),
+            Some(2 | 3) => {
+                let found = format!("{}; {}", finished.stderr, run::one_line(&finished.stdout));
+                Err(CheckError::Corrupt { path: cache, found })
+            }
+            _ => Err(other(finished.unexpected())),
+        }
+    }
+
+    /// Reads a cache through its chain and its base on its own, and compares all of both. A base that has
+    /// tables is read by a process of a user of its own, as when it was inspected.
+    ///
+    /// # Errors
+    /// `Different` at the first byte that is not the same.
+    pub async fn compare(&self, cache: &Path, base: &Path, format: ImageFormat) -> Result<(), CompareError> {
+        let (cache, base) = (run::absolute(cache), run::absolute(base));
+        let other = |source| CompareError::Other { cache: cache.clone(), base: base.clone(), source };
+        // A base that cannot be looked at fails in QEMU, with QEMU's words.
+        let bytes = tokio::fs::metadata(&base).await.map_or(0, |metadata| metadata.len());
+        let limits = Limits::reading(bytes);
+        let finished = match format {
+            ImageFormat::Raw => {
+                let args = run::args([&"compare", &"-f", &"qcow2", &"-F", &"raw", &"--", &cache, &base]);
+                run::qemu_img(self.programs(), &args, limits).await
+            }
+            ImageFormat::Qcow2 => {
+                let served = serve(&cache, &base).map_err(|source| CompareError::Serve {
+                    cache: cache.clone(),
+                    base: base.clone(),
+                    source,
+                })?;
+                served.qemu_img(self.programs(), &comparison(), limits).await
+            }
+        };
+        let finished = finished.map_err(other)?;
+        match finished.status.code() {
+            Some(0) => Ok(()),
+            Some(1) => Err(CompareError::Different {
+                found: run::one_line(&finished.stdout),
+                cache: cache.clone(),
+                base: base.clone(),
+            }),
+            _ => Err(other(finished.unexpected())),
+        }
+    }
+}
+
+fn serve(cache: &Path, base: &Path) -> io::Result<Served> {
+    let bytes = |path| File::open(path).and_then(Base::of_bytes);
+    Served::start([(CACHE, Arc::new(Unchained(bytes(cache)?))), (BASE, Arc::new(bytes(base)?))])
+}
+
+/// A qcow2 file whose header names no backing file: a name there and a node given in its place are in conflict
+/// for QEMU.
+#[derive(Debug)]
+struct Unchained(Base);
+
+#[async_trait]
+impl BlockSource for Unchained {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    async fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = self.0.read(offset, length).await?;
+        for (at, byte) in (offset..).zip(&mut bytes).take_while(|(at, _)| *at < BACKING_NAME.end) {
+            if BACKING_NAME.contains(&at) {
+                *byte = 0;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn comparison() -> Vec<OsString> {
+    let base = node(BASE, ImageFormat::Qcow2, &Value::Null);
+    let cache = node(CACHE, ImageFormat::Qcow2, &base);
+    run::args([&"compare", &"--", &argument(&cache), &argument(&base)])
+}
