@@ -3,7 +3,7 @@
 //! Promises: a node follows the registrar it joined under the name it was invited by; who was expelled is
 //! known to it as soon as the registrar says so, and still after a restart.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::files::replace_file;
 use bootstash_base::names::NodeName;
 use bootstash_daemon::config::AgentConfig;
@@ -54,9 +54,9 @@ pub enum MembershipError {
     Identity(#[from] IdentityError),
 }
 
-impl Fault for MembershipError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for MembershipError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 

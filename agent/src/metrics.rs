@@ -2,7 +2,7 @@
 
 use crate::hear::HearMetrics;
 use crate::volume::VolumeState;
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
 use bootstash_daemon::config::PeersConfig;
 use bootstash_daemon::telemetry;
@@ -173,7 +173,7 @@ impl Metrics {
     }
 
     /// A delta could not be fetched or applied.
-    pub fn failed(&self, kind: FaultKind) {
+    pub fn failed(&self, kind: ErrorClass) {
         self.apply_failures.get_or_create(&KindLabel { kind: label(kind) }).inc();
     }
 
@@ -219,13 +219,13 @@ fn gauged(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn label(kind: FaultKind) -> &'static str {
+fn label(kind: ErrorClass) -> &'static str {
     match kind {
-        FaultKind::Permanent => "permanent",
-        FaultKind::Transient => "transient",
-        FaultKind::Busy => "busy",
-        FaultKind::Cancelled => "cancelled",
-        FaultKind::Operator => "operator",
+        ErrorClass::Permanent => "permanent",
+        ErrorClass::Transient => "transient",
+        ErrorClass::Busy => "busy",
+        ErrorClass::Cancelled => "cancelled",
+        ErrorClass::Operator => "operator",
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
         let metrics = Metrics::new();
         let name = SnapshotName::new(7, chrono::DateTime::UNIX_EPOCH);
         metrics.applied(&name, 100, 0.2);
-        metrics.failed(FaultKind::Operator);
+        metrics.failed(ErrorClass::Operator);
         metrics.in_step();
         let text = metrics.scrape(&VolumeState::default(), None).unwrap();
         for line in [

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::peer::{self, Offer, PeerSite, Shelf};
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use axum::Router;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_daemon::lifecycle;

@@ -1,7 +1,7 @@
 //! `bootstash-registrar`: see the crate's documentation.
 
 use anyhow::Context;
-use bootstash_base::fault;
+use bootstash_base::error;
 use bootstash_daemon::config;
 use bootstash_daemon::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
@@ -43,14 +43,14 @@ fn main() -> ExitCode {
         Some(Verb::Init) => match init(&cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {}", fault::Chain(error.as_ref()));
+                eprintln!("error: {}", error::Chain(error.as_ref()));
                 ExitCode::FAILURE
             }
         },
         None => match serve(cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tracing::error!(error = %fault::Chain(error.as_ref()), "the registrar ends");
+                tracing::error!(error = %error::Chain(error.as_ref()), "the registrar ends");
                 ExitCode::FAILURE
             }
         },
@@ -89,7 +89,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let wanted = config.capture.accelerator;
     tokio::spawn(async move {
         if let Err(error) = probe.accelerator(wanted).await {
-            tracing::warn!(error = %fault::Chain(&error), "images cannot be booted");
+            tracing::warn!(error = %error::Chain(&error), "images cannot be booted");
         }
     });
     let capturer = Arc::new(QemuCapturer { qemu, config: config.capture.clone() });

@@ -1,7 +1,7 @@
 //! The nodes heard of: what each reported, and when.
 
 use bootstash_base::clock;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::files::replace_file;
 use bootstash_base::names::{Guid, NodeName};
 use bootstash_delta::VolumeLog;

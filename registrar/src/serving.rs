@@ -80,7 +80,7 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                let error = bootstash_base::fault::Chain(&error).to_string();
+                let error = bootstash_base::error::Chain(&error).to_string();
                 tracing::error!(error, "the configuration is not accepted; all stays as it was");
             }
         }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!((rate(&serving), serving.prefers_peers()), (Some(5_000_000), true));
 
         write(&file, "[serving]\nrate_bytes_per_second = 1");
-        let error = bootstash_base::fault::Chain(&reloader.reload().unwrap_err()).to_string();
+        let error = bootstash_base::error::Chain(&reloader.reload().unwrap_err()).to_string();
         assert!(error.contains("serving.rate_bytes_per_second = 1"), "{error}");
         assert_eq!((rate(&serving), serving.prefers_peers()), (Some(5_000_000), true));
 

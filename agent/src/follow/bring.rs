@@ -2,7 +2,7 @@
 
 use super::fetch::{FetchError, discard};
 use super::{FollowError, Follower};
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::{AgentState, routes};
@@ -37,7 +37,7 @@ impl Follower {
         kill_point(KillPoint::Applied);
         match &applied {
             Ok(_) => self.put_away(&file, record).await,
-            Err(error) if error.kind() == FaultKind::Permanent => discard(&file).await,
+            Err(error) if error.kind() == ErrorClass::Permanent => discard(&file).await,
             // After a failure that may pass, the good file serves the next try.
             Err(_) => {}
         }
@@ -71,7 +71,7 @@ impl Follower {
 
 fn blames_the_file(error: &FollowError) -> bool {
     match error {
-        FollowError::Fetch(FetchError::Damaged { source, .. }) => source.kind() == FaultKind::Permanent,
+        FollowError::Fetch(FetchError::Damaged { source, .. }) => source.kind() == ErrorClass::Permanent,
         FollowError::Apply(error) => error.blames_the_file(),
         _ => false,
     }

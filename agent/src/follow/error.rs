@@ -2,7 +2,7 @@
 
 use super::fetch::FetchError;
 use crate::volume::{ApplyError, CatalogReadError};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_delta::replication::Conflict;
 use bootstash_net::api::CallError;
 use std::time::Duration;
@@ -65,17 +65,17 @@ impl FollowError {
     }
 }
 
-impl Fault for FollowError {
-    fn kind(&self) -> FaultKind {
+impl Classified for FollowError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Registrar(error) => error.kind(),
-            Self::FullInPreparation => FaultKind::Busy,
+            Self::FullInPreparation => ErrorClass::Busy,
             // Collected since the log was read; the next round reads a new one.
-            Self::Fetch(FetchError::Call(CallError::Refused { status: 404, .. })) => FaultKind::Transient,
+            Self::Fetch(FetchError::Call(CallError::Refused { status: 404, .. })) => ErrorClass::Transient,
             Self::Fetch(error) => error.kind(),
             Self::Apply(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
-            Self::Stream { .. } | Self::Diverged { .. } => FaultKind::Operator,
+            Self::Stream { .. } | Self::Diverged { .. } => ErrorClass::Operator,
         }
     }
 }

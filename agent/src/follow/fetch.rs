@@ -7,7 +7,7 @@
 use super::peers::{self, Peer, PeerError, Peers};
 use crate::hear::{Heard, Hearer};
 use crate::metrics::Metrics;
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::HearingConfig;
 use bootstash_delta::DeltaReadError;
@@ -78,13 +78,13 @@ pub enum FetchError {
     },
 }
 
-impl Fault for FetchError {
-    fn kind(&self) -> FaultKind {
+impl Classified for FetchError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Announcement { .. } => FaultKind::Permanent,
+            Self::Announcement { .. } => ErrorClass::Permanent,
             Self::Call(error) => error.kind(),
-            Self::Broken { .. } | Self::Peer { .. } => FaultKind::Transient,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Broken { .. } | Self::Peer { .. } => ErrorClass::Transient,
+            Self::Io { .. } => ErrorClass::Operator,
             Self::Damaged { source, .. } => source.kind(),
         }
     }

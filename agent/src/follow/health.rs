@@ -4,7 +4,7 @@
 
 use super::error::FollowError;
 use super::pace::Pace;
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::AgentState;
 use std::time::Duration;
 
@@ -55,11 +55,11 @@ impl Health {
             return (AgentState::Waiting { error: text }, Pace::turn(retry_after, fastrand::f64()));
         }
         match error.kind() {
-            FaultKind::Permanent | FaultKind::Operator => {
+            ErrorClass::Permanent | ErrorClass::Operator => {
                 self.enter(Trouble::Stopped(text.clone()), &text);
                 (AgentState::Stopped { error: text }, self.pace.stopped)
             }
-            FaultKind::Transient | FaultKind::Busy | FaultKind::Cancelled => {
+            ErrorClass::Transient | ErrorClass::Busy | ErrorClass::Cancelled => {
                 self.transient_failures = self.transient_failures.saturating_add(1);
                 if !matches!(error, FollowError::FullInPreparation) {
                     let trouble = if error.is_silence() { Trouble::Silence } else { Trouble::Hitch };

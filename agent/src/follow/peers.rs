@@ -3,7 +3,7 @@
 //! Promises: only the very delta that was asked for is asked of a peer; a peer that does not answer, or
 //! stalls, costs seconds; one that sent what it should not have is left alone for long.
 
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::{CallError, Dialer, routes};
 use bootstash_net::identity::Wanted;
@@ -114,7 +114,7 @@ impl Peers {
     /// Leaves a peer alone for a while.
     pub(super) fn avoid(&mut self, peer: &Peer, why: &PeerError) {
         match why {
-            PeerError::Call(error) if error.kind() == FaultKind::Busy => {
+            PeerError::Call(error) if error.kind() == ErrorClass::Busy => {
                 tracing::debug!("peer {peer}: {}", Chain(why))
             }
             PeerError::Lied => tracing::warn!("leaving peer {peer} alone: {}", Chain(why)),

@@ -1,6 +1,6 @@
 //! Telling the registrar where this node is: after each change, and now and then.
 
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::NodeName;
 use bootstash_net::api::{CallError, Client, NodeReport, routes};
 use std::time::Duration;

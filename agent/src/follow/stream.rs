@@ -3,7 +3,7 @@
 
 use super::{FollowError, Follower, Step};
 use crate::volume::Incoming;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::Encoding;
 use bootstash_net::api::{
@@ -65,7 +65,7 @@ impl Follower {
         let showing = showing(name.clone(), self.state.clone());
         let shown = Shown::new(Encoding::Zstd.decode(encoded), total_bytes, showing);
         let received = self.volume.receive_full(Incoming { to, how, stream: Box::pin(shown) }).await;
-        if matches!(&received, Err(error) if error.kind() == FaultKind::Permanent) {
+        if matches!(&received, Err(error) if error.kind() == ErrorClass::Permanent) {
             // What came of a damaged stream leads nowhere.
             self.volume.drop_partial().await?;
         }

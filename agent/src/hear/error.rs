@@ -1,6 +1,6 @@
 //! Why a delta was not heard.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_multicast::UnicastError;
 use bootstash_multicast::socket::SocketError;
 use bootstash_net::api::CallError;
@@ -63,14 +63,14 @@ pub enum HearError {
     },
 }
 
-impl Fault for HearError {
-    fn kind(&self) -> FaultKind {
+impl Classified for HearError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Call(error) => error.kind(),
             Self::Socket(error) => error.kind(),
-            Self::Io { .. } | Self::Deaf(_) => FaultKind::Operator,
-            Self::Announcement { .. } | Self::Unicast(_) | Self::Damaged { .. } => FaultKind::Permanent,
-            Self::Short { .. } | Self::Stalled { .. } => FaultKind::Transient,
+            Self::Io { .. } | Self::Deaf(_) => ErrorClass::Operator,
+            Self::Announcement { .. } | Self::Unicast(_) | Self::Damaged { .. } => ErrorClass::Permanent,
+            Self::Short { .. } | Self::Stalled { .. } => ErrorClass::Transient,
         }
     }
 }

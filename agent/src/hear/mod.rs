@@ -15,7 +15,7 @@ pub use error::HearError;
 pub use metrics::HearMetrics;
 pub use probe::{Doctor, ProbeError};
 
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_daemon::config::HearingConfig;
 use bootstash_delta::DeltaRecord;
 use bootstash_multicast::socket::Ear;

@@ -1,7 +1,7 @@
 //! Fetching just the parts that are lacking.
 
 use super::HearError;
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, PiecesRequest, routes};
 use std::ops::Range;
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn persistently(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> 
         let pause = match &error {
             // It lives and is well; only a registrar that fails is given up.
             HearError::Call(CallError::Busy { retry_after, .. }) => *retry_after,
-            error if error.kind() == FaultKind::Transient && failures < TRIES => {
+            error if error.kind() == ErrorClass::Transient && failures < TRIES => {
                 failures += 1;
                 Duration::from_millis(250).saturating_mul(1 << failures).min(LONGEST_PAUSE)
             }

@@ -1,7 +1,7 @@
 //! Asking whether multicast works here: a session of bytes that nobody wants, for this node alone.
 
 use super::tune;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::HearingConfig;
 use bootstash_multicast::socket::{Ear, Interface, InterfaceError, SocketError};
 use bootstash_multicast::{Group, Receiver, ReceiverEvent};
@@ -39,11 +39,11 @@ pub enum ProbeError {
     Socket(#[from] SocketError),
 }
 
-impl Fault for ProbeError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ProbeError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Off => FaultKind::Operator,
-            Self::Silent => FaultKind::Transient,
+            Self::Off => ErrorClass::Operator,
+            Self::Silent => ErrorClass::Transient,
             Self::Call(error) => error.kind(),
             Self::Interface(error) => error.kind(),
             Self::Socket(error) => error.kind(),
@@ -86,7 +86,7 @@ impl Doctor {
         let until = Instant::now() + TURN;
         loop {
             match within(self.registrar.post(routes::MULTICAST_PROBE, &Value::Null)).await {
-                Err(error) if error.kind() == FaultKind::Busy && Instant::now() < until => {
+                Err(error) if error.kind() == ErrorClass::Busy && Instant::now() < until => {
                     tokio::time::sleep(TURN / 20).await;
                 }
                 begun => return begun,

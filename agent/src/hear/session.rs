@@ -6,7 +6,7 @@
 use super::HearError;
 use super::pieces::{self, Pieces};
 use super::store::Store;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_multicast::socket::Ear;
 use bootstash_multicast::{
     Announcement, Assembled, Assembly, Counters, LeaveReason, Receiver, ReceiverEvent, Report,

@@ -1,6 +1,6 @@
 //! Which group to hear, on which interface; and being a member of it all the time, so that switches know.
 
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_daemon::config::HearingConfig;
 use bootstash_multicast::Group;
 use bootstash_multicast::socket::{Interface, InterfaceError, Joined};

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::ErrorBody;
 use std::fmt::Display;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// The request itself is wrong.
     pub(crate) fn malformed(error: impl Display) -> Self {
-        let body = ErrorBody { error: error.to_string(), kind: FaultKind::Permanent };
+        let body = ErrorBody { error: error.to_string(), kind: ErrorClass::Permanent };
         Self { status: StatusCode::BAD_REQUEST, body, retry_after: None }
     }
 
@@ -30,7 +30,7 @@ impl Refusal {
 
     /// There is enough to do; when to come again.
     pub(crate) fn busy(error: &str, retry_after: Duration) -> Self {
-        let body = ErrorBody { error: error.to_owned(), kind: FaultKind::Busy };
+        let body = ErrorBody { error: error.to_owned(), kind: ErrorClass::Busy };
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(retry_after) }
     }
 
@@ -41,12 +41,12 @@ impl Refusal {
 
     /// What was asked for could not be written as an answer.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
-        let body = ErrorBody { error: error.to_string(), kind: FaultKind::Operator };
+        let body = ErrorBody { error: error.to_string(), kind: ErrorClass::Operator };
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, body, retry_after: None }
     }
 }
 
-impl<E: Fault> From<E> for Refusal {
+impl<E: Classified> From<E> for Refusal {
     fn from(error: E) -> Self {
         let kind = error.kind();
         let body = ErrorBody { error: Chain(&error).to_string(), kind };
@@ -54,11 +54,11 @@ impl<E: Fault> From<E> for Refusal {
     }
 }
 
-fn status_of(kind: FaultKind) -> StatusCode {
+fn status_of(kind: ErrorClass) -> StatusCode {
     match kind {
-        FaultKind::Permanent | FaultKind::Busy => StatusCode::CONFLICT,
-        FaultKind::Transient | FaultKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
-        FaultKind::Operator => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorClass::Permanent | ErrorClass::Busy => StatusCode::CONFLICT,
+        ErrorClass::Transient | ErrorClass::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorClass::Operator => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::follow::Pace;
 use crate::run::Agent;
 use crate::testing::{Node, OverlayFiles, soon};
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_net::api::{
     AgentState, AgentStatus, CallError, Client, Endpoint, GcQuery, GcReport, ImageView, OverlayQuery,
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Status and kind of a refusal.
-fn refusal<T: std::fmt::Debug>(answer: Result<T, CallError>) -> (u16, FaultKind) {
+fn refusal<T: std::fmt::Debug>(answer: Result<T, CallError>) -> (u16, ErrorClass) {
     match answer.unwrap_err() {
         CallError::Refused { status, kind, .. } => (status, kind),
         other => panic!("{other}"),
@@ -41,11 +41,11 @@ async fn agent_answers_while_its_registrar_is_dead_and_ends_in_order() {
 
     let request = |image: &str| OverlayRequest { image: image.to_owned(), path: node.vm("a.qcow2") };
     let made = client.post::<OverlayView>(routes::OVERLAYS, &request("../etc")).await;
-    assert_eq!(refusal(made), (400, FaultKind::Permanent));
+    assert_eq!(refusal(made), (400, ErrorClass::Permanent));
     let made = client.post::<OverlayView>(routes::OVERLAYS, &request("alpine")).await;
-    assert_eq!(refusal(made), (503, FaultKind::Transient));
+    assert_eq!(refusal(made), (503, ErrorClass::Transient));
     let made = client.post::<OverlayView>(routes::OVERLAYS, &"no request").await;
-    assert_eq!(refusal(made), (400, FaultKind::Permanent));
+    assert_eq!(refusal(made), (400, ErrorClass::Permanent));
     let query = OverlayQuery { path: node.vm("a.qcow2") };
     assert_eq!(client.delete::<Removed>(routes::OVERLAYS, &query).await.unwrap(), Removed::Unchanged);
     let report: GcReport = client.post(routes::GC, &GcQuery::default()).await.unwrap();

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::{CollectError, ViewError, Volume};
 use bootstash_base::clock;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention;
@@ -88,7 +88,7 @@ impl Volume {
         for fate in fates.iter_mut().filter(|fate| !fate.keep) {
             match self.drop_view_unless_used(&fate.snapshot).await {
                 Ok(()) => tracing::info!("collected view {}: {}", fate.snapshot, fate.reason),
-                Err(ViewError::Destroy(error)) if error.kind() == FaultKind::Busy => {
+                Err(ViewError::Destroy(error)) if error.kind() == ErrorClass::Busy => {
                     fate.keep = true;
                     IN_USE.clone_into(&mut fate.reason);
                 }

@@ -1,7 +1,7 @@
 //! Errors of the volume's owner, a type for each operation.
 
 use super::lease::LeaseError;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::{Guid, ImageName, NameError, SnapshotName};
 use bootstash_base::rights::User;
 use bootstash_delta::DeltaReadError;
@@ -74,11 +74,11 @@ impl From<CloneError> for ViewError {
     }
 }
 
-impl Fault for ViewError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ViewError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Name(_) | Self::Ambiguous { .. } => FaultKind::Operator,
-            Self::Missing { .. } => FaultKind::Permanent,
+            Self::Name(_) | Self::Ambiguous { .. } => ErrorClass::Operator,
+            Self::Missing { .. } => ErrorClass::Permanent,
             Self::Clone(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
         }
@@ -99,12 +99,12 @@ pub enum CatalogReadError {
     Stopping(#[from] Stopping),
 }
 
-impl Fault for CatalogReadError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CatalogReadError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::View(error) => error.kind(),
             Self::Catalog(error) => catalog_kind(error),
-            Self::Stopping(_) => FaultKind::Cancelled,
+            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }
@@ -178,7 +178,7 @@ impl ApplyError {
     /// Whether another copy of the file may do better.
     pub fn blames_the_file(&self) -> bool {
         match self {
-            Self::Delta { source, .. } => source.kind() == FaultKind::Permanent,
+            Self::Delta { source, .. } => source.kind() == ErrorClass::Permanent,
             Self::WrongHeader { .. } => true,
             Self::Receive(error) => {
                 matches!(error, ReceiveError::Corrupt { .. } | ReceiveError::Truncated { .. })
@@ -188,18 +188,18 @@ impl ApplyError {
     }
 }
 
-impl Fault for ApplyError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ApplyError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Delta { source, .. } => source.kind(),
-            Self::WrongHeader { .. } | Self::WrongBase { .. } => FaultKind::Permanent,
+            Self::WrongHeader { .. } | Self::WrongBase { .. } => ErrorClass::Permanent,
             // The file was whole, so the same file will end early again.
-            Self::Receive(ReceiveError::Truncated { .. }) => FaultKind::Permanent,
+            Self::Receive(ReceiveError::Truncated { .. }) => ErrorClass::Permanent,
             Self::Receive(error) => error.kind(),
-            Self::WrongResult { .. } | Self::Name(_) | Self::Note { .. } => FaultKind::Operator,
+            Self::WrongResult { .. } | Self::Name(_) | Self::Note { .. } => ErrorClass::Operator,
             Self::Destroy(error) => error.kind(),
             Self::Read(error) => error.kind(),
-            Self::Stopping(_) => FaultKind::Cancelled,
+            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }
@@ -301,23 +301,23 @@ pub enum CreateOverlayError {
     Stopping(#[from] Stopping),
 }
 
-impl Fault for CreateOverlayError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CreateOverlayError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Empty | Self::Silent { .. } => FaultKind::Transient,
+            Self::Empty | Self::Silent { .. } => ErrorClass::Transient,
             Self::Path { .. }
             | Self::NoDirectory { .. }
             | Self::NotAllowed { .. }
             | Self::Exists { .. }
             | Self::Recorded { .. }
-            | Self::BaseChanged { .. } => FaultKind::Permanent,
+            | Self::BaseChanged { .. } => ErrorClass::Permanent,
             Self::Catalog(error) => catalog_kind(error),
             Self::Base { source, .. } => source.kind(),
-            Self::Rights { .. } => FaultKind::Operator,
+            Self::Rights { .. } => ErrorClass::Operator,
             Self::View(error) => error.kind(),
             Self::Lease(error) => error.kind(),
             Self::Overlay(error) => error.kind(),
-            Self::Stopping(_) => FaultKind::Cancelled,
+            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }
@@ -373,15 +373,15 @@ pub enum RemoveOverlayError {
     Stopping(#[from] Stopping),
 }
 
-impl Fault for RemoveOverlayError {
-    fn kind(&self) -> FaultKind {
+impl Classified for RemoveOverlayError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Foreign { .. } | Self::NotAllowed { .. } => FaultKind::Permanent,
-            Self::Silent { .. } => FaultKind::Transient,
-            Self::InUse { .. } => FaultKind::Busy,
-            Self::Io { .. } | Self::Rights { .. } => FaultKind::Operator,
+            Self::Foreign { .. } | Self::NotAllowed { .. } => ErrorClass::Permanent,
+            Self::Silent { .. } => ErrorClass::Transient,
+            Self::InUse { .. } => ErrorClass::Busy,
+            Self::Io { .. } | Self::Rights { .. } => ErrorClass::Operator,
             Self::Lease(error) => error.kind(),
-            Self::Stopping(_) => FaultKind::Cancelled,
+            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }
@@ -408,20 +408,20 @@ pub enum CollectError {
     Stopping(#[from] Stopping),
 }
 
-impl Fault for CollectError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CollectError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Snapshot { source, .. } => source.kind(),
             Self::View(error) => error.kind(),
             Self::Read(error) => error.kind(),
-            Self::Stopping(_) => FaultKind::Cancelled,
+            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }
 
-fn catalog_kind(error: &CatalogError) -> FaultKind {
+fn catalog_kind(error: &CatalogError) -> ErrorClass {
     match error {
-        CatalogError::NotFound { .. } => FaultKind::Permanent,
-        CatalogError::Io { .. } | CatalogError::Manifest { .. } => FaultKind::Operator,
+        CatalogError::NotFound { .. } => ErrorClass::Permanent,
+        CatalogError::Io { .. } | CatalogError::Manifest { .. } => ErrorClass::Operator,
     }
 }

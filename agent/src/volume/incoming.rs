@@ -2,7 +2,7 @@
 
 use super::abortable::Abortable;
 use super::{ApplyError, Stopping, Volume};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, Guid};
 use bootstash_zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};

@@ -3,7 +3,7 @@
 //! Promises: a record is on disk, whole and synced, before its overlay exists, and goes only after it;
 //! a crash in between leaves a record too many, never one too few. No overlay is looked at here.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::OverlayView;
@@ -80,9 +80,9 @@ pub enum LeaseError {
     },
 }
 
-impl Fault for LeaseError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for LeaseError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 

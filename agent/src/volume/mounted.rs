@@ -4,7 +4,7 @@
 //! the same bytes.
 
 use super::Volume;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_zfs::Made;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use super::storage::Storage;
 use super::view::Views;
 use super::{OpenError, OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_zfs::{Role, Zfs};
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use super::lease::{DamagedRecord, Lease, LeaseError};
 use super::ledger::Ledger;
 use super::{Volume, look};
 use bootstash_base::clock;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::OverlayView;
 use chrono::TimeDelta;

@@ -5,7 +5,7 @@ mod leaked;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_disk::qcow2::read_backing;
@@ -118,7 +118,7 @@ async fn foreign_files_and_overlays_in_use_are_not_removed() {
     node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
     let qemu = lock_as_qemu(&node.vm("a.qcow2"));
     let error = node.volume().remove_overlay(node.vm("a.qcow2")).await.unwrap_err();
-    assert_eq!(error.kind(), FaultKind::Busy);
+    assert_eq!(error.kind(), ErrorClass::Busy);
     drop(qemu);
     node.volume().remove_overlay(node.vm("a.qcow2")).await.unwrap();
     assert!(node.vm("precious").exists());
@@ -222,7 +222,7 @@ async fn node_without_a_snapshot_says_so_at_once() {
     let mut node = Node::new();
     node.start_volume().await.unwrap();
     let error = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap_err();
-    assert_eq!(error.kind(), FaultKind::Transient);
+    assert_eq!(error.kind(), ErrorClass::Transient);
     node.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Views: a mounted clone of a snapshot, shared by all overlays made at it.
 
 use super::{ViewError, Volume};
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,7 @@ impl Volume {
         }
         let dropped = self.zfs.destroy(&self.layout.view(snapshot)?).await;
         if let Err(error) = dropped {
-            if error.kind() == FaultKind::Busy && self.views.busy.insert(snapshot.clone()) {
+            if error.kind() == ErrorClass::Busy && self.views.busy.insert(snapshot.clone()) {
                 tracing::info!(
                     "view {snapshot} is in use though no overlay needs it, and stays until it is not"
                 );
@@ -80,7 +80,7 @@ impl Volume {
     pub(super) async fn try_drop_view(&mut self, snapshot: &SnapshotName) {
         match self.drop_view_unless_used(snapshot).await {
             // That was said.
-            Err(error) if error.kind() == FaultKind::Busy => (),
+            Err(error) if error.kind() == ErrorClass::Busy => (),
             Err(error) => {
                 tracing::info!("view {snapshot} stays until the next collection: {}", Chain(&error));
             }

@@ -1,7 +1,7 @@
 //! What capturing and verifying can meet.
 
 use super::detect::Failure;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_disk::BaseReadError;
 use bootstash_disk::nbd::OpenBaseError;
 use bootstash_disk::qcow2::LayoutError;
@@ -84,18 +84,18 @@ pub enum CaptureError {
     },
 }
 
-impl Fault for CaptureError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CaptureError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::NeverBooted { .. } => FaultKind::Permanent,
-            Self::Cancelled { .. } => FaultKind::Cancelled,
+            Self::NeverBooted { .. } => ErrorClass::Permanent,
+            Self::Cancelled { .. } => ErrorClass::Cancelled,
             Self::Accelerator(error) => error.kind(),
             Self::Open(error) => error.kind(),
             Self::Foreign(error) => error.kind(),
             Self::Overlay(error) => error.kind(),
             Self::Layout(error) => error.kind(),
             Self::Machine { source, .. } => source.kind(),
-            Self::Scan { .. } | Self::Scratch { .. } | Self::Write { .. } => FaultKind::Operator,
+            Self::Scan { .. } | Self::Scratch { .. } | Self::Write { .. } => ErrorClass::Operator,
         }
     }
 }
@@ -147,10 +147,10 @@ pub enum VerifyError {
     Compare(#[from] CompareError),
 }
 
-impl Fault for VerifyError {
-    fn kind(&self) -> FaultKind {
+impl Classified for VerifyError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Changed { .. } => FaultKind::Permanent,
+            Self::Changed { .. } => ErrorClass::Permanent,
             Self::Base(error) => error.kind(),
             Self::Check(error) => error.kind(),
             Self::Compare(error) => error.kind(),

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::DeltaQuery;
 use bootstash_net::identity::Caller;

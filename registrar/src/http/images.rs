@@ -6,7 +6,7 @@ use crate::job::{JobState, Submitted};
 use crate::register::{Known, look_up};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
@@ -26,12 +26,12 @@ enum RequestError {
     Catalog(#[from] catalog::CatalogError),
 }
 
-impl Fault for RequestError {
-    fn kind(&self) -> FaultKind {
+impl Classified for RequestError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Relative { .. } | Self::Url(_) => FaultKind::Permanent,
-            Self::UnderWay { .. } => FaultKind::Busy,
-            Self::Catalog(_) => FaultKind::Operator,
+            Self::Relative { .. } | Self::Url(_) => ErrorClass::Permanent,
+            Self::UnderWay { .. } => ErrorClass::Busy,
+            Self::Catalog(_) => ErrorClass::Operator,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn join(
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
     let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
     admitted.map(Json).map_err(|error| {
-        tracing::warn!(error = %bootstash_base::fault::Chain(&error), "nobody joined");
+        tracing::warn!(error = %bootstash_base::error::Chain(&error), "nobody joined");
         match error {
             // Told to nobody but who has a token that counts.
             MemberError::Joiner { .. } => error.into(),

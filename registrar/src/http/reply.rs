@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::ErrorBody;
 use bootstash_net::serving::Downloads;
 use std::time::Duration;
@@ -22,25 +22,25 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 impl Refusal {
     /// There is nothing of that name.
     pub(super) fn not_found(error: String) -> Self {
-        let body = ErrorBody { error, kind: FaultKind::Permanent };
+        let body = ErrorBody { error, kind: ErrorClass::Permanent };
         Self { status: StatusCode::NOT_FOUND, body, retry_after: None }
     }
 
     /// It cannot be done like this.
     pub(super) fn conflict(error: String) -> Self {
-        let body = ErrorBody { error, kind: FaultKind::Permanent };
+        let body = ErrorBody { error, kind: ErrorClass::Permanent };
         Self { status: StatusCode::CONFLICT, body, retry_after: None }
     }
 
     /// It was there once.
     pub(super) fn gone(error: String) -> Self {
-        let body = ErrorBody { error, kind: FaultKind::Permanent };
+        let body = ErrorBody { error, kind: ErrorClass::Permanent };
         Self { status: StatusCode::GONE, body, retry_after: None }
     }
 
     /// It cannot be had now; asking again may help.
     pub(super) fn unavailable(error: String) -> Self {
-        let body = ErrorBody { error, kind: FaultKind::Transient };
+        let body = ErrorBody { error, kind: ErrorClass::Transient };
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: None }
     }
 
@@ -48,23 +48,23 @@ impl Refusal {
     pub(super) fn busy(downloads: &Downloads) -> Self {
         downloads.refused();
         let error = "enough downloads are under way here; come again soon".to_owned();
-        let body = ErrorBody { error, kind: FaultKind::Busy };
+        let body = ErrorBody { error, kind: ErrorClass::Busy };
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(RETRY_AFTER) }
     }
 
     /// The request itself is wrong.
     pub(super) fn bad_request(error: &dyn std::error::Error) -> Self {
-        let body = ErrorBody { error: Chain(error).to_string(), kind: FaultKind::Permanent };
+        let body = ErrorBody { error: Chain(error).to_string(), kind: ErrorClass::Permanent };
         Self { status: StatusCode::BAD_REQUEST, body, retry_after: None }
     }
 }
 
-impl<E: Fault + 'static> From<E> for Refusal {
+impl<E: Classified + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
         let status = match error.kind() {
-            FaultKind::Permanent | FaultKind::Busy => StatusCode::CONFLICT,
-            FaultKind::Transient | FaultKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
-            FaultKind::Operator => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorClass::Permanent | ErrorClass::Busy => StatusCode::CONFLICT,
+            ErrorClass::Transient | ErrorClass::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Operator => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let body = ErrorBody { error: Chain(&error).to_string(), kind: error.kind() };
         Self { status, body, retry_after: None }

@@ -5,7 +5,7 @@ use super::reply::Refusal;
 use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::Guid;
 use bootstash_delta::Encoding;
 use bootstash_delta::VolumeLog;
@@ -43,12 +43,12 @@ enum RestoreError {
     Volume(#[from] VolumeError),
 }
 
-impl Fault for RestoreError {
-    fn kind(&self) -> FaultKind {
+impl Classified for RestoreError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Unknown { .. } | Self::NoUrl { .. } | Self::Empty { .. } => FaultKind::Permanent,
-            Self::Stream { .. } => FaultKind::Operator,
-            Self::UnderWay => FaultKind::Busy,
+            Self::Unknown { .. } | Self::NoUrl { .. } | Self::Empty { .. } => ErrorClass::Permanent,
+            Self::Stream { .. } => ErrorClass::Operator,
+            Self::UnderWay => ErrorClass::Busy,
             Self::Call { source, .. } => source.kind(),
             Self::Volume(error) => error.kind(),
         }

@@ -1,7 +1,7 @@
 //! All registrations: asked for here, followed from here.
 
 use super::{Done, IllegalTransition, JobId, JobRecord, JobState, JobStore, StoreError};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use std::collections::BTreeMap;
@@ -62,12 +62,12 @@ pub enum SubmitError {
     Illegal(#[from] IllegalTransition),
 }
 
-impl Fault for SubmitError {
-    fn kind(&self) -> FaultKind {
+impl Classified for SubmitError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::NameTaken { .. } => FaultKind::Busy,
-            Self::Store(_) => FaultKind::Operator,
-            Self::Illegal(_) => FaultKind::Permanent,
+            Self::NameTaken { .. } => ErrorClass::Busy,
+            Self::Store(_) => ErrorClass::Operator,
+            Self::Illegal(_) => ErrorClass::Permanent,
         }
     }
 }

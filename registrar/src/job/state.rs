@@ -4,7 +4,7 @@
 //! but the last to `failed`. A state carries what the next step needs, so that it can be taken up
 //! after a restart.
 
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::Source;
@@ -62,7 +62,7 @@ pub enum JobState {
         /// Why.
         error: String,
         /// What may follow.
-        kind: FaultKind,
+        kind: ErrorClass,
     },
 }
 
@@ -89,7 +89,7 @@ pub enum Done {
         /// Why.
         error: String,
         /// What may follow.
-        kind: FaultKind,
+        kind: ErrorClass,
     },
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_state_but_an_end_can_fail_at_its_own_step() {
-        let failure = Done::Failed { error: "why".to_owned(), kind: FaultKind::Permanent };
+        let failure = Done::Failed { error: "why".to_owned(), kind: ErrorClass::Permanent };
         for state in states() {
             match state.next_step() {
                 None => assert!(state.outcome().is_some() && state.after(failure.clone()).is_err()),

@@ -1,6 +1,6 @@
 //! Why somebody was not let in, or out.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_net::api::Joiner;
 use bootstash_net::identity::{Identity, IdentityError};
 
@@ -45,11 +45,11 @@ pub enum MemberError {
     Identity(#[from] IdentityError),
 }
 
-impl Fault for MemberError {
-    fn kind(&self) -> FaultKind {
+impl Classified for MemberError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Identity(error) => error.kind(),
-            _ => FaultKind::Permanent,
+            _ => ErrorClass::Permanent,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The registrar's own certificate, renewed in time.
 
 use super::{Members, certify_ourselves};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_net::identity::{Credentials, IdentityError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

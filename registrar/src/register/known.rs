@@ -1,6 +1,6 @@
 //! What a name already stands for: the same image (fine) or another one (refused).
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CatalogError, Manifest};
@@ -49,12 +49,12 @@ pub enum KnownError {
     Catalog(#[from] CatalogError),
 }
 
-impl Fault for KnownError {
-    fn kind(&self) -> FaultKind {
+impl Classified for KnownError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::OtherSource { .. } | Self::Changed { .. } => FaultKind::Permanent,
+            Self::OtherSource { .. } | Self::Changed { .. } => ErrorClass::Permanent,
             Self::Base(error) => error.kind(),
-            Self::Catalog(_) => FaultKind::Operator,
+            Self::Catalog(_) => ErrorClass::Operator,
         }
     }
 }

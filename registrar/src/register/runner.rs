@@ -7,7 +7,7 @@ use crate::job::{Board, Done, JobId, JobRecord, JobState};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{ImportRequest, VolumeHandle};
-use bootstash_base::fault::{Chain, FaultKind};
+use bootstash_base::error::{Chain, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
@@ -80,7 +80,7 @@ impl Inner {
             kill_point(reached(step));
             let started = Instant::now();
             let result = self.step(&record).await;
-            if matches!(&result, Err(failure) if failure.kind == FaultKind::Cancelled) {
+            if matches!(&result, Err(failure) if failure.kind == ErrorClass::Cancelled) {
                 return;
             }
             let done = match result {
@@ -119,7 +119,7 @@ impl Inner {
             }
             ended => Err(StepFailure {
                 error: format!("a job at {ended:?} has no next step"),
-                kind: FaultKind::Permanent,
+                kind: ErrorClass::Permanent,
             }),
         }
     }
@@ -128,7 +128,7 @@ impl Inner {
     fn is_in_the_head(&self, record: &JobRecord) -> Result<(), StepFailure> {
         match catalog::read_manifest(&self.layout.mountpoint, &record.name) {
             Ok(_) => Ok(()),
-            Err(error) => Err(StepFailure { error: Chain(&error).to_string(), kind: FaultKind::Transient }),
+            Err(error) => Err(StepFailure { error: Chain(&error).to_string(), kind: ErrorClass::Transient }),
         }
     }
 
@@ -219,7 +219,7 @@ impl Inner {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {
-                Err(StepFailure { error: "the registrar is stopping".to_owned(), kind: FaultKind::Cancelled })
+                Err(StepFailure { error: "the registrar is stopping".to_owned(), kind: ErrorClass::Cancelled })
             }
             result = work => result,
         }
@@ -233,7 +233,7 @@ impl Inner {
             && let Err(left) = self.volume.discard(record.name.clone()).await
         {
             let left = StepFailure::from(left);
-            if left.kind == FaultKind::Transient {
+            if left.kind == ErrorClass::Transient {
                 let pause = tokio::time::sleep(DISCARD_EVERY);
                 self.stop.run_until_cancelled(pause).await?;
                 continue;
@@ -273,7 +273,7 @@ fn reached(step: Step) -> KillPoint {
 
 /// What failed was a copy, in scratch space, of a file that somebody gave: that one is to be named.
 fn name_adopted(record: &JobRecord, failure: StepFailure) -> StepFailure {
-    let Some(cache) = record.cache.as_ref().filter(|_| failure.kind == FaultKind::Permanent) else {
+    let Some(cache) = record.cache.as_ref().filter(|_| failure.kind == ErrorClass::Permanent) else {
         return failure;
     };
     let error = format!(

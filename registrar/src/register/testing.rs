@@ -3,7 +3,7 @@
 use super::{Capturer, StepFailure};
 use crate::capture::Captured;
 use async_trait::async_trait;
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::catalog::*;
 use bootstash_disk::*;
@@ -83,7 +83,7 @@ impl FakeCapturer {
 
     fn pass(&self, step: Step) -> Result<(), StepFailure> {
         match self.fail_at.lock().unwrap().take_if(|at| *at == step) {
-            Some(_) => Err(StepFailure { error: "as told".to_owned(), kind: FaultKind::Permanent }),
+            Some(_) => Err(StepFailure { error: "as told".to_owned(), kind: ErrorClass::Permanent }),
             None => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::volume::{PublicationLog, VolumeHandle, VolumeTask};
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::testing::{LogWatch, fail_on_warnings};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_delta::catalog;
@@ -249,7 +249,7 @@ async fn one_name_is_registered_once_at_a_time() {
     let again = bench.board.submit("debian".parse().unwrap(), &request("debian")).unwrap();
     assert_eq!(again, Submitted::UnderWay(job));
     let other = bench.board.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
-    assert_eq!(bootstash_base::fault::Fault::kind(&other), FaultKind::Busy);
+    assert_eq!(bootstash_base::error::Classified::kind(&other), ErrorClass::Busy);
     assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
     assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
     bench.close().await;
@@ -320,7 +320,7 @@ async fn one_name_takes_one_cache_at_a_time() {
     assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).unwrap(), Submitted::UnderWay(job));
     for other in [request_with("debian", "/mnt/b.qcow2"), request("debian")] {
         let error = again(&other).unwrap_err();
-        assert_eq!(bootstash_base::fault::Fault::kind(&error), FaultKind::Busy);
+        assert_eq!(bootstash_base::error::Classified::kind(&error), ErrorClass::Busy);
         assert!(error.to_string().contains("debian.raw with the cache /mnt/a.qcow2 right now"), "{error}");
     }
     bench.close().await;

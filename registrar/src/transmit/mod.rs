@@ -19,7 +19,7 @@ pub use session::{Session, StrangeSession};
 
 use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::NodeName;
 use bootstash_daemon::config::MulticastConfig;
 use bootstash_delta::DeltaRecord;

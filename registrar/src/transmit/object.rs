@@ -1,7 +1,7 @@
 //! What is sent: a file, hashed block by block, or bytes that tell only whether they arrive.
 
 use super::Station;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_multicast::socket::{Interface, InterfaceError, Mouth, SocketError};
 use bootstash_multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
 use std::fs::File;
@@ -48,11 +48,11 @@ pub enum PrepareError {
     Socket(#[from] SocketError),
 }
 
-impl Fault for PrepareError {
-    fn kind(&self) -> FaultKind {
+impl Classified for PrepareError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Shape(_) => FaultKind::Permanent,
-            Self::Read { .. } => FaultKind::Operator,
+            Self::Shape(_) => ErrorClass::Permanent,
+            Self::Read { .. } => ErrorClass::Operator,
             Self::Announcement(error) => error.kind(),
             Self::Interface(error) => error.kind(),
             Self::Socket(error) => error.kind(),

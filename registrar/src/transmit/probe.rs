@@ -2,7 +2,7 @@
 
 use super::object::{Object, PrepareError};
 use super::{SESSIONS_MAX, Shared, Stage, begin};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::NodeName;
 use bootstash_net::api::SessionReply;
 use std::collections::BTreeSet;
@@ -29,11 +29,11 @@ pub enum ProbeError {
     Prepare(#[from] PrepareError),
 }
 
-impl Fault for ProbeError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ProbeError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Off => FaultKind::Operator,
-            Self::Busy => FaultKind::Busy,
+            Self::Off => ErrorClass::Operator,
+            Self::Busy => ErrorClass::Busy,
             Self::Prepare(error) => error.kind(),
         }
     }

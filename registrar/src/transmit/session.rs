@@ -1,7 +1,7 @@
 //! A session under way: its sender, and what nodes are to be told with the answer to their next report.
 
 use super::object::Object;
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::{
     Announcement, Demotion, Group, Instruction, RateLimits, Report, ReportError, Sender, SenderEvent,
@@ -58,10 +58,10 @@ pub enum StrangeSession {
     Report(#[from] ReportError),
 }
 
-impl Fault for StrangeSession {
-    fn kind(&self) -> FaultKind {
+impl Classified for StrangeSession {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Gone { .. } => FaultKind::Permanent,
+            Self::Gone { .. } => ErrorClass::Permanent,
             Self::Report(error) => error.kind(),
         }
     }

@@ -3,7 +3,7 @@
 use super::metrics::{Sent, TransmitMetrics};
 use super::object::{Bytes, Object};
 use super::session::{Next, Session};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_multicast::socket::{BATCH, Mouth, SpeakError};
 use bootstash_multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
 use std::collections::BTreeMap;

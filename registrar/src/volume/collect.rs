@@ -4,7 +4,7 @@ use super::VolumeError;
 use super::log::has_both_ends;
 use super::publish::Publisher;
 use bootstash_base::clock;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, Guid, NodeName};
 use bootstash_delta::DeltaRecord;

@@ -1,6 +1,6 @@
 //! How changes to the volume fail.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::{Guid, ImageName};
 use bootstash_delta::DeltaWriteError;
 use bootstash_delta::catalog::CatalogError;
@@ -90,10 +90,10 @@ pub enum VolumeError {
     Stopping,
 }
 
-impl Fault for VolumeError {
-    fn kind(&self) -> FaultKind {
+impl Classified for VolumeError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::NoSpace { .. } | Self::Io { .. } | Self::Catalog(_) => FaultKind::Operator,
+            Self::NoSpace { .. } | Self::Io { .. } | Self::Catalog(_) => ErrorClass::Operator,
             Self::Read(error) => error.kind(),
             Self::Create(error) => error.kind(),
             Self::Mount(error) => error.kind(),
@@ -102,10 +102,10 @@ impl Fault for VolumeError {
             Self::Delta(error) => error.kind(),
             Self::Destroy(error) => error.kind(),
             Self::Receive(error) => error.kind(),
-            Self::NotEmpty { .. } | Self::OtherSnapshot { .. } => FaultKind::Permanent,
-            Self::Empty | Self::NoDelta { .. } => FaultKind::Transient,
-            Self::Broken => FaultKind::Operator,
-            Self::Stopping => FaultKind::Cancelled,
+            Self::NotEmpty { .. } | Self::OtherSnapshot { .. } => ErrorClass::Permanent,
+            Self::Empty | Self::NoDelta { .. } => ErrorClass::Transient,
+            Self::Broken => ErrorClass::Operator,
+            Self::Stopping => ErrorClass::Cancelled,
         }
     }
 }

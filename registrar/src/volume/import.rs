@@ -1,7 +1,7 @@
 //! Import: a cache file becomes `images/<name>/` of the volume's head, whole or not at all.
 
 use super::VolumeError;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;

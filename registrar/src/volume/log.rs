@@ -145,7 +145,7 @@ pub(super) async fn scan(dir: &Path) -> std::io::Result<Vec<DeltaRecord>> {
         {
             Ok(found) if found.bytes == entry.metadata().await?.len() => records.push(found),
             Ok(_) => tracing::warn!(file, "a delta is shorter than it says; it is made again"),
-            Err(error) => tracing::warn!(file, error = %bootstash_base::fault::Chain(&error), "no delta"),
+            Err(error) => tracing::warn!(file, error = %bootstash_base::error::Chain(&error), "no delta"),
         }
     }
     records.sort_by(|a, b| (&a.to_name, a.from).cmp(&(&b.to_name, b.from)));

@@ -2,7 +2,7 @@
 
 use super::task::VolumeTask;
 use super::{VolumeError, import};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_zfs::Made;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::log::{self, PublicationLog};
 use super::{FullStream, VolumeError};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_delta::DeltaRecord;

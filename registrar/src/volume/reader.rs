@@ -1,7 +1,7 @@
 //! Reading the images in the head for whoever asks: a ZFS that stands still costs a few threads and no
 //! worker of the runtime.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,9 @@ pub struct NoAnswer {
     after: Duration,
 }
 
-impl Fault for NoAnswer {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Transient
+impl Classified for NoAnswer {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Transient
     }
 }
 

@@ -7,7 +7,7 @@
 use super::import::COMMITTED;
 use super::task::{VolumeTask, make_datasets};
 use super::{VolumeError, publish};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::Guid;
 use bootstash_delta::catalog;
 use bootstash_zfs::{ByteStream, Snapshot};

@@ -4,7 +4,7 @@
 //! Promises: nothing here speaks to a network, to ZFS or to QEMU.
 
 pub mod clock;
-pub mod fault;
+pub mod error;
 pub mod files;
 pub mod kill_point;
 pub mod names;

@@ -1,7 +1,7 @@
 //! Which daemons this host has, and how to reach them; and a registrar on another machine that was joined.
 
 use super::failure::CommandError;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_net::api::{Client, Dialer, Endpoint};
 use bootstash_net::identity::{Credentials, Identity, Joined, Live, Wanted};
 use bootstash_net::membership;

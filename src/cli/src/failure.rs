@@ -2,7 +2,7 @@
 //! hint where it adds something.
 
 use super::daemons::Daemon;
-use bootstash_base::fault::{Chain, Fault, FaultKind};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::ConfigError;
 use bootstash_disk::UrlError;
@@ -56,7 +56,7 @@ pub(super) enum CommandError {
     NoDaemons { registrar: PathBuf, agent: PathBuf },
     /// The registration failed.
     #[error("registering {name} failed at {step}: {error}")]
-    Registration { name: ImageName, step: Step, error: String, kind: FaultKind },
+    Registration { name: ImageName, step: Step, error: String, kind: ErrorClass },
     /// The registrar went away while its job was followed.
     #[error("the registrar does not answer any more; job {job} goes on or is cleaned up when it is back")]
     Lost { job: JobId, source: CallError },
@@ -80,17 +80,17 @@ pub(super) enum CommandError {
     Runtime(#[source] io::Error),
 }
 
-impl Fault for CommandError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CommandError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Call(error) | Self::Lost { source: error, .. } => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Registration { kind, .. } => *kind,
-            Self::Path { .. } | Self::Name(_) | Self::Url(_) => FaultKind::Permanent,
+            Self::Path { .. } | Self::Name(_) | Self::Url(_) => ErrorClass::Permanent,
             Self::Identity(error) => error.kind(),
             Self::Join(error) => error.kind(),
             Self::Renew(error) => error.kind(),
-            _ => FaultKind::Operator,
+            _ => ErrorClass::Operator,
         }
     }
 }
@@ -188,7 +188,7 @@ mod tests {
         let refused = |error: &str| CallError::Refused {
             status: 409,
             error: error.to_owned(),
-            kind: FaultKind::Permanent,
+            kind: ErrorClass::Permanent,
         };
         assert_eq!(text(&refused("no\x1b[31m\nway").into()), "error: no way");
     }

@@ -80,7 +80,7 @@ fn deregistered_text(name: &ImageName, reply: &DeregisterReply) -> String {
 mod tests {
     use super::super::stub;
     use super::*;
-    use bootstash_base::fault::FaultKind;
+    use bootstash_base::error::ErrorClass;
     use chrono::TimeDelta;
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
                 |axum::extract::Path(name): axum::extract::Path<String>,
                  axum::extract::Query(query): axum::extract::Query<DeregisterQuery>| async move {
                     if name != "debian12" {
-                        return Err(stub::refusal(409, "busy being registered", FaultKind::Busy));
+                        return Err(stub::refusal(409, "busy being registered", ErrorClass::Busy));
                     }
                     let published = query.publish.then(|| stub::snapshot(43));
                     Ok(axum::Json(DeregisterReply { outcome: Removed::Removed, published }))

@@ -47,7 +47,7 @@ fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
 mod tests {
     use super::super::register::samples;
     use super::*;
-    use bootstash_base::fault::FaultKind;
+    use bootstash_base::error::ErrorClass;
     use bootstash_net::api::{JobId, Step};
 
     #[test]
@@ -60,7 +60,7 @@ mod tests {
             outcome: Some(JobOutcome::Failed {
                 step: Step::Capture,
                 error: "no login\x1b[0m".into(),
-                kind: FaultKind::Permanent,
+                kind: ErrorClass::Permanent,
             }),
             ..samples::capturing()
         };

@@ -3,7 +3,7 @@
 use super::daemons::Daemons;
 use axum::http::StatusCode;
 use axum::{Json, Router};
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
@@ -54,7 +54,7 @@ fn daemons_in(dir: &Path) -> Daemons {
 }
 
 /// An answer that is no success.
-pub(super) fn refusal(status: u16, error: &str, kind: FaultKind) -> (StatusCode, Json<ErrorBody>) {
+pub(super) fn refusal(status: u16, error: &str, kind: ErrorClass) -> (StatusCode, Json<ErrorBody>) {
     (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind }))
 }
 

@@ -60,7 +60,7 @@ mod tests {
     use super::super::stub::{self, Stub};
     use super::*;
     use axum::{Json, Router, routing};
-    use bootstash_base::fault::FaultKind;
+    use bootstash_base::error::ErrorClass;
 
     fn reply(restored: bool) -> RestoreReply {
         let from = "https://10.0.0.5:7432".to_owned();
@@ -78,7 +78,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_the_registrars_own_words() {
-        let refuse = async || stub::refusal(409, "the volume holds snapshot bs-000001", FaultKind::Permanent);
+        let refuse =
+            async || stub::refusal(409, "the volume holds snapshot bs-000001", ErrorClass::Permanent);
         let stub = Stub::registrar(
             Router::new().route(routes::RESTORE, routing::post(refuse).get(async || Json(None::<Transfer>))),
         );

@@ -1,7 +1,7 @@
 //! A base: where an image's bytes live, and whether they are still what was registered.
 
 use super::ImageFormat;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -64,11 +64,11 @@ pub enum BaseReadError {
     },
 }
 
-impl Fault for BaseReadError {
-    fn kind(&self) -> FaultKind {
+impl Classified for BaseReadError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Missing { .. } | Self::NotAFile { .. } => FaultKind::Permanent,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Missing { .. } | Self::NotAFile { .. } => ErrorClass::Permanent,
+            Self::Io { .. } => ErrorClass::Operator,
         }
     }
 }

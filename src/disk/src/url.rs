@@ -1,6 +1,6 @@
 //! URLs where a file is needed: refused with their own reason, not as files that are missing.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::path::Path;
 
 /// A URL was given as the source of an image.
@@ -13,9 +13,9 @@ pub struct UrlError {
     url: String,
 }
 
-impl Fault for UrlError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Permanent
+impl Classified for UrlError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Permanent
     }
 }
 

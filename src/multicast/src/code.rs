@@ -15,9 +15,9 @@ pub struct CodeError {
     pub source: reed_solomon_simd::Error,
 }
 
-impl bootstash_base::fault::Fault for CodeError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Permanent
+impl bootstash_base::error::Classified for CodeError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Permanent
     }
 }
 

@@ -48,9 +48,9 @@ pub struct UnicastError {
     pub length: u64,
 }
 
-impl bootstash_base::fault::Fault for UnicastError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Permanent
+impl bootstash_base::error::Classified for UnicastError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Permanent
     }
 }
 

@@ -55,11 +55,11 @@ pub enum PackError {
     Seal(#[from] SealError),
 }
 
-impl bootstash_base::fault::Fault for PackError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
+impl bootstash_base::error::Classified for PackError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
         match self {
-            Self::Read { .. } => bootstash_base::fault::FaultKind::Operator,
-            Self::Changed { .. } => bootstash_base::fault::FaultKind::Permanent,
+            Self::Read { .. } => bootstash_base::error::ErrorClass::Operator,
+            Self::Changed { .. } => bootstash_base::error::ErrorClass::Permanent,
             Self::Code(error) => error.kind(),
             Self::Seal(error) => error.kind(),
         }

@@ -109,11 +109,11 @@ pub enum ReportError {
     },
 }
 
-impl bootstash_base::fault::Fault for ReportError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
+impl bootstash_base::error::Classified for ReportError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
         match self {
-            Self::TooOften { .. } => bootstash_base::fault::FaultKind::Transient,
-            _ => bootstash_base::fault::FaultKind::Permanent,
+            Self::TooOften { .. } => bootstash_base::error::ErrorClass::Transient,
+            _ => bootstash_base::error::ErrorClass::Permanent,
         }
     }
 }

@@ -99,11 +99,11 @@ pub enum AnnouncementError {
     Random,
 }
 
-impl bootstash_base::fault::Fault for AnnouncementError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
+impl bootstash_base::error::Classified for AnnouncementError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
         match self {
-            Self::Shape(_) | Self::Field { .. } => bootstash_base::fault::FaultKind::Permanent,
-            Self::Random => bootstash_base::fault::FaultKind::Operator,
+            Self::Shape(_) | Self::Field { .. } => bootstash_base::error::ErrorClass::Permanent,
+            Self::Random => bootstash_base::error::ErrorClass::Operator,
         }
     }
 }
@@ -138,9 +138,9 @@ pub enum RekeyError {
     Seal(#[from] super::wire::SealError),
 }
 
-impl bootstash_base::fault::Fault for RekeyError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Permanent
+impl bootstash_base::error::Classified for RekeyError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Permanent
     }
 }
 

@@ -86,9 +86,9 @@ pub enum SealError {
     },
 }
 
-impl bootstash_base::fault::Fault for SealError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Permanent
+impl bootstash_base::error::Classified for SealError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Permanent
     }
 }
 

@@ -131,7 +131,7 @@ impl Qemu {
             Err(super::QemuFailure::Deadline { after, .. }) => {
                 Err(format!("a probe guest did not answer within {} s", after.as_secs()))
             }
-            Err(failure) => Err(bootstash_base::fault::Chain(&failure).to_string()),
+            Err(failure) => Err(bootstash_base::error::Chain(&failure).to_string()),
         }
     }
 }

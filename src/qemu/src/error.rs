@@ -1,6 +1,6 @@
 //! Errors, a type for each operation.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -46,11 +46,11 @@ pub enum QemuFailure {
     },
 }
 
-impl Fault for QemuFailure {
-    fn kind(&self) -> FaultKind {
+impl Classified for QemuFailure {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Answer { .. } => FaultKind::Operator,
-            Self::Deadline { .. } => FaultKind::Transient,
+            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Answer { .. } => ErrorClass::Operator,
+            Self::Deadline { .. } => ErrorClass::Transient,
         }
     }
 }
@@ -68,9 +68,9 @@ pub enum FindError {
     },
 }
 
-impl Fault for FindError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for FindError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 
@@ -107,11 +107,11 @@ pub enum OverlayError {
     },
 }
 
-impl Fault for OverlayError {
-    fn kind(&self) -> FaultKind {
+impl Classified for OverlayError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Exists { .. } | Self::NoDirectory { .. } => FaultKind::Permanent,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Exists { .. } | Self::NoDirectory { .. } => ErrorClass::Permanent,
+            Self::Io { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }
@@ -138,10 +138,10 @@ pub enum CheckError {
     },
 }
 
-impl Fault for CheckError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CheckError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Corrupt { .. } => FaultKind::Permanent,
+            Self::Corrupt { .. } => ErrorClass::Permanent,
             Self::Other { source, .. } => source.kind(),
         }
     }
@@ -182,11 +182,11 @@ pub enum CompareError {
     },
 }
 
-impl Fault for CompareError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CompareError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Different { .. } => FaultKind::Permanent,
-            Self::Serve { .. } => FaultKind::Operator,
+            Self::Different { .. } => ErrorClass::Permanent,
+            Self::Serve { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }
@@ -200,9 +200,9 @@ pub struct AcceleratorError {
     pub(super) why: String,
 }
 
-impl Fault for AcceleratorError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for AcceleratorError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 
@@ -255,11 +255,11 @@ pub enum MachineError {
     },
 }
 
-impl Fault for MachineError {
-    fn kind(&self) -> FaultKind {
+impl Classified for MachineError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Channel { .. } | Self::NoAnswer { .. } => FaultKind::Transient,
-            _ => FaultKind::Operator,
+            Self::Channel { .. } | Self::NoAnswer { .. } => ErrorClass::Transient,
+            _ => ErrorClass::Operator,
         }
     }
 }
@@ -285,8 +285,8 @@ pub enum ConsoleError {
     },
 }
 
-impl Fault for ConsoleError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for ConsoleError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }

@@ -6,7 +6,7 @@
 use super::inspect::Judged;
 use super::run;
 use super::{InspectError, Qemu};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_disk::formats::START_BYTES;
 use bootstash_disk::qcow2::header::{self, Extensions, Qcow2Header};
 use bootstash_disk::qcow2::inspect::check_limits;
@@ -47,12 +47,12 @@ pub enum InspectCacheError {
     Damaged(#[from] InspectError),
 }
 
-impl Fault for InspectCacheError {
-    fn kind(&self) -> FaultKind {
+impl Classified for InspectCacheError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => FaultKind::Permanent,
-            Self::Read { .. } => FaultKind::Operator,
-            Self::Unfit { .. } => FaultKind::Permanent,
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorClass::Permanent,
+            Self::Read { .. } => ErrorClass::Operator,
+            Self::Unfit { .. } => ErrorClass::Permanent,
             Self::Damaged(error) => error.kind(),
         }
     }

@@ -1,7 +1,7 @@
 //! Why an image is not taken.
 
 use super::QemuFailure;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_disk::BaseReadError;
 use bootstash_disk::qcow2::header::Qcow2Header;
 use bootstash_disk::qcow2::inspect::{Feature, Flaw, Refusal};
@@ -125,14 +125,14 @@ pub enum InspectError {
     },
 }
 
-impl Fault for InspectError {
-    fn kind(&self) -> FaultKind {
+impl Classified for InspectError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::File(error) => error.kind(),
-            Self::InUse { .. } => FaultKind::Busy,
-            Self::Serve { .. } => FaultKind::Operator,
+            Self::InUse { .. } => ErrorClass::Busy,
+            Self::Serve { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
-            _ => FaultKind::Permanent,
+            _ => ErrorClass::Permanent,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Errors, a type for each operation.
 
 use crate::ZfsFailure;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use thiserror::Error;
 
@@ -293,85 +293,85 @@ pub enum ReceiveError {
     },
 }
 
-impl Fault for ReadError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ReadError {
+    fn kind(&self) -> ErrorClass {
         self.source.kind()
     }
 }
 
-impl Fault for CreateError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CreateError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Foreign { .. } | Self::NoParent { .. } | Self::NoSpace { .. } => FaultKind::Operator,
+            Self::Foreign { .. } | Self::NoParent { .. } | Self::NoSpace { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for MountError {
-    fn kind(&self) -> FaultKind {
+impl Classified for MountError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Missing { .. } => FaultKind::Permanent,
+            Self::Missing { .. } => ErrorClass::Permanent,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for SnapshotError {
-    fn kind(&self) -> FaultKind {
+impl Classified for SnapshotError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Missing { .. } => FaultKind::Permanent,
-            Self::NoSpace { .. } => FaultKind::Operator,
+            Self::Missing { .. } => ErrorClass::Permanent,
+            Self::NoSpace { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for DestroyError {
-    fn kind(&self) -> FaultKind {
+impl Classified for DestroyError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Foreign { .. } => FaultKind::Permanent,
-            Self::ForeignSnapshot { .. } => FaultKind::Operator,
-            Self::Busy { .. } | Self::HasDependents { .. } => FaultKind::Busy,
+            Self::Foreign { .. } => ErrorClass::Permanent,
+            Self::ForeignSnapshot { .. } => ErrorClass::Operator,
+            Self::Busy { .. } | Self::HasDependents { .. } => ErrorClass::Busy,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for CloneError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CloneError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Missing { .. } => FaultKind::Permanent,
-            Self::Foreign { .. } => FaultKind::Operator,
+            Self::Missing { .. } => ErrorClass::Permanent,
+            Self::Foreign { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for SendError {
-    fn kind(&self) -> FaultKind {
+impl Classified for SendError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Missing { .. } | Self::Stale { .. } => FaultKind::Permanent,
+            Self::Missing { .. } | Self::Stale { .. } => ErrorClass::Permanent,
             Self::Other { source, .. } => source.kind(),
         }
     }
 }
 
-impl Fault for ReceiveError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ReceiveError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::WrongBase { .. }
             | Self::Exists { .. }
             | Self::Corrupt { .. }
-            | Self::WrongResult { .. } => FaultKind::Permanent,
-            Self::Truncated { .. } | Self::Source { .. } => FaultKind::Transient,
-            Self::Busy { .. } => FaultKind::Busy,
+            | Self::WrongResult { .. } => ErrorClass::Permanent,
+            Self::Truncated { .. } | Self::Source { .. } => ErrorClass::Transient,
+            Self::Busy { .. } => ErrorClass::Busy,
             Self::Modified { .. }
             | Self::Foreign { .. }
             | Self::NoParent { .. }
             | Self::NoSpace { .. }
             | Self::Quota { .. }
-            | Self::PartialState { .. } => FaultKind::Operator,
+            | Self::PartialState { .. } => ErrorClass::Operator,
             Self::Other { source, .. } => source.kind(),
         }
     }

@@ -1,6 +1,6 @@
 //! What any call to ZFS can meet, whichever way it goes: through a program or straight into the kernel.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use nix::errno::Errno;
 use std::io;
 use std::time::Duration;
@@ -96,14 +96,14 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-impl Fault for ZfsFailure {
-    fn kind(&self) -> FaultKind {
+impl Classified for ZfsFailure {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Refused { .. } if self.errno() == Some(Errno::EBUSY) => FaultKind::Busy,
+            Self::Refused { .. } if self.errno() == Some(Errno::EBUSY) => ErrorClass::Busy,
             Self::Spawn { .. } | Self::Unexpected { .. } | Self::Refused { .. } | Self::Answer { .. } => {
-                FaultKind::Operator
+                ErrorClass::Operator
             }
-            Self::Deadline { .. } | Self::Killed { .. } | Self::Unavailable { .. } => FaultKind::Transient,
+            Self::Deadline { .. } | Self::Killed { .. } | Self::Unavailable { .. } => ErrorClass::Transient,
         }
     }
 }
@@ -111,7 +111,7 @@ impl Fault for ZfsFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash_base::fault::Chain;
+    use bootstash_base::error::Chain;
 
     fn refused(errno: Errno) -> ZfsFailure {
         let source = io::Error::from_raw_os_error(errno as i32);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_what_is_in_use_is_waited_for() {
-        assert_eq!(refused(Errno::EBUSY).kind(), FaultKind::Busy);
-        assert_eq!(refused(Errno::EDQUOT).kind(), FaultKind::Operator);
+        assert_eq!(refused(Errno::EBUSY).kind(), ErrorClass::Busy);
+        assert_eq!(refused(Errno::EDQUOT).kind(), ErrorClass::Operator);
     }
 }

@@ -1,7 +1,7 @@
 //! Which door to ZFS a daemon takes, and what it does there first.
 
 use super::{CommandZfs, OpenError, Programs, Zfs};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::DatasetName;
 use std::sync::Arc;
 

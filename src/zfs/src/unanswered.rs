@@ -4,7 +4,7 @@
 //! Promises: a call counts from its start, or from its last byte, until it ends or is dropped.
 
 use super::{Usage, Zfs};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::DatasetName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

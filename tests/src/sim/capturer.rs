@@ -3,7 +3,7 @@
 
 use super::host::Life;
 use async_trait::async_trait;
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::Progress;
@@ -30,7 +30,7 @@ impl SimCapturer {
     async fn pass(&self, most_ms: u64) -> Result<(), StepFailure> {
         self.life.pause(0, most_ms).await;
         match self.life.host.happens(4 * self.failing.load(Ordering::Relaxed)) {
-            true => Err(StepFailure { error: "it does not boot".to_owned(), kind: FaultKind::Permanent }),
+            true => Err(StepFailure { error: "it does not boot".to_owned(), kind: ErrorClass::Permanent }),
             false => Ok(()),
         }
     }
@@ -62,7 +62,7 @@ impl Capturer for SimCapturer {
         stop: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         let passed = stop.run_until_cancelled(self.pass(CAPTURE_MS)).await;
-        let stopped = || StepFailure { error: "stopping".to_owned(), kind: FaultKind::Cancelled };
+        let stopped = || StepFailure { error: "stopping".to_owned(), kind: ErrorClass::Cancelled };
         passed.ok_or_else(stopped)??;
         let (bytes, cache) = (self.cache(&source.path), work_dir.join(CACHE_FILE));
         self.life.host.truth.facts().captured.insert(blake3::hash(&bytes), source.path.clone());

@@ -1,7 +1,7 @@
 //! Adopting boot caches: good ones, and all that is none, of another image, or hostile.
 
 use crate::guest::{CLUSTER, held, names, tool};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_delta::catalog::*;
 use bootstash_disk::qcow2;
 use bootstash_disk::qcow2::{ClusterRuns, Layout};
@@ -72,7 +72,7 @@ impl Ground {
     async fn refused(&self, file: &Path) -> CaptureError {
         let error = self.adopt(file).await.unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "does not name the file: {error}");
-        assert_eq!(error.kind(), FaultKind::Permanent, "{error}");
+        assert_eq!(error.kind(), ErrorClass::Permanent, "{error}");
         assert!(!self.path("work").exists() || names(&self.path("work")).is_empty(), "scratch was left");
         error
     }

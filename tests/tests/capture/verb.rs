@@ -1,7 +1,7 @@
 //! The capture verb, from image to verified cache.
 
 use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootSignal, Confidence};
 use bootstash_disk::nbd::{Export, Refusing};
@@ -130,7 +130,7 @@ async fn an_image_that_never_boots_is_an_error_with_the_limit_and_its_last_lines
     for part in [base.to_str().unwrap(), "within 12 s", "loading system | where is my disk?"] {
         assert!(text.contains(part), "{part:?} is missing: {text}");
     }
-    assert_eq!(error.kind(), FaultKind::Permanent);
+    assert_eq!(error.kind(), ErrorClass::Permanent);
     assert!(names(&dir.path().join("work")).is_empty(), "scratch was left");
 }
 
@@ -168,7 +168,7 @@ async fn cancelling_ends_the_guest_and_leaves_nothing() {
     assert!(runs_with(dir.path()), "this test would not see a guest that runs");
     cancel.cancel();
     let error = capturing.await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), FaultKind::Cancelled);
+    assert_eq!(error.kind(), ErrorClass::Cancelled);
     assert!(names(&dir.path().join("work")).is_empty(), "scratch was left");
     tokio::time::timeout(Duration::from_secs(20), async {
         while runs_with(dir.path()) {

@@ -2,7 +2,7 @@
 
 use super::watch::Watch;
 use crate::failure::CommandError;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, JobId, JobView, routes};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ async fn ask_again(
     loop {
         let error = match source.job(id, after).await {
             Ok(job) => return Ok(job),
-            Err(error) if error.kind() == FaultKind::Transient => error,
+            Err(error) if error.kind() == ErrorClass::Transient => error,
             Err(error) => return Err(error.into()),
         };
         if gone_since.is_none() {
@@ -118,12 +118,12 @@ mod tests {
         fn close(&mut self) {}
     }
 
-    fn refused(kind: FaultKind) -> CallError {
+    fn refused(kind: ErrorClass) -> CallError {
         CallError::Refused { status: 503, error: "no".to_owned(), kind }
     }
 
     fn away() -> CallError {
-        refused(FaultKind::Transient)
+        refused(ErrorClass::Transient)
     }
 
     fn patience(limit: u64) -> Patience {
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn does_not_insist_on_what_is_refused_for_good() {
-        let script = Script::new([Err(refused(FaultKind::Permanent))]);
+        let script = Script::new([Err(refused(ErrorClass::Permanent))]);
         let error = follow(&script, JobId(7), &patience(3600), &mut Told::default()).await.unwrap_err();
         assert!(matches!(error, CommandError::Call(_)));
         assert_eq!(script.1.get(), 1);

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use axum::extract::{Path, Query, State};
     use axum::{Router, routing};
-    use bootstash_base::fault::FaultKind;
+    use bootstash_base::error::ErrorClass;
     use std::collections::HashMap;
     use std::sync::{Arc, Mutex};
 
@@ -126,7 +126,7 @@ mod tests {
     async fn submit(axum::Json(request): axum::Json<RegisterRequest>) -> axum::response::Response {
         use axum::response::IntoResponse;
         if request.name == "taken" {
-            return stub::refusal(409, "the name taken is in use", FaultKind::Permanent).into_response();
+            return stub::refusal(409, "the name taken is in use", ErrorClass::Permanent).into_response();
         }
         assert!(request.source.is_absolute());
         axum::Json(RegisterReply::Started { job: JobId(7) }).into_response()
@@ -225,7 +225,7 @@ mod tests {
         end.outcome = Some(JobOutcome::Failed {
             step: bootstash_net::api::Step::Capture,
             error: "no login prompt within 600 s".to_owned(),
-            kind: FaultKind::Permanent,
+            kind: ErrorClass::Permanent,
         });
         let error = conclude(&end, true).unwrap_err();
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The packaged examples: they load, name every key, and what they call a default is one.
 
 use super::{ConfigFile, ConfigKind, load_any};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 
 const REGISTRAR: &str = include_str!("../../../../packaging/registrar.toml");
 const AGENT: &str = include_str!("../../../../packaging/agent.toml");

@@ -1,7 +1,7 @@
 //! Reading a configuration file, with errors that name the file, the line and the remedy.
 
 use super::{AgentConfig, ConfigKind, RegistrarConfig, check};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -50,9 +50,9 @@ pub enum ConfigError {
 #[error("{0}")]
 pub struct ParseProblem(String);
 
-impl Fault for ConfigError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for ConfigError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 

@@ -1,7 +1,7 @@
 //! Each way a configuration can be wrong, and that the error says where and what to do.
 
 use super::*;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use std::path::PathBuf;
 
 struct File {

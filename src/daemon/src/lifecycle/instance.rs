@@ -1,6 +1,6 @@
 //! One daemon for one state directory.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
@@ -34,11 +34,11 @@ pub enum InstanceError {
     },
 }
 
-impl Fault for InstanceError {
-    fn kind(&self) -> FaultKind {
+impl Classified for InstanceError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Running { .. } => FaultKind::Busy,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Running { .. } => ErrorClass::Busy,
+            Self::Io { .. } => ErrorClass::Operator,
         }
     }
 }

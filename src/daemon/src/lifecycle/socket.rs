@@ -1,6 +1,6 @@
 //! Listening on a Unix socket, in the place of a daemon that died but not of one that lives.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::GroupName;
 use nix::unistd::{Gid, Group};
 use std::fs::{self, Permissions};
@@ -40,11 +40,11 @@ pub enum ListenError {
     },
 }
 
-impl Fault for ListenError {
-    fn kind(&self) -> FaultKind {
+impl Classified for ListenError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Taken { .. } => FaultKind::Busy,
-            Self::NoSocket { .. } | Self::Io { .. } => FaultKind::Operator,
+            Self::Taken { .. } => ErrorClass::Busy,
+            Self::NoSocket { .. } | Self::Io { .. } => ErrorClass::Operator,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How writing and reading a delta file can fail.
 
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -26,11 +26,11 @@ pub enum DeltaWriteError {
     },
 }
 
-impl Fault for DeltaWriteError {
-    fn kind(&self) -> FaultKind {
+impl Classified for DeltaWriteError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Stream { .. } => FaultKind::Transient,
-            Self::Io { .. } => FaultKind::Operator,
+            Self::Stream { .. } => ErrorClass::Transient,
+            Self::Io { .. } => ErrorClass::Operator,
         }
     }
 }
@@ -68,11 +68,11 @@ pub enum DeltaReadError {
     },
 }
 
-impl Fault for DeltaReadError {
-    fn kind(&self) -> FaultKind {
+impl Classified for DeltaReadError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Io { .. } => FaultKind::Operator,
-            Self::Header { .. } | Self::Mismatch { .. } => FaultKind::Permanent,
+            Self::Io { .. } => ErrorClass::Operator,
+            Self::Header { .. } | Self::Mismatch { .. } => ErrorClass::Permanent,
         }
     }
 }

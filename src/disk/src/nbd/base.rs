@@ -3,7 +3,7 @@
 use super::{BlockSource, Extent, ExtentKind};
 use crate::ImageFormat;
 use async_trait::async_trait;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use imago::file::File as ImagoFile;
 use imago::qcow2::Qcow2;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
@@ -48,9 +48,9 @@ pub struct OpenBaseError {
     pub source: io::Error,
 }
 
-impl Fault for OpenBaseError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for OpenBaseError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 

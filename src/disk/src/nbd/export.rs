@@ -1,7 +1,7 @@
 //! Listening for clients of an export.
 
 use super::{BlockSource, ReadTrace, session};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +35,9 @@ pub struct ExportError {
     pub source: io::Error,
 }
 
-impl Fault for ExportError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Operator
+impl Classified for ExportError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Operator
     }
 }
 

@@ -5,7 +5,7 @@
 use super::backing::BACKING_MAX_BYTES;
 use super::{CLUSTER_BYTES, ClusterRuns};
 use crate::ImageFormat;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -55,9 +55,9 @@ pub enum LayoutError {
     },
 }
 
-impl Fault for LayoutError {
-    fn kind(&self) -> FaultKind {
-        FaultKind::Permanent
+impl Classified for LayoutError {
+    fn kind(&self) -> ErrorClass {
+        ErrorClass::Permanent
     }
 }
 

@@ -40,9 +40,9 @@ pub enum InterfaceError {
     List(#[source] io::Error),
 }
 
-impl bootstash_base::fault::Fault for InterfaceError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Operator
+impl bootstash_base::error::Classified for InterfaceError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Operator
     }
 }
 

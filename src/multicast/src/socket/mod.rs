@@ -35,9 +35,9 @@ pub struct SocketError {
     pub source: io::Error,
 }
 
-impl bootstash_base::fault::Fault for SocketError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Operator
+impl bootstash_base::error::Classified for SocketError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Operator
     }
 }
 

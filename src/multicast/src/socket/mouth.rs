@@ -46,9 +46,9 @@ pub enum SpeakError {
     },
 }
 
-impl bootstash_base::fault::Fault for SpeakError {
-    fn kind(&self) -> bootstash_base::fault::FaultKind {
-        bootstash_base::fault::FaultKind::Operator
+impl bootstash_base::error::Classified for SpeakError {
+    fn kind(&self) -> bootstash_base::error::ErrorClass {
+        bootstash_base::error::ErrorClass::Operator
     }
 }
 

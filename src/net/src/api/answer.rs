@@ -1,7 +1,7 @@
 //! Reading answers: whole, but never more than any of ours has. Who answers is a member, and may be hostile.
 
 use super::{CallError, Endpoint, ErrorBody, TransportError};
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -54,7 +54,7 @@ pub(super) async fn refusal(response: Response) -> CallError {
     let body = whole(response, LONGEST_REFUSAL).await.ok();
     let body = body.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| ErrorBody {
         error: format!("the daemon answered {status}"),
-        kind: if status.is_server_error() { FaultKind::Transient } else { FaultKind::Permanent },
+        kind: if status.is_server_error() { ErrorClass::Transient } else { ErrorClass::Permanent },
     });
     match retry_after {
         Some(retry_after) => CallError::Busy { error: body.error, retry_after },
@@ -86,7 +86,7 @@ async fn whole(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash_base::fault::Fault;
+    use bootstash_base::error::Classified;
     use futures::{Stream, StreamExt, stream};
     use std::io;
 
@@ -116,7 +116,7 @@ mod tests {
     async fn an_answer_is_read_up_to_its_limit() {
         assert_eq!(read(6, response(200, pieces(&["[1, ", "2]"]))).await.unwrap(), [1, 2]);
         let long = read(5, response(200, pieces(&["[1, ", "2]"]))).await.unwrap_err();
-        assert!(matches!(long, CallError::Answer { .. }) && long.kind() == FaultKind::Operator, "{long:?}");
+        assert!(matches!(long, CallError::Answer { .. }) && long.kind() == ErrorClass::Operator, "{long:?}");
         assert!(matches!(read(1 << 20, response(200, endless())).await, Err(CallError::Answer { .. })));
         assert!(matches!(read(99, response(200, pieces(&["no"]))).await, Err(CallError::Answer { .. })));
     }
@@ -126,7 +126,7 @@ mod tests {
         let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
         let answer = read(99, response(200, pieces(&["[1, "]).chain(broken))).await.unwrap_err();
         assert!(matches!(answer, CallError::Unreachable { .. }), "{answer:?}");
-        assert_eq!(answer.kind(), FaultKind::Transient);
+        assert_eq!(answer.kind(), ErrorClass::Transient);
     }
 
     #[tokio::test]
@@ -135,6 +135,6 @@ mod tests {
         assert!(matches!(refused, CallError::Refused { status: 409, .. }), "{refused:?}");
         let text = r#"{ "error": "no", "kind": "busy" }"#;
         let refused = refusal(response(409, pieces(&[text]))).await;
-        assert!(refused.to_string() == "no" && refused.kind() == FaultKind::Busy, "{refused:?}");
+        assert!(refused.to_string() == "no" && refused.kind() == ErrorClass::Busy, "{refused:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Transport, TransportError, answer};
 use crate::identity::believing_nobody;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub enum CallError {
         /// What it said.
         error: String,
         /// What may follow.
-        kind: FaultKind,
+        kind: ErrorClass,
     },
     /// The daemon has enough to do, and says when to come again.
     #[error("{error}")]
@@ -76,13 +76,13 @@ pub enum CallError {
     },
 }
 
-impl Fault for CallError {
-    fn kind(&self) -> FaultKind {
+impl Classified for CallError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Unreachable { .. } => FaultKind::Transient,
+            Self::Unreachable { .. } => ErrorClass::Transient,
             Self::Refused { kind, .. } => *kind,
-            Self::Busy { .. } => FaultKind::Busy,
-            Self::Answer { .. } => FaultKind::Operator,
+            Self::Busy { .. } => ErrorClass::Busy,
+            Self::Answer { .. } => ErrorClass::Operator,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Registering, deregistering, listing.
 
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::ImageFormat;
@@ -127,7 +127,7 @@ pub enum JobOutcome {
         /// Why, with causes.
         error: String,
         /// What may follow.
-        kind: FaultKind,
+        kind: ErrorClass,
     },
 }
 

@@ -44,7 +44,7 @@ pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, 
 pub use transport::{Transport, TransportError};
 pub use url::{UrlProblem, registrar_url};
 
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 use serde::{Deserialize, Serialize};
 
 /// The body of every reply that is no success.
@@ -53,5 +53,5 @@ pub struct ErrorBody {
     /// What went wrong, with its causes, on one line.
     pub error: String,
     /// What may follow.
-    pub kind: FaultKind,
+    pub kind: ErrorClass,
 }

@@ -1,7 +1,7 @@
 //! Why an identity could not be made, read or believed.
 
 use super::IdentityParseError;
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::path::PathBuf;
 
 /// An identity, its key or its certificate is no good.
@@ -58,11 +58,11 @@ pub enum IdentityError {
     Random,
 }
 
-impl Fault for IdentityError {
-    fn kind(&self) -> FaultKind {
+impl Classified for IdentityError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Request(_) | Self::Foreign | Self::Name(_) => FaultKind::Permanent,
-            _ => FaultKind::Operator,
+            Self::Request(_) | Self::Foreign | Self::Name(_) => ErrorClass::Permanent,
+            _ => ErrorClass::Operator,
         }
     }
 }

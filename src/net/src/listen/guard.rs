@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use bootstash_base::fault::FaultKind;
+use bootstash_base::error::ErrorClass;
 
 /// Lets only those at `routes` who have `right`. A stranger learns nothing, not even what there is. What
 /// is ordered is logged, with who did.
@@ -46,7 +46,7 @@ pub fn refusal(caller: Option<&Caller>, right: &Right) -> Option<Response> {
         Some(identity) => {
             tracing::warn!(%identity, ?right, "refused: no such right");
             let error = format!("this is not for {identity} to do");
-            (StatusCode::FORBIDDEN, Json(ErrorBody { error, kind: FaultKind::Permanent })).into_response()
+            (StatusCode::FORBIDDEN, Json(ErrorBody { error, kind: ErrorClass::Permanent })).into_response()
         }
     })
 }
@@ -54,7 +54,7 @@ pub fn refusal(caller: Option<&Caller>, right: &Right) -> Option<Response> {
 /// The same whatever was asked for.
 fn stranger() -> Response {
     let error = "this needs a certificate".to_owned();
-    (StatusCode::UNAUTHORIZED, Json(ErrorBody { error, kind: FaultKind::Operator })).into_response()
+    (StatusCode::UNAUTHORIZED, Json(ErrorBody { error, kind: ErrorClass::Operator })).into_response()
 }
 
 /// Keeps strangers from all of `routes`, known or not, but for one path.

@@ -2,7 +2,7 @@
 
 use crate::api::{CallError, UrlProblem};
 use crate::identity::{IdentityError, TokenError};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 
 /// Joining failed; nothing was changed here.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +34,12 @@ pub enum JoinError {
     Identity(#[from] IdentityError),
 }
 
-impl Fault for JoinError {
-    fn kind(&self) -> FaultKind {
+impl Classified for JoinError {
+    fn kind(&self) -> ErrorClass {
         match self {
-            Self::Url { .. } | Self::Token(_) => FaultKind::Permanent,
+            Self::Url { .. } | Self::Token(_) => ErrorClass::Permanent,
             Self::Call { source, .. } => source.kind(),
-            Self::Read(_) => FaultKind::Operator,
+            Self::Read(_) => ErrorClass::Operator,
             Self::Identity(error) => error.kind(),
         }
     }
@@ -56,8 +56,8 @@ pub enum RenewError {
     Identity(#[from] IdentityError),
 }
 
-impl Fault for RenewError {
-    fn kind(&self) -> FaultKind {
+impl Classified for RenewError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::Call(error) => error.kind(),
             Self::Identity(error) => error.kind(),

@@ -3,7 +3,7 @@
 use super::RenewError;
 use crate::api::{CertificateReply, Client, RenewRequest, routes};
 use crate::identity::{Credentials, KeyRequest, Live};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::sleep;

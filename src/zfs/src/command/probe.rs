@@ -6,7 +6,7 @@ use super::stderr::{self, Said};
 use super::{CommandZfs, Limits};
 use crate::unanswered::Calls;
 use crate::{Capabilities, Flavor, ZfsFailure};
-use bootstash_base::fault::{Fault, FaultKind};
+use bootstash_base::error::{Classified, ErrorClass};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -61,11 +61,11 @@ pub enum OpenError {
     },
 }
 
-impl Fault for OpenError {
-    fn kind(&self) -> FaultKind {
+impl Classified for OpenError {
+    fn kind(&self) -> ErrorClass {
         match self {
             Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoPool { .. } | Self::NoKernel => {
-                FaultKind::Operator
+                ErrorClass::Operator
             }
             Self::Library { source } | Self::Other { source, .. } => source.kind(),
         }

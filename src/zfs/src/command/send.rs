@@ -6,7 +6,7 @@ use super::CommandZfs;
 use super::probe::failure;
 use super::run::{Pipe, Running};
 use crate::{ByteStream, SendError, ZfsFailure, ending};
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::io;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::super::Reader;
 use crate::fuzz::Verdict;
 use anyhow::ensure;
-use bootstash_base::fault::Chain;
+use bootstash_base::error::Chain;
 use bootstash_daemon::config::{AgentConfig, ConfigFile, RegistrarConfig, load_any};
 use bootstash_net::serving::Limits;
 use std::time::Duration;

@@ -60,7 +60,7 @@ fn pieces() -> PiecesRequest {
 }
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {
-    let error = ErrorBody { error: "no".to_owned(), kind: bootstash_base::fault::FaultKind::Busy };
+    let error = ErrorBody { error: "no".to_owned(), kind: bootstash_base::error::ErrorClass::Busy };
     let token = Secret::new("bootstash-AAAA".to_owned());
     let request_pem = include_str!("request.pem").to_owned();
     let join = JoinRequest { token, request_pem, by: Joiner::Agent };

@@ -6,7 +6,7 @@ use std::fmt;
 /// How an operation failed, in terms of what may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
+pub enum ErrorClass {
     /// The same call will fail again: the request or the data is wrong.
     Permanent,
     /// The same call may pass later, unaided.
@@ -19,7 +19,7 @@ pub enum FaultKind {
     Operator,
 }
 
-impl fmt::Display for FaultKind {
+impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Permanent => "permanent",
@@ -31,10 +31,10 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// An error that knows its [`FaultKind`].
-pub trait Fault: Error {
+/// An error that knows its [`ErrorClass`].
+pub trait Classified: Error {
     /// What may follow.
-    fn kind(&self) -> FaultKind;
+    fn kind(&self) -> ErrorClass;
 }
 
 /// Shows an error with its causes on one line: `what: why: why that`.
