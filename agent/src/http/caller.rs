@@ -2,7 +2,7 @@
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
-use bootstash_base::rights::Caller;
+use bootstash_base::impersonate::Caller;
 use tokio::net::UnixListener;
 
 /// The user at the other end of a connection.

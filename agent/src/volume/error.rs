@@ -2,8 +2,8 @@
 
 use super::lease::LeaseError;
 use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::impersonate::User;
 use bootstash_base::names::{Guid, ImageName, NameError, SnapshotName};
-use bootstash_base::rights::User;
 use bootstash_delta::DeltaReadError;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_disk::BaseReadError;

@@ -1,7 +1,7 @@
 //! What the volume's owner asks of QEMU.
 
 use async_trait::async_trait;
-use bootstash_base::rights::Rights;
+use bootstash_base::impersonate::Rights;
 use bootstash_qemu::{OverlayError, Qemu};
 use std::fmt::Debug;
 use std::path::Path;

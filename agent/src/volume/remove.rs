@@ -2,8 +2,8 @@
 
 use super::mounts::Mounts;
 use super::{RemoveOverlayError, Volume, in_use, path};
+use bootstash_base::impersonate::{Caller, Rights};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::rights::{Caller, Rights};
 use bootstash_zfs::Removed;
 use std::io;
 use std::path::{Path, PathBuf};

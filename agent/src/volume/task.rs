@@ -6,8 +6,8 @@ use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
     Volume, VolumeState,
 };
+use bootstash_base::impersonate::Caller;
 use bootstash_base::names::ImageName;
-use bootstash_base::rights::Caller;
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::{GcReport, OverlayView};
 use bootstash_zfs::{Removed, Snapshot};

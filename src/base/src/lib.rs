@@ -6,8 +6,8 @@
 pub mod clock;
 pub mod error;
 pub mod files;
+pub mod impersonate;
 pub mod kill_point;
 pub mod names;
-pub mod rights;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

@@ -3,7 +3,7 @@
 use super::find::Programs;
 use super::run::{self, Finished, Limits};
 use super::{OverlayError, Qemu, QemuFailure};
-use bootstash_base::rights::Rights;
+use bootstash_base::impersonate::Rights;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;

@@ -4,7 +4,7 @@ use super::host::Life;
 use crate::replication::write_overlay;
 use async_trait::async_trait;
 use bootstash_agent::volume::OverlayMaker;
-use bootstash_base::rights::Rights;
+use bootstash_base::impersonate::Rights;
 use bootstash_qemu::OverlayError;
 use std::io;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Inspecting images and making overlays.
 
-use bootstash_base::rights::Caller;
+use bootstash_base::impersonate::Caller;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2::read_backing;
 use bootstash_qemu::{InspectError, OverlayError, Qemu};

@@ -3,7 +3,7 @@
 use super::{alpine, filled, leases, lock_as_qemu};
 use crate::testing::Node;
 use crate::volume::{CreateOverlayError, RemoveOverlayError};
-use bootstash_base::rights::Caller;
+use bootstash_base::impersonate::Caller;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_zfs::Removed;
 use std::fs::{self, Permissions};

@@ -15,7 +15,7 @@ use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::peer::{self, PeerSite, Shelf};
 use bootstash_agent::volume::Volume;
-use bootstash_base::rights::Caller;
+use bootstash_base::impersonate::Caller;
 use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
 use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
 use bootstash_net::identity;
