@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
-use bootstash_base::impersonate::Caller;
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_net::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
@@ -64,7 +64,7 @@ pub(super) async fn collect(
 }
 
 /// What is about the node as a whole, and not about a caller's own files.
-fn for_owners(by: Caller) -> Result<(), Refusal> {
+fn for_owners(by: UnixPeer) -> Result<(), Refusal> {
     if by.owns_us() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
-use bootstash_base::impersonate::Rights;
+use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, SnapshotName};
 use bootstash_daemon::config::AgentConfig;
 use bootstash_disk::ImageFormat;
@@ -51,7 +51,7 @@ pub(crate) struct OverlayFiles;
 impl OverlayMaker for OverlayFiles {
     async fn create(
         &self,
-        rights: &Rights,
+        act_as: &ActAs,
         path: &Path,
         backing: &Path,
         virtual_size_bytes: u64,
@@ -60,7 +60,7 @@ impl OverlayMaker for OverlayFiles {
             let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
             return Err(OverlayError::Io { path: path.to_owned(), source });
         }
-        let made = rights.act(|| write_overlay(path, backing, virtual_size_bytes)).and_then(|made| made);
+        let made = act_as.act(|| write_overlay(path, backing, virtual_size_bytes)).and_then(|made| made);
         made.map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
 }

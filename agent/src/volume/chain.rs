@@ -5,7 +5,7 @@ use super::lease::{Lease, Stage};
 use super::mounts::Mounts;
 use super::{CreateOverlayError, Volume, path, whereabouts};
 use bootstash_base::clock;
-use bootstash_base::impersonate::{Caller, Rights};
+use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
@@ -26,7 +26,7 @@ const PLACE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where an overlay is to be, and with whose rights it is made.
 struct Place {
-    rights: Rights,
+    act_as: ActAs,
     path: PathBuf,
     mount_point: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Volume {
     /// Makes an overlay of `image` at `given`, as far as the caller may.
     pub(super) async fn create_overlay(
         &mut self,
-        by: Caller,
+        by: UnixPeer,
         image: &ImageName,
         given: &Path,
     ) -> Result<OverlayView, CreateOverlayError> {
@@ -48,7 +48,7 @@ impl Volume {
         made
     }
 
-    async fn free_place(&self, by: Caller, given: &Path) -> Result<Place, CreateOverlayError> {
+    async fn free_place(&self, by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayError> {
         let (at, path) = (Mounts::read().holding(given), given.to_owned());
         let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(by, &path));
         let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
@@ -81,23 +81,23 @@ impl Volume {
         };
         let mount_point = Some(place.mount_point);
         let intended = Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None };
-        self.make(&place.rights, intended).await
+        self.make(&place.act_as, intended).await
     }
 
     /// The record first: a view without a record is dropped at the next start, under the VM.
-    async fn make(&mut self, rights: &Rights, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
+    async fn make(&mut self, act_as: &ActAs, intended: Lease) -> Result<OverlayView, CreateOverlayError> {
         self.leases.put(intended.clone())?;
         kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();
         let (path, size) = (&overlay.path, overlay.virtual_size_bytes);
-        if let Err(error) = self.overlays.create(rights, path, &overlay.cache, size).await {
+        if let Err(error) = self.overlays.create(act_as, path, &overlay.cache, size).await {
             self.leases.remove(path)?;
-            return Err(not_made(error, rights));
+            return Err(not_made(error, act_as));
         }
         kill_point(KillPoint::OverlayCreated);
         if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }) {
             // Whoever asked is told that it failed, and will not look for a file.
-            drop(rights.act(|| std::fs::remove_file(&overlay.path)));
+            drop(act_as.act(|| std::fs::remove_file(&overlay.path)));
             self.leases.remove(&overlay.path)?;
             return Err(error.into());
         }
@@ -112,12 +112,12 @@ impl Volume {
     }
 }
 
-/// With the caller's rights: what the caller cannot see is not told either. Blocks.
-fn look_for_place(by: Caller, given: &Path) -> Result<Place, CreateOverlayError> {
+/// With the caller's act_as: what the caller cannot see is not told either. Blocks.
+fn look_for_place(by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayError> {
     let unknown = |source| CreateOverlayError::Rights { source };
-    let rights = by.rights().map_err(unknown)?;
-    let (path, mount_point) = rights.act(|| look(given)).map_err(unknown)??;
-    Ok(Place { rights, path, mount_point })
+    let act_as = by.act_as().map_err(unknown)?;
+    let (path, mount_point) = act_as.act(|| look(given)).map_err(unknown)??;
+    Ok(Place { act_as, path, mount_point })
 }
 
 /// The path without links, and where its storage is mounted.
@@ -134,9 +134,9 @@ fn look(given: &Path) -> Result<(PathBuf, PathBuf), CreateOverlayError> {
 }
 
 /// The same words, whichever call the kernel refused a user.
-fn not_made(error: OverlayError, rights: &Rights) -> CreateOverlayError {
-    match (error, rights) {
-        (OverlayError::Io { path, source }, Rights::Of(user))
+fn not_made(error: OverlayError, act_as: &ActAs) -> CreateOverlayError {
+    match (error, act_as) {
+        (OverlayError::Io { path, source }, ActAs::Of(user))
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
             CreateOverlayError::NotAllowed { user: user.clone(), path }

@@ -1,7 +1,7 @@
 //! What the volume's owner asks of QEMU.
 
 use async_trait::async_trait;
-use bootstash_base::impersonate::Rights;
+use bootstash_base::impersonate::ActAs;
 use bootstash_qemu::{OverlayError, Qemu};
 use std::fmt::Debug;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub trait OverlayMaker: Debug + Send + Sync {
     /// nothing is left, and what was at `path` is untouched.
     async fn create(
         &self,
-        rights: &Rights,
+        act_as: &ActAs,
         path: &Path,
         backing: &Path,
         virtual_size_bytes: u64,
@@ -24,11 +24,11 @@ pub trait OverlayMaker: Debug + Send + Sync {
 impl OverlayMaker for Qemu {
     async fn create(
         &self,
-        rights: &Rights,
+        act_as: &ActAs,
         path: &Path,
         backing: &Path,
         virtual_size_bytes: u64,
     ) -> Result<(), OverlayError> {
-        self.create_overlay_with(rights, path, backing, virtual_size_bytes).await
+        self.create_overlay_with(act_as, path, backing, virtual_size_bytes).await
     }
 }

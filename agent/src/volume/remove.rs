@@ -2,7 +2,7 @@
 
 use super::mounts::Mounts;
 use super::{RemoveOverlayError, Volume, in_use, path};
-use bootstash_base::impersonate::{Caller, Rights};
+use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_zfs::Removed;
 use std::io;
@@ -18,13 +18,13 @@ impl Volume {
     /// needs any more.
     pub(super) async fn remove_overlay(
         &mut self,
-        by: Caller,
+        by: UnixPeer,
         given: &Path,
     ) -> Result<Removed, RemoveOverlayError> {
         let path = self.real_path(by, given).await?;
         let Some(lease) = self.leases.get(&path) else {
             return match self
-                .ask_at(by, &path, |path, rights| rights.act(|| path.symlink_metadata().is_ok()))
+                .ask_at(by, &path, |path, act_as| act_as.act(|| path.symlink_metadata().is_ok()))
                 .await?
             {
                 true => Err(RemoveOverlayError::Foreign { path }),
@@ -32,7 +32,7 @@ impl Volume {
             };
         };
         let snapshot = lease.overlay.snapshot.clone();
-        self.ask_at(by, &path, |path, rights| Ok(remove_file(path, rights))).await??;
+        self.ask_at(by, &path, |path, act_as| Ok(remove_file(path, act_as))).await??;
         kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path)?;
         kill_point(KillPoint::LeaseRemoved);
@@ -43,23 +43,23 @@ impl Volume {
     }
 
     /// As it stands on record, if it does: then nothing needs to be looked up.
-    async fn real_path(&self, by: Caller, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
+    async fn real_path(&self, by: UnixPeer, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
         if self.leases.get(given).is_some() {
             return Ok(given.to_owned());
         }
-        let resolved = self.ask_at(by, given, |path, rights| rights.act(|| path::resolved(path))).await?;
+        let resolved = self.ask_at(by, given, |path, act_as| act_as.act(|| path::resolved(path))).await?;
         Ok(resolved.unwrap_or_else(|| given.to_owned()))
     }
 
     /// What the storage of the file at `path` says, if it does in time.
     async fn ask_at<T: Send + 'static>(
         &self,
-        by: Caller,
+        by: UnixPeer,
         path: &Path,
-        ask: impl FnOnce(&Path, &Rights) -> io::Result<T> + Send + 'static,
+        ask: impl FnOnce(&Path, &ActAs) -> io::Result<T> + Send + 'static,
     ) -> Result<T, RemoveOverlayError> {
         let (at, file) = (Mounts::read().holding(path), path.to_owned());
-        let ask = move || by.rights().and_then(|rights| ask(&file, &rights));
+        let ask = move || by.act_as().and_then(|act_as| ask(&file, &act_as));
         let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
         let asked = asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })?;
         asked.map_err(|source| RemoveOverlayError::Rights { source })
@@ -68,31 +68,31 @@ impl Volume {
 
 /// What is there is found and removed with the caller's rights; whether a VM has it open, we can tell also
 /// where the caller may not read it.
-fn remove_file(path: &Path, rights: &Rights) -> Result<(), RemoveOverlayError> {
-    let failed = |source| not_removed(path, rights, source);
-    match rights.act(|| in_use::find(path)).and_then(|found| found) {
+fn remove_file(path: &Path, act_as: &ActAs) -> Result<(), RemoveOverlayError> {
+    let failed = |source| not_removed(path, act_as, source);
+    match act_as.act(|| in_use::find(path)).and_then(|found| found) {
         Ok(found) if in_use::is_locked(&found).map_err(failed)? => {
             Err(RemoveOverlayError::InUse { path: path.to_owned() })
         }
-        Ok(_) => rights.act(|| std::fs::remove_file(path)).and_then(|done| done).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => forget(path, rights).map_err(failed),
+        Ok(_) => act_as.act(|| std::fs::remove_file(path)).and_then(|done| done).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => forget(path, act_as).map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// A file that is gone may have been moved, and its view be in use: only who could have removed it ends that.
-fn forget(path: &Path, rights: &Rights) -> io::Result<()> {
-    if *rights == Rights::Ours {
+fn forget(path: &Path, act_as: &ActAs) -> io::Result<()> {
+    if *act_as == ActAs::Ours {
         return Ok(());
     }
     let directory = path.parent().unwrap_or(Path::new("/"));
-    rights.act(|| tempfile::tempfile_in(directory).map(drop)).and_then(|made| made)
+    act_as.act(|| tempfile::tempfile_in(directory).map(drop)).and_then(|made| made)
 }
 
-fn not_removed(path: &Path, rights: &Rights, source: io::Error) -> RemoveOverlayError {
+fn not_removed(path: &Path, act_as: &ActAs, source: io::Error) -> RemoveOverlayError {
     let path = path.to_owned();
-    match rights {
-        Rights::Of(user) if source.kind() == io::ErrorKind::PermissionDenied => {
+    match act_as {
+        ActAs::Of(user) if source.kind() == io::ErrorKind::PermissionDenied => {
             RemoveOverlayError::NotAllowed { user: user.clone(), path }
         }
         _ => RemoveOverlayError::Io { path, source },

@@ -6,7 +6,7 @@ use super::{
     ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
     Volume, VolumeState,
 };
-use bootstash_base::impersonate::Caller;
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::{GcReport, OverlayView};
@@ -48,13 +48,13 @@ enum Order {
         reply: Reply<(), CatalogReadError>,
     },
     CreateOverlay {
-        by: Caller,
+        by: UnixPeer,
         image: ImageName,
         path: PathBuf,
         reply: Reply<OverlayView, CreateOverlayError>,
     },
     RemoveOverlay {
-        by: Caller,
+        by: UnixPeer,
         path: PathBuf,
         reply: Reply<Removed, RemoveOverlayError>,
     },
@@ -227,7 +227,7 @@ impl VolumeHandle {
         image: ImageName,
         path: PathBuf,
     ) -> Result<OverlayView, CreateOverlayError> {
-        self.create_overlay_for(Caller::ourselves(), image, path).await
+        self.create_overlay_for(UnixPeer::ourselves(), image, path).await
     }
 
     /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
@@ -236,7 +236,7 @@ impl VolumeHandle {
     /// See [`CreateOverlayError`].
     pub async fn create_overlay_for(
         &self,
-        by: Caller,
+        by: UnixPeer,
         image: ImageName,
         path: PathBuf,
     ) -> Result<OverlayView, CreateOverlayError> {
@@ -252,14 +252,18 @@ impl VolumeHandle {
     /// # Errors
     /// See [`RemoveOverlayError`].
     pub async fn remove_overlay(&self, path: PathBuf) -> Result<Removed, RemoveOverlayError> {
-        self.remove_overlay_for(Caller::ourselves(), path).await
+        self.remove_overlay_for(UnixPeer::ourselves(), path).await
     }
 
     /// The same with the rights of whoever asked: only if they may remove the file.
     ///
     /// # Errors
     /// See [`RemoveOverlayError`].
-    pub async fn remove_overlay_for(&self, by: Caller, path: PathBuf) -> Result<Removed, RemoveOverlayError> {
+    pub async fn remove_overlay_for(
+        &self,
+        by: UnixPeer,
+        path: PathBuf,
+    ) -> Result<Removed, RemoveOverlayError> {
         self.order(|reply| Order::RemoveOverlay { by, path, reply }).await
     }
 

@@ -3,7 +3,7 @@
 use super::find::Programs;
 use super::run::{self, Finished, Limits};
 use super::{OverlayError, Qemu, QemuFailure};
-use bootstash_base::impersonate::Rights;
+use bootstash_base::impersonate::ActAs;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Qemu {
         backing: &Path,
         virtual_size_bytes: u64,
     ) -> Result<(), OverlayError> {
-        self.create_overlay_with(&Rights::Ours, path, backing, virtual_size_bytes).await
+        self.create_overlay_with(&ActAs::Ours, path, backing, virtual_size_bytes).await
     }
 
     /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
@@ -37,15 +37,15 @@ impl Qemu {
     /// As [`Self::create_overlay`].
     pub async fn create_overlay_with(
         &self,
-        rights: &Rights,
+        act_as: &ActAs,
         path: &Path,
         backing: &Path,
         virtual_size_bytes: u64,
     ) -> Result<(), OverlayError> {
         let (path, backing) = (run::absolute(path), run::absolute(backing));
         let unfinished = in_time(&path, {
-            let (path, rights) = (path.clone(), rights.clone());
-            move || Unfinished::reserve(&path, rights)
+            let (path, act_as) = (path.clone(), act_as.clone());
+            move || Unfinished::reserve(&path, act_as)
         })
         .await?;
         let args = run::args([
@@ -65,7 +65,7 @@ impl Qemu {
             &virtual_size_bytes.to_string(),
         ]);
         let other = |source| OverlayError::Other { path: path.clone(), source };
-        let finished = qemu_img_with(self.programs(), rights, args).await.map_err(other)?;
+        let finished = qemu_img_with(self.programs(), act_as, args).await.map_err(other)?;
         if !finished.status.success() {
             return Err(other(finished.unexpected()));
         }
@@ -91,10 +91,10 @@ async fn in_time<T: Send + 'static>(
 /// `qemu-img` as the user whose rights count: a program keeps what only a thread took on.
 async fn qemu_img_with(
     programs: &Programs,
-    rights: &Rights,
+    act_as: &ActAs,
     args: Vec<OsString>,
 ) -> Result<Finished, QemuFailure> {
-    let Rights::Of(user) = rights else { return run::qemu_img(programs, &args, Limits::METADATA).await };
+    let ActAs::Of(user) = act_as else { return run::qemu_img(programs, &args, Limits::METADATA).await };
     // The kernel forgets whose death is to end it when its user changes: that is said again.
     let place = user.setpriv_args().into_iter().chain(["--pdeathsig", "KILL", "--"].map(str::to_owned));
     let mut all: Vec<OsString> = place.map(OsString::from).collect();
@@ -107,18 +107,18 @@ async fn qemu_img_with(
 /// made with.
 struct Unfinished {
     path: Option<tempfile::TempPath>,
-    rights: Rights,
+    act_as: ActAs,
 }
 
 impl Unfinished {
-    fn reserve(path: &Path, rights: Rights) -> Result<Self, OverlayError> {
-        let file = rights.act(|| reserve(path)).map_err(|source| refused(path, source))??;
-        Ok(Self { path: Some(file), rights })
+    fn reserve(path: &Path, act_as: ActAs) -> Result<Self, OverlayError> {
+        let file = act_as.act(|| reserve(path)).map_err(|source| refused(path, source))??;
+        Ok(Self { path: Some(file), act_as })
     }
 
     fn finish(mut self, path: &Path) -> Result<(), OverlayError> {
         let Some(unfinished) = self.path.take() else { return Ok(()) };
-        let named = self.rights.act(|| unfinished.persist_noclobber(path).map_err(|error| error.error));
+        let named = self.act_as.act(|| unfinished.persist_noclobber(path).map_err(|error| error.error));
         named.and_then(|named| named).map_err(|source| refused(path, source))
     }
 }
@@ -127,7 +127,7 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let Some(path) = self.path.take() else { return };
         let mut path = Some(path);
-        if self.rights.act(|| drop(path.take())).is_err() {
+        if self.act_as.act(|| drop(path.take())).is_err() {
             // We do not in the owner's place what the owner cannot.
             drop(path.map(tempfile::TempPath::keep));
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
-use bootstash_base::impersonate::Rights;
+use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, Guid, SnapshotName};
 use bootstash_daemon::config::{AgentConfig, HearingConfig, MulticastConfig, PeersConfig, RegistrarConfig};
 use bootstash_disk::ImageFormat;
@@ -67,7 +67,7 @@ pub(crate) struct OverlayFiles;
 impl OverlayMaker for OverlayFiles {
     async fn create(
         &self,
-        _: &Rights,
+        _: &ActAs,
         path: &Path,
         backing: &Path,
         virtual_size_bytes: u64,

@@ -1,6 +1,6 @@
 //! Inspecting images and making overlays.
 
-use bootstash_base::impersonate::Caller;
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2::read_backing;
 use bootstash_qemu::{InspectError, OverlayError, Qemu};
@@ -130,7 +130,7 @@ async fn an_overlay_never_replaces_what_is_there() {
 #[tokio::test]
 async fn an_overlay_for_a_user_is_made_by_that_user_or_not_at_all() {
     const ALICE: u32 = 54321;
-    let alice = Caller::numbered(ALICE, ALICE).rights().unwrap();
+    let alice = UnixPeer::numbered(ALICE, ALICE).act_as().unwrap();
     let (dir, qemu) = (tempfile::tempdir().unwrap(), Qemu::find().unwrap());
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let (overlay, backing) = (dir.path().join("a.qcow2"), Path::new("/c"));

@@ -3,7 +3,7 @@
 use super::{alpine, filled, leases, lock_as_qemu};
 use crate::testing::Node;
 use crate::volume::{CreateOverlayError, RemoveOverlayError};
-use bootstash_base::impersonate::Caller;
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_zfs::Removed;
 use std::fs::{self, Permissions};
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 const ALICE: u32 = 54321;
 
-fn alice() -> Caller {
-    Caller::numbered(ALICE, ALICE)
+fn alice() -> UnixPeer {
+    UnixPeer::numbered(ALICE, ALICE)
 }
 
 fn is_root() -> bool {

@@ -1,6 +1,6 @@
 //! Whose rights count: who asked on a Unix socket, and work on files with that user's rights instead of ours.
 //!
-//! Promises: what is done within [`Rights::act`] the kernel allows or refuses as it would the user's own work,
+//! Promises: what is done within [`ActAs::act`] the kernel allows or refuses as it would the user's own work,
 //! and no other thread of the process loses or gains a right by it.
 
 mod user;
@@ -13,12 +13,12 @@ use tokio::net::UnixStream;
 
 /// Who connected to a Unix socket, as the kernel noted it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct UnixPeer {
     uid: Uid,
     gid: Gid,
 }
 
-impl Caller {
+impl UnixPeer {
     /// Who is at the other end.
     ///
     /// # Errors
@@ -47,21 +47,21 @@ impl Caller {
     ///
     /// # Errors
     /// When the database does not tell its groups.
-    pub fn rights(self) -> io::Result<Rights> {
-        if self.owns_us() { Ok(Rights::Ours) } else { User::find(self.uid, self.gid).map(Rights::Of) }
+    pub fn act_as(self) -> io::Result<ActAs> {
+        if self.owns_us() { Ok(ActAs::Ours) } else { User::find(self.uid, self.gid).map(ActAs::Of) }
     }
 }
 
 /// Whose rights count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rights {
+pub enum ActAs {
     /// This process's own.
     Ours,
     /// Those of a user.
     Of(User),
 }
 
-impl Rights {
+impl ActAs {
     /// Does `work` with these rights on files. Blocks.
     ///
     /// # Errors

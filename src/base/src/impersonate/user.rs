@@ -76,7 +76,7 @@ impl fmt::Display for User {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Caller, Rights};
+    use super::super::{ActAs, UnixPeer};
     use super::*;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -89,8 +89,8 @@ mod tests {
     }
 
     /// Only root can take another's place.
-    fn nobody() -> Option<Rights> {
-        nix::unistd::geteuid().is_root().then(|| Caller::numbered(NOBODY, NOBODY).rights().unwrap())
+    fn nobody() -> Option<ActAs> {
+        nix::unistd::geteuid().is_root().then(|| UnixPeer::numbered(NOBODY, NOBODY).act_as().unwrap())
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         mode(dir.path(), 0o070);
         let look = || fs::read_dir(dir.path()).map(drop);
         assert!(nobody.act(look).unwrap().is_err(), "our group, root, is not the user's");
-        let Rights::Of(mut user) = nobody else { unreachable!() };
+        let ActAs::Of(mut user) = nobody else { unreachable!() };
         user.groups = vec![Gid::from_raw(NOBODY), Gid::from_raw(0)];
         user.act(look).unwrap().unwrap();
     }
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn who_runs_us_acts_as_we_do() {
-        assert_eq!(Caller::ourselves().rights().unwrap(), Rights::Ours);
-        assert_eq!(Caller::numbered(0, 0).rights().unwrap(), Rights::Ours);
-        assert!(!Caller::numbered(NOBODY - 1, NOBODY).owns_us());
+        assert_eq!(UnixPeer::ourselves().act_as().unwrap(), ActAs::Ours);
+        assert_eq!(UnixPeer::numbered(0, 0).act_as().unwrap(), ActAs::Ours);
+        assert!(!UnixPeer::numbered(NOBODY - 1, NOBODY).owns_us());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::peer::{self, PeerSite, Shelf};
 use bootstash_agent::volume::Volume;
-use bootstash_base::impersonate::Caller;
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
 use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
 use bootstash_net::identity;
@@ -104,7 +104,7 @@ impl World {
             let mut request = request.clone_with(body);
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(FROM.parse::<SocketAddr>()?));
-            extensions.insert(ConnectInfo(Peer(Caller::ourselves())));
+            extensions.insert(ConnectInfo(Peer(UnixPeer::ourselves())));
             extensions.insert(member(*caller)?);
             let (status, answer) = self.runtime.block_on(async {
                 let answer = routes.clone().oneshot(request).await?;
