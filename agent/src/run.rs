@@ -14,7 +14,7 @@ use bootstash_daemon::config::AgentConfig;
 use bootstash_daemon::lifecycle;
 use bootstash_daemon::lifecycle::{ListenError, shut_down_within};
 use bootstash_net::api::CallError;
-use bootstash_net::identity::{IdentityError, Right};
+use bootstash_net::identity::{IdentityError, Permission};
 use bootstash_net::listen;
 use bootstash_net::listen::{guard, members_only};
 use bootstash_net::serving::Downloads;
@@ -235,10 +235,10 @@ impl Listeners {
         member: &Membership,
         cancel: &CancellationToken,
     ) {
-        let metrics = guarded(http::metrics_routes(site.clone()), Right::Scrape);
+        let metrics = guarded(http::metrics_routes(site.clone()), Permission::Scrape);
         spawn_network(tasks, "metrics", cancel, self.metrics, metrics, member);
         if let (Some(listener), Some(peers)) = (self.peers, peers) {
-            let routes = guarded(peer::routes(peers), Right::TakeFromPeer);
+            let routes = guarded(peer::routes(peers), Permission::TakeFromPeer);
             spawn_network(tasks, "peers", cancel, listener, routes, member);
         }
         spawn_command_server(tasks, cancel, self.command, http::command_routes(site));
@@ -266,8 +266,8 @@ fn spawn_command_server(
 }
 
 /// On the network nobody gets further than the door without a right.
-fn guarded(routes: Router, right: Right) -> Router {
-    members_only(guard(routes, right), None)
+fn guarded(routes: Router, permission: Permission) -> Router {
+    members_only(guard(routes, permission), None)
 }
 
 fn spawn_network(

@@ -209,12 +209,12 @@ async fn the_wrong_program_spends_no_token() -> Result<()> {
         ("monitor:prom", Joiner::Agent, "use it with `bootstash join`"),
         ("node:c1", Joiner::Command, "use it with `bootstash-agent join`"),
     ] {
-        let (token, right) = (house.invite(identity, 600).await?, Joiner::of(&identity.parse()?));
+        let (token, permission) = (house.invite(identity, 600).await?, Joiner::of(&identity.parse()?));
         let refused = house.join_by(wrong, "wrong", &token).await.unwrap_err();
         ensure!(format!("{refused:#}").contains(remedy) && !house.keys("wrong").exists(), "{refused:#}");
         // Nor is anything taken back that its owner has.
         before.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
-        let joined = house.join_by(right, &format!("{identity} anew"), &token).await?;
+        let joined = house.join_by(permission, &format!("{identity} anew"), &token).await?;
         ensure!(matches!(joined, Joining::Joined(_)));
         // Once it is spent, there is nothing to tell.
         let spent = house.join_by(wrong, "wrong", &token).await.unwrap_err();

@@ -12,7 +12,7 @@ use axum::{Extension, Json};
 use bootstash_base::error::Chain;
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::DeltaQuery;
-use bootstash_net::identity::Caller;
+use bootstash_net::identity::Principal;
 use bootstash_net::serving::{Download, Kind};
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
@@ -21,7 +21,7 @@ pub(super) async fn download(
     Shared(state): Shared<State>,
     Path(file): Path<String>,
     Query(query): Query<DeltaQuery>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Refusal> {

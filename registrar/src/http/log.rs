@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bootstash_base::names::NodeName;
 use bootstash_net::api::{LogQuery, LogReply, NodeReport};
-use bootstash_net::identity::{Caller, Right};
+use bootstash_net::identity::{Permission, Principal};
 use bootstash_net::listen::refusal;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const LONGEST_WAIT_SECONDS: u64 = 60;
 
 pub(super) async fn follow(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     Query(query): Query<LogQuery>,
 ) -> Json<LogReply> {
     if let Some(node) = caller.node() {
@@ -42,12 +42,12 @@ pub(super) async fn follow(
 pub(super) async fn report(
     Shared(state): Shared<State>,
     Path(node): Path<String>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Json(mut report): Json<NodeReport>,
 ) -> Result<Response, Refusal> {
     let node: NodeName = node.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if let Some(refused) = refusal(Some(&caller), &Right::Report(node.clone())) {
+    if let Some(refused) = refusal(Some(&caller), &Permission::Report(node.clone())) {
         return Ok(refused);
     }
     let offer = report.peer.take();

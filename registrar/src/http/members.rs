@@ -10,7 +10,7 @@ use bootstash_net::api::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest,
 };
-use bootstash_net::identity::{Caller, Identity, Token};
+use bootstash_net::identity::{Identity, Principal, Token};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ pub(super) async fn join(
 
 pub(super) async fn renew(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     Json(request): Json<RenewRequest>,
 ) -> Result<Json<CertificateReply>, Refusal> {
-    let Caller::Member { identity, serial } = caller else { return Err(MemberError::Expelled.into()) };
+    let Principal::Member { identity, serial } = caller else { return Err(MemberError::Expelled.into()) };
     Ok(Json(soon(&state, move |members| members.renew(&identity, &serial, &request.request_pem)).await?))
 }
 

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use bootstash_net::api::routes;
-use bootstash_net::identity::Right;
+use bootstash_net::identity::Permission;
 use bootstash_net::listen::{guard, members_only};
 
 /// No request of ours is larger.
@@ -59,10 +59,10 @@ pub fn network_routes(state: State) -> Router {
         .route(routes::MULTICAST, post(multicast::join))
         .route(routes::MULTICAST_PROBE, post(multicast::probe))
         .route(routes::MULTICAST_REPORT, post(multicast::report));
-    let routes = guard(following, Right::Follow)
-        .merge(guard(orders(), Right::Operate))
-        .merge(guard(Router::new().route(routes::METRICS, get(operator::metrics)), Right::Scrape))
-        .merge(guard(Router::new().route(routes::RENEWAL, post(members::renew)), Right::Renew))
+    let routes = guard(following, Permission::Follow)
+        .merge(guard(orders(), Permission::Operate))
+        .merge(guard(Router::new().route(routes::METRICS, get(operator::metrics)), Permission::Scrape))
+        .merge(guard(Router::new().route(routes::RENEWAL, post(members::renew)), Permission::Renew))
         // Whether it is the caller's own is for the handler to see.
         .route(routes::NODE_REPORT, post(log::report))
         .route(routes::JOIN, post(members::join));

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::Report;
 use bootstash_net::api::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
-use bootstash_net::identity::Caller;
+use bootstash_net::identity::Principal;
 use bootstash_net::serving::Kind;
 use bytes::Bytes;
 use std::io;
@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt;
 
 pub(super) async fn join(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     Json(request): Json<SessionRequest>,
 ) -> Result<Json<Option<SessionReply>>, Refusal> {
     let node = node_of(&caller)?;
@@ -29,14 +29,14 @@ pub(super) async fn join(
 
 pub(super) async fn probe(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
 ) -> Result<Json<SessionReply>, Refusal> {
     Ok(Json(state.transmitter.probe(node_of(&caller)?).await?))
 }
 
 pub(super) async fn report(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Principal>,
     Json(report): Json<Report>,
 ) -> Result<Json<ReportReply>, Refusal> {
     Ok(Json(state.transmitter.report(node_of(&caller)?, &report)?))
@@ -73,7 +73,7 @@ fn read(path: &std::path::Path, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>>
     ranges.iter().map(part).collect()
 }
 
-fn node_of(caller: &Caller) -> Result<&NodeName, Refusal> {
+fn node_of(caller: &Principal) -> Result<&NodeName, Refusal> {
     caller.node().ok_or_else(|| Refusal::conflict("only nodes hear what is sent to all".to_owned()))
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn new<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Names to the left, figures to the right, no blanks at line ends.
+/// Names to the left, figures to the permission, no blanks at line ends.
 pub(crate) fn finish(mut table: Table) -> String {
     for (number, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));

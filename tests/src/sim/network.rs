@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use bootstash_net::api::{Transport, TransportError};
-use bootstash_net::identity::{Caller, Identity};
+use bootstash_net::identity::{Identity, Principal};
 use bytes::Bytes;
 use reqwest::{Request, Response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,9 +193,9 @@ async fn serve(server: Server, node: String, request: Request) -> Result<Answer,
 }
 
 /// What TLS would have told.
-fn caller(node: &str) -> Option<Caller> {
+fn caller(node: &str) -> Option<Principal> {
     let (node, serial) = (node.parse().ok()?, serde_json::from_str("\"00\"").ok()?);
-    Some(Caller::Member { identity: Identity::Node(node), serial })
+    Some(Principal::Member { identity: Identity::Node(node), serial })
 }
 
 impl Answer {

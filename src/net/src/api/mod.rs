@@ -2,7 +2,7 @@
 //!
 //! The registrar serves its host on a Unix socket, and everybody else by TLS: nodes with what
 //! [`routes::LOG`] and [`routes::DELTAS`] tell, operators with all that the socket has (see
-//! [`crate::identity::Right`]). An agent serves its host on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
+//! [`crate::identity::Permission`]). An agent serves its host on a Unix socket. Unknown fields are ignored, so that versions can differ during an upgrade.
 
 mod answer;
 mod client;

@@ -8,23 +8,23 @@
 //! never shown; TLS 1.3 and nothing older; who cannot be told is a stranger and may only join.
 
 mod authority;
+mod authorization;
 mod certificate;
 mod credentials;
 mod error;
 mod live;
 mod request;
-mod rights;
 mod role;
 mod serial;
 mod token;
 mod verify;
 
 pub use authority::{Authority, Issued};
+pub use authorization::{Permission, Principal};
 pub use credentials::{Credentials, Joined};
 pub use error::IdentityError;
 pub use live::{Live, Wanted, believing_nobody, joining};
 pub use request::KeyRequest;
-pub use rights::{Caller, Right};
 pub use role::{Identity, IdentityParseError};
 pub use serial::Serial;
 pub use token::{Token, TokenDigest, TokenError};
@@ -46,7 +46,7 @@ fn random<const N: usize>() -> Result<[u8; N], IdentityError> {
 ///
 /// # Errors
 /// Where it is none of ours.
-pub fn of_certificate(der: &[u8]) -> Result<(Caller, chrono::DateTime<chrono::Utc>), IdentityError> {
+pub fn of_certificate(der: &[u8]) -> Result<(Principal, chrono::DateTime<chrono::Utc>), IdentityError> {
     let facts = certificate::read(der)?;
-    Ok((Caller::Member { identity: facts.identity, serial: facts.serial }, facts.expires))
+    Ok((Principal::Member { identity: facts.identity, serial: facts.serial }, facts.expires))
 }

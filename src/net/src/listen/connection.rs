@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::pass::Pass;
 use super::{Gate, Patience, socket};
-use crate::identity::{Caller, of_certificate};
+use crate::identity::{Principal, of_certificate};
 use axum::Router;
 use chrono::{DateTime, Utc};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// Strangers at once; who comes beyond them waits within his handshake's time.
-pub(super) const MOST_STRANGERS: usize = 32;
+pub(super) const MAX_UNAUTHENTICATED: usize = 32;
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
@@ -61,7 +61,7 @@ impl Connection {
     }
 }
 
-type Known = Option<(Caller, DateTime<Utc>)>;
+type Known = Option<(Principal, DateTime<Utc>)>;
 
 /// Who is at the other end; none where no certificate was shown.
 fn known(stream: &TlsStream<TcpStream>) -> Result<Known, crate::identity::IdentityError> {

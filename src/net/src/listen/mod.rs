@@ -34,7 +34,7 @@ const MOST_CONNECTIONS: usize = 4096;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// Serves `routes` on `listener` until `stop`, and then lets connections end for at most `drain`. Each
-/// request carries a [`crate::identity::Caller`] and, as `ConnectInfo`, where it comes from.
+/// request carries a [`crate::identity::Principal`] and, as `ConnectInfo`, where it comes from.
 ///
 /// # Errors
 /// Where TLS cannot be set up.
@@ -64,7 +64,7 @@ pub async fn serve_patiently(
 ) -> Result<(), IdentityError> {
     let acceptor = TlsAcceptor::from(Arc::new(live.server()?));
     let (room, tracker) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), TaskTracker::new());
-    let strangers = Arc::new(Semaphore::new(connection::MOST_STRANGERS));
+    let strangers = Arc::new(Semaphore::new(connection::MAX_UNAUTHENTICATED));
     // Dropped with this future, it ends what is still served then.
     let end = CancellationToken::new();
     let _ends = end.clone().drop_guard();

@@ -1,46 +1,46 @@
 //! What a connection was let in with, and for how long it counts.
 
 use super::Gate;
-use crate::identity::Caller;
+use crate::identity::Principal;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
 /// Who is at the other end of a connection. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
-    caller: Caller,
+    caller: Principal,
     expires: DateTime<Utc>,
     gate: Gate,
 }
 
 impl Pass {
     /// That of a certificate; a stranger's where there was none.
-    pub(super) fn of(known: Option<(Caller, DateTime<Utc>)>, gate: Gate) -> Self {
-        let (caller, expires) = known.unwrap_or((Caller::Stranger, DateTime::<Utc>::MAX_UTC));
+    pub(super) fn of(known: Option<(Principal, DateTime<Utc>)>, gate: Gate) -> Self {
+        let (caller, expires) = known.unwrap_or((Principal::Unauthenticated, DateTime::<Utc>::MAX_UTC));
         Self { caller, expires, gate }
     }
 
-    pub(super) fn caller(&self) -> &Caller {
+    pub(super) fn caller(&self) -> &Principal {
         &self.caller
     }
 
     pub(super) fn is_member(&self) -> bool {
-        matches!(self.caller, Caller::Member { .. })
+        matches!(self.caller, Principal::Member { .. })
     }
 
     /// Whether it counts at this instant.
     pub(super) fn counts(&self) -> bool {
         match &self.caller {
-            Caller::Member { serial, .. } => Utc::now() < self.expires && !self.gate.has_expelled(serial),
-            Caller::Stranger => true,
+            Principal::Member { serial, .. } => Utc::now() < self.expires && !self.gate.has_expelled(serial),
+            Principal::Unauthenticated => true,
         }
     }
 
     /// Waits until it does not count any more.
     pub(super) async fn ends(&self) {
         match &self.caller {
-            Caller::Member { serial, .. } => self.gate.closes_for(serial, self.expires).await,
-            Caller::Stranger => std::future::pending().await,
+            Principal::Member { serial, .. } => self.gate.closes_for(serial, self.expires).await,
+            Principal::Unauthenticated => std::future::pending().await,
         }
     }
 }
@@ -48,8 +48,8 @@ impl Pass {
 impl fmt::Display for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.caller {
-            Caller::Member { identity, serial } => write!(f, "{identity}, certificate {serial}"),
-            Caller::Stranger => f.write_str("a stranger"),
+            Principal::Member { identity, serial } => write!(f, "{identity}, certificate {serial}"),
+            Principal::Unauthenticated => f.write_str("an unauthenticated client"),
         }
     }
 }

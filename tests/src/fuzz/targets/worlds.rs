@@ -121,9 +121,9 @@ impl World {
 }
 
 /// What TLS would have told.
-fn member(identity: Option<&str>) -> Result<identity::Caller> {
-    let Some(identity) = identity else { return Ok(identity::Caller::Stranger) };
-    Ok(identity::Caller::Member { identity: identity.parse()?, serial: serde_json::from_str("\"00\"")? })
+fn member(identity: Option<&str>) -> Result<identity::Principal> {
+    let Some(identity) = identity else { return Ok(identity::Principal::Unauthenticated) };
+    Ok(identity::Principal::Member { identity: identity.parse()?, serial: serde_json::from_str("\"00\"")? })
 }
 
 trait CloneWith {

@@ -5,7 +5,7 @@ use bootstash_base::names::NodeName;
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum Principal {
     /// One with a certificate that counts.
     Member {
         /// Who.
@@ -14,12 +14,12 @@ pub enum Caller {
         serial: Serial,
     },
     /// Anybody.
-    Stranger,
+    Unauthenticated,
 }
 
 /// What somebody would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum Permission {
     /// Trade a token for a certificate.
     Join,
     /// Have one's certificate renewed.
@@ -36,12 +36,12 @@ pub enum Right {
     TakeFromPeer,
 }
 
-impl Caller {
+impl Principal {
     /// Its identity, where it has one.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Member { identity, .. } => Some(identity),
-            Self::Stranger => None,
+            Self::Unauthenticated => None,
         }
     }
 
@@ -54,16 +54,16 @@ impl Caller {
     }
 
     /// Whether it may.
-    pub fn may(&self, right: &Right) -> bool {
+    pub fn may(&self, permission: &Permission) -> bool {
         use Identity::{Monitor, Node, Operator, Registrar};
-        let Some(identity) = self.identity() else { return *right == Right::Join };
-        match (right, identity) {
-            (Right::Join | Right::Renew, _)
-            | (Right::Follow, Node(_))
-            | (Right::Operate, Operator(_))
-            | (Right::Scrape, Operator(_) | Monitor(_))
-            | (Right::TakeFromPeer, Node(_) | Registrar) => true,
-            (Right::Report(of), Node(node)) => of == node,
+        let Some(identity) = self.identity() else { return *permission == Permission::Join };
+        match (permission, identity) {
+            (Permission::Join | Permission::Renew, _)
+            | (Permission::Follow, Node(_))
+            | (Permission::Operate, Operator(_))
+            | (Permission::Scrape, Operator(_) | Monitor(_))
+            | (Permission::TakeFromPeer, Node(_) | Registrar) => true,
+            (Permission::Report(of), Node(node)) => of == node,
             _ => false,
         }
     }
@@ -73,30 +73,30 @@ impl Caller {
 mod tests {
     use super::*;
 
-    fn caller(text: &str) -> Caller {
+    fn caller(text: &str) -> Principal {
         match text {
-            "stranger" => Caller::Stranger,
-            text => Caller::Member { identity: text.parse().unwrap(), serial: Serial::of(&[1]) },
+            "stranger" => Principal::Unauthenticated,
+            text => Principal::Member { identity: text.parse().unwrap(), serial: Serial::of(&[1]) },
         }
     }
 
     #[test]
     fn the_whole_table() {
-        let report = |node: &str| Right::Report(node.parse().unwrap());
+        let report = |node: &str| Permission::Report(node.parse().unwrap());
         let rights = [
-            (Right::Join, "stranger registrar node:c1 operator:ada monitor:prom"),
-            (Right::Renew, "registrar node:c1 operator:ada monitor:prom"),
-            (Right::Follow, "node:c1"),
+            (Permission::Join, "stranger registrar node:c1 operator:ada monitor:prom"),
+            (Permission::Renew, "registrar node:c1 operator:ada monitor:prom"),
+            (Permission::Follow, "node:c1"),
             (report("c1"), "node:c1"),
             (report("c2"), ""),
-            (Right::Operate, "operator:ada"),
-            (Right::Scrape, "operator:ada monitor:prom"),
-            (Right::TakeFromPeer, "registrar node:c1"),
+            (Permission::Operate, "operator:ada"),
+            (Permission::Scrape, "operator:ada monitor:prom"),
+            (Permission::TakeFromPeer, "registrar node:c1"),
         ];
-        for (right, wanted) in rights {
+        for (permission, wanted) in rights {
             let all = ["stranger", "registrar", "node:c1", "operator:ada", "monitor:prom"];
-            let may: Vec<_> = all.into_iter().filter(|text| caller(text).may(&right)).collect();
-            assert_eq!(may.join(" "), wanted, "{right:?}");
+            let may: Vec<_> = all.into_iter().filter(|text| caller(text).may(&permission)).collect();
+            assert_eq!(may.join(" "), wanted, "{permission:?}");
         }
     }
 }
