@@ -9,7 +9,7 @@ use bootstash_base::names::NodeName;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_net::api::{CallError, Client, Dialer};
 use bootstash_net::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
-use bootstash_net::listen::Gate;
+use bootstash_net::listen::RevocationList;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Membership {
     /// Key and certificate.
     pub live: Live,
     /// Who does not count any more.
-    pub gate: Gate,
+    pub revoked: RevocationList,
     dir: PathBuf,
 }
 
@@ -78,9 +78,9 @@ impl Membership {
             Some(registrar) => registrar.trim_end_matches('/').to_owned(),
             None => Joined::load(&dir)?.ok_or(MembershipError::Nowhere)?.registrar,
         };
-        let gate = Gate::default();
-        gate.expel(expelled_before(&dir.join(EXPELLED_FILE)));
-        Ok(Self { node, registrar, live: Live::new(credentials), gate, dir })
+        let revoked = RevocationList::default();
+        revoked.expel(expelled_before(&dir.join(EXPELLED_FILE)));
+        Ok(Self { node, registrar, live: Live::new(credentials), revoked, dir })
     }
 
     /// Calls as this node.
@@ -103,10 +103,10 @@ impl Membership {
 
     /// Takes over what the registrar says of who was expelled. Blocking, short.
     pub fn expel(&self, serials: BTreeSet<Serial>) {
-        if !self.gate.expel(serials) {
+        if !self.revoked.expel(serials) {
             return;
         }
-        let text = serde_json::to_vec(&self.gate.expelled()).map_err(std::io::Error::from);
+        let text = serde_json::to_vec(&self.revoked.expelled()).map_err(std::io::Error::from);
         if let Err(error) = text.and_then(|text| replace_file(&self.dir.join(EXPELLED_FILE), &text)) {
             tracing::warn!(%error, "cannot write down who was expelled; the registrar says it again after a restart");
         }

@@ -278,9 +278,9 @@ fn spawn_network(
     routes: Router,
     member: &Membership,
 ) {
-    let (live, gate, stop) = (member.live.clone(), member.gate.clone(), cancel.clone());
+    let (live, revoked, stop) = (member.live.clone(), member.revoked.clone(), cancel.clone());
     tasks.spawn(named(name, async move {
-        if let Err(error) = listen::serve(listener, routes, &live, gate, stop, DRAIN).await {
+        if let Err(error) = listen::serve(listener, routes, &live, revoked, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));
         }
     }));

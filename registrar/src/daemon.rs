@@ -64,8 +64,8 @@ pub async fn run_serving(
 
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let (routes, gate) = (registrar.network_routes(), members.gate().clone());
-    let network = listen::serve(tcp, routes, members.live(), gate, stop.clone(), DRAIN);
+    let (routes, revoked) = (registrar.network_routes(), members.revoked().clone());
+    let network = listen::serve(tcp, routes, members.live(), revoked, stop.clone(), DRAIN);
     let operators = shut_down_within(DRAIN, &stop, operators.into_future());
     let served = tokio::try_join!(async { operators.await.context("cannot serve the socket") }, async {
         network.await.context("cannot serve the network")

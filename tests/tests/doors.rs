@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bootstash_net::api::*;
 use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
 use bootstash_net::listen;
-use bootstash_net::listen::{Gate, Patience};
+use bootstash_net::listen::{Patience, RevocationList};
 use bootstash_net::membership;
 use bootstash_net::membership::Joining;
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
@@ -262,7 +262,7 @@ async fn nobody_else_passes_for_the_registrar() -> Result<()> {
     let routes_of_all = axum::Router::new().fallback(async || axum::Json(LogReply::default()));
     let (live, ending) = (node.clone(), stop.clone());
     let serving = tokio::spawn(async move {
-        listen::serve(listener, routes_of_all, &live, Gate::default(), ending, LIMIT).await
+        listen::serve(listener, routes_of_all, &live, RevocationList::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
     let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
@@ -308,8 +308,8 @@ async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationT
         Patience { handshake: short, headers: short, body: short, silence: LIMIT, stranger: short };
     let ending = stop.clone();
     tokio::spawn(async move {
-        let gate = Gate::default();
-        listen::serve_patiently(listener, routes_of_all, &live, gate, patience, ending, LIMIT).await
+        let revoked = RevocationList::default();
+        listen::serve_patiently(listener, routes_of_all, &live, revoked, patience, ending, LIMIT).await
     });
     Ok((address, stop))
 }

@@ -214,7 +214,7 @@ impl Follower {
     async fn log(&mut self, poll: Duration) -> Result<VolumeLog, FollowError> {
         let query = LogQuery {
             after: self.volume.state().head().map(|head| head.guid),
-            expelled: self.membership.as_ref().map_or(0, |member| member.gate.expelled().len()),
+            expelled: self.membership.as_ref().map_or(0, |member| member.revoked.expelled().len()),
             wait_seconds: poll.as_secs(),
         };
         let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;

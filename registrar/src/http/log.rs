@@ -24,19 +24,19 @@ pub(super) async fn follow(
         state.peers.contact(node);
     }
     let mut log = state.log.subscribe();
-    let gate = state.members.gate();
+    let revoked = state.members.revoked();
     if query.wait_seconds > 0 {
         let news = log.wait_for(|log| log.snapshots.last().map(|head| head.guid) != query.after);
         let longest = Duration::from_secs(query.wait_seconds.min(LONGEST_WAIT_SECONDS));
         tokio::select! {
             _ = news => (),
-            () = gate.others_than(query.expelled) => (),
+            () = revoked.others_than(query.expelled) => (),
             () = tokio::time::sleep(longest) => (),
             () = state.stop.cancelled() => (),
         }
     }
     let log = log.borrow().clone();
-    Json(LogReply { log, expelled: gate.expelled(), multicast: state.transmitter.group() })
+    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.transmitter.group() })
 }
 
 pub(super) async fn report(

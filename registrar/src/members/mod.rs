@@ -14,7 +14,7 @@ use bootstash_net::api::{CertificateReply, ExpelReply, InviteReply, Joiner, Memb
 use bootstash_net::identity::{
     Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token,
 };
-use bootstash_net::listen::Gate;
+use bootstash_net::listen::RevocationList;
 use chrono::{DateTime, Utc};
 use ledger::Ledger;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Members {
     ledger: Mutex<Ledger>,
     path: PathBuf,
     live: Live,
-    gate: Gate,
+    revoked: RevocationList,
     lifetime: Duration,
     port: u16,
 }
@@ -69,9 +69,9 @@ impl Members {
         let live = Live::new(Credentials::load(dir)?);
         let path = dir.join(LEDGER_FILE);
         let ledger = Ledger::read(&path)?;
-        let gate = Gate::default();
-        gate.expel(ledger.expelled(Utc::now()));
-        Ok(Self { authority, ledger: Mutex::new(ledger), path, live, gate, lifetime, port })
+        let revoked = RevocationList::default();
+        revoked.expel(ledger.expelled(Utc::now()));
+        Ok(Self { authority, ledger: Mutex::new(ledger), path, live, revoked, lifetime, port })
     }
 
     /// Our own credentials.
@@ -80,8 +80,8 @@ impl Members {
     }
 
     /// Who does not count any more.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn revoked(&self) -> &RevocationList {
+        &self.revoked
     }
 
     /// Makes a token for `identity`; those made for it before do not count any more.
@@ -172,7 +172,7 @@ impl Members {
         if changed != *ledger {
             let written = changed.to_json().and_then(|text| replace_secret_file(&self.path, &text));
             written.map_err(|source| IdentityError::Io { path: self.path.clone(), source })?;
-            self.gate.expel(changed.expelled(now));
+            self.revoked.expel(changed.expelled(now));
             *ledger = changed;
         }
         Ok(outcome)

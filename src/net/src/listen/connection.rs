@@ -1,8 +1,8 @@
 //! One connection, from its first byte to its end.
 
 use super::exchange::Exchange;
-use super::pass::Pass;
-use super::{Gate, Patience, socket};
+use super::peer_session::PeerSession;
+use super::{Patience, RevocationList, socket};
 use crate::identity::{Principal, of_certificate};
 use axum::Router;
 use chrono::{DateTime, Utc};
@@ -23,7 +23,7 @@ pub(super) struct Connection {
     pub(super) from: SocketAddr,
     pub(super) acceptor: TlsAcceptor,
     pub(super) routes: Router,
-    pub(super) gate: Gate,
+    pub(super) revoked: RevocationList,
     pub(super) strangers: Arc<Semaphore>,
     pub(super) patience: Patience,
     pub(super) stop: CancellationToken,
@@ -42,7 +42,7 @@ impl Connection {
             Err(_) => return tracing::debug!(%from, "a connection said nothing in time"),
         };
         let pass = match known(&stream) {
-            Ok(known) => Pass::of(known, self.gate),
+            Ok(known) => PeerSession::of(known, self.revoked),
             Err(error) => return tracing::info!(%from, %error, "a connection was refused"),
         };
         let exchange = Exchange { stream, routes: self.routes, pass: pass.clone(), from, patience };

@@ -1,6 +1,6 @@
 //! Requests and answers on one connection.
 
-use super::pass::Pass;
+use super::peer_session::PeerSession;
 use super::{Patience, body};
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -28,7 +28,7 @@ const HEADER_BYTES: usize = 16 << 10;
 pub(super) struct Exchange {
     pub(super) stream: TlsStream<TcpStream>,
     pub(super) routes: Router,
-    pub(super) pass: Pass,
+    pub(super) pass: PeerSession,
     pub(super) from: SocketAddr,
     pub(super) patience: Patience,
 }
@@ -65,7 +65,7 @@ impl Exchange {
 async fn answer(
     mut request: Request<Incoming>,
     routes: Router,
-    pass: Pass,
+    pass: PeerSession,
     from: SocketAddr,
     in_time: Duration,
 ) -> Result<Response, Infallible> {

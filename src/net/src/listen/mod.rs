@@ -7,15 +7,15 @@
 mod body;
 mod connection;
 mod exchange;
-mod gate;
 mod guard;
-mod pass;
 mod patience;
+mod peer_session;
+mod revocation;
 mod socket;
 
-pub use gate::Gate;
 pub use guard::{guard, members_only, refusal};
 pub use patience::Patience;
+pub use revocation::RevocationList;
 
 use crate::identity::{IdentityError, Live};
 use axum::Router;
@@ -42,11 +42,11 @@ pub async fn serve(
     listener: TcpListener,
     routes: Router,
     live: &Live,
-    gate: Gate,
+    revoked: RevocationList,
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), IdentityError> {
-    serve_patiently(listener, routes, live, gate, Patience::default(), stop, drain).await
+    serve_patiently(listener, routes, live, revoked, Patience::default(), stop, drain).await
 }
 
 /// The same, with other limits.
@@ -57,7 +57,7 @@ pub async fn serve_patiently(
     listener: TcpListener,
     routes: Router,
     live: &Live,
-    gate: Gate,
+    revoked: RevocationList,
     patience: Patience,
     stop: CancellationToken,
     drain: Duration,
@@ -75,7 +75,7 @@ pub async fn serve_patiently(
             from,
             acceptor: acceptor.clone(),
             routes: routes.clone(),
-            gate: gate.clone(),
+            revoked: revoked.clone(),
             strangers: Arc::clone(&strangers),
             patience,
             stop: stop.clone(),

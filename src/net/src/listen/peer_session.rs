@@ -1,23 +1,23 @@
 //! What a connection was let in with, and for how long it counts.
 
-use super::Gate;
+use super::RevocationList;
 use crate::identity::Principal;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
 /// Who is at the other end of a connection. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Pass {
+pub(super) struct PeerSession {
     caller: Principal,
     expires: DateTime<Utc>,
-    gate: Gate,
+    revoked: RevocationList,
 }
 
-impl Pass {
+impl PeerSession {
     /// That of a certificate; a stranger's where there was none.
-    pub(super) fn of(known: Option<(Principal, DateTime<Utc>)>, gate: Gate) -> Self {
+    pub(super) fn of(known: Option<(Principal, DateTime<Utc>)>, revoked: RevocationList) -> Self {
         let (caller, expires) = known.unwrap_or((Principal::Unauthenticated, DateTime::<Utc>::MAX_UTC));
-        Self { caller, expires, gate }
+        Self { caller, expires, revoked }
     }
 
     pub(super) fn caller(&self) -> &Principal {
@@ -31,7 +31,9 @@ impl Pass {
     /// Whether it counts at this instant.
     pub(super) fn counts(&self) -> bool {
         match &self.caller {
-            Principal::Member { serial, .. } => Utc::now() < self.expires && !self.gate.has_expelled(serial),
+            Principal::Member { serial, .. } => {
+                Utc::now() < self.expires && !self.revoked.has_expelled(serial)
+            }
             Principal::Unauthenticated => true,
         }
     }
@@ -39,13 +41,13 @@ impl Pass {
     /// Waits until it does not count any more.
     pub(super) async fn ends(&self) {
         match &self.caller {
-            Principal::Member { serial, .. } => self.gate.closes_for(serial, self.expires).await,
+            Principal::Member { serial, .. } => self.revoked.closes_for(serial, self.expires).await,
             Principal::Unauthenticated => std::future::pending().await,
         }
     }
 }
 
-impl fmt::Display for Pass {
+impl fmt::Display for PeerSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.caller {
             Principal::Member { identity, serial } => write!(f, "{identity}, certificate {serial}"),

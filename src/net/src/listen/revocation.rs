@@ -8,15 +8,15 @@ use tokio::sync::watch;
 
 /// Knows who was expelled, and tells at once. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<watch::Sender<BTreeSet<Serial>>>);
+pub struct RevocationList(Arc<watch::Sender<BTreeSet<Serial>>>);
 
-impl Default for Gate {
+impl Default for RevocationList {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(BTreeSet::new())))
     }
 }
 
-impl Gate {
+impl RevocationList {
     /// From now on these do not count, and others do. Tells whether that is news.
     pub fn expel(&self, serials: BTreeSet<Serial>) -> bool {
         self.0.send_if_modified(|now| {
