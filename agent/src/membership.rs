@@ -93,7 +93,7 @@ impl Membership {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn registrar(&self, silence: Duration) -> Result<Client, CallError> {
-        self.dialer().client_patient_for(&self.registrar, Wanted::Exactly(Identity::Registrar), silence)
+        self.dialer().client_with_read_timeout(&self.registrar, Wanted::Exactly(Identity::Registrar), silence)
     }
 
     /// Stays a member: renews the certificate in time. Dropped, it ends.

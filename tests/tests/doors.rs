@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bootstash_net::api::*;
 use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
 use bootstash_net::listen;
-use bootstash_net::listen::{Patience, RevocationList};
+use bootstash_net::listen::{ConnectionTimeouts, RevocationList};
 use bootstash_net::membership;
 use bootstash_net::membership::Joining;
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
@@ -297,19 +297,19 @@ async fn keys_are_their_owners_alone() -> Result<()> {
     house.close().await
 }
 
-/// Serves nothing much, with little patience.
+/// Serves nothing much, with little timeouts.
 async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationToken)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (address, stop) = (listener.local_addr()?, CancellationToken::new());
     let routes_of_all = axum::Router::new().fallback(async |body: String| body);
     let live = Live::new(Credentials::load(&house.keys("registrar"))?);
     let short = Duration::from_millis(400);
-    let patience =
-        Patience { handshake: short, headers: short, body: short, silence: LIMIT, stranger: short };
+    let timeouts =
+        ConnectionTimeouts { handshake: short, headers: short, body: short, silence: LIMIT, stranger: short };
     let ending = stop.clone();
     tokio::spawn(async move {
         let revoked = RevocationList::default();
-        listen::serve_patiently(listener, routes_of_all, &live, revoked, patience, ending, LIMIT).await
+        listen::serve_with_timeouts(listener, routes_of_all, &live, revoked, timeouts, ending, LIMIT).await
     });
     Ok((address, stop))
 }

@@ -95,7 +95,7 @@ impl Peers {
         }
         let answer = async {
             let url = format!("{scheme}://{peer}");
-            let client = self.dialer.client_patient_for(&url, Wanted::AnyNode, STALL)?;
+            let client = self.dialer.client_with_read_timeout(&url, Wanted::AnyNode, STALL)?;
             client.download(&path_of(record), offset).await
         };
         let answered = match timeout(ANSWER, answer).await {

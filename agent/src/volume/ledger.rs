@@ -43,13 +43,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The records after what was seen at `now`. An overlay is let go once it was missing for `patience`;
+    /// The records after what was seen at `now`. An overlay is let go once it was missing for `timeouts`;
     /// none is where there is none.
     pub(super) fn of(
         records: &BTreeMap<PathBuf, Lease>,
         seen: Seen,
         now: DateTime<Utc>,
-        patience: Option<TimeDelta>,
+        timeouts: Option<TimeDelta>,
     ) -> Self {
         let mut ledger = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
         for (path, sight) in &seen.sights {
@@ -59,7 +59,7 @@ impl Ledger {
             ledger.adopt(found);
         }
         for (path, sight) in &seen.sights {
-            ledger.release(path, sight, now, patience);
+            ledger.release(path, sight, now, timeouts);
         }
         ledger
     }
@@ -90,9 +90,9 @@ impl Ledger {
         }
     }
 
-    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, patience: Option<TimeDelta>) {
+    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) {
         let Some(lease) = self.records.get(path) else { return };
-        let Some(reason) = reason(lease, sight, now, patience) else { return };
+        let Some(reason) = reason(lease, sight, now, timeouts) else { return };
         let overlay = &lease.overlay;
         self.released.push(ReleasedOverlay {
             path: path.clone(),
@@ -105,7 +105,7 @@ impl Ledger {
 }
 
 /// Why an overlay is let go, if it is.
-fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, patience: Option<TimeDelta>) -> Option<String> {
+fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) -> Option<String> {
     if lease.stage == Stage::Intended && sight.whereabouts == Whereabouts::Missing {
         // Nobody was told of it.
         return Some("it was never made".to_owned());
@@ -116,7 +116,7 @@ fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, patience: Option<Tim
         Whereabouts::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
-    (since >= patience?).then(|| match foreign {
+    (since >= timeouts?).then(|| match foreign {
         None => format!("its file has been gone for {}", Span(since)),
         Some(_) => format!("its file does not chain onto a boot cache, for {}", Span(since)),
     })

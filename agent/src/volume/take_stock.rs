@@ -30,9 +30,9 @@ impl Volume {
 
     /// The records as a collection is to make them.
     pub(super) async fn due(&self, window: Duration) -> Ledger {
-        let patience = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
+        let timeouts = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
         let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
-        Ledger::of(self.leases.all(), seen, clock::now(), Some(patience))
+        Ledger::of(self.leases.all(), seen, clock::now(), Some(timeouts))
     }
 
     /// Makes the records what the ledger says. One that cannot be written is told, and what it would

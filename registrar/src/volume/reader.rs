@@ -53,7 +53,7 @@ impl VolumeReader {
         let (mountpoint, turns) = (self.mountpoint.clone(), Arc::clone(&self.turns));
         let done = timeout(self.limit, async {
             let turn = turns.acquire_owned().await;
-            // The turn goes with the work, which may outlive the asker's patience.
+            // The turn goes with the work, which may outlive the asker's timeouts.
             spawn_blocking(move || (work(&mountpoint), drop(turn)).0).await
         });
         match done.await {

@@ -31,14 +31,14 @@ impl Dialer {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn client(&self, url: &str, wanted: Wanted) -> Result<Client, CallError> {
-        self.client_patient_for(url, wanted, READ_TIMEOUT)
+        self.client_with_read_timeout(url, wanted, READ_TIMEOUT)
     }
 
     /// The same, which gives up on who says nothing for `silence`.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up at all.
-    pub fn client_patient_for(
+    pub fn client_with_read_timeout(
         &self,
         url: &str,
         wanted: Wanted,

@@ -2,7 +2,7 @@
 
 use super::exchange::Exchange;
 use super::peer_session::PeerSession;
-use super::{Patience, RevocationList, socket};
+use super::{ConnectionTimeouts, RevocationList, socket};
 use crate::identity::{Principal, of_certificate};
 use axum::Router;
 use chrono::{DateTime, Utc};
@@ -25,18 +25,18 @@ pub(super) struct Connection {
     pub(super) routes: Router,
     pub(super) revoked: RevocationList,
     pub(super) strangers: Arc<Semaphore>,
-    pub(super) patience: Patience,
+    pub(super) timeouts: ConnectionTimeouts,
     pub(super) stop: CancellationToken,
 }
 
 impl Connection {
     /// Serves it to its end, which is nobody's failure but its own.
     pub(super) async fn serve(self) {
-        let (from, patience) = (self.from, self.patience);
+        let (from, timeouts) = (self.from, self.timeouts);
         if let Err(error) = socket::prepare(&self.stream) {
             return tracing::debug!(%from, %error, "a connection was gone at once");
         }
-        let stream = match timeout(patience.handshake, self.acceptor.accept(self.stream)).await {
+        let stream = match timeout(timeouts.handshake, self.acceptor.accept(self.stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::info!(%from, %error, "a connection was refused"),
             Err(_) => return tracing::debug!(%from, "a connection said nothing in time"),
@@ -45,7 +45,7 @@ impl Connection {
             Ok(known) => PeerSession::of(known, self.revoked),
             Err(error) => return tracing::info!(%from, %error, "a connection was refused"),
         };
-        let exchange = Exchange { stream, routes: self.routes, pass: pass.clone(), from, patience };
+        let exchange = Exchange { stream, routes: self.routes, pass: pass.clone(), from, timeouts };
         if pass.is_member() {
             tokio::select! {
                 biased;
@@ -55,8 +55,8 @@ impl Connection {
                 () = exchange.serve(&self.stop) => (),
             }
         } else {
-            let Ok(Ok(_turn)) = timeout(patience.handshake, self.strangers.acquire()).await else { return };
-            let _ = timeout(patience.stranger, exchange.serve(&self.stop)).await;
+            let Ok(Ok(_turn)) = timeout(timeouts.handshake, self.strangers.acquire()).await else { return };
+            let _ = timeout(timeouts.stranger, exchange.serve(&self.stop)).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests and answers on one connection.
 
 use super::peer_session::PeerSession;
-use super::{Patience, body};
+use super::{ConnectionTimeouts, body};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
@@ -30,22 +30,22 @@ pub(super) struct Exchange {
     pub(super) routes: Router,
     pub(super) pass: PeerSession,
     pub(super) from: SocketAddr,
-    pub(super) patience: Patience,
+    pub(super) timeouts: ConnectionTimeouts,
 }
 
 impl Exchange {
     /// Serves it to its end; once `stop` is cancelled, the request under way is the last.
     pub(super) async fn serve(self, stop: &CancellationToken) {
-        let (from, patience) = (self.from, self.patience);
+        let (from, timeouts) = (self.from, self.timeouts);
         let mut stream = TimeoutStream::new(self.stream);
-        stream.set_read_timeout(Some(patience.silence));
-        stream.set_write_timeout(Some(patience.silence));
+        stream.set_read_timeout(Some(timeouts.silence));
+        stream.set_write_timeout(Some(timeouts.silence));
         let (routes, pass) = (self.routes, self.pass);
         let service =
-            service_fn(move |request| answer(request, routes.clone(), pass.clone(), from, patience.body));
+            service_fn(move |request| answer(request, routes.clone(), pass.clone(), from, timeouts.body));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(patience.headers)
+            .header_read_timeout(timeouts.headers)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
         let mut served = pin!(served);

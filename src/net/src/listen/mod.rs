@@ -8,14 +8,14 @@ mod body;
 mod connection;
 mod exchange;
 mod guard;
-mod patience;
 mod peer_session;
 mod revocation;
 mod socket;
+mod timeouts;
 
 pub use guard::{guard, members_only, refusal};
-pub use patience::Patience;
 pub use revocation::RevocationList;
+pub use timeouts::ConnectionTimeouts;
 
 use crate::identity::{IdentityError, Live};
 use axum::Router;
@@ -46,19 +46,19 @@ pub async fn serve(
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), IdentityError> {
-    serve_patiently(listener, routes, live, revoked, Patience::default(), stop, drain).await
+    serve_with_timeouts(listener, routes, live, revoked, ConnectionTimeouts::default(), stop, drain).await
 }
 
 /// The same, with other limits.
 ///
 /// # Errors
 /// Where TLS cannot be set up.
-pub async fn serve_patiently(
+pub async fn serve_with_timeouts(
     listener: TcpListener,
     routes: Router,
     live: &Live,
     revoked: RevocationList,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), IdentityError> {
@@ -77,7 +77,7 @@ pub async fn serve_patiently(
             routes: routes.clone(),
             revoked: revoked.clone(),
             strangers: Arc::clone(&strangers),
-            patience,
+            timeouts,
             stop: stop.clone(),
         };
         let end = end.clone();

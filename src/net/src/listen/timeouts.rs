@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limits of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// From the first byte to a known caller.
     pub handshake: Duration,
     /// All headers of a request, from the end of the one before.
@@ -17,7 +17,7 @@ pub struct Patience {
     pub stranger: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
