@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long a registrar may be away.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct RetryBudget {
     /// Altogether, in one absence.
     pub(super) limit: Duration,
     /// Between two tries.
@@ -17,8 +17,8 @@ pub(super) struct Patience {
 }
 
 /// Long enough for a restart that cleans up first.
-pub(super) const PATIENCE: Patience =
-    Patience { limit: Duration::from_secs(120), pause: Duration::from_secs(1) };
+pub(super) const RETRY_BUDGET: RetryBudget =
+    RetryBudget { limit: Duration::from_secs(120), pause: Duration::from_secs(1) };
 
 /// Where a job's state is asked for.
 pub(super) trait JobSource {
@@ -38,12 +38,12 @@ impl JobSource for Client {
 pub(super) async fn follow(
     source: &impl JobSource,
     id: JobId,
-    patience: &Patience,
+    budget: &RetryBudget,
     watch: &mut dyn Watch,
 ) -> Result<JobView, CommandError> {
     let mut last = None;
     loop {
-        let job = ask_again(source, id, last, patience, watch).await?;
+        let job = ask_again(source, id, last, budget, watch).await?;
         if last != Some(job.seq) {
             watch.news(&job)?;
         }
@@ -58,7 +58,7 @@ async fn ask_again(
     source: &impl JobSource,
     id: JobId,
     after: Option<u64>,
-    patience: &Patience,
+    budget: &RetryBudget,
     watch: &mut dyn Watch,
 ) -> Result<JobView, CommandError> {
     let mut gone_since = None;
@@ -69,13 +69,13 @@ async fn ask_again(
             Err(error) => return Err(error.into()),
         };
         if gone_since.is_none() {
-            let limit = patience.limit.as_secs();
+            let limit = budget.limit.as_secs();
             watch.notice(&format!("the registrar does not answer; trying again for {limit} s"));
         }
-        if gone_since.get_or_insert_with(Instant::now).elapsed() >= patience.limit {
+        if gone_since.get_or_insert_with(Instant::now).elapsed() >= budget.limit {
             return Err(CommandError::Lost { job: id, source: error });
         }
-        tokio::time::sleep(patience.pause).await;
+        tokio::time::sleep(budget.pause).await;
     }
 }
 
@@ -126,8 +126,8 @@ mod tests {
         refused(ErrorClass::Transient)
     }
 
-    fn patience(limit: u64) -> Patience {
-        Patience { limit: Duration::from_secs(limit), pause: Duration::ZERO }
+    fn budget(limit: u64) -> RetryBudget {
+        RetryBudget { limit: Duration::from_secs(limit), pause: Duration::ZERO }
     }
 
     #[tokio::test]
@@ -141,7 +141,7 @@ mod tests {
             Ok(samples::registered()),
         ]);
         let mut told = Told::default();
-        follow(&script, JobId(7), &patience(3600), &mut told).await.unwrap();
+        follow(&script, JobId(7), &budget(3600), &mut told).await.unwrap();
         assert_eq!(told.news, [1, 4, 9]);
         assert_eq!(told.notices, ["the registrar does not answer; trying again for 3600 s"]);
     }
@@ -149,14 +149,14 @@ mod tests {
     #[tokio::test]
     async fn gives_up_in_the_end_and_names_the_job() {
         let script = Script::new([Ok(samples::inspecting())]);
-        let error = follow(&script, JobId(7), &patience(0), &mut Told::default()).await.unwrap_err();
+        let error = follow(&script, JobId(7), &budget(0), &mut Told::default()).await.unwrap_err();
         assert!(matches!(error, CommandError::Lost { job: JobId(7), .. }));
     }
 
     #[tokio::test]
     async fn does_not_insist_on_what_is_refused_for_good() {
         let script = Script::new([Err(refused(ErrorClass::Permanent))]);
-        let error = follow(&script, JobId(7), &patience(3600), &mut Told::default()).await.unwrap_err();
+        let error = follow(&script, JobId(7), &budget(3600), &mut Told::default()).await.unwrap_err();
         assert!(matches!(error, CommandError::Call(_)));
         assert_eq!(script.1.get(), 1);
     }

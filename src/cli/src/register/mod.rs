@@ -15,7 +15,7 @@ use bootstash_disk::refuse_url;
 use bootstash_net::api::{
     Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
-use follow::{PATIENCE, follow};
+use follow::{RETRY_BUDGET, follow};
 use live::Live;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -55,7 +55,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
 async fn to_the_end(registrar: &Client, job: JobId, args: &RegisterArgs) -> Result<ExitCode, CommandError> {
     let mut watch = watch_for(args);
     let end = tokio::select! {
-        end = follow(registrar, job, &PATIENCE, watch.as_mut()) => Some(end?),
+        end = follow(registrar, job, &RETRY_BUDGET, watch.as_mut()) => Some(end?),
         _ = tokio::signal::ctrl_c() => None,
     };
     watch.close();
@@ -195,7 +195,7 @@ mod tests {
             panic!("not started")
         };
         let mut seen = Seen::default();
-        let end = follow(&client, job, &PATIENCE, &mut seen).await.unwrap();
+        let end = follow(&client, job, &RETRY_BUDGET, &mut seen).await.unwrap();
         assert_eq!(seen.0, [1, 4, 9]);
         assert!(matches!(end.outcome, Some(JobOutcome::Registered { .. })));
         assert_eq!(*asked.lock().unwrap(), ["7 after None", "7 after Some(1)", "7 after Some(4)"]);
