@@ -9,7 +9,7 @@ use bootstash_base::names::NodeName;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_net::api::{CallError, Client, Dialer};
 use bootstash_net::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
-use bootstash_net::listen::RevocationList;
+use bootstash_net::server::RevocationList;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;

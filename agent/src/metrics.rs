@@ -7,7 +7,7 @@ use bootstash_base::names::SnapshotName;
 use bootstash_daemon::config::PeersConfig;
 use bootstash_daemon::telemetry;
 use bootstash_daemon::telemetry::{SECOND_BUCKETS, SpaceMetrics};
-use bootstash_net::serving::Downloads;
+use bootstash_net::download_limits::Downloads;
 use bootstash_zfs::{Unanswered, Usage};
 use chrono::Utc;
 use prometheus_client::encoding::EncodeLabelSet;

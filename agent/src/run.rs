@@ -14,10 +14,10 @@ use bootstash_daemon::config::AgentConfig;
 use bootstash_daemon::lifecycle;
 use bootstash_daemon::lifecycle::{ListenError, shut_down_within};
 use bootstash_net::api::CallError;
+use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity::{IdentityError, Permission};
-use bootstash_net::listen;
-use bootstash_net::listen::{guard, members_only};
-use bootstash_net::serving::Downloads;
+use bootstash_net::server;
+use bootstash_net::server::{guard, members_only};
 use bootstash_zfs::Zfs;
 use std::io;
 use std::net::SocketAddr;
@@ -249,7 +249,7 @@ async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> 
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
 }
 
-/// Who asks decides what is done. Serving has no error of its own: a connection that fails is that
+/// Who asks decides what is done. DownloadLimits has no error of its own: a connection that fails is that
 /// connection's end.
 fn spawn_command_server(
     tasks: &mut JoinSet<&'static str>,
@@ -280,7 +280,7 @@ fn spawn_network(
 ) {
     let (live, revoked, stop) = (member.live.clone(), member.revoked.clone(), cancel.clone());
     tasks.spawn(named(name, async move {
-        if let Err(error) = listen::serve(listener, routes, &live, revoked, stop, DRAIN).await {
+        if let Err(error) = server::serve(listener, routes, &live, revoked, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));
         }
     }));

@@ -1,5 +1,6 @@
 //! The registrar without its listeners: what it keeps, its tasks, and the routes to serve.
 
+use crate::download_limits::DownloadLimits;
 use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
@@ -7,7 +8,6 @@ use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
-use crate::serving::Serving;
 use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
@@ -34,7 +34,7 @@ impl Registrar {
     /// When it cannot start.
     pub async fn start(
         config: &RegistrarConfig,
-        serving: Serving,
+        serving: DownloadLimits,
         members: Arc<Members>,
         zfs: Arc<dyn Zfs>,
         capturer: Arc<dyn Capturer>,

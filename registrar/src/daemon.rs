@@ -1,15 +1,15 @@
 //! The registrar as a daemon, from configuration to the last task's end.
 
 use crate::assembly::Registrar;
+use crate::download_limits::DownloadLimits;
 use crate::members::{MemberError, Members};
 use crate::register::Capturer;
-use crate::serving::Serving;
 use anyhow::Context;
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_daemon::lifecycle;
 use bootstash_daemon::lifecycle::shut_down_within;
 use bootstash_net::identity::IdentityError;
-use bootstash_net::listen;
+use bootstash_net::server;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,17 +30,17 @@ pub async fn run(
     capturer: Arc<dyn Capturer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let serving = Serving::new(&config.serving);
-    run_serving(config, serving, zfs, capturer, stop).await
+    let serving = DownloadLimits::new(&config.serving);
+    run_with_limits(config, serving, zfs, capturer, stop).await
 }
 
 /// The same, with limits that somebody else can change.
 ///
 /// # Errors
 /// When it cannot start, or a listener breaks.
-pub async fn run_serving(
+pub async fn run_with_limits(
     config: RegistrarConfig,
-    serving: Serving,
+    serving: DownloadLimits,
     zfs: Arc<dyn Zfs>,
     capturer: Arc<dyn Capturer>,
     stop: CancellationToken,
@@ -65,7 +65,7 @@ pub async fn run_serving(
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let (routes, revoked) = (registrar.network_routes(), members.revoked().clone());
-    let network = listen::serve(tcp, routes, members.live(), revoked, stop.clone(), DRAIN);
+    let network = server::serve(tcp, routes, members.live(), revoked, stop.clone(), DRAIN);
     let operators = shut_down_within(DRAIN, &stop, operators.into_future());
     let served = tokio::try_join!(async { operators.await.context("cannot serve the socket") }, async {
         network.await.context("cannot serve the network")

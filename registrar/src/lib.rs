@@ -6,6 +6,7 @@
 pub mod assembly;
 pub mod capture;
 pub mod daemon;
+pub mod download_limits;
 pub mod http;
 pub mod job;
 pub mod layout;
@@ -14,6 +15,5 @@ pub mod metrics;
 pub mod nodes;
 pub mod peers;
 pub mod register;
-pub mod serving;
 pub mod transmit;
 pub mod volume;

@@ -6,8 +6,8 @@ use bootstash_daemon::config;
 use bootstash_daemon::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_qemu::Qemu;
+use bootstash_registrar::download_limits::{DownloadLimits, Reloader};
 use bootstash_registrar::register::QemuCapturer;
-use bootstash_registrar::serving::{Reloader, Serving};
 use bootstash_registrar::{daemon, members};
 use bootstash_zfs::Programs;
 use clap::{Parser, Subcommand};
@@ -93,8 +93,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
     });
     let capturer = Arc::new(QemuCapturer { qemu, config: config.capture.clone() });
-    let serving = Serving::new(&config.serving);
+    let serving = DownloadLimits::new(&config.serving);
     let mut reloader = Reloader::new(cli.config, config.clone(), serving.clone());
     on_hangup(move || reloader.reload_and_tell()).context("cannot listen for signals")?;
-    daemon::run_serving(config, serving, zfs, capturer, stop).await
+    daemon::run_with_limits(config, serving, zfs, capturer, stop).await
 }

@@ -7,7 +7,7 @@ use bootstash_daemon::telemetry;
 use bootstash_daemon::telemetry::{BYTE_BUCKETS, SpaceMetrics};
 use bootstash_delta::catalog::Manifest;
 use bootstash_net::api::{JobOutcome, NodeView, Step};
-use bootstash_net::serving::Downloads;
+use bootstash_net::download_limits::Downloads;
 use bootstash_zfs::{Unanswered, Usage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

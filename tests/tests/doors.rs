@@ -6,10 +6,10 @@ mod nodes;
 use anyhow::{Context, Result, ensure};
 use bootstash_net::api::*;
 use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
-use bootstash_net::listen;
-use bootstash_net::listen::{ConnectionTimeouts, RevocationList};
 use bootstash_net::membership;
 use bootstash_net::membership::Joining;
+use bootstash_net::server;
+use bootstash_net::server::{ConnectionTimeouts, RevocationList};
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -262,7 +262,7 @@ async fn nobody_else_passes_for_the_registrar() -> Result<()> {
     let routes_of_all = axum::Router::new().fallback(async || axum::Json(LogReply::default()));
     let (live, ending) = (node.clone(), stop.clone());
     let serving = tokio::spawn(async move {
-        listen::serve(listener, routes_of_all, &live, RevocationList::default(), ending, LIMIT).await
+        server::serve(listener, routes_of_all, &live, RevocationList::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
     let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
@@ -309,7 +309,7 @@ async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationT
     let ending = stop.clone();
     tokio::spawn(async move {
         let revoked = RevocationList::default();
-        listen::serve_with_timeouts(listener, routes_of_all, &live, revoked, timeouts, ending, LIMIT).await
+        server::serve_with_timeouts(listener, routes_of_all, &live, revoked, timeouts, ending, LIMIT).await
     });
     Ok((address, stop))
 }

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use bootstash_delta::Encoding;
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, routes};
-use bootstash_net::serving::{Download, Downloads, Kind};
+use bootstash_net::download_limits::{Download, Downloads, Kind};
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;

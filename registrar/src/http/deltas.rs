@@ -12,8 +12,8 @@ use axum::{Extension, Json};
 use bootstash_base::error::Chain;
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::DeltaQuery;
+use bootstash_net::download_limits::{Download, Kind};
 use bootstash_net::identity::Principal;
-use bootstash_net::serving::{Download, Kind};
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
 

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use bootstash_base::names::NodeName;
 use bootstash_net::api::{LogQuery, LogReply, NodeReport};
 use bootstash_net::identity::{Permission, Principal};
-use bootstash_net::listen::refusal;
+use bootstash_net::server::refusal;
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use bootstash_net::api::routes;
 use bootstash_net::identity::Permission;
-use bootstash_net::listen::{guard, members_only};
+use bootstash_net::server::{guard, members_only};
 
 /// No request of ours is larger.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;

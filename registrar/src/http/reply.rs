@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::ErrorBody;
-use bootstash_net::serving::Downloads;
+use bootstash_net::download_limits::Downloads;
 use std::time::Duration;
 
 /// A refusal.

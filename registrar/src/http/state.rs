@@ -1,6 +1,7 @@
 //! What every handler can reach.
 
 use super::Restoring;
+use crate::download_limits::DownloadLimits;
 use crate::job::Board;
 use crate::layout::Layout;
 use crate::members::Members;
@@ -8,7 +9,6 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::peers::Peers;
 use crate::register::Runner;
-use crate::serving::Serving;
 use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
 use bootstash_zfs::Zfs;
@@ -44,7 +44,7 @@ pub struct State {
     /// What that counts.
     pub transmit_metrics: TransmitMetrics,
     /// Lets downloads begin.
-    pub serving: Serving,
+    pub serving: DownloadLimits,
     /// How far the restore under way is.
     pub restoring: Restoring,
     /// Counts.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::Encoding;
 use bootstash_net::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
-use bootstash_net::serving::Kind;
+use bootstash_net::download_limits::Kind;
 use bootstash_zfs::{ByteStream, ResumeToken, SendError, Snapshot};
 use tokio_util::io::ReaderStream;
 

@@ -14,7 +14,7 @@ use bootstash_net::api::{CertificateReply, ExpelReply, InviteReply, Joiner, Memb
 use bootstash_net::identity::{
     Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token,
 };
-use bootstash_net::listen::RevocationList;
+use bootstash_net::server::RevocationList;
 use chrono::{DateTime, Utc};
 use ledger::Ledger;
 use std::path::{Path, PathBuf};

@@ -53,7 +53,10 @@ impl Bench {
             dyn_capturer,
             volume.clone(),
             layout.clone(),
-            Metrics::new(&crate::serving::Serving::new(&Default::default()).downloads, &Default::default()),
+            Metrics::new(
+                &crate::download_limits::DownloadLimits::new(&Default::default()).downloads,
+                &Default::default(),
+            ),
             2,
             stop.clone(),
         );

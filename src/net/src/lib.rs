@@ -2,10 +2,10 @@
 //! the server that faces the network, and limits of what is downloaded from it.
 //!
 //! Map: [`api`] is what goes over the wire, [`identity`] who speaks and what they may do, [`membership`] how one joins
-//! and stays, [`listen`] the server, [`serving`] the limits of downloads.
+//! and stays, [`server`] the server, [`download_limits`] the limits of downloads.
 
 pub mod api;
+pub mod download_limits;
 pub mod identity;
-pub mod listen;
 pub mod membership;
-pub mod serving;
+pub mod server;

@@ -11,9 +11,9 @@ use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{AgentConfig, PeersConfig, RegistrarConfig, ServingConfig};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::*;
-use bootstash_net::serving::Limits;
+use bootstash_net::download_limits::Limits;
 use bootstash_registrar::daemon;
-use bootstash_registrar::serving::Serving;
+use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_zfs::Zfs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -33,7 +33,7 @@ const UNLIMITED: Limits = Limits { downloads: 1000, full: 1000, rate_bytes_per_s
 pub struct Fleet {
     dir: TempDir,
     /// What the registrar serves.
-    pub serving: Serving,
+    pub serving: DownloadLimits,
     registrar: (CancellationToken, JoinHandle<Result<()>>),
     client: Client,
     for_nodes: Client,
@@ -58,10 +58,10 @@ impl Fleet {
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
         membership::init(&config.state_dir)?;
-        let serving = Serving::new(&ServingConfig::default());
+        let serving = DownloadLimits::new(&ServingConfig::default());
         serving.downloads.set(UNLIMITED);
         let stop = CancellationToken::new();
-        let run = daemon::run_serving(
+        let run = daemon::run_with_limits(
             config,
             serving.clone(),
             Arc::new(Weightless::new()),

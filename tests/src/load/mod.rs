@@ -10,7 +10,7 @@ pub use table::render;
 
 use anyhow::Result;
 use bootstash_agent::follow::Pace;
-use bootstash_net::serving::Kind;
+use bootstash_net::download_limits::Kind;
 use serde::Serialize;
 use std::num::NonZeroU64;
 use std::time::Instant;

@@ -14,8 +14,8 @@ use axum::extract::connect_info::MockConnectInfo;
 use bootstash_base::names::{DatasetName, GroupName};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_registrar::assembly::Registrar;
+use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_registrar::members::Members;
-use bootstash_registrar::serving::Serving;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::Checkpoint;
 use std::any::Any;
@@ -169,7 +169,7 @@ impl StorageNode {
         let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, witness, failing));
         let capturer = Arc::new(SimCapturer { life: life.clone(), failing: Arc::clone(failing) });
         let config = self.config();
-        let serving = Serving::new(&config.serving);
+        let serving = DownloadLimits::new(&config.serving);
         // Beside its state, which can be lost: who belongs to it is no part of what is simulated.
         let identity = self.dir.with_extension("identity");
         bootstash_registrar::members::init(&identity, membership::LIFETIME)?;

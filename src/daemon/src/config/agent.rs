@@ -2,7 +2,7 @@
 
 use super::HearingConfig;
 use bootstash_base::names::{DatasetName, GroupName, NodeName};
-use bootstash_net::serving::Limits;
+use bootstash_net::download_limits::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;

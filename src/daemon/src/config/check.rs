@@ -5,7 +5,7 @@ use super::{AgentConfig, CaptureConfig, MulticastConfig, PeersConfig, RegistrarC
 use bootstash_base::names::DatasetName;
 use bootstash_multicast::Shape;
 use bootstash_net::api::is_authority;
-use bootstash_net::serving::Limits;
+use bootstash_net::download_limits::Limits;
 use std::path::Path;
 use std::time::Duration;
 

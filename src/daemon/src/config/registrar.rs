@@ -2,7 +2,7 @@
 
 use super::MulticastConfig;
 use bootstash_base::names::{DatasetName, GroupName};
-use bootstash_net::serving::Limits;
+use bootstash_net::download_limits::Limits;
 use bootstash_qemu::AcceleratorChoice;
 use serde::Deserialize;
 use std::net::SocketAddr;

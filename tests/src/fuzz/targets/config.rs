@@ -5,7 +5,7 @@ use crate::fuzz::Verdict;
 use anyhow::ensure;
 use bootstash_base::error::Chain;
 use bootstash_daemon::config::{AgentConfig, ConfigFile, RegistrarConfig, load_any};
-use bootstash_net::serving::Limits;
+use bootstash_net::download_limits::Limits;
 use std::time::Duration;
 
 const REGISTRAR: &str = include_str!("../../../../packaging/registrar.toml");

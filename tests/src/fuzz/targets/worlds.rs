@@ -18,11 +18,11 @@ use bootstash_agent::volume::Volume;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
 use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
+use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity;
-use bootstash_net::serving::Downloads;
 use bootstash_registrar::assembly::Registrar;
+use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_registrar::members::Members;
-use bootstash_registrar::serving::Serving;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::FakeZfs;
 use serde::de::DeserializeOwned;
@@ -152,7 +152,7 @@ fn registrar() -> Result<World> {
     let members = Members::load(&config.identity_dir(), membership::LIFETIME, 7430)?;
     let registrar = runtime.block_on(Registrar::start(
         &config,
-        Serving::new(&config.serving),
+        DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
         Arc::new(MadeUp),

@@ -2,20 +2,20 @@
 
 use bootstash_daemon::config;
 use bootstash_daemon::config::{ConfigError, RegistrarConfig, ServingConfig};
-use bootstash_net::serving::Downloads;
+use bootstash_net::download_limits::Downloads;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The limits in force. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
-pub struct Serving {
+pub struct DownloadLimits {
     /// Lets downloads begin.
     pub downloads: Downloads,
     prefer_peers: Arc<AtomicBool>,
 }
 
-impl Serving {
+impl DownloadLimits {
     /// As configured.
     pub fn new(config: &ServingConfig) -> Self {
         let prefer_peers = Arc::new(AtomicBool::new(config.prefer_peers));
@@ -39,7 +39,7 @@ impl Serving {
 pub struct Reloader {
     file: PathBuf,
     running: RegistrarConfig,
-    serving: Serving,
+    serving: DownloadLimits,
 }
 
 /// What reading it anew did.
@@ -53,7 +53,7 @@ pub struct Reloaded {
 
 impl Reloader {
     /// For a registrar that runs with `running`, read from `file`.
-    pub fn new(file: PathBuf, running: RegistrarConfig, serving: Serving) -> Self {
+    pub fn new(file: PathBuf, running: RegistrarConfig, serving: DownloadLimits) -> Self {
         Self { file, running, serving }
     }
 
@@ -101,14 +101,14 @@ mod tests {
         let file = dir.path().join("registrar.toml");
         write(&file, "");
         let running = config::load_registrar(&file).unwrap();
-        let serving = Serving::new(&running.serving);
+        let serving = DownloadLimits::new(&running.serving);
         let mut reloader = Reloader::new(file.clone(), running, serving.clone());
         let reloaded = |changed, needs_restart| Reloaded { changed, needs_restart };
         assert_eq!(reloader.reload().unwrap(), reloaded(false, false));
 
         write(&file, "[serving]\nrate_bytes_per_second = 5000000\nprefer_peers = true");
         assert_eq!(reloader.reload().unwrap(), reloaded(true, false));
-        let rate = |serving: &Serving| serving.downloads.limits().rate_bytes_per_second.map(u64::from);
+        let rate = |serving: &DownloadLimits| serving.downloads.limits().rate_bytes_per_second.map(u64::from);
         assert_eq!((rate(&serving), serving.prefers_peers()), (Some(5_000_000), true));
 
         write(&file, "[serving]\nrate_bytes_per_second = 1");

@@ -1,4 +1,4 @@
-//! Serving what is large to many at once: how many downloads there may be, and how fast they may be
+//! DownloadLimits what is large to many at once: how many downloads there may be, and how fast they may be
 //! together. The registrar and an agent that serves its peers do it alike.
 //!
 //! Promises: never more downloads than the limit says; all of them together keep to the rate; limits
