@@ -3,11 +3,11 @@
 //! `volume` owns the copy and makes all changes to it, `follow` decides which and brings the data,
 //! `http` answers the command and Prometheus, `run` puts them together.
 
+pub mod enrolment;
 pub mod follow;
 pub mod hear;
 pub mod http;
 pub mod layout;
-pub mod membership;
 pub mod metrics;
 pub mod peer;
 pub mod run;

@@ -7,7 +7,7 @@ use bootstash_daemon::config::{AgentConfig, load_agent};
 use bootstash_daemon::lifecycle::{InstanceLock, shutdown_on_signal};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_net::api::Joiner;
-use bootstash_net::membership;
+use bootstash_net::enrolment;
 use bootstash_qemu::Qemu;
 use bootstash_zfs::Programs;
 use clap::{Parser, Subcommand};
@@ -73,9 +73,9 @@ fn main() -> ExitCode {
 
 fn join(args: &Args, url: &str, token: Option<&str>) -> Result<()> {
     let config = load_agent(&args.config)?;
-    let token = membership::given_token(token)?;
+    let token = enrolment::given_token(token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let joining = runtime.block_on(membership::join(&config.identity_dir(), url, &token, Joiner::Agent))?;
+    let joining = runtime.block_on(enrolment::join(&config.identity_dir(), url, &token, Joiner::Agent))?;
     println!("{}", joining.text("start the agent, or restart it"));
     Ok(())
 }

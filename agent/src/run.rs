@@ -1,9 +1,9 @@
 //! Putting an agent together, and ending it in order.
 
+use crate::enrolment::{Membership, MembershipError};
 use crate::follow::{Follower, Pace};
 use crate::http::{self, Site};
 use crate::layout::Layout;
-use crate::membership::{Membership, MembershipError};
 use crate::metrics::Metrics;
 use crate::peer::{self, Offer, PeerSite, Shelf};
 use crate::volume::{OpenError, OverlayMaker, Volume};

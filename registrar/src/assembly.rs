@@ -1,10 +1,10 @@
 //! The registrar without its listeners: what it keeps, its tasks, and the routes to serve.
 
+use crate::ca::Members;
 use crate::download_limits::DownloadLimits;
 use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
-use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};

@@ -1,8 +1,8 @@
 //! The registrar as a daemon, from configuration to the last task's end.
 
 use crate::assembly::Registrar;
+use crate::ca::{MemberError, Members};
 use crate::download_limits::DownloadLimits;
-use crate::members::{MemberError, Members};
 use crate::register::Capturer;
 use anyhow::Context;
 use bootstash_daemon::config::RegistrarConfig;

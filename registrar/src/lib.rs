@@ -4,13 +4,13 @@
 //! publishes and collects, `http` is asked by operators and nodes.
 
 pub mod assembly;
+pub mod ca;
 pub mod capture;
 pub mod daemon;
 pub mod download_limits;
 pub mod http;
 pub mod job;
 pub mod layout;
-pub mod members;
 pub mod metrics;
 pub mod nodes;
 pub mod peers;

@@ -8,7 +8,7 @@ use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_qemu::Qemu;
 use bootstash_registrar::download_limits::{DownloadLimits, Reloader};
 use bootstash_registrar::register::QemuCapturer;
-use bootstash_registrar::{daemon, members};
+use bootstash_registrar::{ca, daemon};
 use bootstash_zfs::Programs;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn init(cli: &Cli) -> anyhow::Result<()> {
     let config = config::load_registrar(&cli.config)?;
     let dir = config.identity_dir();
-    let made = members::init(&dir, config.certificate_lifetime)?;
+    let made = ca::init(&dir, config.certificate_lifetime)?;
     let dir = dir.display();
     if made {
         println!("made the certificate authority in {dir}; keep a copy of that directory in a safe place");

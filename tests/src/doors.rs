@@ -5,14 +5,14 @@ mod node;
 pub use node::Node;
 
 use crate::address::free_address;
-use crate::membership::{LIFETIME, dir_of, init};
+use crate::enrolment::{LIFETIME, dir_of, init};
 use crate::replication::MadeUp;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_net::api::*;
+use bootstash_net::enrolment;
+use bootstash_net::enrolment::Joining;
 use bootstash_net::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
-use bootstash_net::membership;
-use bootstash_net::membership::Joining;
 use bootstash_zfs::fake::FakeZfs;
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -141,7 +141,7 @@ impl House {
     /// # Errors
     /// When that is refused.
     pub async fn join_by(&self, by: Joiner, name: &str, token: &str) -> Result<Joining> {
-        Ok(membership::join(&self.keys(name), &self.url(), &token.parse()?, by).await?)
+        Ok(enrolment::join(&self.keys(name), &self.url(), &token.parse()?, by).await?)
     }
 
     /// A client of one who was invited and joined.

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod contract;
 pub mod demo;
 pub mod doors;
+mod enrolment;
 pub mod fuzz;
 pub mod guest;
 mod inside;
@@ -13,7 +14,6 @@ pub mod lab;
 #[cfg(feature = "libzetta")]
 pub mod libzetta;
 pub mod load;
-mod membership;
 pub mod multicast;
 pub mod openzfs;
 pub mod prometheus;

@@ -5,9 +5,9 @@ mod nodes;
 
 use anyhow::{Context, Result, ensure};
 use bootstash_net::api::*;
+use bootstash_net::enrolment;
+use bootstash_net::enrolment::Joining;
 use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
-use bootstash_net::membership;
-use bootstash_net::membership::Joining;
 use bootstash_net::server;
 use bootstash_net::server::{ConnectionTimeouts, RevocationList};
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
@@ -243,7 +243,7 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
     let live = Live::new(Credentials::load(&dir)?);
     let client = Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar))?;
     let before = live.now();
-    membership::renew(&dir, &live, &client).await?;
+    enrolment::renew(&dir, &live, &client).await?;
     ensure!(live.now().serial() != before.serial() && live.now().identity() == before.identity());
     ensure!(Credentials::load(&dir)?.serial() == live.now().serial());
     client.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;

@@ -19,9 +19,9 @@ pub use error::FollowError;
 pub use fetch::FetchError;
 pub use pace::Pace;
 
+use crate::enrolment::Membership;
 use crate::hear::Doctor;
 use crate::layout::Layout;
-use crate::membership::Membership;
 use crate::metrics::Metrics;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;

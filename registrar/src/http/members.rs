@@ -2,7 +2,7 @@
 
 use super::State;
 use super::reply::Refusal;
-use crate::members::{MemberError, Members};
+use crate::ca::{MemberError, Members};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State as Shared};
 use axum::{Extension, Json};

@@ -1,10 +1,10 @@
 //! What every handler can reach.
 
 use super::Restoring;
+use crate::ca::Members;
 use crate::download_limits::DownloadLimits;
 use crate::job::Board;
 use crate::layout::Layout;
-use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::peers::Peers;

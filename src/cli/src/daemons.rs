@@ -3,8 +3,8 @@
 use super::failure::CommandError;
 use bootstash_base::error::Chain;
 use bootstash_net::api::{Client, Dialer, Endpoint};
+use bootstash_net::enrolment;
 use bootstash_net::identity::{Credentials, Identity, Joined, Live, Wanted};
-use bootstash_net::membership;
 use chrono::{DateTime, Utc};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Daemons {
         let Some((live, client)) = self.joined()? else { return Ok(None) };
         let due = live.now().is_due();
         if due {
-            membership::renew(self.identity()?, &live, &client).await?;
+            enrolment::renew(self.identity()?, &live, &client).await?;
         }
         let now = live.now();
         Ok(Some(Renewal { identity: now.identity().clone(), expires: now.expires(), renewed: due }))
@@ -81,7 +81,7 @@ impl Daemons {
         if !live.now().is_due() {
             return Ok(());
         }
-        if let Err(error) = membership::renew(self.identity()?, &live, &client).await {
+        if let Err(error) = enrolment::renew(self.identity()?, &live, &client).await {
             eprintln!(
                 "warning: the certificate ends on {}: {}",
                 live.now().expires().date_naive(),

@@ -5,14 +5,14 @@ use super::daemons::Daemons;
 use super::failure::CommandError;
 use super::output;
 use bootstash_net::api::Joiner;
-use bootstash_net::membership;
+use bootstash_net::enrolment;
 use std::path::Path;
 
 /// Trades the token for a certificate.
 pub(super) async fn join(daemons: &Daemons, args: JoinArgs) -> Result<(), CommandError> {
     let dir = daemons.identity()?;
-    let token = membership::given_token(args.token.as_deref())?;
-    let joining = membership::join(dir, &args.url, &token, Joiner::Command).await?;
+    let token = enrolment::given_token(args.token.as_deref())?;
+    let joining = enrolment::join(dir, &args.url, &token, Joiner::Command).await?;
     output::line(&joining.text(&format!("key and certificate are in {}", dir.display())))
 }
 

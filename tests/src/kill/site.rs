@@ -4,8 +4,8 @@ use super::daemon::Daemon;
 use super::image::Image;
 use super::tools::Tools;
 use crate::address::free_address;
+use crate::enrolment;
 use crate::lab::run::Call;
-use crate::membership;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_base::names::{DatasetName, Guid};
 use bootstash_delta::VolumeLog;
@@ -78,8 +78,8 @@ impl Site {
         let agent = agent_config(&root, dir, &socket("agent"), listen)?;
         let daemon =
             |program, config: &str, name| Daemon::new(program, config, socket(name), dir, &tools.dir);
-        membership::init(&dir.join("registrar"))?;
-        membership::enrol(&dir.join("registrar"), &dir.join("agent"), "node1")?;
+        enrolment::init(&dir.join("registrar"))?;
+        enrolment::enrol(&dir.join("registrar"), &dir.join("agent"), "node1")?;
         let mut site = Self {
             zfs,
             registrar: daemon("bootstash-registrar", &registrar, "registrar")?,
@@ -191,7 +191,7 @@ impl Site {
 
     /// Asks the registrar as a node does.
     pub(super) async fn ask_as_node<T: serde::de::DeserializeOwned>(&self, route: &str) -> Result<T> {
-        let client = membership::client(&self.dir.join("agent"), &format!("https://{}", self.listen))?;
+        let client = enrolment::client(&self.dir.join("agent"), &format!("https://{}", self.listen))?;
         Ok(client.get(route, &()).await?)
     }
 

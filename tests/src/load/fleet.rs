@@ -3,7 +3,7 @@
 
 use super::Scenario;
 use super::weightless::Weightless;
-use crate::membership;
+use crate::enrolment;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_agent::follow::Pace;
@@ -57,7 +57,7 @@ impl Fleet {
         let dir = ground()?;
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
-        membership::init(&config.state_dir)?;
+        enrolment::init(&config.state_dir)?;
         let serving = DownloadLimits::new(&ServingConfig::default());
         serving.downloads.set(UNLIMITED);
         let stop = CancellationToken::new();
@@ -73,8 +73,8 @@ impl Fleet {
         let peers = PeersConfig { listen: listen_peers, ..PeersConfig::default() };
         let nodes = (0..number).map(|_| Node { zfs: Arc::new(Weightless::new()), running: None }).collect();
         let client = Client::new(Endpoint::Unix(socket))?;
-        membership::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
-        let for_nodes = membership::client(&dir.path().join("asker"), &format!("https://{listen}"))?;
+        enrolment::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
+        let for_nodes = enrolment::client(&dir.path().join("asker"), &format!("https://{listen}"))?;
         let mut fleet = Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, pace };
         fleet.answers().await?;
         fleet.register("first").await?;
@@ -201,7 +201,7 @@ impl Fleet {
 
     fn node_config(&self, number: usize) -> Result<AgentConfig> {
         let (dir, node) = (self.dir.path().join(format!("n{number}")), format!("n{number}"));
-        membership::enrol(&self.dir.path().join("r"), &dir, &node)?;
+        enrolment::enrol(&self.dir.path().join("r"), &dir, &node)?;
         Ok(AgentConfig {
             overlay_dirs: Vec::new(),
             node: Some(node.parse()?),
@@ -245,7 +245,7 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
         socket: dir.join("r.sock"),
         socket_group: bootstash_base::names::GroupName::root(),
         listen: port,
-        certificate_lifetime: membership::LIFETIME,
+        certificate_lifetime: enrolment::LIFETIME,
         window: Duration::from_secs(3600),
         capture: Default::default(),
         serving: ServingConfig::default(),

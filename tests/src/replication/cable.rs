@@ -1,7 +1,7 @@
 //! A connection between a node and its registrar that things happen to: it is cut, falls silent without an
 //! end, or flips a bit; or somebody else answers.
 
-use crate::membership;
+use crate::enrolment;
 use anyhow::Result;
 use bootstash_net::identity::{Credentials, Live};
 use std::collections::VecDeque;
@@ -91,7 +91,7 @@ async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, mishap
 }
 
 async fn answer(near: TcpStream, state_dir: &Path) -> Result<()> {
-    let live = Live::new(Credentials::load(&membership::dir_of(state_dir))?);
+    let live = Live::new(Credentials::load(&enrolment::dir_of(state_dir))?);
     let mut near = TlsAcceptor::from(Arc::new(live.server()?)).accept(near).await?;
     // A request fits; closing with one unread would take the answer away again.
     let _ = near.read(&mut vec![0; 64 << 10]).await?;

@@ -3,7 +3,7 @@
 use super::cable::Cable;
 use super::capturer::MadeUp;
 use crate::address::free_address;
-use crate::membership;
+use crate::enrolment;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bootstash_agent::follow::Pace;
@@ -95,7 +95,7 @@ impl Cluster {
         let new = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
         zfs.create(&root, &new).await?;
         let listen = free_address()?;
-        membership::init(&dir.join("registrar"))?;
+        enrolment::init(&dir.join("registrar"))?;
         let cluster = Self {
             zfs: Arc::new(zfs),
             root,
@@ -119,13 +119,13 @@ impl Cluster {
             socket: self.socket("registrar"),
             socket_group: GroupName::root(),
             listen: self.listen,
-            certificate_lifetime: membership::LIFETIME,
+            certificate_lifetime: enrolment::LIFETIME,
             window: Duration::from_secs(3600),
             capture: Default::default(),
             serving: Default::default(),
             multicast: self.multicast.clone(),
         };
-        membership::init(&config.state_dir)?;
+        enrolment::init(&config.state_dir)?;
         let stop = CancellationToken::new();
         let run =
             bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
@@ -166,7 +166,7 @@ impl Cluster {
             peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },
             multicast,
         };
-        membership::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
+        enrolment::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
         let agent =
             Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), PACE, stop.clone()).await?;
@@ -215,10 +215,10 @@ impl Cluster {
         let destroy = async || Ok(self.zfs_command(&["destroy", "-r", lost.as_str()]).ok());
         self.until("the registrar's file systems are gone", destroy).await?;
         let (state, copy) = (self.dir.join("registrar"), self.dir.join("copy"));
-        std::fs::rename(membership::dir_of(&state), &copy)?;
+        std::fs::rename(enrolment::dir_of(&state), &copy)?;
         std::fs::remove_dir_all(&state)?;
         std::fs::create_dir(&state)?;
-        std::fs::rename(&copy, membership::dir_of(&state))?;
+        std::fs::rename(&copy, enrolment::dir_of(&state))?;
         self.start_registrar().await
     }
 

@@ -9,13 +9,13 @@ use super::pool::{Pool, ROOT, dataset, read_files};
 use super::truth::Reported;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use crate::membership;
+use crate::enrolment;
 use axum::extract::connect_info::MockConnectInfo;
 use bootstash_base::names::{DatasetName, GroupName};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_registrar::assembly::Registrar;
+use bootstash_registrar::ca::Members;
 use bootstash_registrar::download_limits::DownloadLimits;
-use bootstash_registrar::members::Members;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::Checkpoint;
 use std::any::Any;
@@ -113,7 +113,7 @@ impl StorageNode {
             socket: self.dir.join("never-made"),
             socket_group: GroupName::root(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            certificate_lifetime: membership::LIFETIME,
+            certificate_lifetime: enrolment::LIFETIME,
             window: self.window,
             capture: Default::default(),
             serving: Default::default(),
@@ -172,8 +172,8 @@ impl StorageNode {
         let serving = DownloadLimits::new(&config.serving);
         // Beside its state, which can be lost: who belongs to it is no part of what is simulated.
         let identity = self.dir.with_extension("identity");
-        bootstash_registrar::members::init(&identity, membership::LIFETIME)?;
-        let members = Arc::new(Members::load(&identity, membership::LIFETIME, 1)?);
+        bootstash_registrar::ca::init(&identity, enrolment::LIFETIME)?;
+        let members = Arc::new(Members::load(&identity, enrolment::LIFETIME, 1)?);
         Registrar::start(&config, serving, members, zfs, capturer, CancellationToken::new()).await
     }
 

@@ -1,8 +1,8 @@
 //! A registrar and an agent on a ZFS in memory, asked by anybody: whatever is asked, they answer.
 
 use super::requests;
+use crate::enrolment;
 use crate::fuzz::{Reader, Verdict};
-use crate::membership;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -21,8 +21,8 @@ use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreR
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity;
 use bootstash_registrar::assembly::Registrar;
+use bootstash_registrar::ca::Members;
 use bootstash_registrar::download_limits::DownloadLimits;
-use bootstash_registrar::members::Members;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::FakeZfs;
 use serde::de::DeserializeOwned;
@@ -148,8 +148,8 @@ fn runtime(paused: bool) -> Result<Runtime> {
 fn registrar() -> Result<World> {
     let (dir, runtime, stop) = (tempfile::tempdir()?, runtime(true)?, CancellationToken::new());
     let config = registrar_config(dir.path())?;
-    membership::init(&config.state_dir)?;
-    let members = Members::load(&config.identity_dir(), membership::LIFETIME, 7430)?;
+    enrolment::init(&config.state_dir)?;
+    let members = Members::load(&config.identity_dir(), enrolment::LIFETIME, 7430)?;
     let registrar = runtime.block_on(Registrar::start(
         &config,
         DownloadLimits::new(&config.serving),

@@ -98,7 +98,7 @@ impl Membership {
 
     /// Stays a member: renews the certificate in time. Dropped, it ends.
     pub async fn keep(self, registrar: Client) {
-        bootstash_net::membership::keep(self.dir, self.live, registrar).await;
+        bootstash_net::enrolment::keep(self.dir, self.live, registrar).await;
     }
 
     /// Takes over what the registrar says of who was expelled. Blocking, short.

@@ -17,7 +17,7 @@ pub(crate) fn dir_of(state_dir: &Path) -> PathBuf {
 
 /// Makes the authority of a registrar with this state directory; changes nothing where it has one.
 pub(crate) fn init(registrar: &Path) -> Result<()> {
-    bootstash_registrar::members::init(&dir_of(registrar), LIFETIME)?;
+    bootstash_registrar::ca::init(&dir_of(registrar), LIFETIME)?;
     Ok(())
 }
 
