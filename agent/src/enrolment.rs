@@ -8,7 +8,9 @@ use bootstash_base::files::replace_file;
 use bootstash_base::names::NodeName;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_net::api::{CallError, Client, Dialer};
-use bootstash_net::identity::{Credentials, Identity, IdentityError, Joined, Live, Serial, Wanted};
+use bootstash_net::identity::{
+    CredentialStore, Credentials, ExpectedPeer, Identity, IdentityError, Joined, Serial,
+};
 use bootstash_net::server::RevocationList;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ pub struct Membership {
     /// Where its registrar is.
     pub registrar: String,
     /// Key and certificate.
-    pub live: Live,
+    pub store: CredentialStore,
     /// Who does not count any more.
     pub revoked: RevocationList,
     dir: PathBuf,
@@ -38,13 +40,13 @@ pub enum MembershipError {
     None(#[source] IdentityError),
     /// It joined as somebody else.
     #[error(
-        "this node joined as {joined}, and is to be {wanted} by its configuration; correct its key node, or join anew"
+        "this node joined as {joined}, and is to be {expected} by its configuration; correct its key node, or join anew"
     )]
     Other {
         /// As what.
         joined: Identity,
         /// As what it is to be.
-        wanted: String,
+        expected: String,
     },
     /// Nobody knows where the registrar is.
     #[error("nothing says where the registrar is; set registrar = \"https://HOST:7430\"")]
@@ -80,12 +82,12 @@ impl Membership {
         };
         let revoked = RevocationList::default();
         revoked.expel(expelled_before(&dir.join(EXPELLED_FILE)));
-        Ok(Self { node, registrar, live: Live::new(credentials), revoked, dir })
+        Ok(Self { node, registrar, store: CredentialStore::new(credentials), revoked, dir })
     }
 
     /// Calls as this node.
     pub fn dialer(&self) -> Dialer {
-        Dialer::new(self.live.clone())
+        Dialer::new(self.store.clone())
     }
 
     /// A client of the registrar.
@@ -93,12 +95,16 @@ impl Membership {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn registrar(&self, silence: Duration) -> Result<Client, CallError> {
-        self.dialer().client_with_read_timeout(&self.registrar, Wanted::Exactly(Identity::Registrar), silence)
+        self.dialer().client_with_read_timeout(
+            &self.registrar,
+            ExpectedPeer::Exactly(Identity::Registrar),
+            silence,
+        )
     }
 
     /// Stays a member: renews the certificate in time. Dropped, it ends.
     pub async fn keep(self, registrar: Client) {
-        bootstash_net::enrolment::keep(self.dir, self.live, registrar).await;
+        bootstash_net::enrolment::keep(self.dir, self.store, registrar).await;
     }
 
     /// Takes over what the registrar says of who was expelled. Blocking, short.
@@ -114,11 +120,11 @@ impl Membership {
 }
 
 fn node_of(identity: &Identity, config: &AgentConfig) -> Result<NodeName, MembershipError> {
-    let other = |wanted: String| MembershipError::Other { joined: identity.clone(), wanted };
+    let other = |expected: String| MembershipError::Other { joined: identity.clone(), expected };
     match (identity, &config.node) {
         (Identity::Node(node), None) => Ok(node.clone()),
-        (Identity::Node(node), Some(wanted)) if node == wanted => Ok(node.clone()),
-        (_, Some(wanted)) => Err(other(format!("node {wanted}"))),
+        (Identity::Node(node), Some(expected)) if node == expected => Ok(node.clone()),
+        (_, Some(expected)) => Err(other(format!("node {expected}"))),
         (_, None) => Err(other("a node".to_owned())),
     }
 }

@@ -278,9 +278,9 @@ fn spawn_network(
     routes: Router,
     member: &Membership,
 ) {
-    let (live, revoked, stop) = (member.live.clone(), member.revoked.clone(), cancel.clone());
+    let (store, revoked, stop) = (member.store.clone(), member.revoked.clone(), cancel.clone());
     tasks.spawn(named(name, async move {
-        if let Err(error) = server::serve(listener, routes, &live, revoked, stop, DRAIN).await {
+        if let Err(error) = server::serve(listener, routes, &store, revoked, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));
         }
     }));

@@ -65,7 +65,7 @@ pub async fn run_with_limits(
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let (routes, revoked) = (registrar.network_routes(), members.revoked().clone());
-    let network = server::serve(tcp, routes, members.live(), revoked, stop.clone(), DRAIN);
+    let network = server::serve(tcp, routes, members.credentials(), revoked, stop.clone(), DRAIN);
     let operators = shut_down_within(DRAIN, &stop, operators.into_future());
     let served = tokio::try_join!(async { operators.await.context("cannot serve the socket") }, async {
         network.await.context("cannot serve the network")

@@ -12,7 +12,7 @@ use bootstash_daemon::config::RegistrarConfig;
 use bootstash_net::api::*;
 use bootstash_net::enrolment;
 use bootstash_net::enrolment::Joining;
-use bootstash_net::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
+use bootstash_net::identity::{Authority, CredentialStore, Credentials, ExpectedPeer, Identity, KeyRequest};
 use bootstash_zfs::fake::FakeZfs;
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -159,15 +159,15 @@ impl House {
     /// # Errors
     /// When there is none.
     pub fn client(&self, dir: &Path) -> Result<Client> {
-        self.client_of(dir, &self.url(), Wanted::Exactly(Identity::Registrar))
+        self.client_of(dir, &self.url(), ExpectedPeer::Exactly(Identity::Registrar))
     }
 
     /// The same of who is `wanted` elsewhere.
     ///
     /// # Errors
     /// When there is none.
-    pub fn client_of(&self, dir: &Path, url: &str, wanted: Wanted) -> Result<Client> {
-        Ok(Dialer::new(Live::new(Credentials::load(dir)?)).client(url, wanted)?)
+    pub fn client_of(&self, dir: &Path, url: &str, expected: ExpectedPeer) -> Result<Client> {
+        Ok(Dialer::new(CredentialStore::new(Credentials::load(dir)?)).client(url, expected)?)
     }
 
     /// A certificate by this registrar's authority, past all its rules, in the directory of `name`.

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use bootstash_net::api::{Client, Dialer};
-use bootstash_net::identity::{Authority, Credentials, Identity, KeyRequest, Live, Wanted};
+use bootstash_net::identity::{Authority, CredentialStore, Credentials, ExpectedPeer, Identity, KeyRequest};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +36,6 @@ pub(crate) fn enrol(registrar: &Path, node: &Path, name: &str) -> Result<()> {
 
 /// Calls the registrar at `url` as the one with this state directory does.
 pub(crate) fn client(state_dir: &Path, url: &str) -> Result<Client> {
-    let live = Live::new(Credentials::load(&dir_of(state_dir))?);
-    Ok(Dialer::new(live).client(url, Wanted::Exactly(Identity::Registrar))?)
+    let store = CredentialStore::new(Credentials::load(&dir_of(state_dir))?);
+    Ok(Dialer::new(store).client(url, ExpectedPeer::Exactly(Identity::Registrar))?)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bootstash_net::api::*;
 use bootstash_net::enrolment;
 use bootstash_net::enrolment::Joining;
-use bootstash_net::identity::{Credentials, Identity, Live, Wanted};
+use bootstash_net::identity::{CredentialStore, Credentials, ExpectedPeer, Identity};
 use bootstash_net::server;
 use bootstash_net::server::{ConnectionTimeouts, RevocationList};
 use bootstash_tests::doors::{House, LIMIT, cut_off, status};
@@ -240,12 +240,13 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
     let house = House::open().await?;
     house.member("node:c1").await?;
     let dir = house.keys("node:c1");
-    let live = Live::new(Credentials::load(&dir)?);
-    let client = Dialer::new(live.clone()).client(&house.url(), Wanted::Exactly(Identity::Registrar))?;
-    let before = live.now();
-    enrolment::renew(&dir, &live, &client).await?;
-    ensure!(live.now().serial() != before.serial() && live.now().identity() == before.identity());
-    ensure!(Credentials::load(&dir)?.serial() == live.now().serial());
+    let store = CredentialStore::new(Credentials::load(&dir)?);
+    let client =
+        Dialer::new(store.clone()).client(&house.url(), ExpectedPeer::Exactly(Identity::Registrar))?;
+    let before = store.now();
+    enrolment::renew(&dir, &store, &client).await?;
+    ensure!(store.now().serial() != before.serial() && store.now().identity() == before.identity());
+    ensure!(Credentials::load(&dir)?.serial() == store.now().serial());
     client.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     let members: Vec<MemberView> = house.local()?.get(routes::MEMBERS, &()).await?;
     ensure!(members.len() == 2 && members.iter().all(|member| member.expelled.is_none()), "{members:?}");
@@ -256,19 +257,19 @@ async fn a_certificate_is_renewed_without_a_restart() -> Result<()> {
 async fn nobody_else_passes_for_the_registrar() -> Result<()> {
     let house = House::open().await?;
     house.member("node:c1").await?;
-    let node = Live::new(Credentials::load(&house.keys("node:c1"))?);
+    let node = CredentialStore::new(Credentials::load(&house.keys("node:c1"))?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (url, stop) = (format!("https://{}", listener.local_addr()?), CancellationToken::new());
     let routes_of_all = axum::Router::new().fallback(async || axum::Json(LogReply::default()));
-    let (live, ending) = (node.clone(), stop.clone());
+    let (store, ending) = (node.clone(), stop.clone());
     let serving = tokio::spawn(async move {
-        server::serve(listener, routes_of_all, &live, RevocationList::default(), ending, LIMIT).await
+        server::serve(listener, routes_of_all, &store, RevocationList::default(), ending, LIMIT).await
     });
     let log = LogQuery::default();
-    let dial = |wanted| Dialer::new(node.clone()).client(&url, wanted);
-    cut_off(dial(Wanted::Exactly(Identity::Registrar))?.get::<LogReply>(routes::LOG, &log).await)?;
-    cut_off(dial(Wanted::Exactly("node:c2".parse()?))?.get::<LogReply>(routes::LOG, &log).await)?;
-    dial(Wanted::AnyNode)?.get::<LogReply>(routes::LOG, &log).await?;
+    let dial = |expected| Dialer::new(node.clone()).client(&url, expected);
+    cut_off(dial(ExpectedPeer::Exactly(Identity::Registrar))?.get::<LogReply>(routes::LOG, &log).await)?;
+    cut_off(dial(ExpectedPeer::Exactly("node:c2".parse()?))?.get::<LogReply>(routes::LOG, &log).await)?;
+    dial(ExpectedPeer::AnyNode)?.get::<LogReply>(routes::LOG, &log).await?;
     stop.cancel();
     serving.await??;
     house.close().await
@@ -302,14 +303,14 @@ async fn impatient(house: &House) -> Result<(std::net::SocketAddr, CancellationT
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (address, stop) = (listener.local_addr()?, CancellationToken::new());
     let routes_of_all = axum::Router::new().fallback(async |body: String| body);
-    let live = Live::new(Credentials::load(&house.keys("registrar"))?);
+    let store = CredentialStore::new(Credentials::load(&house.keys("registrar"))?);
     let short = Duration::from_millis(400);
     let timeouts =
         ConnectionTimeouts { handshake: short, headers: short, body: short, silence: LIMIT, stranger: short };
     let ending = stop.clone();
     tokio::spawn(async move {
         let revoked = RevocationList::default();
-        server::serve_with_timeouts(listener, routes_of_all, &live, revoked, timeouts, ending, LIMIT).await
+        server::serve_with_timeouts(listener, routes_of_all, &store, revoked, timeouts, ending, LIMIT).await
     });
     Ok((address, stop))
 }
@@ -318,13 +319,13 @@ type Raw = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// A node's connection to a registrar, of which each byte can be chosen.
 async fn raw(house: &House, to: std::net::SocketAddr) -> Result<Raw> {
-    raw_as(house, "node:c1", Wanted::Exactly(Identity::Registrar), to).await
+    raw_as(house, "node:c1", ExpectedPeer::Exactly(Identity::Registrar), to).await
 }
 
 /// The same of anybody to anybody.
-async fn raw_as(house: &House, who: &str, wanted: Wanted, to: std::net::SocketAddr) -> Result<Raw> {
-    let live = Live::new(Credentials::load(&house.keys(who))?);
-    let config = live.client(wanted)?;
+async fn raw_as(house: &House, who: &str, expected: ExpectedPeer, to: std::net::SocketAddr) -> Result<Raw> {
+    let store = CredentialStore::new(Credentials::load(&house.keys(who))?);
+    let config = store.client(expected)?;
     let name = rustls::pki_types::ServerName::try_from("any.example")?;
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     Ok(connector.connect(name, TcpStream::connect(to).await?).await?)

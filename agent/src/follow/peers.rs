@@ -6,7 +6,7 @@
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::{CallError, Dialer, routes};
-use bootstash_net::identity::Wanted;
+use bootstash_net::identity::ExpectedPeer;
 use reqwest::{Response, Url};
 use std::collections::HashMap;
 use std::fmt;
@@ -95,7 +95,7 @@ impl Peers {
         }
         let answer = async {
             let url = format!("{scheme}://{peer}");
-            let client = self.dialer.client_with_read_timeout(&url, Wanted::AnyNode, STALL)?;
+            let client = self.dialer.client_with_read_timeout(&url, ExpectedPeer::AnyNode, STALL)?;
             client.download(&path_of(record), offset).await
         };
         let answered = match timeout(ANSWER, answer).await {

@@ -8,7 +8,7 @@ use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 
 async fn live_registrar(node: &Node) -> StubRegistrar {
     let mut registrar = StubRegistrar::new(node.dir.path()).await;
-    registrar.live().await;
+    registrar.credentials().await;
     registrar
 }
 
@@ -93,7 +93,7 @@ async fn a_restarted_node_goes_on_with_its_stream() {
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
     registrar.die().await;
     node.stop().await;
-    registrar.live().await;
+    registrar.credentials().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     assert!(registrar.asked_for_rest()[1..].iter().all(|rest| *rest));
@@ -114,7 +114,7 @@ async fn a_stream_of_a_snapshot_that_is_gone_starts_anew() {
     node.stop().await;
     let newest = registrar.publish(&["debian12-nginx"]).await;
     registrar.forget_old().await;
-    registrar.live().await;
+    registrar.credentials().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     assert_eq!(registrar.asked_for_rest()[1..], [true, false]);
@@ -136,7 +136,7 @@ async fn a_registrar_that_streams_no_more_is_asked_for_the_file() {
     node.stop().await;
     registrar.stream_no_more();
     registrar.offer_full(0).await;
-    registrar.live().await;
+    registrar.credentials().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     node.stop().await;
@@ -179,7 +179,7 @@ async fn dead_registrar_is_waited_for_and_told_of_once() {
     registrar.offer_full(0).await;
     node.start(registrar.address()).await;
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
-    registrar.live().await;
+    registrar.credentials().await;
     node.in_step_at(&first.name).await;
     assert_eq!(watch.lines().len(), 1, "{:?}", watch.lines());
     node.stop().await;

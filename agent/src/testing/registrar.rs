@@ -104,7 +104,7 @@ impl StubRegistrar {
     }
 
     /// From now on it answers.
-    pub(crate) async fn live(&mut self) {
+    pub(crate) async fn credentials(&mut self) {
         let listener = self.take_listener().await;
         let routes = routes(self.shared.clone()).merge(self.streams.routes());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

@@ -12,7 +12,7 @@ pub use error::MemberError;
 use bootstash_base::files::replace_secret_file;
 use bootstash_net::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
 use bootstash_net::identity::{
-    Authority, Credentials, Identity, IdentityError, KeyRequest, Live, Serial, Token,
+    Authority, CredentialStore, Credentials, Identity, IdentityError, KeyRequest, Serial, Token,
 };
 use bootstash_net::server::RevocationList;
 use chrono::{DateTime, Utc};
@@ -29,7 +29,7 @@ pub struct Members {
     authority: Authority,
     ledger: Mutex<Ledger>,
     path: PathBuf,
-    live: Live,
+    store: CredentialStore,
     revoked: RevocationList,
     lifetime: Duration,
     port: u16,
@@ -66,17 +66,17 @@ impl Members {
         if own.is_due() {
             certify_ourselves(&authority, dir, lifetime)?;
         }
-        let live = Live::new(Credentials::load(dir)?);
+        let store = CredentialStore::new(Credentials::load(dir)?);
         let path = dir.join(LEDGER_FILE);
         let ledger = Ledger::read(&path)?;
         let revoked = RevocationList::default();
         revoked.expel(ledger.expelled(Utc::now()));
-        Ok(Self { authority, ledger: Mutex::new(ledger), path, live, revoked, lifetime, port })
+        Ok(Self { authority, ledger: Mutex::new(ledger), path, store, revoked, lifetime, port })
     }
 
     /// Our own credentials.
-    pub fn live(&self) -> &Live {
-        &self.live
+    pub fn credentials(&self) -> &CredentialStore {
+        &self.store
     }
 
     /// Who does not count any more.

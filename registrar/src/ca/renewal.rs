@@ -13,11 +13,13 @@ impl Members {
     /// Renews our own certificate in time, until `stop`.
     pub async fn keep_own(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            if !self.live.now().is_due() {
+            if !self.store.now().is_due() {
                 continue;
             }
             match self.renew_own() {
-                Ok(()) => tracing::info!(expires = %self.live.now().expires(), "renewed our own certificate"),
+                Ok(()) => {
+                    tracing::info!(expires = %self.store.now().expires(), "renewed our own certificate")
+                }
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "cannot renew our own certificate; trying again");
                 }
@@ -28,7 +30,7 @@ impl Members {
     fn renew_own(&self) -> Result<(), IdentityError> {
         let dir = self.path.parent().unwrap_or(&self.path);
         certify_ourselves(&self.authority, dir, self.lifetime)?;
-        self.live.replace(Credentials::load(dir)?);
+        self.store.replace(Credentials::load(dir)?);
         Ok(())
     }
 }

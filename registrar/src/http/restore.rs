@@ -13,7 +13,7 @@ use bootstash_net::api::{
     CallError, Dialer, GUID_HEADER, LogQuery, RestoreReply, RestoreRequest, SIZE_HEADER, Shown, StreamQuery,
     Transfer, is_authority, routes, stream_header,
 };
-use bootstash_net::identity::{Identity, Wanted};
+use bootstash_net::identity::{ExpectedPeer, Identity};
 use bootstash_zfs::{ByteStream, Snapshot};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Response;
@@ -68,8 +68,8 @@ pub(super) async fn restore(
 ) -> Result<Json<RestoreReply>, Refusal> {
     let url = url_of(&state, &request.from)?;
     let call = |source| RestoreError::Call { url: url.clone(), source };
-    let dialer = Dialer::new(state.members.live().clone());
-    let client = dialer.client(&url, wanted(&request.from)).map_err(call)?;
+    let dialer = Dialer::new(state.members.credentials().clone());
+    let client = dialer.client(&url, expected(&request.from)).map_err(call)?;
     let theirs: VolumeLog = client.get(routes::LOG, &LogQuery::default()).await.map_err(call)?;
     let head = theirs.snapshots.last().cloned();
     let head = head.ok_or_else(|| RestoreError::Empty { url: url.clone() })?;
@@ -117,8 +117,8 @@ fn url_of(state: &State, from: &str) -> Result<String, RestoreError> {
 }
 
 /// A node that is named has to be it; behind a URL any node will do.
-fn wanted(from: &str) -> Wanted {
-    from.parse().map_or(Wanted::AnyNode, |node| Wanted::Exactly(Identity::Node(node)))
+fn expected(from: &str) -> ExpectedPeer {
+    from.parse().map_or(ExpectedPeer::AnyNode, |node| ExpectedPeer::Exactly(Identity::Node(node)))
 }
 
 /// The stream, which breaks off when the registrar stops.

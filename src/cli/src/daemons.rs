@@ -4,7 +4,7 @@ use super::failure::CommandError;
 use bootstash_base::error::Chain;
 use bootstash_net::api::{Client, Dialer, Endpoint};
 use bootstash_net::enrolment;
-use bootstash_net::identity::{Credentials, Identity, Joined, Live, Wanted};
+use bootstash_net::identity::{CredentialStore, Credentials, ExpectedPeer, Identity, Joined};
 use chrono::{DateTime, Utc};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -65,26 +65,26 @@ impl Daemons {
     /// Renews the certificate for another machine's registrar, where that is due. Tells who it is, until
     /// when it counts, and whether it is a new one; nothing where nobody was joined.
     pub(super) async fn renew(&self) -> Result<Option<Renewal>, CommandError> {
-        let Some((live, client)) = self.joined()? else { return Ok(None) };
-        let due = live.now().is_due();
+        let Some((store, client)) = self.joined()? else { return Ok(None) };
+        let due = store.now().is_due();
         if due {
-            enrolment::renew(self.identity()?, &live, &client).await?;
+            enrolment::renew(self.identity()?, &store, &client).await?;
         }
-        let now = live.now();
+        let now = store.now();
         Ok(Some(Renewal { identity: now.identity().clone(), expires: now.expires(), renewed: due }))
     }
 
     /// The same beside something else, which goes on without.
     pub(super) async fn renew_in_passing(&self) -> Result<(), CommandError> {
         // What is wrong with it is said where it is needed.
-        let Ok(Some((live, client))) = self.joined() else { return Ok(()) };
-        if !live.now().is_due() {
+        let Ok(Some((store, client))) = self.joined() else { return Ok(()) };
+        if !store.now().is_due() {
             return Ok(());
         }
-        if let Err(error) = enrolment::renew(self.identity()?, &live, &client).await {
+        if let Err(error) = enrolment::renew(self.identity()?, &store, &client).await {
             eprintln!(
                 "warning: the certificate ends on {}: {}",
-                live.now().expires().date_naive(),
+                store.now().expires().date_naive(),
                 Chain(&error)
             );
         }
@@ -92,13 +92,13 @@ impl Daemons {
     }
 
     /// The registrar on another machine, where one was joined.
-    fn joined(&self) -> Result<Option<(Live, Client)>, CommandError> {
+    fn joined(&self) -> Result<Option<(CredentialStore, Client)>, CommandError> {
         let Some(dir) = &self.identity else { return Ok(None) };
         let Some(joined) = Joined::load(dir)? else { return Ok(None) };
-        let live = Live::new(Credentials::load(dir)?);
-        let wanted = Wanted::Exactly(Identity::Registrar);
-        let client = Dialer::new(live.clone()).client(&joined.registrar, wanted)?;
-        Ok(Some((live, client)))
+        let store = CredentialStore::new(Credentials::load(dir)?);
+        let expected = ExpectedPeer::Exactly(Identity::Registrar);
+        let client = Dialer::new(store.clone()).client(&joined.registrar, expected)?;
+        Ok(Some((store, client)))
     }
 
     fn socket(&self, daemon: Daemon) -> &Path {

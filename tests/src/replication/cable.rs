@@ -3,7 +3,7 @@
 
 use crate::enrolment;
 use anyhow::Result;
-use bootstash_net::identity::{Credentials, Live};
+use bootstash_net::identity::{CredentialStore, Credentials};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -91,8 +91,8 @@ async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, mishap
 }
 
 async fn answer(near: TcpStream, state_dir: &Path) -> Result<()> {
-    let live = Live::new(Credentials::load(&enrolment::dir_of(state_dir))?);
-    let mut near = TlsAcceptor::from(Arc::new(live.server()?)).accept(near).await?;
+    let store = CredentialStore::new(Credentials::load(&enrolment::dir_of(state_dir))?);
+    let mut near = TlsAcceptor::from(Arc::new(store.server()?)).accept(near).await?;
     // A request fits; closing with one unread would take the answer away again.
     let _ = near.read(&mut vec![0; 64 << 10]).await?;
     near.write_all(SERVER_ERROR).await?;

@@ -4,7 +4,7 @@ use super::{raw_as, rest, stranger};
 use anyhow::{Context, Result, ensure};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::*;
-use bootstash_net::identity::{Credentials, Wanted};
+use bootstash_net::identity::{Credentials, ExpectedPeer};
 use bootstash_tests::doors::{House, Node, cut_off, status};
 use reqwest::Method;
 use serde_json::Value;
@@ -21,7 +21,7 @@ fn url(of: std::net::SocketAddr) -> String {
 
 /// A client of `who` at a node's port.
 fn client(house: &House, who: &str, port: std::net::SocketAddr) -> Result<Client> {
-    house.client_of(&house.keys(who), &url(port), Wanted::AnyNode)
+    house.client_of(&house.keys(who), &url(port), ExpectedPeer::AnyNode)
 }
 
 async fn log(client: &Client) -> Result<VolumeLog, CallError> {
@@ -77,7 +77,8 @@ async fn an_expelled_node_is_cut_off_at_its_peers() -> Result<()> {
     house.member("node:c1").await?;
     house.member("node:c2").await?;
     let node = Node::open(&house, "node:c1", &house.url()).await?;
-    let (expelled, peer) = (client(&house, "node:c2", node.peers)?, Wanted::Exactly("node:c1".parse()?));
+    let (expelled, peer) =
+        (client(&house, "node:c2", node.peers)?, ExpectedPeer::Exactly("node:c1".parse()?));
     log(&expelled).await?;
     // One that says nothing is not ended for that before the test is over.
     let open = raw_as(&house, "node:c2", peer, node.peers).await?;
@@ -107,7 +108,7 @@ async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
     house.member("node:c2").await?;
     let node = Node::open(&house, "node:c1", &house.url()).await?;
     let shown = async || {
-        let peer = Wanted::Exactly("node:c1".parse()?);
+        let peer = ExpectedPeer::Exactly("node:c1".parse()?);
         let connection = raw_as(&house, "node:c2", peer, node.peers).await?;
         let shown = connection.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
         shown.context("no certificate was shown")

@@ -1,7 +1,7 @@
 //! Calling a daemon: over its Unix socket or over TCP, JSON in and out.
 
 use super::{Transport, TransportError, answer};
-use crate::identity::believing_nobody;
+use crate::identity::without_trust_roots;
 use bootstash_base::error::{Classified, ErrorClass};
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode};
@@ -121,7 +121,7 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up at all.
     pub fn patient_for(endpoint: Endpoint, silence: Duration) -> Result<Self, CallError> {
-        match believing_nobody() {
+        match without_trust_roots() {
             Ok(tls) => Self::built(endpoint, silence, builder(tls)),
             Err(error) => Err(unreachable(&endpoint, TransportError::new(error))),
         }

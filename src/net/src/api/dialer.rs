@@ -2,18 +2,18 @@
 
 use super::client::READ_TIMEOUT;
 use super::{CallError, Client, Endpoint, TransportError};
-use crate::identity::{Live, Token, Wanted, joining};
+use crate::identity::{CredentialStore, ExpectedPeer, Token, joining};
 use rustls::ClientConfig;
 use std::time::Duration;
 
 /// Makes clients. Cheap to clone; those it made use renewed credentials, too.
 #[derive(Clone, Debug)]
-pub struct Dialer(Option<Live>);
+pub struct Dialer(Option<CredentialStore>);
 
 impl Dialer {
     /// Calls with these credentials.
-    pub fn new(live: Live) -> Self {
-        Self(Some(live))
+    pub fn new(store: CredentialStore) -> Self {
+        Self(Some(store))
     }
 
     /// Calls without TLS: for tests on fakes, and for simulations, whose network is made up.
@@ -30,8 +30,8 @@ impl Dialer {
     ///
     /// # Errors
     /// When the HTTP client cannot be set up at all.
-    pub fn client(&self, url: &str, wanted: Wanted) -> Result<Client, CallError> {
-        self.client_with_read_timeout(url, wanted, READ_TIMEOUT)
+    pub fn client(&self, url: &str, expected: ExpectedPeer) -> Result<Client, CallError> {
+        self.client_with_read_timeout(url, expected, READ_TIMEOUT)
     }
 
     /// The same, which gives up on who says nothing for `silence`.
@@ -41,13 +41,13 @@ impl Dialer {
     pub fn client_with_read_timeout(
         &self,
         url: &str,
-        wanted: Wanted,
+        expected: ExpectedPeer,
         silence: Duration,
     ) -> Result<Client, CallError> {
         let endpoint = Endpoint::Tcp(url.to_owned());
         match &self.0 {
             None => Client::patient_for(endpoint, silence),
-            Some(live) => match live.client(wanted) {
+            Some(store) => match store.client(expected) {
                 Ok(tls) => Client::over_tls(endpoint, silence, tls),
                 Err(error) => Err(CallError::Unreachable { endpoint, source: TransportError::new(error) }),
             },

@@ -2,7 +2,7 @@
 
 use super::RenewError;
 use crate::api::{CertificateReply, Client, RenewRequest, routes};
-use crate::identity::{Credentials, KeyRequest, Live};
+use crate::identity::{CredentialStore, Credentials, KeyRequest};
 use bootstash_base::error::Chain;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,19 +14,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Renews what is in `dir` when it is due, again and again. Dropped, it ends.
-pub async fn keep(dir: PathBuf, live: Live, registrar: Client) {
+pub async fn keep(dir: PathBuf, store: CredentialStore, registrar: Client) {
     let mut pause = LOOK_EVERY;
     loop {
-        if live.now().is_due() {
-            pause = match renew(&dir, &live, &registrar).await {
+        if store.now().is_due() {
+            pause = match renew(&dir, &store, &registrar).await {
                 Ok(()) => {
-                    tracing::info!(expires = %live.now().expires(), "renewed the certificate");
+                    tracing::info!(expires = %store.now().expires(), "renewed the certificate");
                     LOOK_EVERY
                 }
                 Err(error) => {
                     tracing::warn!(
                         error = %Chain(&error),
-                        expires = %live.now().expires(),
+                        expires = %store.now().expires(),
                         "the certificate was not renewed; trying again until it ends"
                     );
                     (pause * 2).min(LONGEST_PAUSE)
@@ -41,11 +41,11 @@ pub async fn keep(dir: PathBuf, live: Live, registrar: Client) {
 ///
 /// # Errors
 /// See [`RenewError`].
-pub async fn renew(dir: &Path, live: &Live, registrar: &Client) -> Result<(), RenewError> {
+pub async fn renew(dir: &Path, store: &CredentialStore, registrar: &Client) -> Result<(), RenewError> {
     let request = KeyRequest::new()?;
     let body = RenewRequest { request_pem: request.request_pem().to_owned() };
     let reply: CertificateReply = registrar.post(routes::RENEWAL, &body).await?;
     Credentials::store(dir, &request, &reply.certificate_pem, &reply.authority_pem)?;
-    live.replace(Credentials::load(dir)?);
+    store.replace(Credentials::load(dir)?);
     Ok(())
 }

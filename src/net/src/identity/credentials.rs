@@ -5,7 +5,7 @@
 //! directory is another matter, see [`super::Authority`].
 
 use super::certificate::{self, Facts};
-use super::live::tls;
+use super::credential_store::tls;
 use super::verify;
 use super::{Identity, IdentityError, KeyRequest, Serial, TokenDigest};
 use bootstash_base::files::{replace_file, replace_secret_file};

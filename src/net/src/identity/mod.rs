@@ -10,9 +10,9 @@
 mod authority;
 mod authorization;
 mod certificate;
+mod credential_store;
 mod credentials;
 mod error;
-mod live;
 mod request;
 mod role;
 mod serial;
@@ -21,9 +21,9 @@ mod verify;
 
 pub use authority::{Authority, Issued};
 pub use authorization::{Permission, Principal};
+pub use credential_store::{CredentialStore, ExpectedPeer, joining, without_trust_roots};
 pub use credentials::{Credentials, Joined};
 pub use error::IdentityError;
-pub use live::{Live, Wanted, believing_nobody, joining};
 pub use request::KeyRequest;
 pub use role::{Identity, IdentityParseError};
 pub use serial::Serial;

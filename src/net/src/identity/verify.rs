@@ -1,6 +1,6 @@
 //! Whom to believe: rustls' own check of chain, time and signature, and then the identity.
 
-use super::live::{Wanted, provider, tls};
+use super::credential_store::{ExpectedPeer, provider, tls};
 use super::{IdentityError, SERVER_NAME, Token, certificate};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -57,7 +57,7 @@ impl Trust {
 #[derive(Debug)]
 pub(super) struct ExpectIdentity {
     pub(super) trust: Trust,
-    pub(super) wanted: Wanted,
+    pub(super) expected: ExpectedPeer,
 }
 
 impl ServerCertVerifier for ExpectIdentity {
@@ -73,7 +73,7 @@ impl ServerCertVerifier for ExpectIdentity {
         let name = ServerName::try_from(SERVER_NAME).map_err(|_| refused())?;
         let verified = chain.verify_server_cert(end_entity, intermediates, &name, ocsp, now)?;
         let facts = certificate::read(end_entity).map_err(|_| refused())?;
-        if self.wanted.is(&facts.identity) { Ok(verified) } else { Err(refused()) }
+        if self.expected.is(&facts.identity) { Ok(verified) } else { Err(refused()) }
     }
 
     fn verify_tls12_signature(

@@ -17,7 +17,7 @@ pub use guard::{guard, members_only, refusal};
 pub use revocation::RevocationList;
 pub use timeouts::ConnectionTimeouts;
 
-use crate::identity::{IdentityError, Live};
+use crate::identity::{CredentialStore, IdentityError};
 use axum::Router;
 use connection::Connection;
 use std::sync::Arc;
@@ -41,12 +41,12 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    live: &Live,
+    store: &CredentialStore,
     revoked: RevocationList,
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), IdentityError> {
-    serve_with_timeouts(listener, routes, live, revoked, ConnectionTimeouts::default(), stop, drain).await
+    serve_with_timeouts(listener, routes, store, revoked, ConnectionTimeouts::default(), stop, drain).await
 }
 
 /// The same, with other limits.
@@ -56,13 +56,13 @@ pub async fn serve(
 pub async fn serve_with_timeouts(
     listener: TcpListener,
     routes: Router,
-    live: &Live,
+    store: &CredentialStore,
     revoked: RevocationList,
     timeouts: ConnectionTimeouts,
     stop: CancellationToken,
     drain: Duration,
 ) -> Result<(), IdentityError> {
-    let acceptor = TlsAcceptor::from(Arc::new(live.server()?));
+    let acceptor = TlsAcceptor::from(Arc::new(store.server()?));
     let (room, tracker) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), TaskTracker::new());
     let strangers = Arc::new(Semaphore::new(connection::MAX_UNAUTHENTICATED));
     // Dropped with this future, it ends what is still served then.

@@ -10,12 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// The credentials in use. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Live(Arc<RwLock<Arc<Credentials>>>);
+pub struct CredentialStore(Arc<RwLock<Arc<Credentials>>>);
 
 /// HTTP/1.1, and nothing else that might be spoken over TLS.
 const PROTOCOL: &[u8] = b"http/1.1";
 
-impl Live {
+impl CredentialStore {
     /// These, until they are replaced.
     pub fn new(credentials: Credentials) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(credentials))))
@@ -52,8 +52,8 @@ impl Live {
     ///
     /// # Errors
     /// Where the authority's certificate is none.
-    pub fn client(&self, wanted: Wanted) -> Result<ClientConfig, IdentityError> {
-        let builder = calling(Trust::of(self.now().authority())?, wanted)?;
+    pub fn client(&self, expected: ExpectedPeer) -> Result<ClientConfig, IdentityError> {
+        let builder = calling(Trust::of(self.now().authority())?, expected)?;
         Ok(finished(builder.with_client_cert_resolver(Arc::new(self.clone()))))
     }
 }
@@ -63,7 +63,7 @@ impl Live {
 /// # Errors
 /// Where TLS cannot be set up.
 pub fn joining(token: &Token) -> Result<ClientConfig, IdentityError> {
-    let builder = calling(Trust::Pinned(token.clone()), Wanted::Exactly(Identity::Registrar))?;
+    let builder = calling(Trust::Pinned(token.clone()), ExpectedPeer::Exactly(Identity::Registrar))?;
     Ok(finished(builder.with_no_client_auth()))
 }
 
@@ -71,23 +71,23 @@ pub fn joining(token: &Token) -> Result<ClientConfig, IdentityError> {
 ///
 /// # Errors
 /// Where TLS cannot be set up.
-pub fn believing_nobody() -> Result<ClientConfig, IdentityError> {
+pub fn without_trust_roots() -> Result<ClientConfig, IdentityError> {
     Ok(client_builder()?.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 /// Who is to answer a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ExpectedPeer {
     /// This one.
     Exactly(Identity),
     /// Any node.
     AnyNode,
 }
 
-impl Wanted {
+impl ExpectedPeer {
     pub(super) fn is(&self, identity: &Identity) -> bool {
         match self {
-            Self::Exactly(wanted) => wanted == identity,
+            Self::Exactly(expected) => expected == identity,
             Self::AnyNode => matches!(identity, Identity::Node(_)),
         }
     }
@@ -102,9 +102,9 @@ fn client_builder() -> Result<Builder, IdentityError> {
 
 fn calling(
     trust: Trust,
-    wanted: Wanted,
+    expected: ExpectedPeer,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, IdentityError> {
-    let verifier = Arc::new(ExpectIdentity { trust, wanted });
+    let verifier = Arc::new(ExpectIdentity { trust, expected });
     Ok(client_builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }
 
@@ -122,13 +122,13 @@ pub(super) fn tls(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) ->
     IdentityError::Tls(error.into())
 }
 
-impl ResolvesServerCert for Live {
+impl ResolvesServerCert for CredentialStore {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.now().certified())
     }
 }
 
-impl ResolvesClientCert for Live {
+impl ResolvesClientCert for CredentialStore {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(self.now().certified())
     }
