@@ -11,8 +11,10 @@ use axum::Router;
 use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
 use bootstash_daemon::config::AgentConfig;
-use bootstash_daemon::lifecycle;
-use bootstash_daemon::lifecycle::{ListenError, shut_down_within};
+use bootstash_daemon::{
+    drain::shut_down_within,
+    unix_socket::{self, ListenError},
+};
 use bootstash_net::api::CallError;
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity::{IdentityError, Permission};
@@ -214,7 +216,7 @@ impl Listeners {
             Some(address) => Some(bind_for_peers(address).await?),
             None => None,
         };
-        Ok(Self { command: lifecycle::listen(&config.socket, &config.socket_group).await?, metrics, peers })
+        Ok(Self { command: unix_socket::listen(&config.socket, &config.socket_group).await?, metrics, peers })
     }
 
     /// What is offered to other nodes, where there is a listener for them.

@@ -6,8 +6,8 @@ use crate::download_limits::DownloadLimits;
 use crate::register::Capturer;
 use anyhow::Context;
 use bootstash_daemon::config::RegistrarConfig;
-use bootstash_daemon::lifecycle;
-use bootstash_daemon::lifecycle::shut_down_within;
+use bootstash_daemon::drain::shut_down_within;
+use bootstash_daemon::unix_socket;
 use bootstash_net::identity::IdentityError;
 use bootstash_net::server;
 use bootstash_zfs::Zfs;
@@ -47,7 +47,7 @@ pub async fn run_with_limits(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.state_dir).context("cannot make the state directory")?;
     // Listeners first: a second registrar or a taken port shows before anything changes.
-    let socket = lifecycle::listen(&config.socket, &config.socket_group).await?;
+    let socket = unix_socket::listen(&config.socket, &config.socket_group).await?;
     let tcp =
         TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let port = tcp.local_addr().context("the listener has no address")?.port();

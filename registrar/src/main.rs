@@ -3,8 +3,11 @@
 use anyhow::Context;
 use bootstash_base::error;
 use bootstash_daemon::config;
-use bootstash_daemon::lifecycle::{InstanceLock, on_hangup, shutdown_on_signal};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
+use bootstash_daemon::{
+    instance::InstanceLock,
+    signals::{on_hangup, shutdown_on_signal},
+};
 use bootstash_qemu::Qemu;
 use bootstash_registrar::download_limits::{DownloadLimits, Reloader};
 use bootstash_registrar::register::QemuCapturer;

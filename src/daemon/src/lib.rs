@@ -1,5 +1,8 @@
 //! What both daemons share: configuration files, logs and metrics, starting once and ending in order.
 
 pub mod config;
-pub mod lifecycle;
+pub mod drain;
+pub mod instance;
+pub mod signals;
 pub mod telemetry;
+pub mod unix_socket;

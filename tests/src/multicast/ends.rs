@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{load_agent, load_registrar};
-use bootstash_daemon::lifecycle::shutdown_on_signal;
+use bootstash_daemon::signals::shutdown_on_signal;
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_registrar::daemon;
 use std::io::Write;
