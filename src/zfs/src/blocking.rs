@@ -7,7 +7,7 @@
 //! as many are blocked, further calls wait for one of them, and meet the deadline without a thread.
 
 use super::ZfsFailure;
-use super::unanswered::Calls;
+use super::call_monitor::Calls;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;

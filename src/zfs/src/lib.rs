@@ -6,6 +6,7 @@
 
 #[cfg(any(feature = "libzetta", test))]
 mod blocking;
+mod call_monitor;
 mod command;
 mod ending;
 mod error;
@@ -17,7 +18,6 @@ mod mounted;
 mod open;
 mod patience;
 mod resume;
-mod unanswered;
 #[cfg(feature = "libzetta")]
 mod zetta;
 
@@ -35,8 +35,8 @@ pub use open::{open, warm_up};
 #[cfg(feature = "libzetta")]
 pub use zetta::ZettaZfs;
 
+pub use call_monitor::{Unanswered, usage_soon, watch};
 pub use resume::{Receive, ResumeToken};
-pub use unanswered::{Unanswered, usage_soon, watch};
 
 use async_trait::async_trait;
 use bootstash_base::names::{DatasetName, SnapshotName};

@@ -18,7 +18,7 @@ mod stderr;
 
 pub use probe::{OpenError, Programs};
 
-use super::unanswered::Calls;
+use super::call_monitor::Calls;
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError, NewDataset,
     ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError, Snapshot, SnapshotError,

@@ -4,7 +4,7 @@ use super::receive::Locks;
 use super::run::{Answer, Program};
 use super::stderr::{self, Said};
 use super::{CommandZfs, Limits};
-use crate::unanswered::Calls;
+use crate::call_monitor::Calls;
 use crate::{Capabilities, Flavor, ZfsFailure};
 use bootstash_base::error::{Classified, ErrorClass};
 use std::path::{Path, PathBuf};

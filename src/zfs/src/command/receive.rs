@@ -10,7 +10,7 @@ use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, Said};
-use crate::unanswered::Calls;
+use crate::call_monitor::Calls;
 use crate::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::DatasetName;

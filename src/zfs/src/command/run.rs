@@ -4,7 +4,7 @@
 //! reaped whatever happens, also when the future that waits for it is dropped.
 
 use crate::ZfsFailure;
-use crate::unanswered::Calls;
+use crate::call_monitor::Calls;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

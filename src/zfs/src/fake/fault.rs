@@ -1,7 +1,7 @@
 //! Faults that a test plans: the next call of a kind fails, or hangs until it is let go.
 
 use crate::ZfsFailure;
-use crate::unanswered::Calls;
+use crate::call_monitor::Calls;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;

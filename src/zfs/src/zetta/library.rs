@@ -7,7 +7,7 @@
 //! compressions we set; `ZfsOpen3::destroy` hides what `zfs` said.
 
 use crate::blocking::{Blocking, broken};
-use crate::unanswered::Calls;
+use crate::call_monitor::Calls;
 use crate::{ByteStream, OpenError, ROLE_PROPERTY, SNAPSHOT_ROLE, ZfsFailure, ending};
 use libnv::nvpair::Value;
 use libzetta::libnv;
