@@ -7,8 +7,8 @@
 #[cfg(any(feature = "libzetta", test))]
 mod blocking;
 mod call_monitor;
+mod checked_stream;
 mod command;
-mod ending;
 mod error;
 mod failure;
 #[cfg(any(feature = "testing", test))]

@@ -3,7 +3,6 @@
 //! Promises those of [`Zfs`]. Programs are absolute paths, checked when opened; only columns asked
 //! for by name are read; `run` alone starts processes and `stderr` alone knows what they say.
 
-mod begin;
 mod dead_mount;
 mod destroy;
 mod make;
@@ -15,6 +14,7 @@ mod resume;
 mod run;
 mod send;
 mod stderr;
+mod stream_header;
 
 pub use probe::{OpenError, Programs};
 

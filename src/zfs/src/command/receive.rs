@@ -5,11 +5,11 @@
 //! leaves the file system at the snapshot it had; dropping the future closes it, too.
 
 use super::CommandZfs;
-use super::begin;
 use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, Said};
+use super::stream_header;
 use crate::call_monitor::Calls;
 use crate::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -143,7 +143,7 @@ impl CommandZfs {
     async fn full(&self, into: &DatasetName, stream: ByteStream) -> Result<ByteStream, ReceiveError> {
         let broken = |source| ReceiveError::Source { into: into.clone(), source };
         let stall = self.limits.stall;
-        match timeout(stall, begin::base(stream))
+        match timeout(stall, stream_header::base(stream))
             .await
             .map_err(|_| broken(stalled(stall)))?
             .map_err(broken)?

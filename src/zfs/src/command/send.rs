@@ -5,7 +5,7 @@
 use super::CommandZfs;
 use super::probe::failure;
 use super::run::{Pipe, Running};
-use crate::{ByteStream, SendError, ZfsFailure, ending};
+use crate::{ByteStream, SendError, ZfsFailure, checked_stream};
 use bootstash_base::error::Chain;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::io;
@@ -41,8 +41,8 @@ fn stream(mut running: Running, limit: Duration) -> ByteStream {
     let (pipe, command) = (running.child.stdout.take(), running.command.clone());
     let end = end(running, limit);
     match pipe {
-        Some(pipe) => ending::stream(pipe, command, limit, end),
-        None => ending::stream(tokio::io::empty(), command, limit, end),
+        Some(pipe) => checked_stream::stream(pipe, command, limit, end),
+        None => checked_stream::stream(tokio::io::empty(), command, limit, end),
     }
 }
 

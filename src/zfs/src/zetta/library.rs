@@ -102,7 +102,7 @@ impl Library {
             };
             sent.map_err(|error| failure(&named, error))
         });
-        Ok(ending::stream(pipe, call.clone(), stall, end(call, sending, stall)))
+        Ok(checked_stream::stream(pipe, call.clone(), stall, end(call, sending, stall)))
     }
 }
 
