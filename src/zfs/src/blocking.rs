@@ -42,7 +42,7 @@ impl Blocking {
         let turns = Arc::clone(&self.turns);
         let ended = timeout(limit, async {
             let turn = turns.acquire_owned().await;
-            // The turn goes with the work, which may outlive the caller's patience.
+            // The turn goes with the work, which may outlive the caller's retry.
             let held = move || (work(), drop(turn)).0;
             spawn_blocking(held).await
         });

@@ -6,6 +6,7 @@
 
 #[cfg(any(feature = "libzetta", test))]
 mod blocking;
+mod busy_retry;
 mod call_monitor;
 mod checked_stream;
 mod command;
@@ -16,7 +17,6 @@ pub mod fake;
 mod model;
 mod mounted;
 mod open;
-mod patience;
 mod resume;
 #[cfg(feature = "libzetta")]
 mod zetta;

@@ -21,7 +21,7 @@ pub async fn is_mounted(path: &Path) -> bool {
     let path = path.to_owned();
     let looked = timeout(LIMIT, async {
         let turn = TURN.acquire().await;
-        // The turn goes with the look, which may outlive our patience.
+        // The turn goes with the look, which may outlive our retry.
         spawn_blocking(move || (is_mount_point(&path), drop(turn)).0).await
     });
     looked.await.map_or(true, |found| found.unwrap_or(false))

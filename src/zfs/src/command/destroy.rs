@@ -5,7 +5,7 @@ use super::dead_mount;
 use super::probe::failure;
 use super::run::Answer;
 use super::stderr::{self, Said};
-use crate::patience::Patience;
+use crate::busy_retry::BusyRetry;
 use crate::{Dataset, DestroyError, Removed, Role, ZfsFailure};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, SnapshotName};
@@ -113,11 +113,11 @@ impl CommandZfs {
 
     /// Runs `zfs` until what it is about is no longer in use.
     async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
-        let mut patience = Patience::new(self.limits.busy);
+        let mut retry = BusyRetry::new(self.limits.busy);
         loop {
             let answer = self.call(args).await?;
             let busy = !answer.ok && stderr::read(&answer.stderr) == Some(Said::Busy);
-            if !busy || !patience.again().await {
+            if !busy || !retry.again().await {
                 return Ok(answer);
             }
         }

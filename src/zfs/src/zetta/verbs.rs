@@ -1,7 +1,7 @@
 //! The verbs that need no program, or fewer.
 
 use super::ZettaZfs;
-use crate::patience::Patience;
+use crate::busy_retry::BusyRetry;
 use crate::{ByteStream, DestroyError, Made, Removed, SendError, Snapshot, SnapshotError, Zfs, ZfsFailure};
 use bootstash_base::names::{DatasetName, SnapshotName};
 use nix::errno::Errno;
@@ -65,11 +65,11 @@ impl ZettaZfs {
     }
 
     async fn destroy_patiently(&self, name: String) -> Result<Removed, DestroyError> {
-        let mut patience = Patience::new(self.limits.busy);
+        let mut retry = BusyRetry::new(self.limits.busy);
         loop {
             match self.library.destroy_snapshot(&name).await {
                 Ok(()) => return Ok(Removed::Removed),
-                Err(failure) if failure.errno() == Some(Errno::EBUSY) && patience.again().await => {}
+                Err(failure) if failure.errno() == Some(Errno::EBUSY) && retry.again().await => {}
                 Err(failure) => return not_removed(name, failure),
             }
         }

@@ -8,12 +8,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Growing pauses between calls that find something busy, until time is over.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct BusyRetry {
     deadline: Instant,
     pause: Duration,
 }
 
-impl Patience {
+impl BusyRetry {
     /// Enough for as long as `limit` says, from now.
     pub(super) fn new(limit: Duration) -> Self {
         Self { deadline: Instant::now() + limit, pause: FIRST_PAUSE }
@@ -37,9 +37,9 @@ mod tests {
     #[tokio::test]
     async fn pauses_grow_and_end() {
         let started = Instant::now();
-        let mut patience = Patience::new(FIRST_PAUSE * 4);
+        let mut retry = BusyRetry::new(FIRST_PAUSE * 4);
         // 50 ms and 100 ms; another 200 ms would be too late.
-        assert!(patience.again().await && patience.again().await && !patience.again().await);
+        assert!(retry.again().await && retry.again().await && !retry.again().await);
         assert!(started.elapsed() >= FIRST_PAUSE * 3);
     }
 }
