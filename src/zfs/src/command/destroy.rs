@@ -4,7 +4,7 @@ use super::CommandZfs;
 use super::dead_mount;
 use super::probe::failure;
 use super::run::Answer;
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use crate::busy_retry::BusyRetry;
 use crate::{Dataset, DestroyError, Removed, Role, ZfsFailure};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -90,8 +90,8 @@ impl CommandZfs {
         let answer = answer.map_err(|source| DestroyError::Other { name: name.clone(), source })?;
         match stderr::read(&answer.stderr) {
             _ if answer.ok => Ok(()),
-            Some(Said::NotMounted) => Ok(()),
-            Some(Said::Busy) => Err(DestroyError::Busy { name }),
+            Some(ZfsMessage::NotMounted) => Ok(()),
+            Some(ZfsMessage::Busy) => Err(DestroyError::Busy { name }),
             _ => Err(DestroyError::Other { name, source: failure(answer) }),
         }
     }
@@ -104,9 +104,9 @@ impl CommandZfs {
         };
         match stderr::read(&answer.stderr) {
             _ if answer.ok => Ok(Removed::Removed),
-            Some(Said::Missing) => Ok(Removed::Unchanged),
-            Some(Said::Busy) => Err(DestroyError::Busy { name }),
-            Some(Said::HasDependents) => Err(DestroyError::HasDependents { name }),
+            Some(ZfsMessage::Missing) => Ok(Removed::Unchanged),
+            Some(ZfsMessage::Busy) => Err(DestroyError::Busy { name }),
+            Some(ZfsMessage::HasDependents) => Err(DestroyError::HasDependents { name }),
             _ => Err(DestroyError::Other { name, source: failure(answer) }),
         }
     }
@@ -116,7 +116,7 @@ impl CommandZfs {
         let mut retry = BusyRetry::new(self.limits.busy);
         loop {
             let answer = self.call(args).await?;
-            let busy = !answer.ok && stderr::read(&answer.stderr) == Some(Said::Busy);
+            let busy = !answer.ok && stderr::read(&answer.stderr) == Some(ZfsMessage::Busy);
             if !busy || !retry.again().await {
                 return Ok(answer);
             }

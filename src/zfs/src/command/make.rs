@@ -4,7 +4,7 @@ use super::CommandZfs;
 use super::dead_mount;
 use super::probe::failure;
 use super::read::Found;
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use crate::{
     CloneError, CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Role, SNAPSHOT_ROLE,
     Snapshot, SnapshotError, ZfsFailure,
@@ -43,8 +43,10 @@ impl CommandZfs {
         }
         let name = name.clone();
         Err(match stderr::read(&answer.stderr) {
-            Some(Said::NoParent | Said::Missing | Said::NoPool) => CreateError::NoParent { name },
-            Some(Said::NoSpace) => CreateError::NoSpace { name },
+            Some(ZfsMessage::NoParent | ZfsMessage::Missing | ZfsMessage::NoPool) => {
+                CreateError::NoParent { name }
+            }
+            Some(ZfsMessage::NoSpace) => CreateError::NoSpace { name },
             _ => CreateError::Other { name, source: failure(answer) },
         })
     }
@@ -90,7 +92,7 @@ impl CommandZfs {
         let answer = self.call(&["mount", found.state.name.as_str()]).await?;
         match stderr::read(&answer.stderr) {
             _ if answer.ok => Ok(Made::Created),
-            Some(Said::AlreadyMounted) => Ok(Made::Unchanged),
+            Some(ZfsMessage::AlreadyMounted) => Ok(Made::Unchanged),
             _ => Err(failure(answer)),
         }
     }
@@ -109,8 +111,8 @@ impl CommandZfs {
         let (of, name) = (of.clone(), name.clone());
         if !answer.ok {
             return Err(match stderr::read(&answer.stderr) {
-                Some(Said::Missing) => SnapshotError::Missing { of, name },
-                Some(Said::NoSpace) => SnapshotError::NoSpace { of, name },
+                Some(ZfsMessage::Missing) => SnapshotError::Missing { of, name },
+                Some(ZfsMessage::NoSpace) => SnapshotError::NoSpace { of, name },
                 // Whoever was killed can have done its work.
                 _ => match self.find_snapshot(&of, &name).await {
                     Ok(Some(taken)) => return Ok(taken),
@@ -138,8 +140,8 @@ impl CommandZfs {
                 self.drop_other_bookmarks(of, name).await.map_err(failed)?;
                 Ok(Made::Created)
             }
-            Some(Said::Exists) => Ok(Made::Unchanged),
-            Some(Said::Missing) => Err(SnapshotError::Missing { of: of.clone(), name: name.clone() }),
+            Some(ZfsMessage::Exists) => Ok(Made::Unchanged),
+            Some(ZfsMessage::Missing) => Err(SnapshotError::Missing { of: of.clone(), name: name.clone() }),
             _ => Err(failed(failure(answer))),
         }
     }
@@ -205,7 +207,7 @@ impl CommandZfs {
         if answer.ok {
             return Ok(Made::Created);
         }
-        if stderr::read(&answer.stderr) == Some(Said::Missing) {
+        if stderr::read(&answer.stderr) == Some(ZfsMessage::Missing) {
             return Err(CloneError::Missing { of: of.clone(), snapshot: snapshot.clone() });
         }
         // It can be there although its mount failed, and then it goes again. The first error tells why.

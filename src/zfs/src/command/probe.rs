@@ -2,7 +2,7 @@
 
 use super::receive::Locks;
 use super::run::{Answer, Program};
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use super::{CommandZfs, Limits};
 use crate::call_monitor::Calls;
 use crate::{Capabilities, Flavor, ZfsFailure};
@@ -126,7 +126,7 @@ impl CommandZfs {
         let listed = zpool.call(&["list", "-H", "-o", "name", pool], limits.call).await.map_err(other)?;
         if !listed.ok {
             return Err(match stderr::read(&listed.stderr) {
-                Some(Said::NoPool | Said::Missing) => OpenError::NoPool { pool: pool.to_owned() },
+                Some(ZfsMessage::NoPool | ZfsMessage::Missing) => OpenError::NoPool { pool: pool.to_owned() },
                 _ => other(failure(listed)),
             });
         }
@@ -178,7 +178,7 @@ pub(super) fn failure(answer: Answer) -> ZfsFailure {
         return ZfsFailure::Killed { command, signal };
     }
     match stderr::read(&stderr) {
-        Some(Said::Unavailable) => ZfsFailure::Unavailable { command, stderr },
+        Some(ZfsMessage::Unavailable) => ZfsFailure::Unavailable { command, stderr },
         _ => ZfsFailure::Unexpected { command, stderr },
     }
 }

@@ -3,7 +3,7 @@
 use super::parse::{self, SNAPSHOT, STATE};
 use super::probe::failure;
 use super::run::Answer;
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use super::{CommandZfs, receive::RECEIVING_PROPERTY};
 use crate::{Dataset, DedupTable, Flavor, Made, Role, Snapshot, Usage, ZfsFailure};
 use bootstash_base::names::{DatasetName, SnapshotName};
@@ -33,7 +33,7 @@ impl CommandZfs {
         let answer = self.call(args).await?;
         match answer.ok {
             true => Ok(Some(answer)),
-            false if stderr::read(&answer.stderr) == Some(Said::Missing) => Ok(None),
+            false if stderr::read(&answer.stderr) == Some(ZfsMessage::Missing) => Ok(None),
             false => Err(failure(answer)),
         }
     }

@@ -8,7 +8,7 @@ use super::CommandZfs;
 use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use super::stream_header;
 use crate::call_monitor::Calls;
 use crate::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
@@ -214,7 +214,7 @@ impl CommandZfs {
             Fed::Broken(source) => Err(ReceiveError::Source { into: into.clone(), source }),
             Fed::Whole | Fed::Refused if answer.ok => Ok(()),
             // A stream that came to its own end was not cut: what ZFS cannot tell apart here is damage.
-            Fed::Whole if keep && stderr::read(&answer.stderr) == Some(Said::Truncated) => {
+            Fed::Whole if keep && stderr::read(&answer.stderr) == Some(ZfsMessage::Truncated) => {
                 Err(ReceiveError::Corrupt { into: into.clone() })
             }
             Fed::Whole | Fed::Refused => Err(self.refusal(into.clone(), answer).await),
@@ -278,16 +278,16 @@ fn stood_still(stall: Duration) -> io::Error {
 
 fn refusal(into: DatasetName, answer: Answer) -> ReceiveError {
     match stderr::read(&answer.stderr) {
-        Some(Said::WrongBase) => ReceiveError::WrongBase { into },
-        Some(Said::Modified) => ReceiveError::Modified { into },
-        Some(Said::Exists) => ReceiveError::Exists { into },
-        Some(Said::NoParent | Said::Missing) => ReceiveError::NoParent { into },
-        Some(Said::Truncated) => ReceiveError::Truncated { into },
-        Some(Said::Corrupt) => ReceiveError::Corrupt { into },
-        Some(Said::NoSpace) => ReceiveError::NoSpace { into },
-        Some(Said::Quota) => ReceiveError::Quota { into },
-        Some(Said::Busy) => ReceiveError::Busy { into },
-        Some(Said::PartialState) => ReceiveError::PartialState { into },
+        Some(ZfsMessage::WrongBase) => ReceiveError::WrongBase { into },
+        Some(ZfsMessage::Modified) => ReceiveError::Modified { into },
+        Some(ZfsMessage::Exists) => ReceiveError::Exists { into },
+        Some(ZfsMessage::NoParent | ZfsMessage::Missing) => ReceiveError::NoParent { into },
+        Some(ZfsMessage::Truncated) => ReceiveError::Truncated { into },
+        Some(ZfsMessage::Corrupt) => ReceiveError::Corrupt { into },
+        Some(ZfsMessage::NoSpace) => ReceiveError::NoSpace { into },
+        Some(ZfsMessage::Quota) => ReceiveError::Quota { into },
+        Some(ZfsMessage::Busy) => ReceiveError::Busy { into },
+        Some(ZfsMessage::PartialState) => ReceiveError::PartialState { into },
         _ => ReceiveError::Other { into, source: failure(answer) },
     }
 }

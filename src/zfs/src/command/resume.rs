@@ -4,7 +4,7 @@
 
 use super::CommandZfs;
 use super::probe::failure;
-use super::stderr::{self, Said};
+use super::stderr::{self, ZfsMessage};
 use crate::{ByteStream, Flavor, ReceiveError, Removed, ResumeToken, Role, SendError, ZfsFailure};
 use bootstash_base::names::{DatasetName, SnapshotName};
 
@@ -52,7 +52,7 @@ impl CommandZfs {
                 let name = snapshot_of(&said, of).ok_or_else(stale)?;
                 Ok((name, self.stream(&["send", "-t", token.as_str()]).map_err(other)?))
             }
-            Some(Said::Stale | Said::Missing) => Err(stale()),
+            Some(ZfsMessage::Stale | ZfsMessage::Missing) => Err(stale()),
             _ => Err(other(failure(looked))),
         }
     }
@@ -73,7 +73,7 @@ impl CommandZfs {
         let answer = self.call(&args).await.map_err(|source| SendError::Other { of: of.clone(), source })?;
         match stderr::read(&answer.stderr) {
             _ if answer.ok => Ok(size_in(&format!("{}\n{}", answer.stdout, answer.stderr))),
-            Some(Said::Missing) => Err(SendError::Missing { of: of.clone(), snapshot: to.clone() }),
+            Some(ZfsMessage::Missing) => Err(SendError::Missing { of: of.clone(), snapshot: to.clone() }),
             _ => Err(SendError::Other { of: of.clone(), source: failure(answer) }),
         }
     }
