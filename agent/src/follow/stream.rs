@@ -55,7 +55,7 @@ impl Follower {
         let name: SnapshotName = header(&response, SNAPSHOT_HEADER)?;
         let to: Guid = header(&response, GUID_HEADER)?;
         let total_bytes = stream_header(&response, SIZE_HEADER);
-        let how = if resumed { Receive::Rest } else { Receive::Resumable };
+        let how = if resumed { Receive::Resume } else { Receive::Resumable };
         tracing::info!(
             "receiving the whole volume at {name}{}",
             if resumed { ", the rest of it" } else { "" }

@@ -13,7 +13,7 @@ impl Volume {
         self.read_volumes().await?;
         let Some(from) = record.from else {
             let stream = open(record, file).await?;
-            return self.receive_full(Incoming { to: record.to, how: Receive::Whole, stream }).await;
+            return self.receive_full(Incoming { to: record.to, how: Receive::NonResumable, stream }).await;
         };
         let volume = match self.generations.current() {
             Some(current) if self.head().is_some_and(|head| head.guid == from) => current.dataset.clone(),
@@ -22,7 +22,7 @@ impl Volume {
         self.clear_partial(&volume).await?;
         let stream = open(record, file).await?;
         kill_point(KillPoint::ApplyBegun);
-        let received = self.receive_as(&volume, stream, Receive::Whole).await;
+        let received = self.receive_as(&volume, stream, Receive::NonResumable).await;
         kill_point(KillPoint::ApplyReceived);
         // Also after an error: what is published must be what is there.
         self.read_volumes().await?;

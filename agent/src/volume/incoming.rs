@@ -32,7 +32,7 @@ impl Volume {
     pub(super) async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
         self.read_volumes().await?;
         let into = self.generations.incoming(&self.layout)?;
-        if incoming.how != Receive::Rest {
+        if incoming.how != Receive::Resume {
             self.clear_begun().await?;
         }
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;

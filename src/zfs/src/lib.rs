@@ -110,11 +110,11 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// [`Role::Volume`]. An error from `stream` aborts the receive. On any error, and when the future
     /// is dropped, `into` is at the snapshot it had before.
     async fn receive(&self, into: &DatasetName, stream: ByteStream) -> Result<Received, ReceiveError> {
-        self.receive_as(into, stream, Receive::Whole).await
+        self.receive_as(into, stream, Receive::NonResumable).await
     }
 
     /// Like [`Self::receive`], and says what becomes of it when it is cut. Partial state of an earlier
-    /// one is an error, but for [`Receive::Rest`], which is one without it.
+    /// one is an error, but for [`Receive::Resume`], which is one without it.
     async fn receive_as(
         &self,
         into: &DatasetName,

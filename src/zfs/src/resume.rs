@@ -39,11 +39,11 @@ impl fmt::Display for ResumeToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receive {
     /// Nothing of it stays.
-    Whole,
+    NonResumable,
     /// What came stays, to go on with. Only where [`super::Capabilities::resumable_receive`].
     Resumable,
     /// This is the rest of one that was cut; cut again, what came stays.
-    Rest,
+    Resume,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) async fn a_cut_receive_goes_on(bed: &Bed) -> Result<()> {
     let mut rest = Vec::new();
     bed.zfs.send_rest(&source, &token).await?.1.read_to_end(&mut rest).await?;
     ensure!(rest.len() < full.len() / 2, "{} of {} bytes again", rest.len(), full.len());
-    let received = bed.zfs.receive_as(&copy, from_memory(rest), Receive::Rest).await?;
+    let received = bed.zfs.receive_as(&copy, from_memory(rest), Receive::Resume).await?;
     ensure!(received.from.is_none() && received.to.guid == bed.zfs.snapshots(&source).await?[0].guid);
     ensure!(bed.content(&copy, 1).await?.get("f") == Some(&noise(1, FILE_BYTES)));
     ensure!(bed.zfs.partial(&copy).await?.is_none());
@@ -31,11 +31,11 @@ pub(super) async fn a_rest_can_be_cut_again(bed: &Bed) -> Result<()> {
     let Some(token) = cut(bed, &copy, &full).await? else { return Ok(()) };
     let mut rest = Vec::new();
     bed.zfs.send_rest(&source, &token).await?.1.read_to_end(&mut rest).await?;
-    let again = bed.zfs.receive_as(&copy, broken_after(&rest[..rest.len() / 2]), Receive::Rest).await;
+    let again = bed.zfs.receive_as(&copy, broken_after(&rest[..rest.len() / 2]), Receive::Resume).await;
     ensure!(matches!(again, Err(ReceiveError::Source { .. })), "{again:?}");
     let token = bed.zfs.partial(&copy).await?.context("nothing is left of the second cut")?;
     let (_, last) = bed.zfs.send_rest(&source, &token).await?;
-    bed.zfs.receive_as(&copy, last, Receive::Rest).await?;
+    bed.zfs.receive_as(&copy, last, Receive::Resume).await?;
     ensure!(bed.content(&copy, 1).await?.get("f") == Some(&noise(1, FILE_BYTES)));
     Ok(())
 }

@@ -130,8 +130,8 @@ impl CommandZfs {
     async fn check_partial(&self, into: &DatasetName, how: Receive) -> Result<(), ReceiveError> {
         let other = |source| ReceiveError::Other { into: into.clone(), source };
         match (how, self.find_partial(into).await.map_err(other)?) {
-            (Receive::Rest, None) => Err(ReceiveError::WrongBase { into: into.clone() }),
-            (Receive::Whole | Receive::Resumable, Some(_)) => {
+            (Receive::Resume, None) => Err(ReceiveError::WrongBase { into: into.clone() }),
+            (Receive::NonResumable | Receive::Resumable, Some(_)) => {
                 Err(ReceiveError::PartialState { into: into.clone() })
             }
             _ => Ok(()),
@@ -199,7 +199,7 @@ impl CommandZfs {
         lock: OwnedMutexGuard<()>,
     ) -> Result<(), ReceiveError> {
         let other = |source| ReceiveError::Other { into: into.clone(), source };
-        let keep = how != Receive::Whole && self.capabilities.resumable_receive;
+        let keep = how != Receive::NonResumable && self.capabilities.resumable_receive;
         let flags = if keep { "-su" } else { "-u" };
         let mut running = self.zfs.start(&["receive", flags, into.as_str()], Pipe::Input).map_err(other)?;
         let pipe = running.child.stdin.take();

@@ -21,13 +21,13 @@ impl State {
     ) -> Result<Received, ReceiveError> {
         let partial = self.file_systems.get(into).and_then(|found| found.partial.clone());
         let bytes = match (how, partial) {
-            (Receive::Rest, None) => return Err(ReceiveError::WrongBase { into: into.clone() }),
-            (Receive::Rest, Some(before)) => [before, came].concat(),
+            (Receive::Resume, None) => return Err(ReceiveError::WrongBase { into: into.clone() }),
+            (Receive::Resume, Some(before)) => [before, came].concat(),
             (_, Some(_)) => return Err(ReceiveError::PartialState { into: into.clone() }),
             (_, None) => came,
         };
         if let Some(source) = cut {
-            if how != Receive::Whole && bytes.len() >= LEAST_BYTES {
+            if how != Receive::NonResumable && bytes.len() >= LEAST_BYTES {
                 self.insert(into, Some(Role::Volume)).partial = Some(bytes);
             }
             return Err(ReceiveError::Source { into: into.clone(), source });
