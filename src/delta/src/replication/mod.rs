@@ -2,10 +2,10 @@
 //!
 //! Promises: a plan to apply deltas starts at the node's newest snapshot, each delta starts where the
 //! one before ended, and the last ends at the registrar's newest. A node that cannot be brought there
-//! by deltas is told why: there is no road ([`Plan::Full`]), or it and the registrar do not agree on
+//! by deltas is told why: no path of deltas leads there ([`Plan::Full`]), or it and the registrar do not agree on
 //! what came before ([`Plan::Diverged`]).
 
-mod road;
+mod delta_path;
 
 use crate::{DeltaRecord, VolumeLog};
 use bootstash_zfs::Snapshot;
@@ -51,7 +51,7 @@ pub enum Conflict {
         head: Snapshot,
     },
     /// They share a snapshot, and the node has others since, which the registrar does not know.
-    NodeWentOn {
+    Diverged {
         /// The newest snapshot both have.
         common: Snapshot,
         /// The node's newest snapshot.
@@ -60,7 +60,7 @@ pub enum Conflict {
         newest: Snapshot,
     },
     /// They share none, and the registrar remembers none: another volume.
-    NothingShared {
+    NoCommonSnapshot {
         /// The node's newest snapshot.
         head: Snapshot,
         /// The registrar's.
@@ -75,21 +75,21 @@ pub fn plan(node: &[Snapshot], log: &VolumeLog) -> Plan {
         (None, Some(_)) => Plan::Full { reason: FullReason::Empty },
         (Some(head), None) => Plan::Diverged { conflict: Conflict::RegistrarEmpty { head: head.clone() } },
         (Some(head), Some(newest)) if head.guid == newest.guid => Plan::UpToDate,
-        (Some(head), Some(newest)) => match road::between(head.guid, newest.guid, &log.deltas) {
+        (Some(head), Some(newest)) => match delta_path::shortest(head.guid, newest.guid, &log.deltas) {
             Some(deltas) => Plan::Apply(deltas),
-            None => without_road(node, head, newest, log),
+            None => no_path(node, head, newest, log),
         },
     }
 }
 
-fn without_road(node: &[Snapshot], head: &Snapshot, newest: &Snapshot, log: &VolumeLog) -> Plan {
+fn no_path(node: &[Snapshot], head: &Snapshot, newest: &Snapshot, log: &VolumeLog) -> Plan {
     let known = |snapshot: &&Snapshot| log.snapshots.iter().any(|theirs| theirs.guid == snapshot.guid);
     let (head, newest) = (head.clone(), newest.clone());
     match node.iter().rev().find(known).cloned() {
         Some(common) if common.guid == head.guid => Plan::Full { reason: FullReason::TooOld { head } },
-        Some(common) => Plan::Diverged { conflict: Conflict::NodeWentOn { common, head, newest } },
+        Some(common) => Plan::Diverged { conflict: Conflict::Diverged { common, head, newest } },
         None if log.collected.contains(&head.guid) => Plan::Full { reason: FullReason::TooOld { head } },
-        None => Plan::Diverged { conflict: Conflict::NothingShared { head, newest } },
+        None => Plan::Diverged { conflict: Conflict::NoCommonSnapshot { head, newest } },
     }
 }
 
@@ -110,12 +110,12 @@ impl fmt::Display for Conflict {
             Self::RegistrarEmpty { head } => {
                 write!(f, "this node is at {}, and the registrar's volume has no snapshot at all", head.name)
             }
-            Self::NodeWentOn { common, head, newest } => write!(
+            Self::Diverged { common, head, newest } => write!(
                 f,
                 "this node is at {}, which the registrar, at {}, does not know; the newest both have is {}",
                 head.name, newest.name, common.name
             ),
-            Self::NothingShared { head, newest } => write!(
+            Self::NoCommonSnapshot { head, newest } => write!(
                 f,
                 "this node is at {}, and the registrar, at {}, knows none of this node's snapshots",
                 head.name, newest.name

@@ -62,7 +62,10 @@ fn a_node_that_was_away_for_long_is_no_stranger() {
     let mut log = log(&[7, 8]);
     let node = [snapshot(1, 1)];
     let stranger = plan(&node, &log);
-    assert!(matches!(stranger, Plan::Diverged { conflict: Conflict::NothingShared { .. } }), "{stranger:?}");
+    assert!(
+        matches!(stranger, Plan::Diverged { conflict: Conflict::NoCommonSnapshot { .. } }),
+        "{stranger:?}"
+    );
     log.collected = vec![Guid::new(1)];
     assert!(matches!(plan(&node, &log), Plan::Full { reason: FullReason::TooOld { .. } }));
 }
@@ -84,9 +87,9 @@ fn missing_delta_asks_for_a_full_stream() {
 fn same_names_with_other_guids_are_other_snapshots() {
     let node = [snapshot(1, 1), snapshot(2, 77)];
     let conflict =
-        Conflict::NodeWentOn { common: snapshot(1, 1), head: snapshot(2, 77), newest: snapshot(3, 3) };
+        Conflict::Diverged { common: snapshot(1, 1), head: snapshot(2, 77), newest: snapshot(3, 3) };
     assert_eq!(plan(&node, &log(&[1, 2, 3])), Plan::Diverged { conflict });
-    let conflict = Conflict::NothingShared { head: snapshot(2, 77), newest: snapshot(3, 3) };
+    let conflict = Conflict::NoCommonSnapshot { head: snapshot(2, 77), newest: snapshot(3, 3) };
     assert_eq!(plan(&node[1..], &log(&[1, 2, 3])), Plan::Diverged { conflict });
 }
 
@@ -162,10 +165,10 @@ fn without_names(plan: Plan) -> (&'static str, Vec<Guid>) {
         Plan::Diverged { conflict: Conflict::RegistrarEmpty { head } } => {
             ("registrar empty", vec![head.guid])
         }
-        Plan::Diverged { conflict: Conflict::NodeWentOn { common, head, newest } } => {
+        Plan::Diverged { conflict: Conflict::Diverged { common, head, newest } } => {
             ("node went on", vec![common.guid, head.guid, newest.guid])
         }
-        Plan::Diverged { conflict: Conflict::NothingShared { head, newest } } => {
+        Plan::Diverged { conflict: Conflict::NoCommonSnapshot { head, newest } } => {
             ("nothing shared", vec![head.guid, newest.guid])
         }
     }

@@ -1,12 +1,12 @@
-//! The shortest row of deltas from one snapshot to another.
+//! The shortest path of deltas from one snapshot to another.
 
 use crate::DeltaRecord;
 use bootstash_base::names::Guid;
 use std::collections::{HashMap, VecDeque};
 
-/// The fewest deltas that lead from `start` to `end`; none where no row of them does. Searched from
+/// The fewest deltas that lead from `start` to `end`; none where none of them do. Searched from
 /// the end back, each snapshot once, so that a log which loops ends the search too.
-pub(super) fn between(start: Guid, end: Guid, deltas: &[DeltaRecord]) -> Option<Vec<DeltaRecord>> {
+pub(super) fn shortest(start: Guid, end: Guid, deltas: &[DeltaRecord]) -> Option<Vec<DeltaRecord>> {
     let mut leading_to: HashMap<Guid, Vec<&DeltaRecord>> = HashMap::new();
     for delta in deltas {
         leading_to.entry(delta.to).or_default().push(delta);
@@ -26,12 +26,12 @@ pub(super) fn between(start: Guid, end: Guid, deltas: &[DeltaRecord]) -> Option<
 }
 
 fn walk(start: Guid, end: Guid, next: &HashMap<Guid, &DeltaRecord>) -> Option<Vec<DeltaRecord>> {
-    let mut road = Vec::new();
+    let mut path = Vec::new();
     let mut at = start;
     while at != end {
         let delta = next.get(&at)?;
-        road.push((*delta).clone());
+        path.push((*delta).clone());
         at = delta.to;
     }
-    Some(road)
+    Some(path)
 }
