@@ -2,7 +2,7 @@
 //! is weightless.
 
 use super::Scenario;
-use super::weightless::Weightless;
+use super::null_zfs::NullZfs;
 use crate::enrolment;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result, bail, ensure};
@@ -44,7 +44,7 @@ pub struct Fleet {
 }
 
 struct Node {
-    zfs: Arc<Weightless>,
+    zfs: Arc<NullZfs>,
     running: Option<(CancellationToken, Agent)>,
 }
 
@@ -64,14 +64,14 @@ impl Fleet {
         let run = daemon::run_with_limits(
             config,
             serving.clone(),
-            Arc::new(Weightless::new()),
+            Arc::new(NullZfs::new()),
             Arc::new(MadeUp),
             stop.clone(),
         );
         let registrar = (stop, tokio::spawn(run));
         let listen_peers = peers.then(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let peers = PeersConfig { listen: listen_peers, ..PeersConfig::default() };
-        let nodes = (0..number).map(|_| Node { zfs: Arc::new(Weightless::new()), running: None }).collect();
+        let nodes = (0..number).map(|_| Node { zfs: Arc::new(NullZfs::new()), running: None }).collect();
         let client = Client::new(Endpoint::Unix(socket))?;
         enrolment::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
         let for_nodes = enrolment::client(&dir.path().join("asker"), &format!("https://{listen}"))?;

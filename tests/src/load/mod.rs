@@ -2,8 +2,8 @@
 //! help from each other, with and without a rate limit.
 
 mod fleet;
+pub(crate) mod null_zfs;
 mod table;
-pub(crate) mod weightless;
 
 pub use fleet::Fleet;
 pub use table::render;

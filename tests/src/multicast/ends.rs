@@ -1,6 +1,6 @@
 //! What runs on the hosts: a registrar and an agent as they are, but for their ZFS, which is weightless.
 
-use crate::load::weightless::Weightless;
+use crate::load::null_zfs::NullZfs;
 use crate::replication::{MadeUp, OverlayFiles};
 use anyhow::{Context, Result};
 use bootstash_agent::follow::Pace;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc::unbounded_channel;
 /// When it cannot start, or breaks.
 pub fn registrar(config: &Path, delta_bytes: u64) -> Result<()> {
     init_logging(LogFormat::Text);
-    let zfs = Arc::new(Weightless::new().sending(delta_bytes));
+    let zfs = Arc::new(NullZfs::new().sending(delta_bytes));
     Runtime::new()?.block_on(async {
         let stop = shutdown_on_signal()?;
         daemon::run(load_registrar(config)?, zfs, Arc::new(MadeUp), stop).await
@@ -35,7 +35,7 @@ pub fn registrar(config: &Path, delta_bytes: u64) -> Result<()> {
 pub fn node(config: &Path) -> Result<()> {
     init_logging(LogFormat::Text);
     let (arrivals, mut arrived) = unbounded_channel();
-    let zfs = Arc::new(Weightless::new().telling(arrivals));
+    let zfs = Arc::new(NullZfs::new().telling(arrivals));
     Runtime::new()?.block_on(async {
         let stop = shutdown_on_signal()?;
         let (config, overlays) = (load_agent(config)?, Arc::new(OverlayFiles));

@@ -6,7 +6,7 @@ use super::{GROUP, GROUP_PORT, RATE_BYTES_PER_SECOND, Tool, deadline};
 use crate::lab::registration::register;
 use crate::lab::run::Process;
 use crate::lab::{Host, Program, wait};
-use crate::load::weightless::{Arrival, swallow};
+use crate::load::null_zfs::{Arrival, swallow};
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};

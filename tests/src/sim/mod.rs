@@ -13,9 +13,9 @@
 
 mod alone;
 mod capturer;
+mod crash;
 mod ending;
 mod events;
-mod felling;
 mod ground;
 mod host;
 mod network;

@@ -21,7 +21,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Weightless {
+pub(crate) struct NullZfs {
     capabilities: Capabilities,
     file_systems: Mutex<BTreeMap<DatasetName, FileSystem>>,
     /// Of what every stream but the first carries; else it goes by the snapshot.
@@ -50,7 +50,7 @@ pub(super) fn stream_bytes(of: &SnapshotName) -> u64 {
     (1 + of.number() % 4) * MIB
 }
 
-impl Weightless {
+impl NullZfs {
     pub(crate) fn new() -> Self {
         let capabilities = Capabilities {
             flavor: Flavor::Fake,
@@ -129,7 +129,7 @@ fn missing(verb: &str) -> ZfsFailure {
 }
 
 #[async_trait]
-impl Zfs for Weightless {
+impl Zfs for NullZfs {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
