@@ -50,6 +50,7 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@tests/ground/no-kill-points.sh
 	@tests/ground/crate-walls.sh
+	@tests/ground/doc-paths.sh
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
