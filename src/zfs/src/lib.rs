@@ -4,8 +4,6 @@
 //! Promises: every call has a deadline; what is made carries [`ROLE_PROPERTY`], and nothing else is
 //! ever destroyed; a call that fails leaves the data set as it was.
 
-#[cfg(any(feature = "libzetta", test))]
-mod blocking;
 mod busy_retry;
 mod call_monitor;
 mod checked_stream;

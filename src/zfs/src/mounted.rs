@@ -1,30 +1,25 @@
 //! Whether something is mounted where it should be, without asking ZFS.
 
-use bootstash_base::clock;
+use bootstash_base::blocking::{BlockingError, BlockingPool};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
-/// A file system that stands still holds one thread, however often it is looked at.
-static TURN: Semaphore = Semaphore::const_new(1);
+/// A file system that hangs holds one thread, however often it is looked at.
+static POOL: LazyLock<BlockingPool> = LazyLock::new(|| BlockingPool::new("mounted", 1));
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether a file system is mounted at `path`. One whose daemon has died is not; one that does not answer
 /// in time is: mounting it again would only wait with it.
 pub async fn is_mounted(path: &Path) -> bool {
-    if clock::is_simulated() {
-        return is_mount_point(path);
-    }
     let path = path.to_owned();
-    let looked = timeout(LIMIT, async {
-        let turn = TURN.acquire().await;
-        // The turn goes with the look, which may outlive our retry.
-        spawn_blocking(move || (is_mount_point(&path), drop(turn)).0).await
-    });
-    looked.await.map_or(true, |found| found.unwrap_or(false))
+    match POOL.run(Instant::now() + LIMIT, move || is_mount_point(&path)).await {
+        Ok(found) => found,
+        Err(BlockingError::Deadline | BlockingError::NoThread(_)) => true,
+        Err(BlockingError::Panicked(_)) => false,
+    }
 }
 
 fn is_mount_point(path: &Path) -> bool {

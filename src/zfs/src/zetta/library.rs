@@ -6,9 +6,9 @@
 //! What libzetta has and is not used: `create` knows no deduplication; `read_properties` panics on the
 //! compressions we set; `ZfsOpen3::destroy` hides what `zfs` said.
 
-use crate::blocking::{Blocking, broken};
 use crate::call_monitor::Calls;
-use crate::{ByteStream, OpenError, ROLE_PROPERTY, SNAPSHOT_ROLE, ZfsFailure, ending};
+use crate::{ByteStream, OpenError, ROLE_PROPERTY, SNAPSHOT_ROLE, ZfsFailure, checked_stream};
+use bootstash_base::blocking::{BlockingError, BlockingPool};
 use libnv::nvpair::Value;
 use libzetta::libnv;
 use libzetta::zfs::lzc::ZfsLzc;
@@ -19,15 +19,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const DEVICE: &str = "/dev/zfs";
+/// Calls that a kernel which hangs can hold.
+const THREADS: usize = 4;
 
 /// An initialised libzfs_core.
 #[derive(Clone, Debug)]
 pub(super) struct Library {
     engine: ZfsLzc,
-    blocking: Blocking,
+    pool: BlockingPool,
+    calls: Calls,
     /// For each call that moves no data.
     limit: Duration,
 }
@@ -38,7 +41,10 @@ impl Library {
             return Err(OpenError::NoKernel);
         }
         match ZfsLzc::new() {
-            Ok(engine) => Ok(Self { engine, blocking: Blocking::new(calls), limit }),
+            Ok(engine) => {
+                let pool = BlockingPool::new("libzfs_core", THREADS);
+                Ok(Self { engine, pool, calls: calls.clone(), limit })
+            }
             Err(error) => Err(OpenError::Library { source: failure("libzfs_core_init", error) }),
         }
     }
@@ -77,7 +83,9 @@ impl Library {
         let (engine, path, call) = (self.engine.clone(), PathBuf::from(name), title(verb, name));
         let named = call.clone();
         let work = move || work(&engine, path).map_err(|error| failure(&named, error));
-        self.blocking.run(&call, self.limit, work).await
+        let _waiting = self.calls.begin(&call);
+        let done = self.pool.run(Instant::now() + self.limit, work).await;
+        done.unwrap_or_else(|error| Err(unreturned(call, error, self.limit)))
     }
 
     /// Sends a snapshot into a pipe, whose reading end is what is returned. A thread writes to it, and
@@ -110,10 +118,19 @@ impl Library {
 async fn end(call: String, sending: JoinHandle<Result<(), ZfsFailure>>, limit: Duration) -> io::Result<()> {
     let outcome = match timeout(limit, sending).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Err(broken(&call, error)),
+        Ok(Err(error)) => Err(ZfsFailure::Unexpected { command: call, stderr: error.to_string() }),
         Err(_) => Err(ZfsFailure::Deadline { command: call, after: limit }),
     };
     outcome.map_err(io::Error::other)
+}
+
+/// What a call becomes that did not return.
+fn unreturned(call: String, error: BlockingError, limit: Duration) -> ZfsFailure {
+    match error {
+        BlockingError::Deadline => ZfsFailure::Deadline { command: call, after: limit },
+        BlockingError::NoThread(source) => ZfsFailure::Spawn { program: call, source },
+        BlockingError::Panicked(_) => ZfsFailure::Unexpected { command: call, stderr: error.to_string() },
+    }
 }
 
 fn title(verb: &str, name: &str) -> String {

@@ -4,7 +4,7 @@
 //! Promises those of [`Zfs`], and that no caller can tell it from [`CommandZfs`] but by the time it
 //! takes. One promise is weaker: a call that is blocked in the kernel cannot be ended. Its caller gets
 //! a [`ZfsFailure::Deadline`](super::ZfsFailure::Deadline), and a thread stays with it; how many, and
-//! what then, says `blocking`. A stream that is dropped ends its thread at that thread's next byte.
+//! what then, says `BlockingPool`. A stream that is dropped ends its thread at that thread's next byte.
 
 mod library;
 mod verbs;
