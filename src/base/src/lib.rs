@@ -1,11 +1,12 @@
 //! What every other crate stands on: names parsed once at the edge, what an error asks of whoever meets it, the time of
-//! day, blocking calls with a deadline, small files replaced as a whole, points at which tests kill a daemon, and
+//! day, back-off, blocking calls with a deadline, small files replaced as a whole, points at which tests kill a daemon, and
 //! work done with another user's rights.
 //!
 //! Promises: nothing here speaks to a network, to ZFS or to QEMU.
 
 extern crate self as bootstash_base;
 
+pub mod backoff;
 pub mod blocking;
 pub mod clock;
 pub mod error;

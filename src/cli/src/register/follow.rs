@@ -2,6 +2,7 @@
 
 use super::watch::Watch;
 use crate::failure::CommandError;
+use bootstash_base::backoff::{Backoff, Retries};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, JobId, JobView, routes};
 use std::time::Duration;
@@ -12,13 +13,12 @@ use tokio::time::Instant;
 pub(super) struct RetryBudget {
     /// Altogether, in one absence.
     pub(super) limit: Duration,
-    /// Between two tries.
-    pub(super) pause: Duration,
+    pub(super) backoff: Backoff,
 }
 
 /// Long enough for a restart that cleans up first.
 pub(super) const RETRY_BUDGET: RetryBudget =
-    RetryBudget { limit: Duration::from_secs(120), pause: Duration::from_secs(1) };
+    RetryBudget { limit: Duration::from_secs(120), backoff: Backoff::constant(Duration::from_secs(1)) };
 
 /// Where a job's state is asked for.
 pub(super) trait JobSource {
@@ -61,21 +61,23 @@ async fn ask_again(
     budget: &RetryBudget,
     watch: &mut dyn Watch,
 ) -> Result<JobView, CommandError> {
-    let mut gone_since = None;
+    let mut retries: Option<Retries> = None;
     loop {
         let error = match source.job(id, after).await {
             Ok(job) => return Ok(job),
             Err(error) if error.kind() == ErrorClass::Transient => error,
             Err(error) => return Err(error.into()),
         };
-        if gone_since.is_none() {
+        let now = Instant::now();
+        let retries = retries.get_or_insert_with(|| {
             let limit = budget.limit.as_secs();
             watch.notice(&format!("the registrar does not answer; trying again for {limit} s"));
+            budget.backoff.retries(Some(now + budget.limit))
+        });
+        match retries.after_failure(now) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(CommandError::Lost { job: id, source: error }),
         }
-        if gone_since.get_or_insert_with(Instant::now).elapsed() >= budget.limit {
-            return Err(CommandError::Lost { job: id, source: error });
-        }
-        tokio::time::sleep(budget.pause).await;
     }
 }
 
@@ -127,7 +129,7 @@ mod tests {
     }
 
     fn budget(limit: u64) -> RetryBudget {
-        RetryBudget { limit: Duration::from_secs(limit), pause: Duration::ZERO }
+        RetryBudget { limit: Duration::from_secs(limit), backoff: Backoff::constant(Duration::ZERO) }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use super::RenewError;
 use crate::api::{CertificateReply, Client, RenewRequest, routes};
 use crate::identity::{CredentialStore, Credentials, KeyRequest};
+use bootstash_base::backoff::Backoff;
 use bootstash_base::error::Chain;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,17 +12,17 @@ use tokio::time::sleep;
 /// Often enough for the shortest lifetime, of an hour.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Each try may use up one of the few certificates that count at once, even where its answer is lost.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(120), longest: Duration::from_secs(3600) };
 
 /// Renews what is in `dir` when it is due, again and again. Dropped, it ends.
 pub async fn keep(dir: PathBuf, store: CredentialStore, registrar: Client) {
-    let mut pause = LOOK_EVERY;
+    let mut failures = 0;
     loop {
         if store.now().is_due() {
-            pause = match renew(&dir, &store, &registrar).await {
+            failures = match renew(&dir, &store, &registrar).await {
                 Ok(()) => {
                     tracing::info!(expires = %store.now().expires(), "renewed the certificate");
-                    LOOK_EVERY
+                    0
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -29,11 +30,11 @@ pub async fn keep(dir: PathBuf, store: CredentialStore, registrar: Client) {
                         expires = %store.now().expires(),
                         "the certificate was not renewed; trying again until it ends"
                     );
-                    (pause * 2).min(LONGEST_PAUSE)
+                    failures + 1
                 }
             };
         }
-        sleep(pause).await;
+        sleep(if failures == 0 { LOOK_EVERY } else { BACKOFF.wait(failures) }).await;
     }
 }
 
