@@ -1,10 +1,11 @@
 //! The lab of hosts on one machine, and what demo, bench and the tests with real parts share.
 
 mod address;
+pub mod authorization;
 pub mod bench;
 pub mod contract;
 pub mod demo;
-pub mod doors;
+
 mod enrolment;
 pub mod fuzz;
 pub mod guest;

@@ -1,4 +1,4 @@
-//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for; and nodes of it.
+//! A registrar with its real TLS port, over a ZFS in memory, and nodes of it: who is authorized to do what.
 
 mod node;
 
@@ -28,15 +28,15 @@ use tokio_util::sync::CancellationToken;
 pub const LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// The registrar, and a place for those who join it.
-pub struct House {
+/// A registrar that runs, and the keys of those who join it.
+pub struct TestRegistrar {
     dir: TempDir,
     listen: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<()>>,
 }
 
-impl House {
+impl TestRegistrar {
     /// Starts it.
     ///
     /// # Errors
@@ -60,13 +60,18 @@ impl House {
         };
         let zfs = Arc::new(FakeZfs::seeded(1));
         let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(MadeUp), stop.clone());
-        let house = Self { dir, listen, stop, task: tokio::spawn(run) };
-        house
+        let registrar = Self { dir, listen, stop, task: tokio::spawn(run) };
+        registrar
             .until("the registrar answers", async || {
-                house.local()?.get(routes::NODES, &()).await.map_err(Into::into).map(|_: Vec<NodeView>| ())
+                registrar
+                    .local()?
+                    .get(routes::NODES, &())
+                    .await
+                    .map_err(Into::into)
+                    .map(|_: Vec<NodeView>| ())
             })
             .await?;
-        Ok(house)
+        Ok(registrar)
     }
 
     /// Ends it.
