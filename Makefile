@@ -1,4 +1,4 @@
-# The one door to bootstash: `make` alone lists what it does.
+# Builds, tests and runs bootstash: `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -5,7 +5,6 @@ pub mod authorization;
 pub mod bench;
 pub mod contract;
 pub mod demo;
-
 mod enrolment;
 pub mod fuzz;
 pub mod guest;

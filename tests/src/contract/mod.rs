@@ -12,7 +12,7 @@ mod sending;
 mod viewing;
 
 pub use bed::{Bed, Files, Ground};
-pub use real::{Door, on_real_zfs};
+pub use real::{Driver, on_real_zfs};
 
 use anyhow::Result;
 use futures::future::BoxFuture;

@@ -22,7 +22,7 @@ const CRAMPED_BYTES: u64 = 64 << 20;
 
 /// The way to the real ZFS that is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Driver {
     /// `zfs` and `zpool`.
     Commands,
     /// libzfs_core where it has a call.
@@ -31,13 +31,13 @@ pub enum Door {
 }
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where its ZFS lives.
-pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
+pub fn on_real_zfs(dir: &Path, driver: Driver) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    match run(&arguments, dir, door) {
+    match run(&arguments, dir, driver) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:?}");
@@ -46,11 +46,11 @@ pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, dir: &Path, door: Door) -> Result<ExitCode> {
+fn run(arguments: &Arguments, dir: &Path, driver: Driver) -> Result<ExitCode> {
     ZfsHost::clean(dir)?;
     let _ = std::fs::remove_dir_all(dir);
     let host = ZfsHost::start(&options(dir, POOL_BYTES))?;
-    let ground = Arc::new(RealGround { host, dir: dir.to_owned(), door });
+    let ground = Arc::new(RealGround { host, dir: dir.to_owned(), driver });
     let code = libtest_mimic::run(arguments, trials(Some(&ground))).exit_code();
     let ground = Arc::into_inner(ground).context("a trial still holds the host")?;
     ground.end()?;
@@ -117,7 +117,7 @@ fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 struct RealGround {
     host: ZfsHost,
     dir: PathBuf,
-    door: Door,
+    driver: Driver,
 }
 
 impl RealGround {
@@ -132,10 +132,10 @@ impl RealGround {
         let programs = self.programs();
         // A view in use is found out soon; an unmount takes zfs-fuse up to a second or two.
         let limits = Limits { busy: Duration::from_secs(8), ..Limits::default() };
-        Ok(match self.door {
-            Door::Commands => Arc::new(CommandZfs::open_with(&programs, pool, limits).await?),
+        Ok(match self.driver {
+            Driver::Commands => Arc::new(CommandZfs::open_with(&programs, pool, limits).await?),
             #[cfg(feature = "libzetta")]
-            Door::Libzetta => Arc::new(ZettaZfs::open_with(&programs, pool, limits).await?),
+            Driver::Libzetta => Arc::new(ZettaZfs::open_with(&programs, pool, limits).await?),
         })
     }
 

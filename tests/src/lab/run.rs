@@ -1,4 +1,4 @@
-//! The lab's only door to other programs.
+//! The only place in the lab that starts other programs.
 //!
 //! A call that is waited for has a deadline and gives bounded text back; a process that is left
 //! running is owned by a [`Process`], which ends it when dropped.
