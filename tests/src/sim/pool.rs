@@ -99,7 +99,7 @@ impl Pool {
         let now = self.foreign_now().await;
         let before = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, found) in before.iter().filter(|(name, found)| now.get(name) != Some(found)) {
-            host.truth.violated(format_args!("{name} of {} is not as it was: {found:?}", host.name));
+            host.model.violated(format_args!("{name} of {} is not as it was: {found:?}", host.name));
         }
     }
 }

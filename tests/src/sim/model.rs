@@ -1,5 +1,5 @@
-//! What an onlooker who sees everything knows: what each snapshot held when it was taken, which overlays
-//! there are and what they chain onto, what each node was told; and where a promise was broken.
+//! The model that the system is checked against: what each snapshot held when it was taken, which overlays
+//! there are and what they chain onto, what each node was told; and the violations found.
 
 use super::trace::Trace;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
@@ -59,12 +59,12 @@ pub(super) struct Facts {
 
 /// What is known, and what happened.
 #[derive(Debug)]
-pub(super) struct Truth {
+pub(super) struct Model {
     pub(super) trace: Trace,
     facts: Mutex<Facts>,
 }
 
-impl Truth {
+impl Model {
     pub(super) fn new(trace: Trace) -> Arc<Self> {
         Arc::new(Self { trace, facts: Mutex::default() })
     }
