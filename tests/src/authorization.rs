@@ -6,7 +6,7 @@ pub use node::Node;
 
 use crate::address::free_address;
 use crate::enrolment::{LIFETIME, dir_of, init};
-use crate::replication::MadeUp;
+use crate::replication::SyntheticCapturer;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_net::api::*;
@@ -59,7 +59,7 @@ impl TestRegistrar {
             multicast: Default::default(),
         };
         let zfs = Arc::new(FakeZfs::seeded(1));
-        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(MadeUp), stop.clone());
+        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(SyntheticCapturer), stop.clone());
         let registrar = Self { dir, listen, stop, task: tokio::spawn(run) };
         registrar
             .until("the registrar answers", async || {

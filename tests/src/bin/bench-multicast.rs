@@ -5,7 +5,7 @@
 use anyhow::{Result, bail};
 use bootstash_tests::demo::report;
 use bootstash_tests::lab::interrupt;
-use bootstash_tests::multicast::{self, Plan, Tool, ends};
+use bootstash_tests::multicast::{self, Plan, Tool, daemons};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ enum Verb {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.verb {
-        Some(Verb::Registrar { config, delta_bytes }) => ends::registrar(&config, delta_bytes),
-        Some(Verb::Node { config }) => ends::node(&config),
+        Some(Verb::Registrar { config, delta_bytes }) => daemons::registrar(&config, delta_bytes),
+        Some(Verb::Node { config }) => daemons::node(&config),
         None => bench(cli),
     }
 }

@@ -1,7 +1,7 @@
 //! A registrar and its nodes, in one process, over a ZFS that they share.
 
 use super::cable::Cable;
-use super::capturer::MadeUp;
+use super::capturer::SyntheticCapturer;
 use crate::address::free_address;
 use crate::enrolment;
 use anyhow::{Context, Result, bail};
@@ -127,8 +127,12 @@ impl Cluster {
         };
         enrolment::init(&config.state_dir)?;
         let stop = CancellationToken::new();
-        let run =
-            bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
+        let run = bootstash_registrar::daemon::run(
+            config,
+            Arc::clone(&self.zfs),
+            Arc::new(SyntheticCapturer),
+            stop.clone(),
+        );
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
         self.until("the registrar answers", async || {
             let mut running = self.registrar.lock().await;

@@ -13,7 +13,7 @@ mod faults;
 mod hanging;
 mod hearing;
 
-pub(crate) use capturer::MadeUp;
+pub(crate) use capturer::SyntheticCapturer;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
 
 use crate::inside;

@@ -3,7 +3,7 @@
 use super::requests;
 use crate::enrolment;
 use crate::fuzz::{Reader, Verdict};
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -155,7 +155,7 @@ fn registrar() -> Result<World> {
         DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
-        Arc::new(MadeUp),
+        Arc::new(SyntheticCapturer),
         stop.clone(),
     ))?;
     let routes = vec![registrar.operator_routes(), registrar.network_routes()];

@@ -1,4 +1,4 @@
-//! Where it all runs: a lab whose network is like a wire, and whose disks are memory.
+//! The lab of the bench: its network carries one frame a packet, and its disks are in memory.
 
 use super::NODES;
 use crate::lab::{Host, Lab, LabPlan};
@@ -10,12 +10,12 @@ pub(super) const MEMORY: &str = "/var/lib/bootstash";
 
 /// The lab. It ends with this value.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct BenchLab {
     pub(super) plan: LabPlan,
     pub(super) lab: Lab,
 }
 
-impl Ground {
+impl BenchLab {
     pub(super) fn build() -> Result<Self> {
         // There are no images; the directory only has to be one.
         let plan = LabPlan::new(NODES).images_dir(std::env::temp_dir());
