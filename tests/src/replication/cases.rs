@@ -1,8 +1,8 @@
 //! The cases.
 
-use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
+use super::faulty_proxy::Fault;
 use super::hanging::Hanging;
 use anyhow::{Context, Result, ensure};
 use bootstash_disk::qcow2::read_backing;
@@ -90,11 +90,11 @@ async fn a_download_that_is_cut_goes_on(cluster: &Cluster) -> Result<()> {
     for name in ["one", "two", "three"] {
         cluster.register(name).await?;
     }
-    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64));
-    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
+    cluster.proxy.plan(Fault::CutAfter(CACHE_BYTES as u64));
+    cluster.proxy.plan(Fault::CutAfter(CACHE_BYTES as u64 / 2));
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
-    ensure!(cluster.cable.planned() == 0, "nothing was cut");
+    ensure!(cluster.proxy.planned() == 0, "nothing was cut");
     ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
     let overlay = cluster.overlay("node1", "three").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("three.raw")));
@@ -349,20 +349,20 @@ async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(clus
     cluster.in_step("node1").await?;
 
     cluster.lose_registrar().await?;
-    let cable = cluster.cable_to_peer("node1").await?;
-    cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
-    let cut = cluster.restore_refused(&cable.url()).await?;
-    ensure!(cable.planned() == 0, "nothing was cut: {cut}");
+    let proxy = cluster.proxy_to_peer("node1").await?;
+    proxy.plan(Fault::CutAfter(CACHE_BYTES as u64 / 2));
+    let cut = cluster.restore_refused(&proxy.url()).await?;
+    ensure!(proxy.planned() == 0, "nothing was cut: {cut}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await?.is_empty());
     ensure!(cluster.registrar_status().await?.images == 0);
-    let reply = cluster.restore(&cable.url()).await?;
+    let reply = cluster.restore(&proxy.url()).await?;
     ensure!(reply.restored && reply.images == 2, "{reply:?}");
     cluster.in_step("node1").await?;
 
     cluster.lose_registrar().await?;
     cluster.register("stranger").await?;
     let before = cluster.guids(&cluster.volume("registrar")?).await?;
-    let refused = cluster.restore_refused(&cable.url()).await?;
+    let refused = cluster.restore_refused(&proxy.url()).await?;
     ensure!(refused.contains("holds snapshot bs-000001") && refused.contains("zfs rename"), "{refused}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await? == before);
     Ok(())

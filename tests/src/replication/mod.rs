@@ -4,14 +4,14 @@
 //! Each case has a cluster of its own in a pool that all share: one registrar and its nodes, in this
 //! process, over loopback.
 
-mod cable;
 mod capturer;
 mod cases;
 mod catch_up;
 mod cluster;
 mod faults;
+mod faulty_proxy;
 mod hanging;
-mod hearing;
+mod multicast;
 
 pub(crate) use capturer::SyntheticCapturer;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
@@ -72,15 +72,15 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().chain(faults::CASES).chain(hearing::CASES).map(trial).collect()
+    cases::CASES.iter().chain(faults::CASES).chain(multicast::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let root = format!("{pool}/{}", case.name).parse()?;
     runtime()?.block_on(async {
-        let sends = hearing::CASES.iter().any(|hearing| hearing.name == case.name);
-        let multicast = if sends { hearing::loopback()? } else { MulticastConfig::default() };
+        let sends = multicast::CASES.iter().any(|sent| sent.name == case.name);
+        let multicast = if sends { multicast::loopback()? } else { MulticastConfig::default() };
         let cluster = cluster::Cluster::start(root, dir, multicast).await?;
         let outcome = (case.run)(&cluster).await;
         cluster.stop().await;
