@@ -8,7 +8,6 @@ pub mod demo;
 mod enrolment;
 pub mod fuzz;
 pub mod guest;
-mod inside;
 pub mod kill;
 pub mod lab;
 #[cfg(feature = "libzetta")]
@@ -16,6 +15,7 @@ pub mod libzetta;
 pub mod load;
 pub mod multicast;
 pub mod openzfs;
+mod private_zfs;
 pub mod prometheus;
 pub mod replication;
 pub mod sim;

@@ -3,9 +3,9 @@
 //! Some verbs are for the lab itself: it runs this program inside its hosts.
 
 use anyhow::{Context, Result, bail};
+use bootstash_tests::lab::namespaces::Namespaces;
 use bootstash_tests::lab::record::LabRecord;
 use bootstash_tests::lab::run::Call;
-use bootstash_tests::lab::space::Space;
 use bootstash_tests::lab::{Lab, LabPlan, init, interrupt, plan, refusing_fs};
 use clap::{Parser, Subcommand};
 use std::convert::Infallible;
@@ -123,7 +123,7 @@ fn shell(host: &str, command: &[OsString]) -> Result<ExitCode> {
     let own = std::env::current_exe()?;
     let programs = own.parent().context("this program has no directory")?.display().to_string();
     let path = format!("{programs}:/usr/sbin:/usr/bin:/sbin:/bin");
-    let call = Call::new(&words[0]).args(&words[1..]).env("PATH", path).within(Space::Host(init.pid()));
+    let call = Call::new(&words[0]).args(&words[1..]).env("PATH", path).within(Namespaces::Host(init.pid()));
     let status = call.env("PS1", format!("{host}# ")).on_terminal()?;
     Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
 }

@@ -13,7 +13,7 @@ mod testbed;
 mod tools;
 mod trial;
 
-use crate::inside;
+use crate::private_zfs;
 use anyhow::{Result, bail};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};
@@ -30,8 +30,8 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let Some(pool) = inside::pool().or_else(|| arguments.list.then(String::new)) else {
-        return inside::run_again(dir, LIMIT);
+    let Some(pool) = private_zfs::pool().or_else(|| arguments.list.then(String::new)) else {
+        return private_zfs::run_again(dir, LIMIT);
     };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,

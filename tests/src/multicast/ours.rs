@@ -52,7 +52,7 @@ pub(super) fn measure(bench: &BenchLab, tool: Tool, bytes: u64, loss_percent: f6
 
 fn measure_fleet(bench: &BenchLab, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
     let mut fleet = Fleet::start(bench, bytes)?;
-    bench.lose(loss_percent)?;
+    bench.set_packet_loss(loss_percent)?;
     let (file, mut meter) = fleet.publish(bytes)?;
     let digests = fleet.wait_for_all(MEASURED, deadline(bytes), |node| meter.arrived(node))?;
     let reading = meter.end(fleet.registrar()?)?;

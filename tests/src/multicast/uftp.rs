@@ -28,7 +28,7 @@ pub(super) fn measure(bench: &BenchLab, bytes: u64, loss_percent: f64) -> Result
     let daemons = nodes.iter().enumerate().map(|(number, node)| receiver(node, number));
     let daemons: Vec<Process> = daemons.collect::<Result<_>>()?;
     std::thread::sleep(START);
-    bench.lose(loss_percent)?;
+    bench.set_packet_loss(loss_percent)?;
     let pids: Vec<_> = daemons.iter().map(Process::pid).collect();
     let mut meter = Meter::begin(storage, None, &pids)?;
     let mut sender = sender(storage)?;

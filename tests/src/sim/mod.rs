@@ -15,6 +15,7 @@ mod capturer;
 mod commands;
 mod convergence;
 mod crash;
+mod delivery;
 mod events;
 mod host;
 mod invariants;
@@ -30,7 +31,6 @@ mod scratch;
 mod storage;
 mod time;
 mod trace;
-mod wire;
 mod world;
 mod zfs;
 

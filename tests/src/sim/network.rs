@@ -1,8 +1,8 @@
 //! The network between hosts: it delays, loses and repeats requests, loses answers, cuts and damages
 //! bodies, and partitions hosts from each other for a while. What it carries reaches the real routes.
 
+use super::delivery::{self, Delivery};
 use super::host::{Host, Life};
-use super::wire::{self, Delivery};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -84,7 +84,7 @@ impl Network {
         if lock(&self.partitioned).contains(&host.name) {
             return Delivery::Lost;
         }
-        wire::delivery(host, *lock(&self.faults), path)
+        delivery::delivery(host, *lock(&self.faults), path)
     }
 
     fn server(&self, address: &str) -> Result<Server, TransportError> {
@@ -122,7 +122,7 @@ impl Transport for SimTransport {
         if !answer.parts.status.is_success() {
             host.note(format_args!("{path}: {}", answer.parts.status));
         }
-        Ok(wire::response(answer.parts, answer.body, delivery, self.life.clone(), server))
+        Ok(delivery::response(answer.parts, answer.body, delivery, self.life.clone(), server))
     }
 }
 
@@ -148,7 +148,7 @@ impl SimTransport {
                 self.deliver(request).await?;
                 Err(TransportError::new("connection reset"))
             }
-            Delivery::Refused => Ok((wire::refusal(), self.life.clone())),
+            Delivery::Refused => Ok((delivery::refusal(), self.life.clone())),
             Delivery::Fine | Delivery::Cut | Delivery::Damaged => self.deliver(request).await,
         }
     }
