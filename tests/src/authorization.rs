@@ -37,7 +37,7 @@ pub struct TestRegistrar {
 }
 
 impl TestRegistrar {
-    /// Starts it.
+    /// Starts the registrar, and waits until it answers.
     ///
     /// # Errors
     /// When it does not come up.
@@ -74,7 +74,7 @@ impl TestRegistrar {
         Ok(registrar)
     }
 
-    /// Ends it.
+    /// Shuts the registrar down.
     ///
     /// # Errors
     /// When it does not end well.
@@ -152,7 +152,7 @@ impl TestRegistrar {
     /// A client of one who was invited and joined.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the invitation or joining fails.
     pub async fn member(&self, identity: &str) -> Result<Client> {
         let token = self.invite(identity, 600).await?;
         self.join_by(Joiner::of(&identity.parse()?), identity, &token).await?;
@@ -225,7 +225,7 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
 /// That a connection was not even made, or was cut.
 ///
 /// # Errors
-/// When it was.
+/// When the connection was made and answered.
 pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
     let cut = matches!(answer, Err(CallError::Unreachable { .. }));
     ensure!(cut, "it was let in: {answer:?}");

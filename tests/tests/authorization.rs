@@ -93,27 +93,27 @@ async fn an_operator_orders_and_a_monitor_reads_metrics_alone() -> Result<()> {
     registrar.close().await
 }
 
-/// A client that shows no certificate, and believes whatever it meets.
-fn stranger() -> Result<reqwest::Client> {
+/// A client that shows no certificate and verifies none.
+fn unauthenticated() -> Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build()?)
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_but_the_way_in() -> Result<()> {
-    let (registrar, stranger) = (TestRegistrar::open().await?, stranger()?);
+async fn an_unauthenticated_client_learns_nothing_but_the_way_in() -> Result<()> {
+    let (registrar, unauthenticated) = (TestRegistrar::open().await?, unauthenticated()?);
     let mut answers = Vec::new();
     let paths = orders().into_iter().map(|(method, path, _)| (method, path));
     let unknown = [(Method::GET, "/v1/nowhere"), (Method::PUT, "/v1/log"), (Method::GET, "/")];
     let members = FOLLOWING.map(|path| (Method::GET, path));
     let others = [(Method::GET, routes::METRICS), (Method::POST, routes::RENEWAL)];
     for (method, path) in paths.chain(unknown).chain(members).chain(others) {
-        let response = stranger.request(method, format!("{}{path}", registrar.url())).send().await?;
+        let response = unauthenticated.request(method, format!("{}{path}", registrar.url())).send().await?;
         answers.push((response.status().as_u16(), response.text().await?));
     }
     ensure!(answers.iter().all(|answer| *answer == answers[0]) && answers[0].0 == 401, "{answers:#?}");
     for body in ["", "{}", "{\"token\":\"bootstash-x\",\"request_pem\":\"\",\"by\":\"agent\"}", "\u{0}"] {
-        let join = stranger
+        let join = unauthenticated
             .post(format!("{}{}", registrar.url(), routes::JOIN))
             .header("content-type", "application/json");
         let response = join.body(body).send().await?;

@@ -51,7 +51,7 @@ impl Node {
         Ok(Self { peers, metrics, stop, task })
     }
 
-    /// Ends it.
+    /// Shuts the agent down.
     ///
     /// # Errors
     /// When it does not end well.

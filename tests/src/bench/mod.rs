@@ -19,7 +19,7 @@ const AGENT_METRICS: &str = "127.0.0.1:7431";
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// The image.
+    /// The name of the image.
     pub image: String,
     /// Size of its boot cache.
     pub cache_bytes: u64,
@@ -46,7 +46,7 @@ pub struct Figures {
 /// A step of registering.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepFigures {
-    /// Its name.
+    /// The name of the registration step.
     pub step: String,
     /// What it took; for the capture without its boots.
     pub seconds: f64,

@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Be a registrar whose ZFS sends so many bytes
+    /// Be a registrar whose ZFS sends this many bytes
     #[command(hide = true)]
     Registrar { config: PathBuf, delta_bytes: u64 },
     /// Be an agent whose ZFS swallows what it receives

@@ -38,7 +38,7 @@ enum Verb {
     Sh {
         /// storage, node1, …
         host: String,
-        /// The command
+        /// The command to run, with its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },

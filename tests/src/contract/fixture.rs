@@ -16,7 +16,7 @@ pub trait DirectAccess: Send + Sync {
     /// Makes a file system without our role.
     ///
     /// # Errors
-    /// When that fails.
+    /// When ZFS refuses to.
     fn make_foreign(&self, name: &DatasetName) -> Result<()>;
     /// The value of a property.
     ///
@@ -31,7 +31,7 @@ pub trait DirectAccess: Send + Sync {
     /// Takes a snapshot under a name that is not one of ours, as an operator might.
     ///
     /// # Errors
-    /// When that fails.
+    /// When ZFS refuses to.
     fn take_foreign(&self, of: &DatasetName, name: &str) -> Result<()>;
     /// Limits what a file system and those below it may hold.
     ///

@@ -20,9 +20,9 @@ use futures::future::BoxFuture;
 /// One case: it gets a fixture of its own and fails with an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Its name.
+    /// The name of its function, and of its trial.
     pub name: &'static str,
-    /// Runs it.
+    /// Runs it over the ZFS of a fixture.
     pub run: for<'a> fn(&'a Fixture) -> BoxFuture<'a, Result<()>>,
 }
 

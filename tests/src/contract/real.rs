@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 const POOL_BYTES: u64 = 2 << 30;
-/// The least that ZFS takes.
+/// The smallest vdev that ZFS accepts.
 const CRAMPED_BYTES: u64 = 64 << 20;
 
 /// The way to the real ZFS that is tested.

@@ -43,7 +43,7 @@ pub(super) async fn a_full_stream_wants_no_file_system(fixture: &Fixture) -> Res
 pub(super) async fn a_modified_file_system_is_refused(fixture: &Fixture) -> Result<()> {
     let (_, copy, increment) = fixture.lagging().await?;
     fixture.mounted(&copy).await?;
-    fixture.write(&copy, "stranger", b"was here")?;
+    fixture.write(&copy, "foreign", b"was here")?;
     let refused = fixture.receive(&copy, increment).await;
     ensure!(matches!(refused, Err(ReceiveError::Modified { .. })), "{refused:?}");
     ensure!(fixture.numbers(&copy).await? == [1]);

@@ -165,7 +165,7 @@ impl Scenario {
         }
     }
 
-    /// Does it. Its result does not matter: somebody dies of it.
+    /// Does it. its result does not matter: a daemon dies of it.
     pub(super) async fn trigger(self, testbed: &mut Testbed) -> Result<()> {
         match self {
             Self::Register | Self::Apply => {

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 const LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(30);
 
-/// Who is killed.
+/// The daemon that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Victim {
     Registrar,
@@ -257,7 +257,7 @@ impl Testbed {
                 return Ok(None);
             }
             let (there, here) = (self.guids(&there).await?, self.guids(&self.node_volume().await?).await?);
-            // Either may have collected more than the other, and keeps what somebody holds on to.
+            // Either may have collected more than the other, and keeps what is in use.
             let of = |one: &[Guid], other: &[Guid]| -> Vec<Guid> {
                 one.iter().copied().filter(|guid| other.contains(guid)).collect()
             };

@@ -1,4 +1,4 @@
-//! One trial: somebody dies, is started again, and all is as it should be.
+//! One trial: a process is killed and started again, and then everything must be as it should be.
 
 use super::leftovers::guests;
 use super::scenario::{self, Scenario};
@@ -72,7 +72,7 @@ const ZFS_FUSE: &[(&str, Moment, Scenario)] = {
     ]
 };
 
-/// All of them.
+/// All trials that this ZFS allows.
 pub(super) fn all() -> Vec<KillTrial> {
     let mut all: Vec<_> = KillPoint::ALL.iter().copied().map(KillTrial::Daemon).collect();
     let target =
@@ -158,7 +158,7 @@ async fn kill_zfs(testbed: &mut Testbed, word: &str, moment: Moment, scenario: S
 async fn kill_zfs_fuse(testbed: &mut Testbed, word: &str, moment: Moment, scenario: Scenario) -> Result<()> {
     scenario.prepare(testbed).await.context("before the kill")?;
     testbed.tools.plan("zfs", word, moment, KillTarget::ZfsFuse)?;
-    // Who plays can wait for ZFS to be back, so that somebody else has to see to that.
+    // The scenario can wait for ZFS to be back, so that another task has to start it.
     let (reached, zfs_dir) = (testbed.tools.reached("zfs"), testbed.zfs_dir.clone());
     let reviving = tokio::task::spawn_blocking(move || {
         wait::until("zfs-fuse to be killed", REACH, || Ok(reached.exists().then_some(())))?;

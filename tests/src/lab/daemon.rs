@@ -24,7 +24,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Its name.
+    /// The name of its executable.
     pub fn name(self) -> &'static str {
         match self {
             Self::Registrar => "bootstash-registrar",

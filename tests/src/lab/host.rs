@@ -30,17 +30,17 @@ impl Host {
         Ok(Self { record, dir, init, daemons: Mutex::default() })
     }
 
-    /// Its name.
+    /// The host name.
     pub fn name(&self) -> &str {
         &self.record.name
     }
 
-    /// Its address.
+    /// The IP address on the network of the lab.
     pub fn address(&self) -> &str {
         self.record.address.as_deref().unwrap_or_default()
     }
 
-    /// Its pool.
+    /// The name of its ZFS pool.
     pub fn pool(&self) -> &str {
         self.record.pool.as_deref().unwrap_or_default()
     }

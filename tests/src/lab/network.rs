@@ -35,7 +35,7 @@ pub fn node_address(number: usize) -> String {
     format!("10.77.0.{}", 10 + number)
 }
 
-/// Makes the bridge in `switch` and connects each port. `dir` takes the lists of commands.
+/// Makes the bridge in `switch` and connects each port. `dir` is where the lists of commands go.
 ///
 /// # Errors
 /// When `ip` fails.

@@ -86,7 +86,7 @@ impl Fleet {
     /// Registers a made-up image.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the registration fails.
     pub async fn register(&self, name: &str) -> Result<()> {
         let source = self.dir.path().join(name);
         std::fs::write(&source, vec![1; 4096])?;

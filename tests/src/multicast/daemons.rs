@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
-/// Runs a registrar whose every delta carries so many bytes, until it is told to end.
+/// Runs a registrar whose deltas all carry `delta_bytes`, until it is told to end.
 ///
 /// # Errors
 /// When it cannot start, or breaks.

@@ -46,7 +46,7 @@ pub struct Plan {
     pub losses: Vec<f64>,
     /// Size of the object.
     pub object_bytes: u64,
-    /// The same where every node has its own copy, which takes so much longer.
+    /// The same where every node has its own copy, which takes as many times longer.
     pub copied_bytes: u64,
 }
 

@@ -43,7 +43,7 @@ pub(super) fn measure(bench: &BenchLab, bytes: u64, loss_percent: f64) -> Result
     Ok((bytes, reading))
 }
 
-/// With `-q`, a client that is given up ends it; with `-s`, not one that had no processor for half a second.
+/// With `-q`, a client that times out ends it; with `-s`, not one that had no processor for half a second.
 fn sender(storage: &Host) -> Result<Process> {
     let nodes: Vec<_> = (0..NODES).map(identity).collect::<Result<_>>()?;
     let kilobits_per_second = (RATE_BYTES_PER_SECOND * 8 / 1000).to_string();

@@ -13,9 +13,9 @@ use std::os::unix::fs::MetadataExt;
 /// One case: it gets a registrar of its own and fails with an error.
 #[derive(Clone, Copy)]
 pub(super) struct Case {
-    /// Its name.
+    /// The name of its function, and of its trial.
     pub(super) name: &'static str,
-    /// Runs it.
+    /// Runs it on a cluster of its own.
     pub(super) run: for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, Result<()>>,
 }
 
@@ -145,11 +145,11 @@ async fn a_volume_that_was_written_to_is_not_touched(cluster: &Cluster) -> Resul
         cluster.zfs_command(&[words[0], words[1], volume.as_str()])?;
     }
     cluster.zfs.mount(&volume).await?;
-    std::fs::write(at.join("stranger"), b"was here")?;
+    std::fs::write(at.join("foreign"), b"was here")?;
     let before = cluster.guids(&volume).await?;
     cluster.register("two").await?;
     stopped_with(cluster, "was modified").await?;
-    ensure!(cluster.guids(&volume).await? == before && at.join("stranger").exists());
+    ensure!(cluster.guids(&volume).await? == before && at.join("foreign").exists());
     Ok(())
 }
 
@@ -360,7 +360,7 @@ async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(clus
     cluster.in_step("node1").await?;
 
     cluster.lose_registrar().await?;
-    cluster.register("stranger").await?;
+    cluster.register("unknown").await?;
     let before = cluster.guids(&cluster.volume("registrar")?).await?;
     let refused = cluster.restore_refused(&proxy.url()).await?;
     ensure!(refused.contains("holds snapshot bs-000001") && refused.contains("zfs rename"), "{refused}");

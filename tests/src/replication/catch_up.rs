@@ -1,4 +1,4 @@
-//! What it takes a node to catch up over a real ZFS: one delta, ten, fifty, and the whole volume.
+//! What a node needs to catch up over a real ZFS: one delta, ten, fifty, and the whole volume.
 
 use super::cluster::Cluster;
 use crate::demo::narrate::size;

@@ -21,7 +21,7 @@ const SERVER_ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type
 /// A fault of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It ends after the registrar has sent more than so many bytes on it.
+    /// It ends after the registrar has sent more than this many bytes on it.
     CutAfter(u64),
     /// From then on nothing passes either way, and nobody ends it.
     SilentAfter(u64),

@@ -47,7 +47,7 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     private_zfs::run_again(dir, LIMIT)
 }
 
-/// Measures what it takes a node to catch up; `dir` is where the ZFS lives.
+/// Measures what a node needs to catch up; `dir` is where the ZFS lives.
 pub fn measure_catching_up(dir: &Path) -> ExitCode {
     let Some(pool) = private_zfs::pool() else { return private_zfs::run_again(dir, LIMIT) };
     let measured = runtime().and_then(|runtime| runtime.block_on(catch_up::measure(&pool, &dir.join("c"))));

@@ -60,7 +60,7 @@ impl World {
         });
     }
 
-    /// Kills a node's agent within so many milliseconds, or not.
+    /// Kills a node's agent within `within_ms`, or not, by chance.
     pub(super) fn maybe_kill(&self, node: &Arc<Node>, within_ms: u64) {
         if !self.rng.happens(KILLED) {
             return;
@@ -79,7 +79,7 @@ impl World {
         });
     }
 
-    /// Kills the registrar within so many milliseconds, or not.
+    /// Kills the registrar within `within_ms`, or not, by chance.
     pub(super) fn maybe_kill_storage(&self, within_ms: u64) {
         if !self.rng.happens(KILLED) {
             return;

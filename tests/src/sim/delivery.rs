@@ -20,7 +20,7 @@ pub(super) enum Delivery {
     Fine,
     /// It never arrives.
     Lost,
-    /// It arrives when who sent it has given up, and maybe tried again.
+    /// It arrives when its sender has timed out, and maybe tried again.
     Late,
     /// It arrives, and the answer does not.
     AnswerLost,

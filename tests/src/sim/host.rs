@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// More than there are hosts; a divisor of every wait in whole seconds, so that those keep to it.
 const CLASSES: u64 = 8;
 
-/// A host.
+/// A host, with its own random numbers and its own instants.
 pub(super) struct Host {
     pub(super) name: String,
     class: u64,
@@ -40,12 +40,12 @@ impl Host {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether what happens so often in a thousand happens now.
+    /// Whether what happens `in_a_thousand` times of a thousand happens now.
     pub(super) fn happens(&self, in_a_thousand: u32) -> bool {
         in_a_thousand > 0 && self.draw(|rng| rng.u32(0..1000)) < in_a_thousand
     }
 
-    /// Waits for some of so many milliseconds.
+    /// Waits between `least_ms` and `most_ms`.
     pub(super) async fn pause(&self, least_ms: u64, most_ms: u64) {
         let ms = self.draw(|rng| rng.u64(least_ms..=most_ms));
         tokio::time::sleep_until(time::at_ms(self.instant(time::now_ms() + ms))).await;
@@ -105,7 +105,7 @@ impl Life {
         self.killed.cancelled().await;
     }
 
-    /// Waits for some of so many milliseconds, and for ever once it was killed.
+    /// Waits between `least_ms` and `most_ms`, and for ever once it was killed.
     pub(super) async fn pause(&self, least_ms: u64, most_ms: u64) {
         // Who is dead draws nothing.
         self.or_never().await;

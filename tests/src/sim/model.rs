@@ -23,7 +23,7 @@ pub(super) struct Overlay {
     pub(super) rebooted: bool,
 }
 
-/// What is known of one node.
+/// The state of the model for one node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NodeFacts {
     /// The snapshots that the registrar knew, or remembered, in its last answer.
@@ -41,7 +41,7 @@ pub(super) struct Reported {
     pub(super) spoke_ms: u64,
 }
 
-/// What is known.
+/// The state of the model.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) snapshots: HashMap<Guid, (SnapshotName, Tree)>,
@@ -57,7 +57,7 @@ pub(super) struct Facts {
     violations: Vec<String>,
 }
 
-/// What is known, and what happened.
+/// The model and the trace, shared by all that is simulated.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) trace: Trace,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-/// A connection that is not made in this time is given up.
+/// A connection that is not made in this time fails.
 const CONNECT_MS: u64 = 10_000;
 /// A request that was held up somewhere arrives after at most this time.
 const LATE_MS: u64 = 40_000;
@@ -45,7 +45,7 @@ pub(super) struct FaultRates {
     pub(super) damaged: u32,
 }
 
-/// The network.
+/// Servers by address, hosts that are partitioned, and how often what goes wrong.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     servers: Mutex<BTreeMap<String, Server>>,

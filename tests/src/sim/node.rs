@@ -197,7 +197,7 @@ impl Node {
         self.pool.fake.unmount_all()
     }
 
-    /// The host is set up anew: nothing of it is left but what is somebody else's.
+    /// The host is set up anew: nothing of it is left but foreign file systems.
     pub(super) async fn lose(&self) -> std::io::Result<()> {
         self.kill();
         for dir in ["state", "vms"] {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a job is asked for while the registrar does not answer, before it is given up.
+/// How often a job is asked for while the registrar does not answer, before the operator gives up.
 const PATIENCE: u32 = 30;
 
 /// Who gives commands. Cheap to clone.

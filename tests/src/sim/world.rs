@@ -20,7 +20,7 @@ pub(super) const WINDOW: Duration = Duration::from_secs(20 * 60);
 /// The names that images get; each may stand for any base.
 pub(super) const IMAGES: [&str; 4] = ["alma9", "alpine", "debian12", "ubuntu24"];
 
-/// All of it.
+/// All hosts of a seed, their network, and what drives them.
 pub(super) struct World {
     /// Draws what happens next.
     pub(super) rng: Arc<Host>,
@@ -113,7 +113,7 @@ impl World {
             && node.state() == Some(bootstash_net::api::AgentState::InStep)
     }
 
-    /// Lets so much time pass.
+    /// Lets time pass, between `least_ms` and `most_ms`.
     pub(super) async fn wait(&self, least_ms: u64, most_ms: u64) {
         self.rng.pause(least_ms, most_ms).await;
     }

@@ -1,6 +1,6 @@
 //! The TLS ports of nodes: their port for others, and what a node does about certificates by itself.
 
-use super::{raw_as, rest, stranger};
+use super::{raw_as, rest, unauthenticated};
 use anyhow::{Context, Result, ensure};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::*;
@@ -55,7 +55,7 @@ async fn a_nodes_ports_are_for_those_they_are_for() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_of_a_node() -> Result<()> {
+async fn an_unauthenticated_client_learns_nothing_of_a_node() -> Result<()> {
     let registrar = TestRegistrar::open().await?;
     registrar.member("node:c1").await?;
     let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
@@ -64,7 +64,8 @@ async fn a_stranger_learns_nothing_of_a_node() -> Result<()> {
         // Nor does anybody join a node.
         for path in OF_PEERS.into_iter().chain([routes::METRICS, routes::JOIN, "/v1/nowhere", "/"]) {
             for method in [Method::GET, Method::POST] {
-                let response = stranger()?.request(method, format!("{}{path}", url(port))).send().await?;
+                let response =
+                    unauthenticated()?.request(method, format!("{}{path}", url(port))).send().await?;
                 answers.push((response.status().as_u16(), response.text().await?));
             }
         }

@@ -5,7 +5,6 @@
 mod agents;
 mod bad_images;
 mod bad_input;
-mod callers;
 mod collecting;
 mod end_to_end;
 mod hosts;
@@ -15,4 +14,5 @@ mod registrars;
 mod running;
 mod secrets;
 mod setting;
+mod socket_group;
 mod zfs_hangs;

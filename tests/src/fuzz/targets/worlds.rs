@@ -37,7 +37,7 @@ use tower::ServiceExt;
 
 /// More than any answer of a daemon that holds nothing.
 const LONGEST_ANSWER_BYTES: usize = 1 << 20;
-/// After so many requests another world takes over: nodes and jobs that were heard of are kept.
+/// After this many requests another world takes over: nodes and jobs that were heard of are kept.
 const REQUESTS_EACH: u64 = 5000;
 /// What comes from the network, in contrast to the command's socket.
 const FROM: &str = "10.0.0.9:4711";
