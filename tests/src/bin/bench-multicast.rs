@@ -14,16 +14,16 @@ use std::path::PathBuf;
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// What sends
+    /// The tools to compare
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Tool::value_variants().iter().copied())]
     tools: Vec<Tool>,
-    /// What every node loses of what comes in, in percent
+    /// The percentages of incoming packets that every node loses
     #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0, 5.0])]
     losses: Vec<f64>,
-    /// Size of the object
+    /// The size of the object that is sent, in bytes
     #[arg(long, default_value_t = 100_000_000)]
     bytes: u64,
-    /// The same where every node has a copy of its own, which takes eight times as long
+    /// Its size for tools that send each node a copy of its own, which takes eight times as long
     #[arg(long, default_value_t = 25_000_000)]
     copied_bytes: u64,
 }
@@ -33,7 +33,7 @@ enum Verb {
     /// Be a registrar whose ZFS sends this many bytes
     #[command(hide = true)]
     Registrar { config: PathBuf, delta_bytes: u64 },
-    /// Be an agent whose ZFS swallows what it receives
+    /// Be an agent whose ZFS discards what it receives
     #[command(hide = true)]
     Node { config: PathBuf },
 }
@@ -58,6 +58,6 @@ fn bench(cli: Cli) -> Result<()> {
         println!("{} at a loss of {} %: {:.1} s", row.tool.name(), row.loss_percent, row.seconds);
     })?;
     let file = report::write("bench/multicast.json", &rows)?;
-    println!("\n{}\n\nThe same for machines: {}", multicast::render(&rows), file.display());
+    println!("\n{}\n\nAs JSON: {}", multicast::render(&rows), file.display());
     Ok(())
 }

@@ -24,19 +24,19 @@ struct Cli {
 enum Verb {
     /// Build a lab, start its daemons, and leave it running
     Up {
-        /// How many compute nodes
+        /// The number of compute nodes
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
         nodes: u8,
     },
     /// Remove every trace of labs, but for those that a test or demo is using now
     Down {
-        /// Those too
+        /// Remove those in use, too
         #[arg(long)]
         all: bool,
     },
-    /// Run a command in a host of the lab; a shell where none is given
+    /// Run a command on a host of the lab; a shell by default
     Sh {
-        /// storage, node1, …
+        /// The host: storage, node1, …
         host: String,
         /// The command to run, with its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

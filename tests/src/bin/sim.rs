@@ -10,28 +10,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How often to say how far it is.
+/// How often progress is printed.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Simulates the whole system in virtual time, seed by seed.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// How many seeds to run.
+    /// The number of seeds to run.
     #[arg(long, default_value_t = 500)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// Run this one alone.
+    /// Run this seed alone.
     #[arg(long)]
     seed: Option<u64>,
-    /// Print what happens, line by line; with --seed.
+    /// Print the trace of --seed.
     #[arg(long, requires = "seed")]
     verbose: bool,
-    /// Run each seed twice: the same must happen.
+    /// Run each seed twice; both traces must be the same.
     #[arg(long)]
     twice: bool,
-    /// How many seeds to run at once.
+    /// How many seeds run in parallel.
     #[arg(long, default_value_t = threads())]
     threads: usize,
 }

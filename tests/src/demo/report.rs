@@ -1,4 +1,4 @@
-//! What the demo found out, for machines: `target/demo/report.json`.
+//! The results of the demo as JSON: `target/demo/report.json`.
 
 use crate::lab::warm_boot::WarmBoot;
 use anyhow::{Context, Result};

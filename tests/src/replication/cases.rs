@@ -37,7 +37,7 @@ cases! {
     an_overlay_outlives_its_image_and_its_snapshot,
     a_volume_that_was_written_to_is_not_touched,
     a_quota_stops_a_node_and_more_room_heals_it,
-    partial_state_of_a_stranger_is_cleared,
+    partial_state_of_a_foreign_receive_is_cleared,
     collecting_leaves_the_newest_and_strands_nobody,
     a_node_that_was_away_for_long_begins_anew_beside_its_overlays,
     a_registrar_restored_from_a_backup_destroys_nothing,
@@ -169,8 +169,8 @@ async fn a_quota_stops_a_node_and_more_room_heals_it(cluster: &Cluster) -> Resul
     cluster.in_step("node1").await
 }
 
-/// Somebody tried a resumable receive by hand, and left.
-async fn partial_state_of_a_stranger_is_cleared(cluster: &Cluster) -> Result<()> {
+/// An operator began a resumable receive by hand, and left its state.
+async fn partial_state_of_a_foreign_receive_is_cleared(cluster: &Cluster) -> Result<()> {
     cluster.register("one").await?;
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
