@@ -31,6 +31,6 @@ fn main() -> Result<()> {
         all.push(runtime.block_on(load::run(scenario, Pace::default()))?);
     }
     let file = report::write("bench/load.json", &all)?;
-    println!("\n{}\n\nThe same for machines: {}", load::render(&all), file.display());
+    println!("\n{}\n\nAs JSON: {}", load::render(&all), file.display());
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A stranger on the lab's network who floods a multicast group: with what it hears, changed, and with noise.
+//! A host on the lab's network that floods a multicast group: with what it hears, changed, and with noise.
 
 use super::Host;
-use super::space::Space;
+use super::namespaces::Namespaces;
 use anyhow::{Context, Result};
 use bootstash_multicast::Group;
 use bootstash_multicast::socket::{Ear, Interface, Mouth};
@@ -26,11 +26,11 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Begins on this host, with so many bytes a second.
+    /// Starts on this host, with N bytes a second.
     pub fn begin(host: &Host, group: Group, bytes_per_second: u64) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
-        let thread = Space::NetworkOf(host.init)
+        let thread = Namespaces::NetworkOf(host.init)
             .thread(move || flood(group, bytes_per_second, &stopped, &count).map_err(io::Error::other));
         Self { stop, sent, thread: Some(thread) }
     }

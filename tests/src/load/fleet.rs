@@ -4,7 +4,7 @@
 use super::Scenario;
 use super::null_zfs::NullZfs;
 use crate::enrolment;
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
@@ -54,7 +54,7 @@ impl Fleet {
     /// # Errors
     /// When it does not come to be.
     pub async fn start(number: usize, peers: bool, pace: Pace) -> Result<Self> {
-        let dir = ground()?;
+        let dir = scratch_dir()?;
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
         enrolment::init(&config.state_dir)?;
@@ -65,7 +65,7 @@ impl Fleet {
             config,
             serving.clone(),
             Arc::new(NullZfs::new()),
-            Arc::new(MadeUp),
+            Arc::new(SyntheticCapturer),
             stop.clone(),
         );
         let registrar = (stop, tokio::spawn(run));
@@ -86,7 +86,7 @@ impl Fleet {
     /// Registers a made-up image.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the registration fails.
     pub async fn register(&self, name: &str) -> Result<()> {
         let source = self.dir.path().join(name);
         std::fs::write(&source, vec![1; 4096])?;
@@ -231,7 +231,7 @@ impl Fleet {
 }
 
 /// In memory where there is such a place: two hundred nodes have two hundred disks, not this one.
-fn ground() -> Result<TempDir> {
+fn scratch_dir() -> Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     Ok(dir?)

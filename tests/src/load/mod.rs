@@ -57,7 +57,7 @@ pub struct Figures {
     pub peers_bytes: u64,
     /// The most downloads under way at once on the registrar.
     pub most_downloads: usize,
-    /// How often it told a node to come again.
+    /// How often it told a node to retry later.
     pub refused: u64,
 }
 

@@ -1,7 +1,7 @@
 //! A registrar and its nodes, in one process, over a ZFS that they share.
 
-use super::cable::Cable;
-use super::capturer::MadeUp;
+use super::capturer::SyntheticCapturer;
+use super::faulty_proxy::FaultyProxy;
 use crate::address::free_address;
 use crate::enrolment;
 use anyhow::{Context, Result, bail};
@@ -53,7 +53,7 @@ pub(super) struct Cluster {
     sockets: TempDir,
     registrar: Mutex<Option<Running>>,
     nodes: Mutex<Vec<(String, Running)>>,
-    pub(super) cable: Cable,
+    pub(super) proxy: FaultyProxy,
     listen: SocketAddr,
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
     multicast: MulticastConfig,
@@ -103,7 +103,7 @@ impl Cluster {
             sockets: tempfile::tempdir()?,
             registrar: Mutex::default(),
             nodes: Mutex::default(),
-            cable: Cable::to(listen, &dir.join("registrar")).await?,
+            proxy: FaultyProxy::to(listen, &dir.join("registrar")).await?,
             listen,
             peer_addresses: Mutex::default(),
             multicast,
@@ -127,8 +127,12 @@ impl Cluster {
         };
         enrolment::init(&config.state_dir)?;
         let stop = CancellationToken::new();
-        let run =
-            bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
+        let run = bootstash_registrar::daemon::run(
+            config,
+            Arc::clone(&self.zfs),
+            Arc::new(SyntheticCapturer),
+            stop.clone(),
+        );
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
         self.until("the registrar answers", async || {
             let mut running = self.registrar.lock().await;
@@ -154,7 +158,7 @@ impl Cluster {
     pub(super) async fn start_node_that(&self, name: &str, multicast: HearingConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
-            registrar: Some(self.cable.url()),
+            registrar: Some(self.proxy.url()),
             dataset: self.dataset(name)?,
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
@@ -202,9 +206,9 @@ impl Cluster {
         Ok(format!("https://{}", self.peer_address(node).await?))
     }
 
-    /// A cable to where a node serves others.
-    pub(super) async fn cable_to_peer(&self, node: &str) -> Result<Cable> {
-        Cable::to(self.peer_address(node).await?, &self.dir.join(node)).await
+    /// A proxy to the port where a node serves others.
+    pub(super) async fn proxy_to_peer(&self, node: &str) -> Result<FaultyProxy> {
+        FaultyProxy::to(self.peer_address(node).await?, &self.dir.join(node)).await
     }
 
     /// The registrar loses all it has, file systems and files, but for its authority: of that there is a copy.

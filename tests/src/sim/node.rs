@@ -2,11 +2,11 @@
 //! sleep and are rebooted.
 
 use super::host::{Host, Life};
-use super::network::{Cable, Network};
+use super::invariants::{InvariantChecker, Owner};
+use super::network::{Network, SimTransport};
 use super::overlays::SimOverlays;
 use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
-use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
 use bootstash_agent::follow::{Follower, Pace};
 use bootstash_agent::layout::Layout;
@@ -158,15 +158,15 @@ impl Node {
 
     async fn open(&self, life: &Life) -> anyhow::Result<Running> {
         let layout = self.layout()?;
-        let truth = Arc::clone(&self.host.truth);
-        let witness = Witness { truth, owner: Owner::Node(self.host.name.clone()) };
-        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, witness, &self.pool.failing));
+        let model = Arc::clone(&self.host.model);
+        let checker = InvariantChecker { model, owner: Owner::Node(self.host.name.clone()) };
+        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, checker, &self.pool.failing));
         let overlays = Arc::new(SimOverlays { life: life.clone(), failing: Arc::clone(&self.pool.failing) });
         let cancel = CancellationToken::new();
         let volume = Volume::open(zfs, overlays, layout.clone(), cancel.clone()).await?;
         let (handle, orders) = volume.handle();
-        let cable = Cable { network: Arc::clone(&self.network), life: life.clone(), sound: false };
-        let registrar = self.client.clone().over(Arc::new(cable));
+        let transport = SimTransport { network: Arc::clone(&self.network), life: life.clone(), sound: false };
+        let registrar = self.client.clone().over(Arc::new(transport));
         let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
         let follower = Follower::new(&name, registrar, dialer, layout, handle.clone(), PACE, Metrics::new());
         let (state, mut tasks) = (follower.state(), JoinSet::new());
@@ -191,20 +191,20 @@ impl Node {
     /// The agent is killed with all else on the host: nothing is mounted any more.
     pub(super) fn reboot(&self) -> std::io::Result<()> {
         self.kill();
-        for overlay in self.host.truth.facts().overlays.values_mut().filter(|it| it.node == self.host.name) {
+        for overlay in self.host.model.facts().overlays.values_mut().filter(|it| it.node == self.host.name) {
             overlay.rebooted = true;
         }
         self.pool.fake.unmount_all()
     }
 
-    /// The host is set up anew: nothing of it is left but what is somebody else's.
+    /// The host is set up anew: nothing of it is left but foreign file systems.
     pub(super) async fn lose(&self) -> std::io::Result<()> {
         self.kill();
         for dir in ["state", "vms"] {
             let _ = std::fs::remove_dir_all(self.dir.join(dir));
         }
         std::fs::create_dir_all(self.dir.join("vms"))?;
-        self.host.truth.facts().nodes.remove(&self.host.name);
+        self.host.model.facts().nodes.remove(&self.host.name);
         self.pool.lose().await
     }
 
@@ -231,7 +231,7 @@ impl Node {
         if let Phase::Up(running) = &mut *self.phase()
             && running.tasks.try_join_next().is_some()
         {
-            self.host.truth.violated(format_args!("a task of {} ended by itself", self.host.name));
+            self.host.model.violated(format_args!("a task of {} ended by itself", self.host.name));
         }
     }
 }

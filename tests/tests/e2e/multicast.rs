@@ -33,7 +33,7 @@ fn counted(lab: &Lab, node: &Host, name: &str) -> f64 {
     scrape.value(&format!("bootstash_agent_multicast_{name}")).unwrap_or_default()
 }
 
-/// Whether a node hears, by its doctor, and what that says.
+/// Whether a node receives multicast, by its doctor, and what that says.
 fn examined(node: &Host) -> (bool, String) {
     let finished = node.bootstash(["doctor", "multicast"]).unwrap();
     let said = format!("{}{}", finished.stdout, finished.stderr);

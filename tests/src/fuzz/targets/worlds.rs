@@ -3,7 +3,7 @@
 use super::requests;
 use crate::enrolment;
 use crate::fuzz::{Reader, Verdict};
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -37,7 +37,7 @@ use tower::ServiceExt;
 
 /// More than any answer of a daemon that holds nothing.
 const LONGEST_ANSWER_BYTES: usize = 1 << 20;
-/// After so many requests another world takes over: nodes and jobs that were heard of are kept.
+/// After this many requests another world takes over: nodes and jobs that were heard of are kept.
 const REQUESTS_EACH: u64 = 5000;
 /// What comes from the network, in contrast to the command's socket.
 const FROM: &str = "10.0.0.9:4711";
@@ -155,7 +155,7 @@ fn registrar() -> Result<World> {
         DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
-        Arc::new(MadeUp),
+        Arc::new(SyntheticCapturer),
         stop.clone(),
     ))?;
     let routes = vec![registrar.operator_routes(), registrar.network_routes()];

@@ -1,7 +1,7 @@
 //! Datagrams: true ones, forged ones under the same key, those of other sessions, cut and changed, in any order,
 //! with everything else that can happen to a receiver between them.
 //!
-//! An input is a script: records of a kind, a length of two bytes, and so many bytes.
+//! An input is a script: records of a kind, a length N of two bytes, and N bytes.
 
 use super::{Session, every_symbol, object, packer};
 use crate::fuzz::{Reader, Verdict, bytes, pick};

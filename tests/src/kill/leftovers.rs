@@ -1,6 +1,6 @@
 //! What must be there after a restart, and that nothing else is.
 
-use super::site::Site;
+use super::testbed::Testbed;
 use anyhow::{Context, Result, ensure};
 use bootstash_delta::catalog::{CACHE_FILE, MANIFEST_FILE};
 use nix::unistd::Pid;
@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 const LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
-impl Site {
+impl Testbed {
     /// Nothing is left over: on disk, in ZFS, among processes.
-    pub(super) async fn tidy(&self) -> Result<()> {
+    pub(super) async fn no_leftovers(&self) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let left = self.leftovers().await?;

@@ -1,4 +1,4 @@
-//! A connection between a node and its registrar that things happen to: it is cut, falls silent without an
+//! A proxy between a node and its registrar that injects faults: a connection is cut, falls silent without an
 //! end, or flips a bit; or somebody else answers.
 
 use crate::enrolment;
@@ -18,10 +18,10 @@ use tokio_util::task::AbortOnDropHandle;
 const SERVER_ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/html\r\n\
     content-length: 13\r\nconnection: close\r\n\r\n<h1>500</h1>\r\n";
 
-/// What happens to one connection.
+/// A fault of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mishap {
-    /// It ends after the registrar has sent more than so many bytes on it.
+pub(super) enum Fault {
+    /// It ends after the registrar has sent more than this many bytes on it.
     CutAfter(u64),
     /// From then on nothing passes either way, and nobody ends it.
     SilentAfter(u64),
@@ -31,24 +31,24 @@ pub(super) enum Mishap {
     ServerError,
 }
 
-type Mishaps = Arc<Mutex<VecDeque<Mishap>>>;
+type Faults = Arc<Mutex<VecDeque<Fault>>>;
 
-/// Passes on what goes either way.
+/// Passes on what either side sends, but for the faults that are planned.
 #[derive(Debug)]
-pub(super) struct Cable {
+pub(super) struct FaultyProxy {
     address: SocketAddr,
-    mishaps: Mishaps,
+    faults: Faults,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Cable {
-    /// A cable to the one at `to`, whose state directory this is: so that what answers in its place can say so.
+impl FaultyProxy {
+    /// A proxy to the server at `to`, whose state directory this is: so that what answers in its place can say so.
     pub(super) async fn to(to: SocketAddr, state_dir: &Path) -> Result<Self> {
         let state_dir = state_dir.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, mishaps) = (listener.local_addr()?, Mishaps::default());
-        let task = tokio::spawn(serve(listener, to, state_dir, Arc::clone(&mishaps)));
-        Ok(Self { address, mishaps, _task: AbortOnDropHandle::new(task) })
+        let (address, faults) = (listener.local_addr()?, Faults::default());
+        let task = tokio::spawn(serve(listener, to, state_dir, Arc::clone(&faults)));
+        Ok(Self { address, faults, _task: AbortOnDropHandle::new(task) })
     }
 
     /// As an agent's configuration names it.
@@ -56,35 +56,35 @@ impl Cable {
         format!("https://{}", self.address)
     }
 
-    /// This happens to one connection to come, the first that comes so far; others pass.
-    pub(super) fn plan(&self, mishap: Mishap) {
-        lock(&self.mishaps).push_back(mishap);
+    /// Plans a fault for one connection to come, the first that gets so far; others pass.
+    pub(super) fn plan(&self, fault: Fault) {
+        lock(&self.faults).push_back(fault);
     }
 
-    /// Nothing more happens.
+    /// Forgets the faults that are planned.
     pub(super) fn clear(&self) {
-        lock(&self.mishaps).clear();
+        lock(&self.faults).clear();
     }
 
-    /// How many mishaps are yet to come.
+    /// How many faults are yet to come.
     pub(super) fn planned(&self) -> usize {
-        lock(&self.mishaps).len()
+        lock(&self.faults).len()
     }
 }
 
-fn lock(mishaps: &Mishaps) -> std::sync::MutexGuard<'_, VecDeque<Mishap>> {
-    mishaps.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(faults: &Faults) -> std::sync::MutexGuard<'_, VecDeque<Fault>> {
+    faults.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, mishaps: Mishaps) {
+async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, faults: Faults) {
     while let Ok((near, _)) = listener.accept().await {
-        let (mishaps, state_dir) = (Arc::clone(&mishaps), state_dir.clone());
+        let (faults, state_dir) = (Arc::clone(&faults), state_dir.clone());
         // Ends with its connection, and that with the test's runtime.
         tokio::spawn(async move {
-            if take(&mishaps, |mishap| mishap == Mishap::ServerError).is_some() {
+            if take(&faults, |fault| fault == Fault::ServerError).is_some() {
                 let _ = answer(near, &state_dir).await;
             } else if let Ok(far) = TcpStream::connect(to).await {
-                pass(near, far, &mishaps).await;
+                pass(near, far, &faults).await;
             }
         });
     }
@@ -99,7 +99,7 @@ async fn answer(near: TcpStream, state_dir: &Path) -> Result<()> {
     Ok(near.shutdown().await?)
 }
 
-async fn pass(near: TcpStream, far: TcpStream, mishaps: &Mishaps) {
+async fn pass(near: TcpStream, far: TcpStream, faults: &Faults) {
     let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
         (near.into_split(), far.into_split());
     let forth = copy(&mut near_read, &mut far_write);
@@ -108,11 +108,11 @@ async fn pass(near: TcpStream, far: TcpStream, mishaps: &Mishaps) {
         while let Ok(read @ 1..) = far_read.read(&mut buffer).await {
             let before = passed;
             passed += read as u64;
-            match take(mishaps, |mishap| is_due(mishap, passed)) {
-                Some(Mishap::CutAfter(_)) => return Ending::Cut,
-                Some(Mishap::SilentAfter(_)) => return Ending::Silent,
-                Some(Mishap::FlippedAt(at)) => flip(&mut buffer[..read], at.saturating_sub(before)),
-                Some(Mishap::ServerError) | None => {}
+            match take(faults, |fault| is_due(fault, passed)) {
+                Some(Fault::CutAfter(_)) => return Ending::Cut,
+                Some(Fault::SilentAfter(_)) => return Ending::Silent,
+                Some(Fault::FlippedAt(at)) => flip(&mut buffer[..read], at.saturating_sub(before)),
+                Some(Fault::ServerError) | None => {}
             }
             if near_write.write_all(&buffer[..read]).await.is_err() {
                 break;
@@ -142,16 +142,16 @@ fn flip(part: &mut [u8], at: u64) {
     }
 }
 
-fn is_due(mishap: Mishap, passed: u64) -> bool {
-    match mishap {
-        Mishap::CutAfter(bytes) | Mishap::SilentAfter(bytes) | Mishap::FlippedAt(bytes) => passed > bytes,
-        Mishap::ServerError => false,
+fn is_due(fault: Fault, passed: u64) -> bool {
+    match fault {
+        Fault::CutAfter(bytes) | Fault::SilentAfter(bytes) | Fault::FlippedAt(bytes) => passed > bytes,
+        Fault::ServerError => false,
     }
 }
 
-/// Takes the first mishap away where its time has come.
-fn take(mishaps: &Mishaps, is_due: impl FnOnce(Mishap) -> bool) -> Option<Mishap> {
-    let mut mishaps = lock(mishaps);
-    let due = mishaps.front().is_some_and(|mishap| is_due(*mishap));
-    if due { mishaps.pop_front() } else { None }
+/// Takes the first fault away where its time has come.
+fn take(faults: &Faults, is_due: impl FnOnce(Fault) -> bool) -> Option<Fault> {
+    let mut faults = lock(faults);
+    let due = faults.front().is_some_and(|fault| is_due(*fault));
+    if due { faults.pop_front() } else { None }
 }

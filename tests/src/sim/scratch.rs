@@ -11,12 +11,12 @@ const MOST_PROCESSES: u32 = 10;
 
 /// The directory; it is removed with this.
 #[derive(Debug)]
-pub struct Ground {
+pub struct ScratchDir {
     dir: PathBuf,
     lock: Flock<File>,
 }
 
-impl Ground {
+impl ScratchDir {
     /// Takes a directory that nobody has. Its path goes into manifests, so the first is always the same.
     ///
     /// # Errors
@@ -26,9 +26,9 @@ impl Ground {
             let dir = PathBuf::from(format!("/dev/shm/bootstash-sim-{number}"));
             let file = File::create(dir.with_extension("lock")).context("cannot make a lock file")?;
             if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                let ground = Self { dir, lock };
-                ground.prepare().context("cannot make the directory of the simulation")?;
-                return Ok(ground);
+                let scratch = Self { dir, lock };
+                scratch.prepare().context("cannot make the directory of the simulation")?;
+                return Ok(scratch);
             }
         }
         anyhow::bail!("{MOST_PROCESSES} simulations run already")
@@ -55,7 +55,7 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
         // Still locked: whoever makes it anew has another.

@@ -1,4 +1,4 @@
-//! A ZFS that stands still for a while: noticed, told, waited for, and nothing else stops.
+//! A ZFS that hangs for a while: noticed, reported, waited for, and nothing else stops.
 
 use crate::setting::Setting;
 use bootstash_net::api::AgentState;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// Stops a host's zfs-fuse until it is dropped, as a disk does that does not answer.
-struct Still(nix::unistd::Pid);
+/// Stops a host's zfs-fuse until it is dropped, as a disk that does not answer stops it.
+struct StoppedZfsFuse(nix::unistd::Pid);
 
-impl Still {
+impl StoppedZfsFuse {
     fn on(host: &Host) -> Self {
         let pid = host.pid(Program::ZfsFuse).unwrap();
         kill(pid, Signal::SIGSTOP).unwrap();
@@ -20,14 +20,14 @@ impl Still {
     }
 }
 
-impl Drop for Still {
+impl Drop for StoppedZfsFuse {
     fn drop(&mut self) {
         let _ = kill(self.0, Signal::SIGCONT);
     }
 }
 
 #[test]
-fn an_agent_whose_zfs_stands_still_says_so_and_goes_on_with_it() {
+fn an_agent_whose_zfs_hangs_says_so_and_goes_on_with_it() {
     if std::path::Path::new("/dev/zfs").exists() {
         eprintln!("a kernel's ZFS cannot be stopped: left out");
         return;
@@ -38,7 +38,7 @@ fn an_agent_whose_zfs_stands_still_says_so_and_goes_on_with_it() {
     setting.register("a", 1);
     setting.lab.wait_in_step().unwrap();
 
-    let still = Still::on(node);
+    let stopped = StoppedZfsFuse::on(node);
     setting.register("b", 2);
     let waiting =
         wait::until("the agent to notice", SOON, || Ok(node.agent_status()?.zfs_unanswered)).unwrap();
@@ -49,7 +49,7 @@ fn an_agent_whose_zfs_stands_still_says_so_and_goes_on_with_it() {
     assert!(seconds >= 15.0, "{seconds}");
     assert_eq!(setting.lab.storage().nodes().unwrap()[0].lag, Some(1));
 
-    drop(still);
+    drop(stopped);
     setting.lab.wait_in_step().unwrap();
     assert_eq!(node.image_names().unwrap(), ["a", "b"]);
     assert_eq!(node.agent_status().unwrap().zfs_unanswered, None);

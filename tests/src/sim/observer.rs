@@ -1,47 +1,47 @@
-//! Sees what the registrar answers to nodes, at the instant it does.
+//! Checks what the registrar answers to nodes, as it does.
 
-use super::network::Onlooker;
+use super::model::{Model, Reported};
+use super::network::Observer;
 use super::time;
-use super::truth::{Reported, Truth};
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use bootstash_delta::{HEADER_BYTES, Header};
 use bootstash_net::api::{NodeReport, routes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// At the registrar.
+/// Checks the answers of one registrar.
 #[derive(Debug)]
-pub(super) struct NodesSide {
-    truth: Arc<Truth>,
+pub(super) struct AnswerChecker {
+    model: Arc<Model>,
     deltas: PathBuf,
 }
 
-impl NodesSide {
-    pub(super) fn new(truth: &Arc<Truth>, deltas: PathBuf) -> Self {
-        Self { truth: Arc::clone(truth), deltas }
+impl AnswerChecker {
+    pub(super) fn new(model: &Arc<Model>, deltas: PathBuf) -> Self {
+        Self { model: Arc::clone(model), deltas }
     }
 
     fn sees_log(&self, node: &str, log: &VolumeLog) {
         for snapshot in &log.snapshots {
-            if !self.truth.facts().snapshots.contains_key(&snapshot.guid) {
-                self.truth.violated(format_args!("{} is announced, which was never taken", snapshot.name));
+            if !self.model.facts().snapshots.contains_key(&snapshot.guid) {
+                self.model.violated(format_args!("{} is announced, which was never taken", snapshot.name));
             }
         }
         for delta in &log.deltas {
-            if self.truth.facts().verified.insert(delta.digest.clone())
+            if self.model.facts().verified.insert(delta.digest.clone())
                 && let Err(wrong) = is_whole(&self.deltas.join(&delta.file), delta)
             {
-                self.truth.violated(format_args!("delta {} is announced, and {wrong}", delta.file));
+                self.model.violated(format_args!("delta {} is announced, and {wrong}", delta.file));
             }
         }
-        self.truth.told(node, log);
-        if let Some(seen) = self.truth.facts().reports.get_mut(node) {
+        self.model.told(node, log);
+        if let Some(seen) = self.model.facts().reports.get_mut(node) {
             seen.spoke_ms = time::now_ms();
         }
     }
 }
 
-impl Onlooker for NodesSide {
+impl Observer for AnswerChecker {
     fn answers(&self, node: &str, path: &str, request: &[u8], body: &[u8]) {
         if path == routes::LOG
             && let Ok(log) = serde_json::from_slice::<VolumeLog>(body)
@@ -53,7 +53,7 @@ impl Onlooker for NodesSide {
         {
             let head = report.head.map(|head| head.guid);
             let reported = Reported { head, at_ms: time::now_ms(), spoke_ms: time::now_ms() };
-            self.truth.facts().reports.insert(node.to_owned(), reported);
+            self.model.facts().reports.insert(node.to_owned(), reported);
         }
     }
 }

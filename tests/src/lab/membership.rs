@@ -1,4 +1,4 @@
-//! How hosts of a lab become members: as their operators do it.
+//! How hosts of a lab join: by invitation and token, as their operators do it.
 
 use super::plan::REGISTRAR_PORT;
 use super::{Host, Lab, Program, network};

@@ -15,7 +15,7 @@ cases! {
     a_doctor_tells_whether_a_node_hears,
 }
 
-/// Under emulation more would be lost than heard.
+/// Under emulation more would be lost than received.
 const RATE: NonZeroU64 = NonZeroU64::new(5_000_000).unwrap();
 
 /// A group with a port of its own: cases run beside each other.
@@ -61,7 +61,7 @@ async fn done(cluster: &Cluster, nodes: &[&str]) -> Result<Done> {
     Ok(Done { fetched, source: counted(cluster, "registrar", source).await?, sessions })
 }
 
-/// A second image comes by one transmission to those that listen, and `by_itself` to so many others.
+/// A second image comes by one transmission to those that listen, and by a fetch to each of `by_itself`.
 async fn ensure_heard(cluster: &Cluster, listeners: &[&str], by_itself: &[&str]) -> Result<()> {
     let before = done(cluster, listeners).await?;
     cluster.register("two").await?;

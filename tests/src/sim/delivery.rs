@@ -1,7 +1,7 @@
-//! What becomes of one request: its fate, and its answer's body piece by piece.
+//! What becomes of one request: how it is delivered, and its answer's body piece by piece.
 
 use super::host::{Host, Life};
-use super::network::{Answer, Weather};
+use super::network::{Answer, FaultRates};
 use axum::http::StatusCode;
 use axum::http::response::Parts;
 use axum::response::IntoResponse;
@@ -10,17 +10,17 @@ use bytes::Bytes;
 use futures::stream;
 use std::io;
 
-/// How many whole volumes in a thousand are cut, in weather that cuts.
+/// How many whole volumes in a thousand are cut, where the network cuts at all.
 const CUT_STREAMS: u32 = 500;
 
 /// What becomes of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Delivery {
     /// All goes well.
     Fine,
     /// It never arrives.
     Lost,
-    /// It arrives when who sent it has given up, and maybe tried again.
+    /// It arrives when its sender has timed out, and maybe tried again.
     Late,
     /// It arrives, and the answer does not.
     AnswerLost,
@@ -32,27 +32,27 @@ pub(super) enum Fate {
     Damaged,
 }
 
-/// What the weather and chance make of the next request. A whole volume takes long, and is cut more often.
-pub(super) fn fate(host: &Host, weather: Weather, path: &str) -> Fate {
-    if path == routes::STREAM && weather.cut > 0 && host.happens(CUT_STREAMS) {
-        return Fate::Cut;
+/// Draws what becomes of the next request. A whole volume takes long, and is cut more often.
+pub(super) fn delivery(host: &Host, faults: FaultRates, path: &str) -> Delivery {
+    if path == routes::STREAM && faults.cut > 0 && host.happens(CUT_STREAMS) {
+        return Delivery::Cut;
     }
-    let fates = [
-        (weather.lost, Fate::Lost),
-        (weather.repeated, Fate::Late),
-        (weather.answer_lost, Fate::AnswerLost),
-        (weather.refused, Fate::Refused),
-        (weather.cut, Fate::Cut),
-        (weather.damaged, Fate::Damaged),
+    let deliveries = [
+        (faults.lost, Delivery::Lost),
+        (faults.repeated, Delivery::Late),
+        (faults.answer_lost, Delivery::AnswerLost),
+        (faults.refused, Delivery::Refused),
+        (faults.cut, Delivery::Cut),
+        (faults.damaged, Delivery::Damaged),
     ];
-    let mut drawn = host.draw(|chance| chance.u32(0..1000));
-    for (likely, fate) in fates {
+    let mut drawn = host.draw(|rng| rng.u32(0..1000));
+    for (likely, delivery) in deliveries {
         if drawn < likely {
-            return fate;
+            return delivery;
         }
         drawn -= likely;
     }
-    Fate::Fine
+    Delivery::Fine
 }
 
 /// What a proxy in front of a daemon that is overloaded says.
@@ -72,13 +72,20 @@ struct Way {
 }
 
 /// The answer as who asked sees it: its body comes in pieces.
-pub(super) fn response(parts: Parts, body: Bytes, fate: Fate, to: Life, from: Life) -> reqwest::Response {
+pub(super) fn response(
+    parts: Parts,
+    body: Bytes,
+    delivery: Delivery,
+    to: Life,
+    from: Life,
+) -> reqwest::Response {
     let host = std::sync::Arc::clone(&to.host);
     let is_data = parts.headers.get("content-type").is_none_or(|it| it != "application/json");
-    let body = if fate == Fate::Damaged && is_data { damaged(&body, &host) } else { body };
+    let body = if delivery == Delivery::Damaged && is_data { damaged(&body, &host) } else { body };
     // What is drawn must not depend on the length, in which there can be a real time.
-    let cut_at = (fate == Fate::Cut).then(|| body.len() * host.draw(|chance| chance.usize(0..=1000)) / 1000);
-    let pieces = host.draw(|chance| chance.usize(1..=4));
+    let cut_at =
+        (delivery == Delivery::Cut).then(|| body.len() * host.draw(|rng| rng.usize(0..=1000)) / 1000);
+    let pieces = host.draw(|rng| rng.usize(1..=4));
     let way = Way { piece_bytes: body.len().div_ceil(pieces).max(1), rest: body, cut_at, to, from };
     let body = reqwest::Body::wrap_stream(stream::unfold(Some(way), next));
     axum::http::Response::from_parts(parts, body).into()
@@ -87,7 +94,7 @@ pub(super) fn response(parts: Parts, body: Bytes, fate: Fate, to: Life, from: Li
 fn damaged(body: &Bytes, host: &Host) -> Bytes {
     let mut bytes = body.to_vec();
     if !bytes.is_empty() {
-        let at = bytes.len() * host.draw(|chance| chance.usize(0..1000)) / 1000;
+        let at = bytes.len() * host.draw(|rng| rng.usize(0..1000)) / 1000;
         bytes[at] ^= 1;
     }
     bytes.into()

@@ -1,4 +1,4 @@
-//! What a case lies on: a ZFS, a file system to work below, and ways around the trait.
+//! What a case is given: a ZFS, a file system to work below, and access past the trait.
 
 use anyhow::{Context, Result, ensure};
 use bootstash_base::names::{DatasetName, SnapshotName};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 
-/// What a case does behind the trait's back.
-pub trait Ground: Send + Sync {
+/// What a case does past the trait, to set up and to check.
+pub trait DirectAccess: Send + Sync {
     /// Where a path of the host is seen from here.
     fn outside(&self, inside: &Path) -> PathBuf;
     /// Makes a file system without our role.
     ///
     /// # Errors
-    /// When that fails.
+    /// When ZFS refuses to.
     fn make_foreign(&self, name: &DatasetName) -> Result<()>;
     /// The value of a property.
     ///
@@ -31,7 +31,7 @@ pub trait Ground: Send + Sync {
     /// Takes a snapshot under a name that is not one of ours, as an operator might.
     ///
     /// # Errors
-    /// When that fails.
+    /// When ZFS refuses to.
     fn take_foreign(&self, of: &DatasetName, name: &str) -> Result<()>;
     /// Limits what a file system and those below it may hold.
     ///
@@ -45,22 +45,22 @@ pub trait Ground: Send + Sync {
     fn cramped(&self) -> Result<DatasetName>;
 }
 
-/// What a case lies on.
-pub struct Bed {
+/// What a case is given.
+pub struct Fixture {
     /// What is tested.
     pub zfs: Arc<dyn Zfs>,
     /// The case's own root, which exists.
     pub root: DatasetName,
     /// The case's own folder, for mount points.
     pub dir: PathBuf,
-    /// Ways around the trait.
-    pub ground: Arc<dyn Ground>,
+    /// Access past the trait.
+    pub direct: Arc<dyn DirectAccess>,
 }
 
 /// The files below a mount point.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-impl Bed {
+impl Fixture {
     /// Makes the root.
     ///
     /// # Errors
@@ -69,10 +69,10 @@ impl Bed {
         zfs: Arc<dyn Zfs>,
         root: DatasetName,
         dir: PathBuf,
-        ground: Arc<dyn Ground>,
+        direct: Arc<dyn DirectAccess>,
     ) -> Result<Self> {
         zfs.create(&root, &NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() }).await?;
-        Ok(Self { zfs, root, dir, ground })
+        Ok(Self { zfs, root, dir, direct })
     }
 
     /// A name below the root.
@@ -98,7 +98,7 @@ impl Bed {
 
     /// Writes a file into a mounted volume.
     pub fn write(&self, volume: &DatasetName, file: &str, content: &[u8]) -> Result<()> {
-        let path = self.ground.outside(&self.dir.join(volume.leaf())).join(file);
+        let path = self.direct.outside(&self.dir.join(volume.leaf())).join(file);
         std::fs::create_dir_all(path.parent().context("a file has a folder")?)?;
         let mut to = std::fs::File::create(path)?;
         std::io::Write::write_all(&mut to, content)?;
@@ -120,7 +120,7 @@ impl Bed {
     /// Snapshot 2 of a volume made by `source`: `a` has another content and `b` is gone.
     pub async fn second(&self, source: &DatasetName) -> Result<Files> {
         self.write(source, "a", &noise(3, 300_000))?;
-        std::fs::remove_file(self.ground.outside(&self.dir.join(source.leaf())).join("deep/down/b"))?;
+        std::fs::remove_file(self.direct.outside(&self.dir.join(source.leaf())).join("deep/down/b"))?;
         self.take(source, 2).await?;
         Ok(Files::from([("a".to_owned(), noise(3, 300_000))]))
     }
@@ -178,7 +178,7 @@ impl Bed {
     /// The files below a path of the host.
     pub fn files(&self, at: &Path) -> Result<Files> {
         let mut files = Files::new();
-        walk(&self.ground.outside(at), "", &mut files)?;
+        walk(&self.direct.outside(at), "", &mut files)?;
         Ok(files)
     }
 }

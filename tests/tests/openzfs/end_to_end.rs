@@ -1,4 +1,4 @@
-//! The whole road between kernels: one guest is the storage node, two are compute nodes, joined by cables
+//! The main path between kernels, end to end: one guest is the storage node, two are compute nodes, joined by cables
 //! of their own. A cache that exists is registered, and every node hands out overlays of it.
 
 use crate::{boot, options};
@@ -21,7 +21,7 @@ const CLUSTERS: u64 = 32;
 const CLUSTER_BYTES: u64 = 64 << 10;
 
 /// Three kernels and what joins them.
-struct Site {
+struct Cluster {
     storage: Guest,
     nodes: Vec<Guest>,
 }
@@ -31,38 +31,39 @@ fn a_cache_goes_from_one_kernel_to_two_others() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let base = base(dir.path())?;
     let cache = cache(dir.path(), &base)?;
-    let site = Site::start(dir.path())?;
-    site.start_daemons()?;
-    let registered = site.storage.shell(
+    let cluster = Cluster::start(dir.path())?;
+    cluster.start_daemons()?;
+    let registered = cluster.storage.shell(
         &format!("{} register tiny {} --cache {}", ours("bootstash"), base.display(), cache.display()),
         LIMIT,
     )?;
     println!("{registered}");
-    site.in_step(1)?;
-    for node in &site.nodes {
+    cluster.in_step(1)?;
+    for node in &cluster.nodes {
         overlay_is_right(node, "tiny", &base)?;
     }
-    a_second_image_comes_as_a_delta(&site, dir.path(), &base)?;
-    let compression = site.storage.shell("zfs get -H -o value compression tank/bootstash/volume", LIMIT)?;
+    a_second_image_comes_as_a_delta(&cluster, dir.path(), &base)?;
+    let compression =
+        cluster.storage.shell("zfs get -H -o value compression tank/bootstash/volume", LIMIT)?;
     ensure!(compression.trim() == "zstd", "the volume is compressed by {compression}");
     Ok(())
 }
 
 /// A node that is off meanwhile catches up when it is back.
-fn a_second_image_comes_as_a_delta(site: &Site, dir: &Path, base: &Path) -> Result<()> {
+fn a_second_image_comes_as_a_delta(cluster: &Cluster, dir: &Path, base: &Path) -> Result<()> {
     let second = dir.join("second.raw");
     std::fs::copy(base, &second)?;
     let cache = cache(dir, &second)?;
-    site.nodes[1].shell("kill -9 $(cat /run/agent.pid)", LIMIT)?;
+    cluster.nodes[1].shell("kill -9 $(cat /run/agent.pid)", LIMIT)?;
     let register =
         format!("{} register second {} --cache {}", ours("bootstash"), second.display(), cache.display());
-    site.storage.shell(&register, LIMIT)?;
-    start_agent(&site.nodes[1])?;
-    site.in_step(2)?;
-    site.nodes.iter().try_for_each(|node| overlay_is_right(node, "second", &second))
+    cluster.storage.shell(&register, LIMIT)?;
+    start_agent(&cluster.nodes[1])?;
+    cluster.in_step(2)?;
+    cluster.nodes.iter().try_for_each(|node| overlay_is_right(node, "second", &second))
 }
 
-impl Site {
+impl Cluster {
     /// Boots all three; the storage node first, as its ends of the cables are plugged in first.
     fn start(dir: &Path) -> Result<Self> {
         let cable = |node: usize| dir.join(format!("cable{node}"));

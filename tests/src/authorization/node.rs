@@ -1,6 +1,6 @@
-//! A node behind its real doors, over a ZFS in memory.
+//! A node with its real TLS ports, over a ZFS in memory.
 
-use super::{House, LIMIT};
+use super::{LIMIT, TestRegistrar};
 use crate::address::free_address;
 use crate::replication::OverlayFiles;
 use anyhow::Result;
@@ -38,20 +38,20 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the agent of the node whose key lies in the directory of `name`; its registrar is at that URL.
+    /// Starts the agent of the node whose key lies in the directory of `name`; its registrar is at `url`.
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn open(house: &House, name: &str, registrar: &str) -> Result<Self> {
+    pub async fn open(registrar: &TestRegistrar, name: &str, url: &str) -> Result<Self> {
         let (peers, metrics) = (free_address()?, free_address()?);
-        let config = config(&house.dir.path().join(name), registrar, peers, metrics)?;
+        let config = config(&registrar.dir.path().join(name), url, peers, metrics)?;
         let (zfs, stop) = (Arc::new(FakeZfs::seeded(2)), CancellationToken::new());
         let agent = Agent::start(&config, zfs, Arc::new(OverlayFiles), PACE, stop.clone()).await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         Ok(Self { peers, metrics, stop, task })
     }
 
-    /// Ends it.
+    /// Shuts the agent down.
     ///
     /// # Errors
     /// When it does not end well.
@@ -61,11 +61,11 @@ impl Node {
     }
 }
 
-fn config(dir: &Path, registrar: &str, peers: SocketAddr, metrics: SocketAddr) -> Result<AgentConfig> {
+fn config(dir: &Path, url: &str, peers: SocketAddr, metrics: SocketAddr) -> Result<AgentConfig> {
     Ok(AgentConfig {
         multicast: Default::default(),
         node: None,
-        registrar: Some(registrar.to_owned()),
+        registrar: Some(url.to_owned()),
         dataset: "tank/bootstash".parse()?,
         state_dir: dir.to_owned(),
         views_dir: dir.join("views"),

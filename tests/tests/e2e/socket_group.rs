@@ -1,4 +1,4 @@
-//! Overlays for who is not root: by the agent's socket, in the group it belongs to.
+//! Overlays for users other than root: members of the group of the agent's socket.
 
 use crate::setting::{Setting, assert_says, inside};
 use bootstash_tests::lab::programs;
@@ -28,34 +28,34 @@ fn a_member_of_the_socket_group_makes_overlays_with_rights_of_its_own() {
     setting.register("a", 1);
     setting.lab.wait_in_step().unwrap();
     let node = setting.lab.host("node1");
-    let (hers, ours) = (node.dir().join("hers"), node.dir().join("ours"));
+    let (owned, of_root) = (node.dir().join("owned"), node.dir().join("of_root"));
     let within = |directory: &std::path::Path| directory.join("a.qcow2").display().to_string();
-    for directory in [&hers, &ours] {
+    for directory in [&owned, &of_root] {
         fs::create_dir(directory).unwrap();
     }
-    for above in hers.ancestors().skip(1).filter(|above| above.starts_with(node.dir())) {
+    for above in owned.ancestors().skip(1).filter(|above| above.starts_with(node.dir())) {
         fs::set_permissions(above, Permissions::from_mode(0o755)).unwrap();
     }
-    chown(&hers, Some(USER), Some(USER)).unwrap();
+    chown(&owned, Some(USER), Some(USER)).unwrap();
 
-    let stranger = as_user(&setting, "54321", &["overlays"]).failure().unwrap();
-    assert_says(&stranger, &["Permission denied", "group"]);
+    let outsider = as_user(&setting, "54321", &["overlays"]).failure().unwrap();
+    assert_says(&outsider, &["Permission denied", "group"]);
     let member = |args: &[&str]| as_user(&setting, &GROUP.to_string(), args);
-    member(&["overlay", "create", "a", &within(&hers)]).success().unwrap();
-    let made = fs::metadata(hers.join("a.qcow2")).unwrap();
+    member(&["overlay", "create", "a", &within(&owned)]).success().unwrap();
+    let made = fs::metadata(owned.join("a.qcow2")).unwrap();
     assert_eq!((made.uid(), made.mode() & 0o777), (USER, 0o600));
-    assert_says(&member(&["overlays"]).success().unwrap(), &[&within(&hers)]);
+    assert_says(&member(&["overlays"]).success().unwrap(), &[&within(&owned)]);
 
-    let refused = member(&["overlay", "create", "a", &within(&ours)]).failure().unwrap();
-    assert_says(&refused, &["user 54321 may not make", &within(&ours)]);
-    node.bootstash(["overlay", "create", "a", &within(&ours)]).unwrap().success().unwrap();
-    let refused = member(&["overlay", "remove", &within(&ours)]).failure().unwrap();
-    assert_says(&refused, &["user 54321 may not remove", &within(&ours)]);
-    assert!(ours.join("a.qcow2").exists());
+    let refused = member(&["overlay", "create", "a", &within(&of_root)]).failure().unwrap();
+    assert_says(&refused, &["user 54321 may not make", &within(&of_root)]);
+    node.bootstash(["overlay", "create", "a", &within(&of_root)]).unwrap().success().unwrap();
+    let refused = member(&["overlay", "remove", &within(&of_root)]).failure().unwrap();
+    assert_says(&refused, &["user 54321 may not remove", &within(&of_root)]);
+    assert!(of_root.join("a.qcow2").exists());
     assert_says(&member(&["gc"]).failure().unwrap(), &["only root may collect"]);
 
-    member(&["overlay", "remove", &within(&hers)]).success().unwrap();
-    assert!(!hers.join("a.qcow2").exists());
-    node.bootstash(["overlay", "remove", &within(&ours)]).unwrap().success().unwrap();
+    member(&["overlay", "remove", &within(&owned)]).success().unwrap();
+    assert!(!owned.join("a.qcow2").exists());
+    node.bootstash(["overlay", "remove", &within(&of_root)]).unwrap().success().unwrap();
     setting.lab.finish().unwrap();
 }

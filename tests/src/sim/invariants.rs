@@ -1,7 +1,7 @@
-//! Sees each effect on a host's ZFS at its instant, and holds it against what was promised.
+//! Checks each effect on a host's ZFS, as it happens, against the invariants.
 
+use super::model::{Model, Reported};
 use super::time;
-use super::truth::{Reported, Truth};
 use bootstash_agent::layout::Layout;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_zfs::fake::FakeZfs;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// that was last heard of about a window ago may count or not: clocks can tick every five minutes only.
 const UNCERTAIN_MS: u64 = 400_000;
 
-/// Whose ZFS it is.
+/// The host whose ZFS it is.
 #[derive(Clone, Debug)]
 pub(super) enum Owner {
     /// The registrar, which remembers a node for so long.
@@ -21,10 +21,10 @@ pub(super) enum Owner {
     Node(String),
 }
 
-/// The onlooker at one ZFS.
+/// Checks the effects on one ZFS.
 #[derive(Clone, Debug)]
-pub(super) struct Witness {
-    pub(super) truth: Arc<Truth>,
+pub(super) struct InvariantChecker {
+    pub(super) model: Arc<Model>,
     pub(super) owner: Owner,
 }
 
@@ -51,18 +51,18 @@ pub(super) async fn generations(fake: &FakeZfs, one: &DatasetName) -> Vec<Genera
     found
 }
 
-impl Witness {
+impl InvariantChecker {
     /// A snapshot was taken, or was there.
     pub(super) fn taken(&self, fake: &FakeZfs, of: &DatasetName, taken: &Snapshot) {
         let Some(files) = fake.files(of, &taken.name) else { return };
-        let mut facts = self.truth.facts();
+        let mut facts = self.model.facts();
         facts.snapshots.entry(taken.guid).or_insert_with(|| (taken.name.clone(), files));
     }
 
     /// A clone was made or found.
     pub(super) fn cloned(&self, fake: &FakeZfs, clone: &DatasetName) {
         if !fake.is_as_cloned(clone) {
-            self.truth.violated(format_args!("view {clone} does not show its snapshot"));
+            self.model.violated(format_args!("view {clone} does not show its snapshot"));
         }
     }
 
@@ -74,7 +74,7 @@ impl Witness {
             return;
         }
         let older = generations(fake, into).await;
-        let mut facts = self.truth.facts();
+        let mut facts = self.model.facts();
         let facts = facts.nodes.entry(node.clone()).or_default();
         // Only the one that is replaced now: of older ones it was decided when they were.
         let replaced = older.iter().rfind(|it| it.dataset != *into && !it.snapshots.is_empty());
@@ -88,7 +88,7 @@ impl Witness {
     /// Whether a snapshot holds what one of its GUID held when it was taken.
     pub(super) fn is_what_was_taken(&self, fake: &FakeZfs, of: &DatasetName, snapshot: &Snapshot) {
         let here = fake.files(of, &snapshot.name);
-        let facts = self.truth.facts();
+        let facts = self.model.facts();
         let wrong = match facts.snapshots.get(&snapshot.guid) {
             None => Some("was never taken"),
             Some((name, _)) if *name != snapshot.name => Some("was taken under another name"),
@@ -99,7 +99,7 @@ impl Witness {
         };
         drop(facts);
         if let Some(wrong) = wrong {
-            self.truth.violated(format_args!("snapshot {of}@{} ({}) {wrong}", snapshot.name, snapshot.guid));
+            self.model.violated(format_args!("snapshot {of}@{} ({}) {wrong}", snapshot.name, snapshot.guid));
         }
     }
 
@@ -108,12 +108,12 @@ impl Witness {
         let snapshots = fake.snapshots(of).await.unwrap_or_default();
         let Some(at) = snapshots.iter().position(|it| it.name == *name) else { return };
         if at + 1 == snapshots.len() {
-            self.truth.violated(format_args!("the newest snapshot of {of} is destroyed"));
+            self.model.violated(format_args!("the newest snapshot of {of} is destroyed"));
         }
         let Owner::Registrar { window_ms } = self.owner else { return };
         for (node, head) in self.bases(window_ms) {
             if snapshots.iter().position(|it| it.guid == head).is_some_and(|base| base <= at) {
-                self.truth.violated(format_args!("{name} is collected, which {node} needs to go on"));
+                self.model.violated(format_args!("{name} is collected, which {node} needs to go on"));
             }
         }
     }
@@ -122,7 +122,7 @@ impl Witness {
         let now = time::now_ms();
         let most_ms = window_ms.saturating_sub(UNCERTAIN_MS);
         let counts = |report: &Reported| now - report.at_ms > UNCERTAIN_MS && now - report.spoke_ms < most_ms;
-        let facts = self.truth.facts();
+        let facts = self.model.facts();
         let reported = facts.reports.iter().filter(|(_, report)| counts(report));
         reported.filter_map(|(node, report)| Some((node.clone(), report.head?))).collect()
     }
@@ -136,7 +136,7 @@ impl Witness {
         if whole.is_some_and(|whole| whole.dataset == *name) {
             return Some(format!("the volume {name} of {node} is destroyed"));
         }
-        let facts = self.truth.facts();
+        let facts = self.model.facts();
         let keep = facts.nodes.get(node).and_then(|it| it.keep.get(name));
         keep.map(|head| format!("{name} of {node} is destroyed, whose {head} the registrar did not know"))
     }
@@ -144,7 +144,7 @@ impl Witness {
     /// It is gone.
     pub(super) fn destroyed(&self, broken: Option<String>) {
         if let Some(broken) = broken {
-            self.truth.violated(format_args!("{broken}"));
+            self.model.violated(format_args!("{broken}"));
         }
     }
 }

@@ -55,7 +55,7 @@ fn wait(mut child: Child, limit: Duration) -> Result<Option<ExitStatus>> {
         match child.try_wait()? {
             None if Instant::now() < deadline => std::thread::sleep(POLL),
             None => {
-                // What waits for a ZFS that stands still ends with that.
+                // What waits for a ZFS that hangs ends with that.
                 child.kill()?;
                 return Ok(None);
             }

@@ -1,4 +1,4 @@
-//! Where it all runs: a lab whose network is like a wire, and whose disks are memory.
+//! The lab of the bench: its network carries one frame a packet, and its disks are in memory.
 
 use super::NODES;
 use crate::lab::{Host, Lab, LabPlan};
@@ -10,24 +10,24 @@ pub(super) const MEMORY: &str = "/var/lib/bootstash";
 
 /// The lab. It ends with this value.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct BenchLab {
     pub(super) plan: LabPlan,
     pub(super) lab: Lab,
 }
 
-impl Ground {
+impl BenchLab {
     pub(super) fn build() -> Result<Self> {
         // There are no images; the directory only has to be one.
         let plan = LabPlan::new(NODES).images_dir(std::env::temp_dir());
         let lab = Lab::without_zfs(&plan)?;
-        lab.segment_nothing()?;
+        lab.disable_offloads()?;
         Ok(Self { plan, lab })
     }
 
     /// Every disk empty and no packet lost, whatever was before.
     pub(super) fn clear(&self) -> Result<()> {
         for host in self.hosts() {
-            host.lose(0.0)?;
+            host.set_packet_loss(0.0)?;
             // The first time nothing is mounted there.
             host.command("umount", [MEMORY]).finish()?;
             host.command("mount", ["-t", "tmpfs", "bench", MEMORY]).output()?;
@@ -35,9 +35,9 @@ impl Ground {
         Ok(())
     }
 
-    /// From now on every node loses so much of what comes in.
-    pub(super) fn lose(&self, percent: f64) -> Result<()> {
-        self.lab.nodes().iter().try_for_each(|node| node.lose(percent))
+    /// From now on every node loses `percent` percent of what comes in.
+    pub(super) fn set_packet_loss(&self, percent: f64) -> Result<()> {
+        self.lab.nodes().iter().try_for_each(|node| node.set_packet_loss(percent))
     }
 
     fn hosts(&self) -> impl Iterator<Item = &Host> {

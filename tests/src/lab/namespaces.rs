@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
+pub enum Namespaces {
     /// Where we are.
     Here,
     /// In new mount, network, process and host name namespaces, as their first process.
@@ -23,7 +23,7 @@ pub enum Space {
     NetworkOf(Pid),
 }
 
-impl Space {
+impl Namespaces {
     /// Starts `command` there.
     pub(super) fn spawn(self, command: &mut Command) -> io::Result<Child> {
         if self == Self::Here {

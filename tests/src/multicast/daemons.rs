@@ -1,7 +1,7 @@
-//! What runs on the hosts: a registrar and an agent as they are, but for their ZFS, which is weightless.
+//! What runs on the hosts: a registrar and an agent as they are, but over a ZFS that stores nothing.
 
 use crate::load::null_zfs::NullZfs;
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result};
 use bootstash_agent::follow::Pace;
 use bootstash_agent::run::Agent;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
-/// Runs a registrar whose every delta carries so many bytes, until it is told to end.
+/// Runs a registrar whose deltas all carry `delta_bytes`, until it is told to end.
 ///
 /// # Errors
 /// When it cannot start, or breaks.
@@ -24,7 +24,7 @@ pub fn registrar(config: &Path, delta_bytes: u64) -> Result<()> {
     let zfs = Arc::new(NullZfs::new().sending(delta_bytes));
     Runtime::new()?.block_on(async {
         let stop = shutdown_on_signal()?;
-        daemon::run(load_registrar(config)?, zfs, Arc::new(MadeUp), stop).await
+        daemon::run(load_registrar(config)?, zfs, Arc::new(SyntheticCapturer), stop).await
     })
 }
 

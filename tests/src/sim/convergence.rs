@@ -1,9 +1,8 @@
-//! The end of a seed: all that ails is healed, and then everything must come to rest, in step and with
-//! nothing left over.
+//! The end of a seed: all faults end, and then everything must converge: in step, with nothing left over.
 
-use super::network::Weather;
+use super::model::Overlay;
+use super::network::FaultRates;
 use super::node::Node;
-use super::truth::Overlay;
 use super::world::{IMAGES, World};
 use bootstash_base::names::DatasetName;
 use bootstash_net::api::AgentState;
@@ -18,7 +17,7 @@ const LAST: &str = "last";
 impl World {
     /// Heals, waits, and looks for what is left.
     pub(super) async fn end(&mut self) -> anyhow::Result<()> {
-        self.fate.note(format_args!("all is healed"));
+        self.rng.note(format_args!("all is healed"));
         self.healed.store(true, Ordering::Relaxed);
         self.heal();
         if !self.settle().await {
@@ -32,14 +31,14 @@ impl World {
     }
 
     fn heal(&self) {
-        self.network.set_weather(Weather::default());
+        self.network.set_fault_rates(FaultRates::default());
         let pools = self.nodes.iter().map(|node| &node.pool).chain([&self.storage.pool]);
         for pool in pools {
             pool.fill(false);
             pool.fail(0);
         }
         for node in &self.nodes {
-            self.network.part(&node.host.name, false);
+            self.network.partition(&node.host.name, false);
             if node.is_down() {
                 node.start();
             }
@@ -57,12 +56,12 @@ impl World {
             self.operator.jobs().await == Some(0)
         });
         if !idle.await {
-            self.truth.violated(format_args!("registrations do not end"));
+            self.model.violated(format_args!("registrations do not end"));
             return false;
         }
         // Before anything new comes, they may only seem in step. A registrar announces what it could not
         // announce when it starts; but some are not started anew, so that what leaks in them shows.
-        if self.fate.happens(500) && !self.storage.is_empty().await {
+        if self.rng.happens(500) && !self.storage.is_empty().await {
             self.storage.restart();
             if !self.all_in_step().await {
                 return false;
@@ -70,7 +69,7 @@ impl World {
         }
         let registered = async || self.operator.register(LAST, &self.bases[0]).await;
         if !self.wait_for(5, 5_000, registered).await {
-            self.truth.violated(format_args!("nothing can be registered any more"));
+            self.model.violated(format_args!("nothing can be registered any more"));
             return false;
         }
         self.all_in_step().await
@@ -86,7 +85,7 @@ impl World {
             };
             if !self.wait_for(300, 5_000, in_step).await {
                 let (name, state) = (&node.host.name, node.state());
-                self.truth.violated(format_args!("{name} does not come in step: {state:?}"));
+                self.model.violated(format_args!("{name} does not come in step: {state:?}"));
                 settled = false;
             }
         }
@@ -100,7 +99,7 @@ impl World {
         if !error.contains("drop the one that was replaced") {
             return;
         }
-        for path in self.truth.overlays_of(&node.host.name) {
+        for path in self.model.overlays_of(&node.host.name) {
             self.operator.remove_overlay(node, path).await;
         }
         self.operator.collect_node(node, Duration::ZERO, false).await;
@@ -119,7 +118,7 @@ impl World {
         for entry in std::fs::read_dir(self.storage.dir.join("deltas"))? {
             let name = entry?.file_name();
             if name.to_string_lossy().starts_with('.') {
-                self.truth.violated(format_args!("{} is left at the registrar", name.display()));
+                self.model.violated(format_args!("{} is left at the registrar", name.display()));
             }
         }
         Ok(())
@@ -128,9 +127,9 @@ impl World {
     /// Whatever was rebooted, views are mounted again.
     fn is_mounted(&self, node: &Node) {
         let gone = |it: &&Overlay| it.node == node.host.name && !it.cache.exists();
-        let gone = self.truth.facts().overlays.values().filter(gone).count();
+        let gone = self.model.facts().overlays.values().filter(gone).count();
         if gone > 0 {
-            self.truth.violated(format_args!("{gone} overlays of {} lack their cache", node.host.name));
+            self.model.violated(format_args!("{gone} overlays of {} lack their cache", node.host.name));
         }
     }
 
@@ -138,7 +137,7 @@ impl World {
         let left = std::fs::read_dir(dir)?.count();
         if left > 0 {
             let name = dir.file_name().unwrap_or_default().display();
-            self.truth.violated(format_args!("{left} files are left in {name} of {whose}"));
+            self.model.violated(format_args!("{left} files are left in {name} of {whose}"));
         }
         Ok(())
     }
@@ -148,9 +147,9 @@ impl World {
         let nodes = self.nodes.clone();
         for node in &nodes {
             self.create_and_remove(node).await;
-            for path in self.truth.overlays_of(&node.host.name) {
+            for path in self.model.overlays_of(&node.host.name) {
                 if !self.operator.remove_overlay(node, path).await {
-                    self.truth.violated(format_args!("an overlay of {} cannot be removed", node.host.name));
+                    self.model.violated(format_args!("an overlay of {} cannot be removed", node.host.name));
                 }
             }
             self.collect_all(node).await;
@@ -163,11 +162,11 @@ impl World {
             self.operator.deregister(name, true).await;
         }
         if !self.operator.collect(Some(Duration::ZERO), false).await {
-            self.truth.violated(format_args!("the registrar cannot collect"));
+            self.model.violated(format_args!("the registrar cannot collect"));
         }
         for node in &nodes {
             if !self.wait_for(60, 5_000, async || self.is_in_step(node).await).await {
-                self.truth.violated(format_args!("{} is no longer in step", node.host.name));
+                self.model.violated(format_args!("{} is no longer in step", node.host.name));
             }
         }
         Ok(())
@@ -175,14 +174,14 @@ impl World {
 
     async fn collect_all(&self, node: &Node) {
         if !self.operator.collect_node(node, Duration::ZERO, false).await {
-            self.truth.violated(format_args!("{} cannot collect", node.host.name));
+            self.model.violated(format_args!("{} cannot collect", node.host.name));
         }
     }
 
     async fn create_and_remove(&mut self, node: &Node) {
         self.overlays += 1;
         if !self.operator.create_overlay(node, LAST, node.vm(self.overlays)).await {
-            self.truth.violated(format_args!("no overlay can be made on {}", node.host.name));
+            self.model.violated(format_args!("no overlay can be made on {}", node.host.name));
         }
     }
 
@@ -199,12 +198,12 @@ impl World {
         };
         let views = ours(node.pool.fake.children(&layout.views).await?).await?;
         if !views.is_empty() {
-            self.truth.violated(format_args!("views of {} are left: {views:?}", node.host.name));
+            self.model.violated(format_args!("views of {} are left: {views:?}", node.host.name));
         }
         // The root's other child holds the views.
         let volumes = ours(node.pool.fake.children(&layout.root).await?).await?;
         if volumes.len() != 2 {
-            self.truth.violated(format_args!("{} has {volumes:?}", node.host.name));
+            self.model.violated(format_args!("{} has {volumes:?}", node.host.name));
         }
         Ok(())
     }

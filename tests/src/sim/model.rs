@@ -1,5 +1,5 @@
-//! What an onlooker who sees everything knows: what each snapshot held when it was taken, which overlays
-//! there are and what they chain onto, what each node was told; and where a promise was broken.
+//! The model that the system is checked against: what each snapshot held when it was taken, which overlays
+//! there are and what they chain onto, what each node was told; and the violations found.
 
 use super::trace::Trace;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
@@ -23,7 +23,7 @@ pub(super) struct Overlay {
     pub(super) rebooted: bool,
 }
 
-/// What is known of one node.
+/// The state of the model for one node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NodeFacts {
     /// The snapshots that the registrar knew, or remembered, in its last answer.
@@ -41,7 +41,7 @@ pub(super) struct Reported {
     pub(super) spoke_ms: u64,
 }
 
-/// What is known.
+/// The state of the model.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) snapshots: HashMap<Guid, (SnapshotName, Tree)>,
@@ -57,14 +57,14 @@ pub(super) struct Facts {
     violations: Vec<String>,
 }
 
-/// What is known, and what happened.
+/// The model and the trace, shared by all that is simulated.
 #[derive(Debug)]
-pub(super) struct Truth {
+pub(super) struct Model {
     pub(super) trace: Trace,
     facts: Mutex<Facts>,
 }
 
-impl Truth {
+impl Model {
     pub(super) fn new(trace: Trace) -> Arc<Self> {
         Arc::new(Self { trace, facts: Mutex::default() })
     }

@@ -28,15 +28,15 @@ use tokio::time::{sleep, timeout};
 const LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(30);
 
-/// Who is killed.
+/// The daemon that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Victim {
     Registrar,
     Agent,
 }
 
-/// All of it.
-pub(super) struct Site {
+/// Both daemons, their files, and the VM that runs all the while.
+pub(super) struct Testbed {
     pub(super) zfs: CommandZfs,
     pub(super) root: DatasetName,
     pub(super) dir: PathBuf,
@@ -64,7 +64,7 @@ pub(super) struct Live {
     open: File,
 }
 
-impl Site {
+impl Testbed {
     /// Starts both, registers two images, and makes an overlay of the first before the second comes.
     pub(super) async fn start(root: DatasetName, dir: &Path, zfs_dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
@@ -80,7 +80,7 @@ impl Site {
             |program, config: &str, name| Daemon::new(program, config, socket(name), dir, &tools.dir);
         enrolment::init(&dir.join("registrar"))?;
         enrolment::enrol(&dir.join("registrar"), &dir.join("agent"), "node1")?;
-        let mut site = Self {
+        let mut testbed = Self {
             zfs,
             registrar: daemon("bootstash-registrar", &registrar, "registrar")?,
             agent: daemon("bootstash-agent", &agent, "agent")?,
@@ -95,9 +95,9 @@ impl Site {
             listen,
             _sockets: sockets,
         };
-        match site.begin().await {
-            Ok(()) => Ok(site),
-            Err(error) => bail!("{error:?}\n{}", site.end_of_logs()),
+        match testbed.begin().await {
+            Ok(()) => Ok(testbed),
+            Err(error) => bail!("{error:?}\n{}", testbed.end_of_logs()),
         }
     }
 
@@ -257,7 +257,7 @@ impl Site {
                 return Ok(None);
             }
             let (there, here) = (self.guids(&there).await?, self.guids(&self.node_volume().await?).await?);
-            // Either may have collected more than the other, and keeps what somebody holds on to.
+            // Either may have collected more than the other, and keeps what is in use.
             let of = |one: &[Guid], other: &[Guid]| -> Vec<Guid> {
                 one.iter().copied().filter(|guid| other.contains(guid)).collect()
             };

@@ -1,4 +1,4 @@
-//! A registrar behind its real doors, over a ZFS in memory: who may come in, and what for; and nodes of it.
+//! A registrar with its real TLS port, over a ZFS in memory, and nodes of it: who is authorized to do what.
 
 mod node;
 
@@ -6,7 +6,7 @@ pub use node::Node;
 
 use crate::address::free_address;
 use crate::enrolment::{LIFETIME, dir_of, init};
-use crate::replication::MadeUp;
+use crate::replication::SyntheticCapturer;
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_net::api::*;
@@ -28,16 +28,16 @@ use tokio_util::sync::CancellationToken;
 pub const LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// The registrar, and a place for those who join it.
-pub struct House {
+/// A registrar that runs, and the keys of those who join it.
+pub struct TestRegistrar {
     dir: TempDir,
     listen: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<()>>,
 }
 
-impl House {
-    /// Starts it.
+impl TestRegistrar {
+    /// Starts the registrar, and waits until it answers.
     ///
     /// # Errors
     /// When it does not come up.
@@ -59,17 +59,22 @@ impl House {
             multicast: Default::default(),
         };
         let zfs = Arc::new(FakeZfs::seeded(1));
-        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(MadeUp), stop.clone());
-        let house = Self { dir, listen, stop, task: tokio::spawn(run) };
-        house
+        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(SyntheticCapturer), stop.clone());
+        let registrar = Self { dir, listen, stop, task: tokio::spawn(run) };
+        registrar
             .until("the registrar answers", async || {
-                house.local()?.get(routes::NODES, &()).await.map_err(Into::into).map(|_: Vec<NodeView>| ())
+                registrar
+                    .local()?
+                    .get(routes::NODES, &())
+                    .await
+                    .map_err(Into::into)
+                    .map(|_: Vec<NodeView>| ())
             })
             .await?;
-        Ok(house)
+        Ok(registrar)
     }
 
-    /// Ends it.
+    /// Shuts the registrar down.
     ///
     /// # Errors
     /// When it does not end well.
@@ -147,7 +152,7 @@ impl House {
     /// A client of one who was invited and joined.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the invitation or joining fails.
     pub async fn member(&self, identity: &str) -> Result<Client> {
         let token = self.invite(identity, 600).await?;
         self.join_by(Joiner::of(&identity.parse()?), identity, &token).await?;
@@ -220,7 +225,7 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
 /// That a connection was not even made, or was cut.
 ///
 /// # Errors
-/// When it was.
+/// When the connection was made and answered.
 pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
     let cut = matches!(answer, Err(CallError::Unreachable { .. }));
     ensure!(cut, "it was let in: {answer:?}");

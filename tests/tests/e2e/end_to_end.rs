@@ -1,4 +1,4 @@
-//! The main road: register, hold everywhere, boot without the base.
+//! The main path, end to end: register, hold everywhere, boot without the base.
 
 use crate::running::{ReadingVm, everything_changes_under};
 use crate::setting::{Setting, assert_says};

@@ -1,11 +1,11 @@
-//! The doors of nodes: their port for others, and what a node does about certificates by itself.
+//! The TLS ports of nodes: their port for others, and what a node does about certificates by itself.
 
-use super::{raw_as, rest, stranger};
+use super::{raw_as, rest, unauthenticated};
 use anyhow::{Context, Result, ensure};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::*;
 use bootstash_net::identity::{Credentials, ExpectedPeer};
-use bootstash_tests::doors::{House, Node, cut_off, status};
+use bootstash_tests::authorization::{Node, TestRegistrar, cut_off, status};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -20,8 +20,8 @@ fn url(of: std::net::SocketAddr) -> String {
 }
 
 /// A client of `who` at a node's port.
-fn client(house: &House, who: &str, port: std::net::SocketAddr) -> Result<Client> {
-    house.client_of(&house.keys(who), &url(port), ExpectedPeer::AnyNode)
+fn client(registrar: &TestRegistrar, who: &str, port: std::net::SocketAddr) -> Result<Client> {
+    registrar.client_of(&registrar.keys(who), &url(port), ExpectedPeer::AnyNode)
 }
 
 async fn log(client: &Client) -> Result<VolumeLog, CallError> {
@@ -30,90 +30,94 @@ async fn log(client: &Client) -> Result<VolumeLog, CallError> {
 
 #[tokio::test]
 async fn a_nodes_ports_are_for_those_they_are_for() -> Result<()> {
-    let house = House::open().await?;
+    let registrar = TestRegistrar::open().await?;
     for who in ["node:c1", "node:c2", "operator:ada", "monitor:prom"] {
-        house.member(who).await?;
+        registrar.member(who).await?;
     }
-    let node = Node::open(&house, "node:c1", &house.url()).await?;
+    let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
     for who in ["node:c2", "registrar"] {
-        log(&client(&house, who, node.peers)?).await.with_context(|| who.to_owned())?;
-        ensure!(status(client(&house, who, node.metrics)?.get::<Value>(routes::METRICS, &()).await)? == 403);
+        log(&client(&registrar, who, node.peers)?).await.with_context(|| who.to_owned())?;
+        ensure!(
+            status(client(&registrar, who, node.metrics)?.get::<Value>(routes::METRICS, &()).await)? == 403
+        );
     }
     for who in ["operator:ada", "monitor:prom"] {
         for path in OF_PEERS {
-            let asked = client(&house, who, node.peers)?.get::<Value>(path, &()).await;
+            let asked = client(&registrar, who, node.peers)?.get::<Value>(path, &()).await;
             ensure!(status(asked)? == 403, "{who} {path}");
         }
-        let metrics = client(&house, who, node.metrics)?.stream(routes::METRICS, &()).await?.text().await?;
+        let metrics =
+            client(&registrar, who, node.metrics)?.stream(routes::METRICS, &()).await?.text().await?;
         ensure!(metrics.contains("bootstash_agent"), "{who}: {metrics}");
     }
     node.close().await?;
-    house.close().await
+    registrar.close().await
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_of_a_node() -> Result<()> {
-    let house = House::open().await?;
-    house.member("node:c1").await?;
-    let node = Node::open(&house, "node:c1", &house.url()).await?;
+async fn an_unauthenticated_client_learns_nothing_of_a_node() -> Result<()> {
+    let registrar = TestRegistrar::open().await?;
+    registrar.member("node:c1").await?;
+    let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
     let mut answers = Vec::new();
     for port in [node.peers, node.metrics] {
         // Nor does anybody join a node.
         for path in OF_PEERS.into_iter().chain([routes::METRICS, routes::JOIN, "/v1/nowhere", "/"]) {
             for method in [Method::GET, Method::POST] {
-                let response = stranger()?.request(method, format!("{}{path}", url(port))).send().await?;
+                let response =
+                    unauthenticated()?.request(method, format!("{}{path}", url(port))).send().await?;
                 answers.push((response.status().as_u16(), response.text().await?));
             }
         }
     }
     ensure!(answers.iter().all(|answer| *answer == answers[0]) && answers[0].0 == 401, "{answers:#?}");
     node.close().await?;
-    house.close().await
+    registrar.close().await
 }
 
 #[tokio::test]
 async fn an_expelled_node_is_cut_off_at_its_peers() -> Result<()> {
-    let house = House::open().await?;
-    house.member("node:c1").await?;
-    house.member("node:c2").await?;
-    let node = Node::open(&house, "node:c1", &house.url()).await?;
+    let registrar = TestRegistrar::open().await?;
+    registrar.member("node:c1").await?;
+    registrar.member("node:c2").await?;
+    let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
     let (expelled, peer) =
-        (client(&house, "node:c2", node.peers)?, ExpectedPeer::Exactly("node:c1".parse()?));
+        (client(&registrar, "node:c2", node.peers)?, ExpectedPeer::Exactly("node:c1".parse()?));
     log(&expelled).await?;
     // One that says nothing is not ended for that before the test is over.
-    let open = raw_as(&house, "node:c2", peer, node.peers).await?;
+    let open = raw_as(&registrar, "node:c2", peer, node.peers).await?;
     let expel = ExpelQuery { identity: "node:c2".parse()? };
-    house.local()?.delete::<ExpelReply>(routes::MEMBERS, &expel).await?;
+    registrar.local()?.delete::<ExpelReply>(routes::MEMBERS, &expel).await?;
     ensure!(rest(open).await?.is_empty());
     cut_off(log(&expelled).await)?;
     // The node knows it still when it starts again, and its registrar is away.
     node.close().await?;
-    let node = Node::open(&house, "node:c1", NOWHERE).await?;
-    cut_off(log(&client(&house, "node:c2", node.peers)?).await)?;
+    let node = Node::open(&registrar, "node:c1", NOWHERE).await?;
+    cut_off(log(&client(&registrar, "node:c2", node.peers)?).await)?;
     // One who is invited anew has another certificate, which counts at once.
-    let token = house.invite("node:c2", 600).await?;
-    house.join("anew", &token).await?;
-    log(&client(&house, "anew", node.peers)?).await?;
+    let token = registrar.invite("node:c2", 600).await?;
+    registrar.join("anew", &token).await?;
+    log(&client(&registrar, "anew", node.peers)?).await?;
     node.close().await?;
-    house.close().await
+    registrar.close().await
 }
 
 #[tokio::test]
 async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
-    let house = House::open().await?;
+    let registrar = TestRegistrar::open().await?;
     // Two thirds of its time are over: it counts from a while ago, as clocks differ.
-    let dir = house.certify("node:c1", "node:c1", Duration::from_secs(120))?;
+    let dir = registrar.certify("node:c1", "node:c1", Duration::from_secs(120))?;
     let before = Credentials::load(&dir)?;
     ensure!(before.is_due());
-    house.member("node:c2").await?;
-    let node = Node::open(&house, "node:c1", &house.url()).await?;
+    registrar.member("node:c2").await?;
+    let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
     let shown = async || {
         let peer = ExpectedPeer::Exactly("node:c1".parse()?);
-        let connection = raw_as(&house, "node:c2", peer, node.peers).await?;
+        let connection = raw_as(&registrar, "node:c2", peer, node.peers).await?;
         let shown = connection.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
         shown.context("no certificate was shown")
     };
-    let renewed = house.until("it is renewed", async || {
+    let renewed = registrar.until("it is renewed", async || {
         let now = Credentials::load(&dir)?;
         ensure!(now.serial() != before.serial(), "not yet");
         Ok(now)
@@ -121,7 +125,7 @@ async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
     let renewed = renewed.await?;
     ensure!(renewed.identity() == before.identity() && !renewed.is_due(), "{renewed:?}");
     // Who connects from then on is shown the new one, without a restart.
-    house
+    registrar
         .until("the new one is in use", async || {
             let (_, expires) = bootstash_net::identity::of_certificate(&shown().await?)?;
             ensure!(expires == renewed.expires(), "not yet");
@@ -129,5 +133,5 @@ async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
         })
         .await?;
     node.close().await?;
-    house.close().await
+    registrar.close().await
 }
