@@ -1,6 +1,6 @@
 //! Collecting: overlays whose files are gone, views nobody needs, then snapshots past the window.
 
-use super::ledger::Ledger;
+use super::lease_plan::LeasePlan;
 use super::{CollectError, ViewError, Volume};
 use bootstash_base::clock;
 use bootstash_base::error::{Classified, ErrorClass};
@@ -25,12 +25,12 @@ impl Volume {
         dry_run: bool,
     ) -> Result<GcReport, CollectError> {
         self.read_volumes().await?;
-        let mut ledger = self.due(window).await;
-        let mut views = self.idle_views(&ledger);
-        let mut fates = retention::plan(&self.facts(&ledger), clock::now(), window);
+        let mut plan = self.due(window).await;
+        let mut views = self.idle_views(&plan);
+        let mut fates = retention::plan(&self.facts(&plan), clock::now(), window);
         if !dry_run {
-            let adopted = self.settle(&ledger);
-            ledger.released.retain(|released| self.leases.get(&released.path).is_none());
+            let adopted = self.settle(&plan);
+            plan.released.retain(|released| self.leases.get(&released.path).is_none());
             self.restore_views_of(&adopted).await;
             self.drop_views(&mut views).await?;
             kill_point(KillPoint::NodeCollectViews);
@@ -39,13 +39,13 @@ impl Volume {
             self.drop_replaced().await;
             self.read_volumes().await?;
         }
-        let overlays_released = ledger.released;
+        let overlays_released = plan.released;
         Ok(GcReport { dry_run, snapshots: fates, views, overlays_released, ..GcReport::default() })
     }
 
     /// The views that no record needs, and what becomes of them.
-    fn idle_views(&self, ledger: &Ledger) -> Vec<ViewFate> {
-        let (held, unsure) = (ledger.held(), self.unsure(ledger));
+    fn idle_views(&self, plan: &LeasePlan) -> Vec<ViewFate> {
+        let (held, unsure) = (plan.held(), self.unsure(plan));
         let idle = self.views.there.iter().filter(|view| !held.contains(view));
         let fate = |snapshot: &SnapshotName| {
             let keep = unsure.contains(snapshot);
@@ -58,8 +58,8 @@ impl Volume {
         idle.map(fate).collect()
     }
 
-    fn facts(&self, ledger: &Ledger) -> Vec<SnapshotFacts> {
-        let held: BTreeSet<_> = ledger.held().into_iter().chain(self.unsure(ledger)).collect();
+    fn facts(&self, plan: &LeasePlan) -> Vec<SnapshotFacts> {
+        let held: BTreeSet<_> = plan.held().into_iter().chain(self.unsure(plan)).collect();
         let pins = |name: &SnapshotName| held.contains(name).then_some(Pin::View).into_iter().collect();
         self.generations
             .snapshots()

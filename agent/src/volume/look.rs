@@ -6,7 +6,7 @@
 use super::found::{self, Found};
 use super::in_use;
 use super::lease::Lease;
-use super::ledger::{Seen, Sight};
+use super::lease_plan::{Seen, Sight};
 use super::mounts::Mounts;
 use super::storage::Storage;
 use super::whereabouts::{self, Whereabouts};

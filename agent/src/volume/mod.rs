@@ -16,7 +16,7 @@ mod holdings;
 mod in_use;
 mod incoming;
 mod lease;
-mod ledger;
+mod lease_plan;
 mod look;
 mod mounted;
 mod mounts;

@@ -1,7 +1,7 @@
 //! Bringing the records into line with what is on disk: at start, and before anything is collected.
 
 use super::lease::{DamagedRecord, Lease, LeaseError};
-use super::ledger::Ledger;
+use super::lease_plan::LeasePlan;
 use super::{Volume, look};
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
@@ -23,24 +23,24 @@ impl Volume {
         for record in damaged {
             self.leases.set_aside(record, &seen.found)?;
         }
-        let ledger = Ledger::of(self.leases.all(), seen, clock::now(), None);
-        self.settle(&ledger);
+        let plan = LeasePlan::of(self.leases.all(), seen, clock::now(), None);
+        self.settle(&plan);
         Ok(())
     }
 
     /// The records as a collection is to make them.
-    pub(super) async fn due(&self, window: Duration) -> Ledger {
-        let timeouts = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
+    pub(super) async fn due(&self, window: Duration) -> LeasePlan {
+        let grace = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
         let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
-        Ledger::of(self.leases.all(), seen, clock::now(), Some(timeouts))
+        LeasePlan::of(self.leases.all(), seen, clock::now(), Some(grace))
     }
 
-    /// Makes the records what the ledger says. One that cannot be written is told, and what it would
+    /// Makes the records what the plan says. One that cannot be written is told, and what it would
     /// have kept is spared. Returns the overlays that got a record.
-    pub(super) fn settle(&mut self, ledger: &Ledger) -> Vec<OverlayView> {
+    pub(super) fn settle(&mut self, plan: &LeasePlan) -> Vec<OverlayView> {
         let mut adopted = Vec::new();
-        self.views.spared = self.unsure(ledger);
-        for (path, lease) in &ledger.records {
+        self.views.spared = self.unsure(plan);
+        for (path, lease) in &plan.records {
             let before = self.leases.get(path).cloned();
             if before.as_ref() == Some(lease) {
                 continue;
@@ -53,30 +53,30 @@ impl Volume {
                 adopted.push(lease.overlay.clone());
             }
         }
-        self.release(ledger);
+        self.release(plan);
         adopted
     }
 
-    fn release(&mut self, ledger: &Ledger) {
-        let gone = |path: &&PathBuf| !ledger.records.contains_key(*path);
+    fn release(&mut self, plan: &LeasePlan) {
+        let gone = |path: &&PathBuf| !plan.records.contains_key(*path);
         let gone: Vec<_> = self.leases.all().keys().filter(gone).cloned().collect();
         for path in gone {
             if let Err(error) = self.leases.remove(&path) {
                 tracing::warn!("{} stays on record: {}", path.display(), Chain(&error));
                 continue;
             }
-            let released = ledger.released.iter().find(|released| released.path == path);
+            let released = plan.released.iter().find(|released| released.path == path);
             let reason = released.map_or("", |released| released.reason.as_str());
             tracing::info!("let go of overlay {}: {reason}", path.display());
         }
     }
 
     /// Views that an overlay may need which was not seen.
-    pub(super) fn unsure(&self, ledger: &Ledger) -> BTreeSet<SnapshotName> {
-        if ledger.complete {
+    pub(super) fn unsure(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
+        if plan.complete {
             return BTreeSet::new();
         }
-        let held = ledger.held();
+        let held = plan.held();
         self.views.there.iter().filter(|view| !held.contains(view)).cloned().collect()
     }
 

@@ -35,33 +35,33 @@ pub(super) struct Seen {
 
 /// The records as they should be.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct LeasePlan {
     pub(super) records: BTreeMap<PathBuf, Lease>,
     pub(super) released: Vec<ReleasedOverlay>,
     /// Whether there can be overlays that neither records nor what was found tell of.
     pub(super) complete: bool,
 }
 
-impl Ledger {
-    /// The records after what was seen at `now`. An overlay is let go once it was missing for `timeouts`;
+impl LeasePlan {
+    /// The records after what was seen at `now`. An overlay is let go once it was missing for `grace`;
     /// none is where there is none.
     pub(super) fn of(
         records: &BTreeMap<PathBuf, Lease>,
         seen: Seen,
         now: DateTime<Utc>,
-        timeouts: Option<TimeDelta>,
+        grace: Option<TimeDelta>,
     ) -> Self {
-        let mut ledger = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
+        let mut plan = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
         for (path, sight) in &seen.sights {
-            ledger.note(path, sight, now);
+            plan.note(path, sight, now);
         }
         for found in seen.found {
-            ledger.adopt(found);
+            plan.adopt(found);
         }
         for (path, sight) in &seen.sights {
-            ledger.release(path, sight, now, timeouts);
+            plan.release(path, sight, now, grace);
         }
-        ledger
+        plan
     }
 
     /// The snapshots whose views are needed.
@@ -90,9 +90,9 @@ impl Ledger {
         }
     }
 
-    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) {
+    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, grace: Option<TimeDelta>) {
         let Some(lease) = self.records.get(path) else { return };
-        let Some(reason) = reason(lease, sight, now, timeouts) else { return };
+        let Some(reason) = reason(lease, sight, now, grace) else { return };
         let overlay = &lease.overlay;
         self.released.push(ReleasedOverlay {
             path: path.clone(),
@@ -105,7 +105,7 @@ impl Ledger {
 }
 
 /// Why an overlay is let go, if it is.
-fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) -> Option<String> {
+fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, grace: Option<TimeDelta>) -> Option<String> {
     if lease.stage == Stage::Intended && sight.whereabouts == Whereabouts::Missing {
         // Nobody was told of it.
         return Some("it was never made".to_owned());
@@ -116,7 +116,7 @@ fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, timeouts: Option<Tim
         Whereabouts::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
-    (since >= timeouts?).then(|| match foreign {
+    (since >= grace?).then(|| match foreign {
         None => format!("its file has been gone for {}", Span(since)),
         Some(_) => format!("its file does not chain onto a boot cache, for {}", Span(since)),
     })
@@ -158,16 +158,16 @@ mod tests {
     #[test]
     fn a_gone_overlay_is_noted_then_let_go_and_forgiven_if_it_comes_back() {
         let gone = || seen("/vms/a", Whereabouts::Missing);
-        let noted = Ledger::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
+        let noted = LeasePlan::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
         assert_eq!(noted.values().next().unwrap().missing_since, Some(now()));
         let almost = now() + HOUR - TimeDelta::seconds(1);
-        assert_eq!(Ledger::of(&noted, gone(), almost, Some(HOUR)).records, noted);
-        let ledger = Ledger::of(&noted, gone(), now() + HOUR * 3, Some(HOUR));
-        assert!(ledger.records.is_empty() && ledger.held().is_empty());
-        assert_eq!(ledger.released[0].reason, "its file has been gone for 3 hours");
-        let kept = Ledger::of(&noted, gone(), now() + HOUR * 3, None);
+        assert_eq!(LeasePlan::of(&noted, gone(), almost, Some(HOUR)).records, noted);
+        let plan = LeasePlan::of(&noted, gone(), now() + HOUR * 3, Some(HOUR));
+        assert!(plan.records.is_empty() && plan.held().is_empty());
+        assert_eq!(plan.released[0].reason, "its file has been gone for 3 hours");
+        let kept = LeasePlan::of(&noted, gone(), now() + HOUR * 3, None);
         assert_eq!((kept.records, kept.released), (noted.clone(), Vec::new()), "nothing goes at a start");
-        let back = Ledger::of(&noted, seen("/vms/a", Whereabouts::There), now() + HOUR * 3, Some(HOUR));
+        let back = LeasePlan::of(&noted, seen("/vms/a", Whereabouts::There), now() + HOUR * 3, Some(HOUR));
         assert_eq!(back.records, records(&[lease("/vms/a", 1)]));
     }
 
@@ -177,8 +177,8 @@ mod tests {
         lease.missing_since = Some(now() - HOUR * 100);
         let before = records(&[lease]);
         for seen in [Seen::default(), seen("/vms/a", Whereabouts::Unreachable)] {
-            let ledger = Ledger::of(&before, seen, now(), Some(HOUR));
-            assert_eq!((ledger.records, ledger.released), (before.clone(), Vec::new()));
+            let plan = LeasePlan::of(&before, seen, now(), Some(HOUR));
+            assert_eq!((plan.records, plan.released), (before.clone(), Vec::new()));
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let mut intended = lease("/vms/a", 1);
         (intended.stage, intended.mount_point) = (Stage::Intended, None);
         let before = records(&[intended]);
-        let after = |seen| Ledger::of(&before, seen, now(), None);
+        let after = |seen| LeasePlan::of(&before, seen, now(), None);
         let gone = after(seen("/vms/a", Whereabouts::Missing));
         assert!(gone.records.is_empty() && gone.released[0].reason.contains("never made"));
         let there = after(seen("/vms/a", Whereabouts::There)).records;
@@ -200,9 +200,9 @@ mod tests {
     fn found_overlays_get_records_and_those_that_took_anothers_place_a_new_one() {
         let mut seen = seen("/vms/a", Whereabouts::There);
         seen.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
-        let ledger = Ledger::of(&records(&[lease("/vms/a", 1)]), seen, now(), Some(HOUR));
-        assert_eq!(ledger.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
-        let numbers: Vec<u64> = ledger.held().iter().map(SnapshotName::number).collect();
+        let plan = LeasePlan::of(&records(&[lease("/vms/a", 1)]), seen, now(), Some(HOUR));
+        assert_eq!(plan.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
+        let numbers: Vec<u64> = plan.held().iter().map(SnapshotName::number).collect();
         assert_eq!(numbers, [2, 3]);
     }
 
@@ -214,9 +214,9 @@ mod tests {
             seen.sights.values_mut().for_each(|sight| sight.foreign_since = Some(now() - HOUR));
             seen
         };
-        assert_eq!(Ledger::of(&before, foreign(), now(), None).records, before);
-        assert_eq!(Ledger::of(&before, foreign(), now(), Some(HOUR * 2)).records, before);
-        let ledger = Ledger::of(&before, foreign(), now(), Some(HOUR));
-        assert!(ledger.records.is_empty() && ledger.released[0].reason.contains("does not chain"));
+        assert_eq!(LeasePlan::of(&before, foreign(), now(), None).records, before);
+        assert_eq!(LeasePlan::of(&before, foreign(), now(), Some(HOUR * 2)).records, before);
+        let plan = LeasePlan::of(&before, foreign(), now(), Some(HOUR));
+        assert!(plan.records.is_empty() && plan.released[0].reason.contains("does not chain"));
     }
 }
