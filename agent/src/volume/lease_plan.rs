@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// What was seen of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
+pub(super) struct Observation {
     pub(super) whereabouts: Whereabouts,
     /// Where its storage is mounted, if it is there.
     pub(super) mount_point: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct Sight {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The recorded overlays that could be looked at, by path.
-    pub(super) sights: BTreeMap<PathBuf, Sight>,
+    pub(super) observations: BTreeMap<PathBuf, Observation>,
     /// The overlays that lie in the directories, as records of them would be.
     pub(super) found: Vec<Lease>,
     /// Whether nothing can lie in the directories that was not seen.
@@ -52,14 +52,14 @@ impl LeasePlan {
         grace: Option<TimeDelta>,
     ) -> Self {
         let mut plan = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
-        for (path, sight) in &seen.sights {
-            plan.note(path, sight, now);
+        for (path, observation) in &seen.observations {
+            plan.note(path, observation, now);
         }
         for found in seen.found {
             plan.adopt(found);
         }
-        for (path, sight) in &seen.sights {
-            plan.release(path, sight, now, grace);
+        for (path, observation) in &seen.observations {
+            plan.release(path, observation, now, grace);
         }
         plan
     }
@@ -69,13 +69,13 @@ impl LeasePlan {
         self.records.values().map(|lease| lease.overlay.snapshot.clone()).collect()
     }
 
-    fn note(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>) {
+    fn note(&mut self, path: &PathBuf, observation: &Observation, now: DateTime<Utc>) {
         let Some(lease) = self.records.get_mut(path) else { return };
-        match sight.whereabouts {
+        match observation.whereabouts {
             Whereabouts::There => {
                 lease.missing_since = None;
                 lease.stage = Stage::Made;
-                lease.mount_point = lease.mount_point.take().or_else(|| sight.mount_point.clone());
+                lease.mount_point = lease.mount_point.take().or_else(|| observation.mount_point.clone());
             }
             Whereabouts::Missing => lease.missing_since = lease.missing_since.or(Some(now)),
             Whereabouts::Unreachable => (),
@@ -90,9 +90,15 @@ impl LeasePlan {
         }
     }
 
-    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, grace: Option<TimeDelta>) {
+    fn release(
+        &mut self,
+        path: &PathBuf,
+        observation: &Observation,
+        now: DateTime<Utc>,
+        grace: Option<TimeDelta>,
+    ) {
         let Some(lease) = self.records.get(path) else { return };
-        let Some(reason) = reason(lease, sight, now, grace) else { return };
+        let Some(reason) = reason(lease, observation, now, grace) else { return };
         let overlay = &lease.overlay;
         self.released.push(ReleasedOverlay {
             path: path.clone(),
@@ -105,14 +111,19 @@ impl LeasePlan {
 }
 
 /// Why an overlay is let go, if it is.
-fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, grace: Option<TimeDelta>) -> Option<String> {
-    if lease.stage == Stage::Intended && sight.whereabouts == Whereabouts::Missing {
+fn reason(
+    lease: &Lease,
+    observation: &Observation,
+    now: DateTime<Utc>,
+    grace: Option<TimeDelta>,
+) -> Option<String> {
+    if lease.stage == Stage::Intended && observation.whereabouts == Whereabouts::Missing {
         // Nobody was told of it.
         return Some("it was never made".to_owned());
     }
-    let (gone, foreign) = match sight.whereabouts {
+    let (gone, foreign) = match observation.whereabouts {
         Whereabouts::Missing => (lease.missing_since, None),
-        Whereabouts::There => (None, sight.foreign_since),
+        Whereabouts::There => (None, observation.foreign_since),
         Whereabouts::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
@@ -147,8 +158,8 @@ mod tests {
     }
 
     fn seen(path: &str, whereabouts: Whereabouts) -> Seen {
-        let sight = Sight { whereabouts, mount_point: Some("/vms".into()), foreign_since: None };
-        Seen { sights: [(path.into(), sight)].into(), found: Vec::new(), complete: true }
+        let observation = Observation { whereabouts, mount_point: Some("/vms".into()), foreign_since: None };
+        Seen { observations: [(path.into(), observation)].into(), found: Vec::new(), complete: true }
     }
 
     fn now() -> DateTime<Utc> {
@@ -211,7 +222,9 @@ mod tests {
         let before = records(&[lease("/vms/a", 1)]);
         let foreign = || {
             let mut seen = seen("/vms/a", Whereabouts::There);
-            seen.sights.values_mut().for_each(|sight| sight.foreign_since = Some(now() - HOUR));
+            seen.observations
+                .values_mut()
+                .for_each(|observation| observation.foreign_since = Some(now() - HOUR));
             seen
         };
         assert_eq!(LeasePlan::of(&before, foreign(), now(), None).records, before);

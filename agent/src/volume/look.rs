@@ -6,7 +6,7 @@
 use super::found::{self, Found};
 use super::in_use;
 use super::lease::Lease;
-use super::lease_plan::{Seen, Sight};
+use super::lease_plan::{Observation, Seen};
 use super::mounts::Mounts;
 use super::storage::Storage;
 use super::whereabouts::{self, Whereabouts};
@@ -29,15 +29,20 @@ pub(super) async fn look(storage: &Storage, layout: &Layout, records: &BTreeMap<
     let layout = Arc::new(layout.clone());
     let mounts = Mounts::read();
     let groups = by_storage(records.values(), &mounts);
-    let sights = groups.into_iter().map(|(at, leases)| sights_on_one(storage, at, leases, &layout, until));
+    let observations =
+        groups.into_iter().map(|(at, leases)| observe_mount(storage, at, leases, &layout, until));
     let directories = directories(records, &layout);
     let looks = directories.iter().map(|directory| {
         let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
         async move { storage.ask(&at, until, move || found::in_directory(&directory, &layout)).await }
     });
     // Side by side: what hangs on one takes no time from the other.
-    let (sights, looks) = tokio::join!(join_all(sights), join_all(looks));
-    let mut seen = Seen { sights: sights.into_iter().flatten().collect(), found: Vec::new(), complete: true };
+    let (observations, looks) = tokio::join!(join_all(observations), join_all(looks));
+    let mut seen = Seen {
+        observations: observations.into_iter().flatten().collect(),
+        found: Vec::new(),
+        complete: true,
+    };
     for (directory, looked) in directories.iter().zip(looks) {
         let looked = looked.unwrap_or_else(|| Err(io::Error::other("its storage does not answer")));
         seen.take_in(directory, looked, records);
@@ -80,28 +85,28 @@ pub(super) fn by_storage<'a>(
     groups
 }
 
-async fn sights_on_one(
+async fn observe_mount(
     storage: &Storage,
     at: PathBuf,
     leases: Vec<Lease>,
     layout: &Arc<Layout>,
     until: Instant,
-) -> Vec<(PathBuf, Sight)> {
-    let mut sights = Vec::new();
+) -> Vec<(PathBuf, Observation)> {
+    let mut observations = Vec::new();
     for lease in leases {
         let (path, layout) = (lease.overlay.path.clone(), Arc::clone(layout));
-        let sight = storage.ask(&at, until, move || sight(&lease, &layout)).await;
-        sights.extend(sight.map(|sight| (path, sight)));
+        let observation = storage.ask(&at, until, move || observation(&lease, &layout)).await;
+        observations.extend(observation.map(|observation| (path, observation)));
     }
-    sights
+    observations
 }
 
-fn sight(lease: &Lease, layout: &Layout) -> Sight {
+fn observation(lease: &Lease, layout: &Layout) -> Observation {
     let path = &lease.overlay.path;
     let whereabouts = whereabouts::of(path, lease.mount_point.as_deref());
     let there = whereabouts == Whereabouts::There;
     let directory = path.parent().filter(|_| there && lease.mount_point.is_none());
-    Sight {
+    Observation {
         whereabouts,
         mount_point: directory.and_then(|directory| whereabouts::mount_point(directory).ok()),
         foreign_since: if there { foreign_since(path, layout) } else { None },
