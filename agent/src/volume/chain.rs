@@ -3,7 +3,7 @@
 use super::catalog::read_off_thread;
 use super::lease::{Lease, Stage};
 use super::mounts::Mounts;
-use super::{CreateOverlayError, Volume, path, whereabouts};
+use super::{CreateOverlayError, Volume, file_state, path};
 use bootstash_base::clock;
 use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -127,7 +127,7 @@ fn look(given: &Path) -> Result<(PathBuf, PathBuf), CreateOverlayError> {
         return Err(CreateOverlayError::Exists { path });
     }
     let directory = path.parent().filter(|directory| directory.is_dir());
-    match directory.and_then(|directory| whereabouts::mount_point(directory).ok()) {
+    match directory.and_then(|directory| file_state::mount_point(directory).ok()) {
         Some(mount_point) => Ok((path, mount_point)),
         None => Err(CreateOverlayError::NoDirectory { path }),
     }

@@ -4,8 +4,8 @@
 //! directory is read, not those below it, and no more of it than [`ENTRIES`]; see [`read_backing`] for
 //! what is opened. Blocks.
 
+use super::file_state;
 use super::lease::{Lease, Stage};
-use super::whereabouts;
 use crate::layout::Layout;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
@@ -39,7 +39,7 @@ pub(super) fn in_directory(directory: &Path, layout: &Layout) -> io::Result<Foun
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         real => real?,
     };
-    let mount_point = whereabouts::mount_point(&directory)?;
+    let mount_point = file_state::mount_point(&directory)?;
     let mut found = Found::default();
     for (count, entry) in directory.read_dir()?.enumerate() {
         if count == ENTRIES {

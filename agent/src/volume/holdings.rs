@@ -2,10 +2,10 @@
 //!
 //! Promises: the answer comes in time, whatever the storage does, and does not wait for changes.
 
+use super::file_state::FileState;
 use super::lease::Lease;
 use super::mounts::Mounts;
 use super::storage::Storage;
-use super::whereabouts::{self, Whereabouts};
 use super::{VolumeHandle, in_use, look};
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
@@ -51,10 +51,10 @@ async fn states_on_one(
 
 fn state_of(lease: &Lease) -> OverlayState {
     let path = &lease.overlay.path;
-    match whereabouts::of(path, lease.mount_point.as_deref()) {
-        Whereabouts::Missing => OverlayState::Missing,
-        Whereabouts::Unreachable => OverlayState::Unreachable,
-        Whereabouts::There => match in_use::is_open_in_qemu(path) {
+    match FileState::of(path, lease.mount_point.as_deref()) {
+        FileState::Missing => OverlayState::Missing,
+        FileState::Unreachable => OverlayState::Unreachable,
+        FileState::Present => match in_use::is_open_in_qemu(path) {
             Ok(true) => OverlayState::Running,
             Ok(false) => OverlayState::Stopped,
             // It went just now.

@@ -3,8 +3,8 @@
 //! Promises: an overlay is let go only where its file was seen to be gone for long enough, or to be no
 //! overlay any more; what was not seen counts as there. Each that goes says why.
 
+use super::file_state::FileState;
 use super::lease::{Lease, Stage};
-use super::whereabouts::Whereabouts;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention::Span;
 use bootstash_net::api::ReleasedOverlay;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// What was seen of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observation {
-    pub(super) whereabouts: Whereabouts,
+    pub(super) file: FileState,
     /// Where its storage is mounted, if it is there.
     pub(super) mount_point: Option<PathBuf>,
     /// When its file was written that now is there, chains onto nothing of ours, and is open to nobody.
@@ -71,14 +71,14 @@ impl LeasePlan {
 
     fn note(&mut self, path: &PathBuf, observation: &Observation, now: DateTime<Utc>) {
         let Some(lease) = self.records.get_mut(path) else { return };
-        match observation.whereabouts {
-            Whereabouts::There => {
+        match observation.file {
+            FileState::Present => {
                 lease.missing_since = None;
                 lease.stage = Stage::Made;
                 lease.mount_point = lease.mount_point.take().or_else(|| observation.mount_point.clone());
             }
-            Whereabouts::Missing => lease.missing_since = lease.missing_since.or(Some(now)),
-            Whereabouts::Unreachable => (),
+            FileState::Missing => lease.missing_since = lease.missing_since.or(Some(now)),
+            FileState::Unreachable => (),
         }
     }
 
@@ -117,14 +117,14 @@ fn reason(
     now: DateTime<Utc>,
     grace: Option<TimeDelta>,
 ) -> Option<String> {
-    if lease.stage == Stage::Intended && observation.whereabouts == Whereabouts::Missing {
+    if lease.stage == Stage::Intended && observation.file == FileState::Missing {
         // Nobody was told of it.
         return Some("it was never made".to_owned());
     }
-    let (gone, foreign) = match observation.whereabouts {
-        Whereabouts::Missing => (lease.missing_since, None),
-        Whereabouts::There => (None, observation.foreign_since),
-        Whereabouts::Unreachable => (None, None),
+    let (gone, foreign) = match observation.file {
+        FileState::Missing => (lease.missing_since, None),
+        FileState::Present => (None, observation.foreign_since),
+        FileState::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
     (since >= grace?).then(|| match foreign {
@@ -157,8 +157,8 @@ mod tests {
         leases.iter().map(|lease| (lease.overlay.path.clone(), lease.clone())).collect()
     }
 
-    fn seen(path: &str, whereabouts: Whereabouts) -> Seen {
-        let observation = Observation { whereabouts, mount_point: Some("/vms".into()), foreign_since: None };
+    fn seen(path: &str, file: FileState) -> Seen {
+        let observation = Observation { file, mount_point: Some("/vms".into()), foreign_since: None };
         Seen { observations: [(path.into(), observation)].into(), found: Vec::new(), complete: true }
     }
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_gone_overlay_is_noted_then_let_go_and_forgiven_if_it_comes_back() {
-        let gone = || seen("/vms/a", Whereabouts::Missing);
+        let gone = || seen("/vms/a", FileState::Missing);
         let noted = LeasePlan::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
         assert_eq!(noted.values().next().unwrap().missing_since, Some(now()));
         let almost = now() + HOUR - TimeDelta::seconds(1);
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(plan.released[0].reason, "its file has been gone for 3 hours");
         let kept = LeasePlan::of(&noted, gone(), now() + HOUR * 3, None);
         assert_eq!((kept.records, kept.released), (noted.clone(), Vec::new()), "nothing goes at a start");
-        let back = LeasePlan::of(&noted, seen("/vms/a", Whereabouts::There), now() + HOUR * 3, Some(HOUR));
+        let back = LeasePlan::of(&noted, seen("/vms/a", FileState::Present), now() + HOUR * 3, Some(HOUR));
         assert_eq!(back.records, records(&[lease("/vms/a", 1)]));
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let mut lease = lease("/vms/a", 1);
         lease.missing_since = Some(now() - HOUR * 100);
         let before = records(&[lease]);
-        for seen in [Seen::default(), seen("/vms/a", Whereabouts::Unreachable)] {
+        for seen in [Seen::default(), seen("/vms/a", FileState::Unreachable)] {
             let plan = LeasePlan::of(&before, seen, now(), Some(HOUR));
             assert_eq!((plan.records, plan.released), (before.clone(), Vec::new()));
         }
@@ -199,17 +199,17 @@ mod tests {
         (intended.stage, intended.mount_point) = (Stage::Intended, None);
         let before = records(&[intended]);
         let after = |seen| LeasePlan::of(&before, seen, now(), None);
-        let gone = after(seen("/vms/a", Whereabouts::Missing));
+        let gone = after(seen("/vms/a", FileState::Missing));
         assert!(gone.records.is_empty() && gone.released[0].reason.contains("never made"));
-        let there = after(seen("/vms/a", Whereabouts::There)).records;
+        let there = after(seen("/vms/a", FileState::Present)).records;
         let lease = there.values().next().unwrap();
         assert_eq!((lease.stage, lease.mount_point.as_deref()), (Stage::Made, Some("/vms".as_ref())));
-        assert_eq!(after(seen("/vms/a", Whereabouts::Unreachable)).records, before);
+        assert_eq!(after(seen("/vms/a", FileState::Unreachable)).records, before);
     }
 
     #[test]
     fn found_overlays_get_records_and_those_that_took_anothers_place_a_new_one() {
-        let mut seen = seen("/vms/a", Whereabouts::There);
+        let mut seen = seen("/vms/a", FileState::Present);
         seen.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
         let plan = LeasePlan::of(&records(&[lease("/vms/a", 1)]), seen, now(), Some(HOUR));
         assert_eq!(plan.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
@@ -221,7 +221,7 @@ mod tests {
     fn a_file_that_is_no_overlay_any_more_is_let_go_when_collecting() {
         let before = records(&[lease("/vms/a", 1)]);
         let foreign = || {
-            let mut seen = seen("/vms/a", Whereabouts::There);
+            let mut seen = seen("/vms/a", FileState::Present);
             seen.observations
                 .values_mut()
                 .for_each(|observation| observation.foreign_since = Some(now() - HOUR));

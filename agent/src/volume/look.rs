@@ -3,13 +3,13 @@
 //! Promises: storage that hangs holds nobody up for longer than [`PATIENCE`], and what it did not tell
 //! counts as there. Nothing is changed here.
 
+use super::file_state::{self, FileState};
 use super::found::{self, Found};
 use super::in_use;
 use super::lease::Lease;
 use super::lease_plan::{Observation, Seen};
 use super::mounts::Mounts;
 use super::storage::Storage;
-use super::whereabouts::{self, Whereabouts};
 use crate::layout::Layout;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
@@ -103,12 +103,12 @@ async fn observe_mount(
 
 fn observation(lease: &Lease, layout: &Layout) -> Observation {
     let path = &lease.overlay.path;
-    let whereabouts = whereabouts::of(path, lease.mount_point.as_deref());
-    let there = whereabouts == Whereabouts::There;
+    let file = FileState::of(path, lease.mount_point.as_deref());
+    let there = file == FileState::Present;
     let directory = path.parent().filter(|_| there && lease.mount_point.is_none());
     Observation {
-        whereabouts,
-        mount_point: directory.and_then(|directory| whereabouts::mount_point(directory).ok()),
+        file,
+        mount_point: directory.and_then(|directory| file_state::mount_point(directory).ok()),
         foreign_since: if there { foreign_since(path, layout) } else { None },
     }
 }

@@ -10,6 +10,7 @@ mod catalog;
 mod chain;
 mod collect;
 mod error;
+mod file_state;
 mod found;
 mod generation;
 mod holdings;
@@ -29,7 +30,6 @@ mod storage;
 mod take_stock;
 mod task;
 mod view;
-mod whereabouts;
 
 #[cfg(test)]
 mod tests;
