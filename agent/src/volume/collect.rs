@@ -25,11 +25,11 @@ impl Volume {
         dry_run: bool,
     ) -> Result<GcReport, CollectError> {
         self.read_volumes().await?;
-        let mut plan = self.due(window).await;
+        let mut plan = self.plan_leases(window).await;
         let mut views = self.idle_views(&plan);
         let mut fates = retention::plan(&self.facts(&plan), clock::now(), window);
         if !dry_run {
-            let adopted = self.settle(&plan);
+            let adopted = self.apply_plan(&plan);
             plan.released.retain(|released| self.leases.get(&released.path).is_none());
             self.restore_views_of(&adopted).await;
             self.drop_views(&mut views).await?;
@@ -45,10 +45,10 @@ impl Volume {
 
     /// The views that no record needs, and what becomes of them.
     fn idle_views(&self, plan: &LeasePlan) -> Vec<ViewFate> {
-        let (held, unsure) = (plan.held(), self.unsure(plan));
+        let (held, unconfirmed) = (plan.held(), self.unconfirmed(plan));
         let idle = self.views.there.iter().filter(|view| !held.contains(view));
         let fate = |snapshot: &SnapshotName| {
-            let keep = unsure.contains(snapshot);
+            let keep = unconfirmed.contains(snapshot);
             let reason = match keep {
                 true => "an overlay that could not be seen may need it",
                 false => "no overlay needs it",
@@ -59,7 +59,7 @@ impl Volume {
     }
 
     fn facts(&self, plan: &LeasePlan) -> Vec<SnapshotFacts> {
-        let held: BTreeSet<_> = plan.held().into_iter().chain(self.unsure(plan)).collect();
+        let held: BTreeSet<_> = plan.held().into_iter().chain(self.unconfirmed(plan)).collect();
         let pins = |name: &SnapshotName| held.contains(name).then_some(Pin::View).into_iter().collect();
         self.generations
             .snapshots()
@@ -81,7 +81,7 @@ impl Volume {
         for (snapshot, overlays) in counts {
             self.restore_view(&snapshot, overlays).await;
         }
-        self.say_lost(adopted);
+        self.report_lost_caches(adopted);
     }
 
     async fn drop_views(&mut self, fates: &mut [ViewFate]) -> Result<(), CollectError> {

@@ -56,19 +56,19 @@ impl Seen {
             Ok(found) => {
                 for (path, error) in found.unread.iter().filter(|(path, _)| !records.contains_key(path)) {
                     self.complete = false;
-                    say_unseen("read", path, error);
+                    warn_unread("read", path, error);
                 }
                 self.found.extend(found.leases);
             }
             Err(error) => {
                 self.complete = false;
-                say_unseen("look for overlays in", directory, &error);
+                warn_unread("look for overlays in", directory, &error);
             }
         }
     }
 }
 
-fn say_unseen(what: &str, path: &Path, error: &io::Error) {
+fn warn_unread(what: &str, path: &Path, error: &io::Error) {
     tracing::warn!("cannot {what} {}: {error}; views without a record stay", path.display());
 }
 

@@ -24,10 +24,10 @@ mod mounts;
 mod open;
 mod overlay_maker;
 mod path;
+mod reconcile;
 mod remove;
 mod state;
 mod storage;
-mod take_stock;
 mod task;
 mod view;
 

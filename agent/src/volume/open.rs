@@ -54,7 +54,7 @@ impl Volume {
         };
         volume.read_volumes().await?;
         volume.forget_notes();
-        volume.take_stock(damaged).await?;
+        volume.reconcile(damaged).await?;
         volume.restore_views().await;
         volume.sweep_mountpoints();
         kill_point(KillPoint::OpenRestored);
@@ -62,7 +62,7 @@ impl Volume {
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));
         }
-        volume.say_lost(volume.leases.overlays());
+        volume.report_lost_caches(volume.leases.overlays());
         volume.publish();
         Ok(volume)
     }

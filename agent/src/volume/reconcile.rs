@@ -13,33 +13,33 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A gone overlay is let go after so long, if the window is not even shorter.
-const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
 
 impl Volume {
     /// After a start, before any view goes: overlays without a record get one, and those whose files are
     /// gone are noted.
-    pub(super) async fn take_stock(&mut self, damaged: Vec<DamagedRecord>) -> Result<(), LeaseError> {
+    pub(super) async fn reconcile(&mut self, damaged: Vec<DamagedRecord>) -> Result<(), LeaseError> {
         let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
         for record in damaged {
             self.leases.set_aside(record, &seen.found)?;
         }
         let plan = LeasePlan::of(self.leases.all(), seen, clock::now(), None);
-        self.settle(&plan);
+        self.apply_plan(&plan);
         Ok(())
     }
 
     /// The records as a collection is to make them.
-    pub(super) async fn due(&self, window: Duration) -> LeasePlan {
-        let grace = TimeDelta::from_std(window.min(LONGEST_ABSENCE)).unwrap_or(TimeDelta::MAX);
+    pub(super) async fn plan_leases(&self, window: Duration) -> LeasePlan {
+        let grace = TimeDelta::from_std(window.min(LONGEST_GRACE)).unwrap_or(TimeDelta::MAX);
         let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
         LeasePlan::of(self.leases.all(), seen, clock::now(), Some(grace))
     }
 
     /// Makes the records what the plan says. One that cannot be written is told, and what it would
     /// have kept is spared. Returns the overlays that got a record.
-    pub(super) fn settle(&mut self, plan: &LeasePlan) -> Vec<OverlayView> {
+    pub(super) fn apply_plan(&mut self, plan: &LeasePlan) -> Vec<OverlayView> {
         let mut adopted = Vec::new();
-        self.views.spared = self.unsure(plan);
+        self.views.spared = self.unconfirmed(plan);
         for (path, lease) in &plan.records {
             let before = self.leases.get(path).cloned();
             if before.as_ref() == Some(lease) {
@@ -49,7 +49,7 @@ impl Volume {
                 tracing::error!("{}; the view it keeps stays for now", Chain(&error));
                 self.views.spared.insert(lease.overlay.snapshot.clone());
             } else if before.is_none_or(|before| before.overlay != lease.overlay) {
-                say_adopted(lease);
+                log_adopted(lease);
                 adopted.push(lease.overlay.clone());
             }
         }
@@ -72,7 +72,7 @@ impl Volume {
     }
 
     /// Views that an overlay may need which was not seen.
-    pub(super) fn unsure(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
+    pub(super) fn unconfirmed(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
         if plan.complete {
             return BTreeSet::new();
         }
@@ -82,7 +82,7 @@ impl Volume {
 
     /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
     /// a boot cache has no byte that the image has not.
-    pub(super) fn say_lost<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
+    pub(super) fn report_lost_caches<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
         for overlay in overlays {
             let snapshot = &overlay.snapshot;
             if self.views.there.contains(snapshot) || self.generations.holding(snapshot).next().is_some() {
@@ -107,7 +107,7 @@ impl Volume {
     }
 }
 
-fn say_adopted(lease: &Lease) {
+fn log_adopted(lease: &Lease) {
     let overlay = &lease.overlay;
     tracing::info!(
         "found overlay {} of {} on {}, which had no record",
