@@ -6,7 +6,7 @@ use super::file_state::FileState;
 use super::lease::Lease;
 use super::mounts::Mounts;
 use super::storage::Storage;
-use super::{VolumeHandle, in_use, look};
+use super::{VolumeHandle, in_use, scan};
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;
@@ -16,14 +16,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Who asks waits for the answer, and storage that is slower is as good as away.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const DEADLINE: Duration = Duration::from_millis(1500);
 
 impl VolumeHandle {
     /// The overlays, in order of path, each with what its file is now.
     pub async fn overlays(&self) -> Vec<OverlayStatus> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + DEADLINE;
         let state = self.state();
-        let groups = look::by_storage(state.leases.iter(), &Mounts::read()).into_iter();
+        let groups = scan::by_mount(state.leases.iter(), &Mounts::read()).into_iter();
         let looks = groups.map(|(at, leases)| states_on_one(&self.storage, at, leases, until));
         let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
         overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));

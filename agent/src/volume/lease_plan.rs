@@ -1,7 +1,7 @@
 //! What becomes of the records in view of what is on disk. Pure.
 //!
-//! Promises: an overlay is let go only where its file was seen to be gone for long enough, or to be no
-//! overlay any more; what was not seen counts as there. Each that goes says why.
+//! Promises: an overlay is let go only where its file was scan to be gone for long enough, or to be no
+//! overlay any more; what was not scan counts as there. Each that goes says why.
 
 use super::file_state::FileState;
 use super::lease::{Lease, Stage};
@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// What was seen of one recorded overlay.
+/// What was scan of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observation {
     pub(super) file: FileState,
@@ -22,14 +22,14 @@ pub(super) struct Observation {
     pub(super) foreign_since: Option<DateTime<Utc>>,
 }
 
-/// What was seen of all storage.
+/// What was scan of all storage.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Scan {
     /// The recorded overlays that could be looked at, by path.
     pub(super) observations: BTreeMap<PathBuf, Observation>,
     /// The overlays that lie in the directories, as records of them would be.
     pub(super) found: Vec<Lease>,
-    /// Whether nothing can lie in the directories that was not seen.
+    /// Whether nothing can lie in the directories that was not scan.
     pub(super) complete: bool,
 }
 
@@ -43,22 +43,22 @@ pub(super) struct LeasePlan {
 }
 
 impl LeasePlan {
-    /// The records after what was seen at `now`. An overlay is let go once it was missing for `grace`;
+    /// The records after what was scan at `now`. An overlay is let go once it was missing for `grace`;
     /// none is where there is none.
     pub(super) fn of(
         records: &BTreeMap<PathBuf, Lease>,
-        seen: Seen,
+        scan: Scan,
         now: DateTime<Utc>,
         grace: Option<TimeDelta>,
     ) -> Self {
-        let mut plan = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
-        for (path, observation) in &seen.observations {
+        let mut plan = Self { records: records.clone(), released: Vec::new(), complete: scan.complete };
+        for (path, observation) in &scan.observations {
             plan.note(path, observation, now);
         }
-        for found in seen.found {
+        for found in scan.found {
             plan.adopt(found);
         }
-        for (path, observation) in &seen.observations {
+        for (path, observation) in &scan.observations {
             plan.release(path, observation, now, grace);
         }
         plan
@@ -157,9 +157,9 @@ mod tests {
         leases.iter().map(|lease| (lease.overlay.path.clone(), lease.clone())).collect()
     }
 
-    fn seen(path: &str, file: FileState) -> Seen {
+    fn scan(path: &str, file: FileState) -> Scan {
         let observation = Observation { file, mount_point: Some("/vms".into()), foreign_since: None };
-        Seen { observations: [(path.into(), observation)].into(), found: Vec::new(), complete: true }
+        Scan { observations: [(path.into(), observation)].into(), found: Vec::new(), complete: true }
     }
 
     fn now() -> DateTime<Utc> {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_gone_overlay_is_noted_then_let_go_and_forgiven_if_it_comes_back() {
-        let gone = || seen("/vms/a", FileState::Missing);
+        let gone = || scan("/vms/a", FileState::Missing);
         let noted = LeasePlan::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
         assert_eq!(noted.values().next().unwrap().missing_since, Some(now()));
         let almost = now() + HOUR - TimeDelta::seconds(1);
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(plan.released[0].reason, "its file has been gone for 3 hours");
         let kept = LeasePlan::of(&noted, gone(), now() + HOUR * 3, None);
         assert_eq!((kept.records, kept.released), (noted.clone(), Vec::new()), "nothing goes at a start");
-        let back = LeasePlan::of(&noted, seen("/vms/a", FileState::Present), now() + HOUR * 3, Some(HOUR));
+        let back = LeasePlan::of(&noted, scan("/vms/a", FileState::Present), now() + HOUR * 3, Some(HOUR));
         assert_eq!(back.records, records(&[lease("/vms/a", 1)]));
     }
 
@@ -187,8 +187,8 @@ mod tests {
         let mut lease = lease("/vms/a", 1);
         lease.missing_since = Some(now() - HOUR * 100);
         let before = records(&[lease]);
-        for seen in [Seen::default(), seen("/vms/a", FileState::Unreachable)] {
-            let plan = LeasePlan::of(&before, seen, now(), Some(HOUR));
+        for scan in [Scan::default(), scan("/vms/a", FileState::Unreachable)] {
+            let plan = LeasePlan::of(&before, scan, now(), Some(HOUR));
             assert_eq!((plan.records, plan.released), (before.clone(), Vec::new()));
         }
     }
@@ -198,20 +198,20 @@ mod tests {
         let mut intended = lease("/vms/a", 1);
         (intended.stage, intended.mount_point) = (Stage::Intended, None);
         let before = records(&[intended]);
-        let after = |seen| LeasePlan::of(&before, seen, now(), None);
-        let gone = after(seen("/vms/a", FileState::Missing));
+        let after = |scan| LeasePlan::of(&before, scan, now(), None);
+        let gone = after(scan("/vms/a", FileState::Missing));
         assert!(gone.records.is_empty() && gone.released[0].reason.contains("never made"));
-        let there = after(seen("/vms/a", FileState::Present)).records;
+        let there = after(scan("/vms/a", FileState::Present)).records;
         let lease = there.values().next().unwrap();
         assert_eq!((lease.stage, lease.mount_point.as_deref()), (Stage::Made, Some("/vms".as_ref())));
-        assert_eq!(after(seen("/vms/a", FileState::Unreachable)).records, before);
+        assert_eq!(after(scan("/vms/a", FileState::Unreachable)).records, before);
     }
 
     #[test]
     fn found_overlays_get_records_and_those_that_took_anothers_place_a_new_one() {
-        let mut seen = seen("/vms/a", FileState::Present);
-        seen.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
-        let plan = LeasePlan::of(&records(&[lease("/vms/a", 1)]), seen, now(), Some(HOUR));
+        let mut scan = scan("/vms/a", FileState::Present);
+        scan.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
+        let plan = LeasePlan::of(&records(&[lease("/vms/a", 1)]), scan, now(), Some(HOUR));
         assert_eq!(plan.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
         let numbers: Vec<u64> = plan.held().iter().map(SnapshotName::number).collect();
         assert_eq!(numbers, [2, 3]);
@@ -221,11 +221,11 @@ mod tests {
     fn a_file_that_is_no_overlay_any_more_is_let_go_when_collecting() {
         let before = records(&[lease("/vms/a", 1)]);
         let foreign = || {
-            let mut seen = seen("/vms/a", FileState::Present);
-            seen.observations
+            let mut scan = scan("/vms/a", FileState::Present);
+            scan.observations
                 .values_mut()
                 .for_each(|observation| observation.foreign_since = Some(now() - HOUR));
-            seen
+            scan
         };
         assert_eq!(LeasePlan::of(&before, foreign(), now(), None).records, before);
         assert_eq!(LeasePlan::of(&before, foreign(), now(), Some(HOUR * 2)).records, before);

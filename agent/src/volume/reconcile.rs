@@ -2,7 +2,7 @@
 
 use super::lease::{DamagedRecord, Lease, LeaseError};
 use super::lease_plan::LeasePlan;
-use super::{Volume, look};
+use super::{Volume, scan};
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
@@ -19,11 +19,11 @@ impl Volume {
     /// After a start, before any view goes: overlays without a record get one, and those whose files are
     /// gone are noted.
     pub(super) async fn reconcile(&mut self, damaged: Vec<DamagedRecord>) -> Result<(), LeaseError> {
-        let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
+        let scan = scan::scan(&self.storage, &self.layout, self.leases.all()).await;
         for record in damaged {
-            self.leases.set_aside(record, &seen.found)?;
+            self.leases.set_aside(record, &scan.found)?;
         }
-        let plan = LeasePlan::of(self.leases.all(), seen, clock::now(), None);
+        let plan = LeasePlan::of(self.leases.all(), scan, clock::now(), None);
         self.apply_plan(&plan);
         Ok(())
     }
@@ -31,8 +31,8 @@ impl Volume {
     /// The records as a collection is to make them.
     pub(super) async fn plan_leases(&self, window: Duration) -> LeasePlan {
         let grace = TimeDelta::from_std(window.min(LONGEST_GRACE)).unwrap_or(TimeDelta::MAX);
-        let seen = look::look(&self.storage, &self.layout, self.leases.all()).await;
-        LeasePlan::of(self.leases.all(), seen, clock::now(), Some(grace))
+        let scan = scan::scan(&self.storage, &self.layout, self.leases.all()).await;
+        LeasePlan::of(self.leases.all(), scan, clock::now(), Some(grace))
     }
 
     /// Makes the records what the plan says. One that cannot be written is told, and what it would
@@ -71,7 +71,7 @@ impl Volume {
         }
     }
 
-    /// Views that an overlay may need which was not seen.
+    /// Views that an overlay may need which was not scan.
     pub(super) fn unconfirmed(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
         if plan.complete {
             return BTreeSet::new();

@@ -1,14 +1,14 @@
 //! Looking at storage for overlays: those on record, and those that lie there without one.
 //!
-//! Promises: storage that hangs holds nobody up for longer than [`PATIENCE`], and what it did not tell
+//! Promises: storage that hangs holds nobody up for longer than [`DEADLINE`], and what it did not tell
 //! counts as there. Nothing is changed here.
 
 use super::file_state::{self, FileState};
-use super::found::{self, Found};
 use super::in_use;
 use super::lease::Lease;
-use super::lease_plan::{Observation, Seen};
+use super::lease_plan::{Observation, Scan};
 use super::mounts::Mounts;
+use super::scan_directory::{self, DirectoryScan};
 use super::storage::Storage;
 use crate::layout::Layout;
 use chrono::{DateTime, Utc};
@@ -21,40 +21,48 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long all storage together may take to tell what it has.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Looks at the overlays of `records`, and through their directories and the configured ones.
-pub(super) async fn look(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Seen {
-    let until = Instant::now() + PATIENCE;
+pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Scan {
+    let until = Instant::now() + DEADLINE;
     let layout = Arc::new(layout.clone());
     let mounts = Mounts::read();
-    let groups = by_storage(records.values(), &mounts);
+    let groups = by_mount(records.values(), &mounts);
     let observations =
         groups.into_iter().map(|(at, leases)| observe_mount(storage, at, leases, &layout, until));
     let directories = directories(records, &layout);
-    let looks = directories.iter().map(|directory| {
-        let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
-        async move { storage.ask(&at, until, move || found::in_directory(&directory, &layout)).await }
-    });
+    let looks =
+        directories.iter().map(|directory| {
+            let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
+            async move {
+                storage.ask(&at, until, move || scan_directory::scan_directory(&directory, &layout)).await
+            }
+        });
     // Side by side: what hangs on one takes no time from the other.
     let (observations, looks) = tokio::join!(join_all(observations), join_all(looks));
-    let mut seen = Seen {
+    let mut scan = Scan {
         observations: observations.into_iter().flatten().collect(),
         found: Vec::new(),
         complete: true,
     };
     for (directory, looked) in directories.iter().zip(looks) {
         let looked = looked.unwrap_or_else(|| Err(io::Error::other("its storage does not answer")));
-        seen.take_in(directory, looked, records);
+        scan.take_in(directory, looked, records);
     }
-    seen
+    scan
 }
 
-impl Seen {
-    fn take_in(&mut self, directory: &Path, looked: io::Result<Found>, records: &BTreeMap<PathBuf, Lease>) {
+impl Scan {
+    fn take_in(
+        &mut self,
+        directory: &Path,
+        looked: io::Result<DirectoryScan>,
+        records: &BTreeMap<PathBuf, Lease>,
+    ) {
         match looked {
             Ok(found) => {
-                for (path, error) in found.unread.iter().filter(|(path, _)| !records.contains_key(path)) {
+                for (path, error) in found.unreadable.iter().filter(|(path, _)| !records.contains_key(path)) {
                     self.complete = false;
                     warn_unread("read", path, error);
                 }
@@ -74,7 +82,7 @@ fn warn_unread(what: &str, path: &Path, error: &io::Error) {
 
 /// The overlays on each storage, by its mount point: what hangs is asked for one after the other, so that
 /// one thread hangs with it.
-pub(super) fn by_storage<'a>(
+pub(super) fn by_mount<'a>(
     leases: impl Iterator<Item = &'a Lease>,
     mounts: &Mounts,
 ) -> BTreeMap<PathBuf, Vec<Lease>> {
@@ -116,7 +124,8 @@ fn observation(lease: &Lease, layout: &Layout) -> Observation {
 /// Since when the file is no overlay of this node any more, if it is none. What somebody has open may be
 /// about to become one again.
 fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
-    let foreign = found::is_foreign(path, layout) && in_use::is_open_in_qemu(path).is_ok_and(|open| !open);
+    let foreign =
+        scan_directory::is_foreign(path, layout) && in_use::is_open_in_qemu(path).is_ok_and(|open| !open);
     foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
 }
 
