@@ -2,8 +2,8 @@
 
 use super::catalog::read_off_thread;
 use super::lease::{Lease, Stage};
-use super::mounts::Mounts;
-use super::{CreateOverlayError, Volume, file_state, path};
+use super::mount_table::MountTable;
+use super::{CreateOverlayError, Volume, canonical_path, file_state};
 use bootstash_base::clock;
 use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -49,7 +49,7 @@ impl Volume {
     }
 
     async fn free_place(&self, by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayError> {
-        let (at, path) = (Mounts::read().holding(given), given.to_owned());
+        let (at, path) = (MountTable::read().mount_point_of(given), given.to_owned());
         let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(by, &path));
         let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
         match self.leases.get(&place.path) {
@@ -122,7 +122,8 @@ fn look_for_place(by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayErro
 
 /// The path without links, and where its storage is mounted.
 fn look(given: &Path) -> Result<(PathBuf, PathBuf), CreateOverlayError> {
-    let path = path::resolved(given).ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
+    let path = canonical_path::canonical(given)
+        .ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
     if path.symlink_metadata().is_ok() {
         return Err(CreateOverlayError::Exists { path });
     }

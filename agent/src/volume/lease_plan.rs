@@ -1,7 +1,7 @@
 //! What becomes of the records in view of what is on disk. Pure.
 //!
-//! Promises: an overlay is let go only where its file was scan to be gone for long enough, or to be no
-//! overlay any more; what was not scan counts as there. Each that goes says why.
+//! Promises: an overlay is let go only where its file was seen to be gone for long enough, or to be no
+//! overlay any more; what was not seen counts as there. Each that goes says why.
 
 use super::file_state::FileState;
 use super::lease::{Lease, Stage};
@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// What was scan of one recorded overlay.
+/// What was seen of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observation {
     pub(super) file: FileState,
@@ -22,14 +22,14 @@ pub(super) struct Observation {
     pub(super) foreign_since: Option<DateTime<Utc>>,
 }
 
-/// What was scan of all storage.
+/// What was seen of all storage.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// The recorded overlays that could be looked at, by path.
     pub(super) observations: BTreeMap<PathBuf, Observation>,
     /// The overlays that lie in the directories, as records of them would be.
     pub(super) found: Vec<Lease>,
-    /// Whether nothing can lie in the directories that was not scan.
+    /// Whether nothing can lie in the directories that was not seen.
     pub(super) complete: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct LeasePlan {
 }
 
 impl LeasePlan {
-    /// The records after what was scan at `now`. An overlay is let go once it was missing for `grace`;
+    /// The records after what was seen at `now`. An overlay is let go once it was missing for `grace`;
     /// none is where there is none.
     pub(super) fn of(
         records: &BTreeMap<PathBuf, Lease>,

@@ -6,22 +6,22 @@
 
 mod abortable;
 mod apply;
+mod canonical_path;
 mod catalog;
 mod chain;
 mod collect;
 mod error;
 mod file_state;
 mod generation;
-mod holdings;
-mod in_use;
 mod incoming;
 mod lease;
 mod lease_plan;
+mod mount_table;
 mod mounted;
-mod mounts;
 mod open;
 mod overlay_maker;
-mod path;
+mod overlay_status;
+mod qemu_lock;
 mod reconcile;
 mod remove;
 mod scan;

@@ -24,7 +24,7 @@ impl Volume {
         }
     }
 
-    /// Mounts them where they are not mounted any more. What fails is said once.
+    /// MountTable them where they are not mounted any more. What fails is said once.
     pub(super) async fn keep_views_mounted(&mut self) {
         for (snapshot, overlays) in self.overlays_by_snapshot() {
             let Ok(view) = self.layout.view(&snapshot) else { continue };

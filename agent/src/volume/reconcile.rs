@@ -71,7 +71,7 @@ impl Volume {
         }
     }
 
-    /// Views that an overlay may need which was not scan.
+    /// Views that an overlay may need which was not seen.
     pub(super) fn unconfirmed(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
         if plan.complete {
             return BTreeSet::new();

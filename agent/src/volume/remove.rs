@@ -1,7 +1,7 @@
 //! Removing an overlay, and its view with the last one.
 
-use super::mounts::Mounts;
-use super::{RemoveOverlayError, Volume, in_use, path};
+use super::mount_table::MountTable;
+use super::{RemoveOverlayError, Volume, canonical_path, qemu_lock};
 use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_zfs::Removed;
@@ -47,7 +47,8 @@ impl Volume {
         if self.leases.get(given).is_some() {
             return Ok(given.to_owned());
         }
-        let resolved = self.ask_at(by, given, |path, act_as| act_as.act(|| path::resolved(path))).await?;
+        let resolved =
+            self.ask_at(by, given, |path, act_as| act_as.act(|| canonical_path::canonical(path))).await?;
         Ok(resolved.unwrap_or_else(|| given.to_owned()))
     }
 
@@ -58,7 +59,7 @@ impl Volume {
         path: &Path,
         ask: impl FnOnce(&Path, &ActAs) -> io::Result<T> + Send + 'static,
     ) -> Result<T, RemoveOverlayError> {
-        let (at, file) = (Mounts::read().holding(path), path.to_owned());
+        let (at, file) = (MountTable::read().mount_point_of(path), path.to_owned());
         let ask = move || by.act_as().and_then(|act_as| ask(&file, &act_as));
         let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
         let asked = asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })?;
@@ -70,8 +71,8 @@ impl Volume {
 /// where the caller may not read it.
 fn remove_file(path: &Path, act_as: &ActAs) -> Result<(), RemoveOverlayError> {
     let failed = |source| not_removed(path, act_as, source);
-    match act_as.act(|| in_use::find(path)).and_then(|found| found) {
-        Ok(found) if in_use::is_locked(&found).map_err(failed)? => {
+    match act_as.act(|| qemu_lock::open_path(path)).and_then(|found| found) {
+        Ok(found) if qemu_lock::is_locked(&found).map_err(failed)? => {
             Err(RemoveOverlayError::InUse { path: path.to_owned() })
         }
         Ok(_) => act_as.act(|| std::fs::remove_file(path)).and_then(|done| done).map_err(failed),

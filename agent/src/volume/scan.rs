@@ -4,10 +4,10 @@
 //! counts as there. Nothing is changed here.
 
 use super::file_state::{self, FileState};
-use super::in_use;
 use super::lease::Lease;
 use super::lease_plan::{Observation, Scan};
-use super::mounts::Mounts;
+use super::mount_table::MountTable;
+use super::qemu_lock;
 use super::scan_directory::{self, DirectoryScan};
 use super::storage::Storage;
 use crate::layout::Layout;
@@ -27,14 +27,15 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Scan {
     let until = Instant::now() + DEADLINE;
     let layout = Arc::new(layout.clone());
-    let mounts = Mounts::read();
+    let mounts = MountTable::read();
     let groups = by_mount(records.values(), &mounts);
     let observations =
-        groups.into_iter().map(|(at, leases)| observe_mount(storage, at, leases, &layout, until));
+        groups.into_iter().map(|(at, leases)| observe_on_mount(storage, at, leases, &layout, until));
     let directories = directories(records, &layout);
     let looks =
         directories.iter().map(|directory| {
-            let (at, directory, layout) = (mounts.holding(directory), directory.clone(), Arc::clone(&layout));
+            let (at, directory, layout) =
+                (mounts.mount_point_of(directory), directory.clone(), Arc::clone(&layout));
             async move {
                 storage.ask(&at, until, move || scan_directory::scan_directory(&directory, &layout)).await
             }
@@ -84,16 +85,16 @@ fn warn_unread(what: &str, path: &Path, error: &io::Error) {
 /// one thread hangs with it.
 pub(super) fn by_mount<'a>(
     leases: impl Iterator<Item = &'a Lease>,
-    mounts: &Mounts,
+    mounts: &MountTable,
 ) -> BTreeMap<PathBuf, Vec<Lease>> {
     let mut groups: BTreeMap<PathBuf, Vec<Lease>> = BTreeMap::new();
     for lease in leases {
-        groups.entry(mounts.holding(&lease.overlay.path)).or_default().push(lease.clone());
+        groups.entry(mounts.mount_point_of(&lease.overlay.path)).or_default().push(lease.clone());
     }
     groups
 }
 
-async fn observe_mount(
+async fn observe_on_mount(
     storage: &Storage,
     at: PathBuf,
     leases: Vec<Lease>,
@@ -125,7 +126,7 @@ fn observation(lease: &Lease, layout: &Layout) -> Observation {
 /// about to become one again.
 fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
     let foreign =
-        scan_directory::is_foreign(path, layout) && in_use::is_open_in_qemu(path).is_ok_and(|open| !open);
+        scan_directory::is_foreign(path, layout) && qemu_lock::is_open_in_qemu(path).is_ok_and(|open| !open);
     foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
 }
 

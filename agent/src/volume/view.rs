@@ -101,7 +101,7 @@ impl Volume {
         }
     }
 
-    /// Mounts a view that overlays chain onto; makes it anew if its snapshot is still there.
+    /// MountTable a view that overlays chain onto; makes it anew if its snapshot is still there.
     pub(super) async fn restore_view(&mut self, snapshot: &SnapshotName, overlays: usize) {
         match self.ensure_view(snapshot).await {
             // What to do about each of them is told once the images are known.

@@ -4,9 +4,9 @@
 
 use super::file_state::FileState;
 use super::lease::Lease;
-use super::mounts::Mounts;
+use super::mount_table::MountTable;
 use super::storage::Storage;
-use super::{VolumeHandle, in_use, scan};
+use super::{VolumeHandle, qemu_lock, scan};
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;
@@ -23,15 +23,15 @@ impl VolumeHandle {
     pub async fn overlays(&self) -> Vec<OverlayStatus> {
         let until = Instant::now() + DEADLINE;
         let state = self.state();
-        let groups = scan::by_mount(state.leases.iter(), &Mounts::read()).into_iter();
-        let looks = groups.map(|(at, leases)| states_on_one(&self.storage, at, leases, until));
+        let groups = scan::by_mount(state.leases.iter(), &MountTable::read()).into_iter();
+        let looks = groups.map(|(at, leases)| statuses_on_mount(&self.storage, at, leases, until));
         let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
         overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
         overlays
     }
 }
 
-async fn states_on_one(
+async fn statuses_on_mount(
     storage: &Storage,
     at: PathBuf,
     leases: Vec<Lease>,
@@ -54,7 +54,7 @@ fn state_of(lease: &Lease) -> OverlayState {
     match FileState::of(path, lease.mount_point.as_deref()) {
         FileState::Missing => OverlayState::Missing,
         FileState::Unreachable => OverlayState::Unreachable,
-        FileState::Present => match in_use::is_open_in_qemu(path) {
+        FileState::Present => match qemu_lock::is_open_in_qemu(path) {
             Ok(true) => OverlayState::Running,
             Ok(false) => OverlayState::Stopped,
             // It went just now.
