@@ -51,7 +51,8 @@ impl Volume {
     async fn free_place(&self, by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayError> {
         let (at, path) = (MountTable::read().mount_point_of(given), given.to_owned());
         let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(by, &path));
-        let place = place.await.ok_or_else(|| CreateOverlayError::Silent { path: given.to_owned() })??;
+        let place =
+            place.await.ok_or_else(|| CreateOverlayError::Unresponsive { path: given.to_owned() })??;
         match self.leases.get(&place.path) {
             Some(lease) => {
                 Err(CreateOverlayError::Recorded { image: lease.overlay.image.clone(), path: place.path })

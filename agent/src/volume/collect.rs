@@ -46,7 +46,7 @@ impl Volume {
     /// The views that no record needs, and what becomes of them.
     fn idle_views(&self, plan: &LeasePlan) -> Vec<ViewFate> {
         let (held, unconfirmed) = (plan.held(), self.unconfirmed(plan));
-        let idle = self.views.there.iter().filter(|view| !held.contains(view));
+        let idle = self.views.present.iter().filter(|view| !held.contains(view));
         let fate = |snapshot: &SnapshotName| {
             let keep = unconfirmed.contains(snapshot);
             let reason = match keep {

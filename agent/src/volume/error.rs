@@ -215,7 +215,7 @@ pub enum CreateOverlayError {
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does, or give another path", .path.display())]
-    Silent {
+    Unresponsive {
         /// The overlay.
         path: PathBuf,
     },
@@ -304,7 +304,7 @@ pub enum CreateOverlayError {
 impl Classified for CreateOverlayError {
     fn kind(&self) -> ErrorClass {
         match self {
-            Self::Empty | Self::Silent { .. } => ErrorClass::Transient,
+            Self::Empty | Self::Unresponsive { .. } => ErrorClass::Transient,
             Self::Path { .. }
             | Self::NoDirectory { .. }
             | Self::NotAllowed { .. }
@@ -333,7 +333,7 @@ pub enum RemoveOverlayError {
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does", .path.display())]
-    Silent {
+    Unresponsive {
         /// The overlay.
         path: PathBuf,
     },
@@ -377,7 +377,7 @@ impl Classified for RemoveOverlayError {
     fn kind(&self) -> ErrorClass {
         match self {
             Self::Foreign { .. } | Self::NotAllowed { .. } => ErrorClass::Permanent,
-            Self::Silent { .. } => ErrorClass::Transient,
+            Self::Unresponsive { .. } => ErrorClass::Transient,
             Self::InUse { .. } => ErrorClass::Busy,
             Self::Io { .. } | Self::Rights { .. } => ErrorClass::Operator,
             Self::Lease(error) => error.kind(),

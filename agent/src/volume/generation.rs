@@ -57,18 +57,22 @@ impl Generations {
     }
 
     /// One that a cut receive has begun.
-    pub(super) fn begun(&self) -> Option<&Generation> {
+    pub(super) fn partially_received(&self) -> Option<&Generation> {
         self.0.last().filter(|newest| newest.snapshots.is_empty())
     }
 
     /// Where a full stream is received: what a cut one has begun, or else a place of its own.
     pub(super) fn incoming(&self, layout: &Layout) -> Result<DatasetName, NameError> {
         let newest = self.0.last().map_or(0, |newest| newest.number);
-        self.begun().map_or_else(|| layout.generation(newest + 1), |begun| Ok(begun.dataset.clone()))
+        self.partially_received()
+            .map_or_else(|| layout.generation(newest + 1), |begun| Ok(begun.dataset.clone()))
     }
 
     /// Those that have a snapshot of this name, the current one first.
-    pub(super) fn holding<'a>(&'a self, name: &'a SnapshotName) -> impl Iterator<Item = &'a Generation> {
+    pub(super) fn with_snapshot<'a>(
+        &'a self,
+        name: &'a SnapshotName,
+    ) -> impl Iterator<Item = &'a Generation> {
         let holds = |generation: &&Generation| generation.snapshots.iter().any(|it| it.name == *name);
         self.0.iter().rev().filter(holds)
     }

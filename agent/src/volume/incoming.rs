@@ -9,7 +9,7 @@ use bootstash_zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, R
 use std::fmt;
 
 /// What a failure calls it, which has no file.
-const NAME: &str = "of the whole volume";
+const FULL_STREAM: &str = "of the whole volume";
 
 /// A stream under way.
 pub struct Incoming {
@@ -33,7 +33,7 @@ impl Volume {
         self.read_volumes().await?;
         let into = self.generations.incoming(&self.layout)?;
         if incoming.how != Receive::Resume {
-            self.clear_begun().await?;
+            self.clear_partially_received().await?;
         }
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;
         kill_point(KillPoint::ResyncReceived);
@@ -44,7 +44,7 @@ impl Volume {
             // Nothing stands on it yet, and it must not be taken for the node's volume.
             self.zfs.destroy(&into).await?;
             self.read_volumes().await?;
-            let file = NAME.to_owned();
+            let file = FULL_STREAM.to_owned();
             return Err(ApplyError::WrongResult { file, wanted: incoming.to, got: to.guid });
         }
         // Nobody is to look for the old one while it goes.
@@ -55,8 +55,8 @@ impl Volume {
 
     /// A receive that was killed can leave its file system, empty, which the next cannot be received into.
     /// What a resumable one has left is not given up here.
-    async fn clear_begun(&mut self) -> Result<(), ApplyError> {
-        if let Some(begun) = self.generations.begun().filter(|_| self.partial.is_none()) {
+    async fn clear_partially_received(&mut self) -> Result<(), ApplyError> {
+        if let Some(begun) = self.generations.partially_received().filter(|_| self.partial.is_none()) {
             let left = begun.dataset.clone();
             self.zfs.destroy(&left).await?;
             tracing::info!("removed {left}, which a receive that was killed had left empty");
@@ -90,7 +90,7 @@ impl Volume {
     /// nothing of may be all that is left of something: that is for a person to drop.
     pub(super) async fn drop_replaced(&mut self) {
         let replaced: Vec<_> = self.generations.replaced().cloned().collect();
-        for generation in replaced.iter().filter(|it| !self.layout.unknown(it.number).exists()) {
+        for generation in replaced.iter().filter(|it| !self.layout.unknown_note(it.number).exists()) {
             match self.zfs.destroy(&generation.dataset).await {
                 Ok(_) => {
                     tracing::info!("dropped {}, which was replaced", generation.dataset);
@@ -112,6 +112,6 @@ impl Volume {
     /// Notes that the registrar knows nothing of the volume that is there, before it is replaced.
     pub(super) fn keep_unknown(&self, why: &str) -> std::io::Result<()> {
         let Some(current) = self.generations.current() else { return Ok(()) };
-        std::fs::write(self.layout.unknown(current.number), why)
+        std::fs::write(self.layout.unknown_note(current.number), why)
     }
 }

@@ -17,12 +17,12 @@ mod incoming;
 mod lease;
 mod lease_plan;
 mod mount_table;
-mod mounted;
 mod open;
 mod overlay_maker;
 mod overlay_status;
 mod qemu_lock;
 mod reconcile;
+mod remount;
 mod remove;
 mod scan;
 mod scan_directory;
@@ -72,7 +72,7 @@ pub struct Volume {
     partial: Option<ResumeToken>,
     images: Arc<Vec<Manifest>>,
     /// Views of which the log says that they are not mounted.
-    said_unmounted: BTreeSet<SnapshotName>,
+    reported_unmounted: BTreeSet<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
@@ -84,7 +84,7 @@ impl Volume {
 
     async fn read_volumes(&mut self) -> Result<(), ReadError> {
         self.generations = Generations::find(self.zfs.as_ref(), &self.layout).await?;
-        self.partial = match self.generations.begun() {
+        self.partial = match self.generations.partially_received() {
             Some(begun) => self.zfs.partial(&begun.dataset).await?,
             None => None,
         };
@@ -96,7 +96,7 @@ impl Volume {
         let view = |generation: &Generation| ReplacedVolume {
             dataset: generation.dataset.clone(),
             snapshot: generation.snapshots.last().map(|newest| newest.name.clone()),
-            unknown: std::fs::read_to_string(self.layout.unknown(generation.number)).ok(),
+            unknown: std::fs::read_to_string(self.layout.unknown_note(generation.number)).ok(),
         };
         self.generations.replaced().map(view).collect()
     }
@@ -108,7 +108,7 @@ impl Volume {
             replaced: self.replaced(),
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.partial.clone(),
-            views: self.views.there.iter().cloned().collect(),
+            views: self.views.present.iter().cloned().collect(),
             leases: self.leases.all().values().cloned().collect(),
             images: Arc::clone(&self.images),
         });

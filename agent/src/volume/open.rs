@@ -48,7 +48,7 @@ impl Volume {
             generations,
             partial: None,
             images,
-            said_unmounted: BTreeSet::new(),
+            reported_unmounted: BTreeSet::new(),
             published,
             cancel,
         };
@@ -71,7 +71,8 @@ impl Volume {
 impl Volume {
     /// Drops the notes on volumes that are gone, whose numbers may come again.
     fn forget_notes(&self) {
-        let there: Vec<_> = self.generations.numbers().map(|number| self.layout.unknown(number)).collect();
+        let there: Vec<_> =
+            self.generations.numbers().map(|number| self.layout.unknown_note(number)).collect();
         let notes = std::fs::read_dir(&self.layout.unknown_dir).into_iter().flatten().flatten();
         for note in notes.map(|note| note.path()).filter(|note| !there.contains(note)) {
             if let Err(error) = std::fs::remove_file(&note) {
@@ -92,7 +93,7 @@ async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<Views, OpenErr
         if let Ok(snapshot) = name.leaf().parse()
             && zfs.dataset(&name).await?.is_some_and(|found| found.role == Some(Role::View))
         {
-            views.there.insert(snapshot);
+            views.present.insert(snapshot);
         }
     }
     Ok(views)

@@ -77,7 +77,7 @@ impl Volume {
             return BTreeSet::new();
         }
         let held = plan.held();
-        self.views.there.iter().filter(|view| !held.contains(view)).cloned().collect()
+        self.views.present.iter().filter(|view| !held.contains(view)).cloned().collect()
     }
 
     /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
@@ -85,7 +85,9 @@ impl Volume {
     pub(super) fn report_lost_caches<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
         for overlay in overlays {
             let snapshot = &overlay.snapshot;
-            if self.views.there.contains(snapshot) || self.generations.holding(snapshot).next().is_some() {
+            if self.views.present.contains(snapshot)
+                || self.generations.with_snapshot(snapshot).next().is_some()
+            {
                 continue;
             }
             tracing::error!(

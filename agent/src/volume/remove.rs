@@ -62,7 +62,7 @@ impl Volume {
         let (at, file) = (MountTable::read().mount_point_of(path), path.to_owned());
         let ask = move || by.act_as().and_then(|act_as| ask(&file, &act_as));
         let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
-        let asked = asked.ok_or_else(|| RemoveOverlayError::Silent { path: path.to_owned() })?;
+        let asked = asked.ok_or_else(|| RemoveOverlayError::Unresponsive { path: path.to_owned() })?;
         asked.map_err(|source| RemoveOverlayError::Rights { source })
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Default)]
 pub(super) struct Views {
     /// Those that exist.
-    pub(super) there: BTreeSet<SnapshotName>,
+    pub(super) present: BTreeSet<SnapshotName>,
     /// Those that stay though no record needs them: an overlay may that was not seen.
     pub(super) spared: BTreeSet<SnapshotName>,
     /// Those of which it was said that they are in use.
@@ -27,7 +27,7 @@ impl Volume {
             match self.zfs.clone_snapshot(&volume, snapshot, &name, &mountpoint).await {
                 Ok(_) => {
                     kill_point(KillPoint::ViewMade);
-                    self.views.there.insert(snapshot.clone());
+                    self.views.present.insert(snapshot.clone());
                     return Ok(mountpoint);
                 }
                 // The view that is there can be one of a volume that was replaced.
@@ -41,7 +41,7 @@ impl Volume {
     fn volumes_with(&self, snapshot: &SnapshotName) -> Result<Vec<DatasetName>, ViewError> {
         let mut guid = None;
         let mut volumes = Vec::new();
-        for generation in self.generations.holding(snapshot) {
+        for generation in self.generations.with_snapshot(snapshot) {
             let found = generation.snapshots.iter().find(|it| it.name == *snapshot).map(|it| it.guid);
             if *guid.get_or_insert(found) != found {
                 return Err(ViewError::Ambiguous { snapshot: snapshot.clone() });
@@ -58,7 +58,7 @@ impl Volume {
 
     /// Removes the view of a snapshot unless an overlay chains onto it, or may.
     pub(super) async fn drop_view_unless_used(&mut self, snapshot: &SnapshotName) -> Result<(), ViewError> {
-        if !self.views.there.contains(snapshot) || self.needs_view(snapshot) {
+        if !self.views.present.contains(snapshot) || self.needs_view(snapshot) {
             return Ok(());
         }
         let dropped = self.zfs.destroy(&self.layout.view(snapshot)?).await;
@@ -71,7 +71,7 @@ impl Volume {
             return Err(error.into());
         }
         kill_point(KillPoint::ViewDropped);
-        self.views.there.remove(snapshot);
+        self.views.present.remove(snapshot);
         self.views.busy.remove(snapshot);
         Ok(())
     }
@@ -91,7 +91,8 @@ impl Volume {
     /// After a start: mounts the views that overlays chain onto, and drops the others. ZFS may not
     /// have mounted them (zfs-fuse never does), and a crash can leave one that nobody uses.
     pub(super) async fn restore_views(&mut self) {
-        let leaked: Vec<_> = self.views.there.iter().filter(|view| !self.needs_view(view)).cloned().collect();
+        let leaked: Vec<_> =
+            self.views.present.iter().filter(|view| !self.needs_view(view)).cloned().collect();
         for snapshot in leaked {
             tracing::info!("dropping view {snapshot}, which no overlay needs");
             self.try_drop_view(&snapshot).await;
