@@ -1,17 +1,43 @@
 //! Reading which images the newest snapshot holds.
 
-use super::{CatalogReadError, Volume};
+use super::{Stopping, ViewError, Volume};
+use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CatalogError, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use thiserror::Error;
+
+/// The images of a snapshot could not be read.
+#[derive(Debug, Error)]
+pub enum CatalogReadError {
+    /// Its view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Its files.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Classified for CatalogReadError {
+    fn kind(&self) -> ErrorClass {
+        match self {
+            Self::View(error) => error.kind(),
+            Self::Catalog(error) => catalog_kind(error),
+            Self::Stopping(_) => ErrorClass::Cancelled,
+        }
+    }
+}
 
 impl Volume {
     /// Reads the images of the newest snapshot, through its view: the volume itself is never mounted.
     pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
-        let Some(head) = self.head().map(|head| head.name.clone()) else {
+        let Some(head) = self.generations.head().map(|head| head.name.clone()) else {
             self.images = Arc::default();
             return Ok(());
         };
@@ -37,5 +63,12 @@ pub(super) async fn read_off_thread<T: Send + 'static>(
     match tokio::task::spawn_blocking(move || read(&root)).await {
         Ok(result) => result,
         Err(lost) => Err(CatalogError::Io { path, source: std::io::Error::other(lost) }),
+    }
+}
+
+pub(super) fn catalog_kind(error: &CatalogError) -> ErrorClass {
+    match error {
+        CatalogError::NotFound { .. } => ErrorClass::Permanent,
+        CatalogError::Io { .. } | CatalogError::Manifest { .. } => ErrorClass::Operator,
     }
 }

@@ -1,10 +1,10 @@
 //! The task that owns the volume, and the handle by which others request changes.
 
-use super::remount::MOUNT_CHECK_INTERVAL;
 use super::storage::Storage;
+use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
-    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
-    Volume, VolumeState,
+    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Volume,
+    VolumeState,
 };
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
@@ -14,12 +14,18 @@ use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Requests that wait. More callers than this wait to get theirs in.
 const QUEUE: usize = 32;
+
+/// The agent stops, and takes no more orders.
+#[derive(Debug, Error)]
+#[error("the agent is stopping; try again when it runs")]
+pub struct Stopping;
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
@@ -99,7 +105,7 @@ impl Volume {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = mount_checks.tick() => self.remount_views().await,
+                _ = mount_checks.tick() => self.views.remount(self.overlays.count_by_snapshot()).await,
                 request = requests.0.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
@@ -122,15 +128,16 @@ impl Volume {
             }
             Request::KeepUnknown { why, reply } => {
                 let path = self.layout.unknown_dir.clone();
-                let done = self.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
+                let done =
+                    self.generations.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
                 self.answer(reply, done);
             }
             Request::Refresh { reply } => {
-                let done = self.read_volumes().await.map_err(ApplyError::from);
+                let done = self.generations.refresh().await.map_err(ApplyError::from);
                 self.answer(reply, done);
             }
             Request::DropPartial { reply } => {
-                let done = self.drop_partial().await;
+                let done = self.generations.drop_partial().await;
                 self.answer(reply, done);
             }
             Request::ReadCatalog { reply } => {

@@ -35,9 +35,9 @@ pub(super) struct Scan {
 
 /// The records as they should be.
 #[derive(Debug)]
-pub(super) struct LeasePlan {
+pub(in crate::volume) struct LeasePlan {
     pub(super) records: BTreeMap<PathBuf, Lease>,
-    pub(super) released: Vec<ReleasedOverlay>,
+    pub(in crate::volume) released: Vec<ReleasedOverlay>,
     /// Whether there can be overlays that neither records nor what was found tell of.
     pub(super) complete: bool,
 }
@@ -65,8 +65,17 @@ impl LeasePlan {
     }
 
     /// The snapshots whose views are needed.
-    pub(super) fn held(&self) -> BTreeSet<SnapshotName> {
+    pub(in crate::volume) fn held(&self) -> BTreeSet<SnapshotName> {
         self.records.values().map(|lease| lease.overlay.snapshot.clone()).collect()
+    }
+
+    /// Those of the `views` that an overlay may need which was not seen.
+    pub(in crate::volume) fn unconfirmed(&self, views: &BTreeSet<SnapshotName>) -> BTreeSet<SnapshotName> {
+        if self.complete {
+            return BTreeSet::new();
+        }
+        let held = self.held();
+        views.iter().filter(|view| !held.contains(view)).cloned().collect()
     }
 
     fn note(&mut self, path: &PathBuf, observation: &Observation, now: DateTime<Utc>) {

@@ -1,26 +1,94 @@
-//! Removing an overlay, and its view with the last one.
+//! Removing the file of an overlay, then its record.
 
+use super::lease::LeaseError;
 use super::mount_table::MountTable;
-use super::{RemoveOverlayError, Volume, canonical_path, qemu_lock};
-use bootstash_base::impersonate::{ActAs, UnixPeer};
+use super::{Overlays, canonical_path, qemu_lock};
+use crate::volume::Stopping;
+use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_zfs::Removed;
+use bootstash_base::names::SnapshotName;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::time::Instant;
 
 /// How long the storage of an overlay may take to let go of it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-impl Volume {
-    /// Removes the overlay at `given`: the file, as far as the caller may, then its record, then the view nobody
-    /// needs any more.
-    pub(super) async fn remove_overlay(
+/// An overlay was not removed.
+#[derive(Debug, Error)]
+pub enum RemoveOverlayError {
+    /// There is a file, which is none of ours.
+    #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its storage does not answer.
+    #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    Unresponsive {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// What the caller may do is not known.
+    #[error("cannot act with your rights; ask as root")]
+    Rights {
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller may not.
+    #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    NotAllowed {
+        /// Who asked.
+        user: User,
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// A VM has it open.
+    #[error("{} is open in a running VM; stop that first", .path.display())]
+    InUse {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// The file.
+    #[error("cannot remove {}", .path.display())]
+    Io {
+        /// The overlay.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The record.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The agent stops.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Classified for RemoveOverlayError {
+    fn kind(&self) -> ErrorClass {
+        match self {
+            Self::Foreign { .. } | Self::NotAllowed { .. } => ErrorClass::Permanent,
+            Self::Unresponsive { .. } => ErrorClass::Transient,
+            Self::InUse { .. } => ErrorClass::Busy,
+            Self::Io { .. } | Self::Rights { .. } => ErrorClass::Operator,
+            Self::Lease(error) => error.kind(),
+            Self::Stopping(_) => ErrorClass::Cancelled,
+        }
+    }
+}
+
+impl Overlays {
+    /// Removes the overlay at `given`, if there is one: the file, as far as the caller may, then its record.
+    /// Returns the snapshot whose view it chained onto.
+    pub(in crate::volume) async fn remove(
         &mut self,
         by: UnixPeer,
         given: &Path,
-    ) -> Result<Removed, RemoveOverlayError> {
+    ) -> Result<Option<SnapshotName>, RemoveOverlayError> {
         let path = self.real_path(by, given).await?;
         let Some(lease) = self.leases.get(&path) else {
             return match self
@@ -28,7 +96,7 @@ impl Volume {
                 .await?
             {
                 true => Err(RemoveOverlayError::Foreign { path }),
-                false => Ok(Removed::Unchanged),
+                false => Ok(None),
             };
         };
         let snapshot = lease.overlay.snapshot.clone();
@@ -37,9 +105,7 @@ impl Volume {
         self.leases.remove(&path)?;
         kill_point(KillPoint::LeaseRemoved);
         tracing::info!("removed overlay {}", path.display());
-        self.try_drop_view(&snapshot).await;
-        self.drop_replaced().await;
-        Ok(Removed::Removed)
+        Ok(Some(snapshot))
     }
 
     /// As it stands on record, if it does: then nothing needs to be looked up.

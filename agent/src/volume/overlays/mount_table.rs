@@ -10,11 +10,11 @@ const MOUNT_POINT: usize = 4;
 
 /// What is mounted at a moment.
 #[derive(Debug)]
-pub(super) struct MountTable(Vec<PathBuf>);
+pub(in crate::volume) struct MountTable(Vec<PathBuf>);
 
 impl MountTable {
     /// What is mounted now. Where the kernel does not tell, all is one storage.
-    pub(super) fn read() -> Self {
+    pub(in crate::volume) fn read() -> Self {
         Self::parse(&std::fs::read(TABLE).unwrap_or_default())
     }
 
@@ -25,7 +25,7 @@ impl MountTable {
     }
 
     /// The mount point that holds a path, whose links are not followed.
-    pub(super) fn mount_point_of(&self, path: &Path) -> PathBuf {
+    pub(in crate::volume) fn mount_point_of(&self, path: &Path) -> PathBuf {
         let above = self.0.iter().filter(|mount| path.starts_with(mount));
         let nearest = above.max_by_key(|mount| mount.as_os_str().len());
         nearest.map_or_else(|| PathBuf::from("/"), Clone::clone)

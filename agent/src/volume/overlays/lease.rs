@@ -45,7 +45,7 @@ pub struct Lease {
 
 /// A record whose content makes no sense.
 #[derive(Debug)]
-pub(super) struct DamagedRecord {
+pub(in crate::volume) struct DamagedRecord {
     path: PathBuf,
     source: serde_json::Error,
 }

@@ -3,19 +3,21 @@
 //! What a VM had open is lost with a daemon of zfs-fuse. A VM that starts finds its cache again, with
 //! the same bytes.
 
-use super::Volume;
+use super::Views;
 use bootstash_base::error::Chain;
+use bootstash_base::names::SnapshotName;
 use bootstash_zfs::Made;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often to look.
-pub(super) const MOUNT_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often to see whether they are.
+pub(in crate::volume) const MOUNT_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-impl Volume {
+impl Views {
     /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could
     /// not come to that. Only empty ones can be.
-    pub(super) fn sweep_mountpoints(&self) {
-        let wanted: Vec<_> = self.views.present.iter().map(|view| self.layout.mountpoint(view)).collect();
+    pub(in crate::volume) fn sweep_mountpoints(&self) {
+        let wanted: Vec<_> = self.present.iter().map(|view| self.layout.mountpoint(view)).collect();
         let folders = std::fs::read_dir(&self.layout.views_dir).into_iter().flatten().flatten();
         for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
             if std::fs::remove_dir(&folder).is_ok() {
@@ -24,9 +26,10 @@ impl Volume {
         }
     }
 
-    /// MountTable them where they are not mounted any more. What fails is said once.
-    pub(super) async fn remount_views(&mut self) {
-        for (snapshot, overlays) in self.overlays_by_snapshot() {
+    /// Mounts those that so many overlays chain onto, where they are not mounted any more. What fails is said
+    /// once.
+    pub(in crate::volume) async fn remount(&mut self, overlay_counts: BTreeMap<SnapshotName, usize>) {
+        for (snapshot, overlays) in overlay_counts {
             let Ok(view) = self.layout.view(&snapshot) else { continue };
             if bootstash_zfs::is_mounted(&self.layout.mountpoint(&snapshot)).await {
                 self.reported_unmounted.remove(&snapshot);

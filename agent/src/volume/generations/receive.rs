@@ -1,11 +1,11 @@
 //! A whole volume: received beside the one that is there, if one is, and only whole in its place.
 
 use super::abortable::Abortable;
-use super::{ApplyError, Stopping, Volume};
-use bootstash_base::error::Chain;
+use super::{ApplyError, Generations};
+use crate::volume::Stopping;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, Guid};
-use bootstash_zfs::{ByteStream, DestroyError, Receive, ReceiveError, Received, Removed, Snapshot};
+use bootstash_zfs::{ByteStream, Receive, ReceiveError, Received, Removed, Snapshot};
 use std::fmt;
 
 /// What a failure calls it, which has no file.
@@ -27,40 +27,40 @@ impl fmt::Debug for Incoming {
     }
 }
 
-impl Volume {
-    /// Receives it. What was there before stays as long as a view stands on it.
-    pub(super) async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
-        self.read_volumes().await?;
-        let into = self.generations.incoming(&self.layout)?;
+impl Generations {
+    /// Receives it. What was there before stays until [`Self::drop_replaced`].
+    pub(in crate::volume) async fn receive_full(
+        &mut self,
+        incoming: Incoming,
+    ) -> Result<Snapshot, ApplyError> {
+        self.refresh().await?;
+        let into = self.incoming()?;
         if incoming.how != Receive::Resume {
             self.clear_partially_received().await?;
         }
         let received = self.receive_as(&into, incoming.stream, incoming.how).await;
         kill_point(KillPoint::ResyncReceived);
         // Also after an error: what is published must be what is there.
-        self.read_volumes().await?;
+        self.refresh().await?;
         let to = received?.to;
         if to.guid != incoming.to {
             // Nothing stands on it yet, and it must not be taken for the node's volume.
             self.zfs.destroy(&into).await?;
-            self.read_volumes().await?;
+            self.refresh().await?;
             let file = FULL_STREAM.to_owned();
             return Err(ApplyError::WrongResult { file, wanted: incoming.to, got: to.guid });
         }
-        // Nobody is to look for the old one while it goes.
-        self.publish();
-        self.drop_replaced().await;
         Ok(to)
     }
 
     /// A receive that was killed can leave its file system, empty, which the next cannot be received into.
     /// What a resumable one has left is not given up here.
     async fn clear_partially_received(&mut self) -> Result<(), ApplyError> {
-        if let Some(begun) = self.generations.partially_received().filter(|_| self.partial.is_none()) {
+        if let Some(begun) = self.partially_received().filter(|_| self.partial.is_none()) {
             let left = begun.dataset.clone();
             self.zfs.destroy(&left).await?;
             tracing::info!("removed {left}, which a receive that was killed had left empty");
-            self.read_volumes().await?;
+            self.refresh().await?;
         }
         Ok(())
     }
@@ -80,38 +80,9 @@ impl Volume {
     }
 
     /// Gives up what a cut receive left, which nothing can be made of any more.
-    pub(super) async fn drop_partial(&mut self) -> Result<Removed, ApplyError> {
-        let removed = self.zfs.drop_partial(&self.generations.incoming(&self.layout)?).await;
-        self.read_volumes().await?;
+    pub(in crate::volume) async fn drop_partial(&mut self) -> Result<Removed, ApplyError> {
+        let removed = self.zfs.drop_partial(&self.incoming()?).await;
+        self.refresh().await?;
         Ok(removed?)
-    }
-
-    /// Drops the volumes that were replaced and that no view stands on. One that the registrar knows
-    /// nothing of may be all that is left of something: that is for a person to drop.
-    pub(super) async fn drop_replaced(&mut self) {
-        let replaced: Vec<_> = self.generations.replaced().cloned().collect();
-        for generation in replaced.iter().filter(|it| !self.layout.unknown_note(it.number).exists()) {
-            match self.zfs.destroy(&generation.dataset).await {
-                Ok(_) => {
-                    tracing::info!("dropped {}, which was replaced", generation.dataset);
-                    kill_point(KillPoint::ReplacedDropped);
-                }
-                Err(DestroyError::HasDependents { .. } | DestroyError::Busy { .. }) => {
-                    tracing::debug!("{} stays while views stand on it", generation.dataset);
-                }
-                Err(error) => tracing::warn!("{} stays for now: {}", generation.dataset, Chain(&error)),
-            }
-        }
-        if !replaced.is_empty()
-            && let Err(error) = self.read_volumes().await
-        {
-            tracing::warn!("cannot see what is left: {}", Chain(&error));
-        }
-    }
-
-    /// Notes that the registrar knows nothing of the volume that is there, before it is replaced.
-    pub(super) fn keep_unknown(&self, why: &str) -> std::io::Result<()> {
-        let Some(current) = self.generations.current() else { return Ok(()) };
-        std::fs::write(self.layout.unknown_note(current.number), why)
     }
 }

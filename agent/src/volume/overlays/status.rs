@@ -5,8 +5,9 @@
 use super::file_state::FileState;
 use super::lease::Lease;
 use super::mount_table::MountTable;
-use super::storage::Storage;
-use super::{VolumeHandle, qemu_lock, scan};
+use super::{qemu_lock, scan};
+use crate::volume::VolumeHandle;
+use crate::volume::storage::Storage;
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;

@@ -2,7 +2,7 @@
 
 use super::lease::{DamagedRecord, Lease, LeaseError};
 use super::lease_plan::LeasePlan;
-use super::{Volume, scan};
+use super::{Overlays, scan};
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
@@ -15,21 +15,25 @@ use std::time::Duration;
 /// A gone overlay is let go after so long, if the window is not even shorter.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
 
-impl Volume {
+impl Overlays {
     /// After a start, before any view goes: overlays without a record get one, and those whose files are
     /// gone are noted.
-    pub(super) async fn reconcile(&mut self, damaged: Vec<DamagedRecord>) -> Result<(), LeaseError> {
+    pub(in crate::volume) async fn reconcile(
+        &mut self,
+        damaged: Vec<DamagedRecord>,
+        views: &BTreeSet<SnapshotName>,
+    ) -> Result<(), LeaseError> {
         let scan = scan::scan(&self.storage, &self.layout, self.leases.all()).await;
         for record in damaged {
             self.leases.set_aside(record, &scan.found)?;
         }
         let plan = LeasePlan::of(self.leases.all(), scan, clock::now(), None);
-        self.apply_plan(&plan);
+        self.apply_plan(&plan, views);
         Ok(())
     }
 
     /// The records as a collection is to make them.
-    pub(super) async fn plan_leases(&self, window: Duration) -> LeasePlan {
+    pub(in crate::volume) async fn plan(&self, window: Duration) -> LeasePlan {
         let grace = TimeDelta::from_std(window.min(LONGEST_GRACE)).unwrap_or(TimeDelta::MAX);
         let scan = scan::scan(&self.storage, &self.layout, self.leases.all()).await;
         LeasePlan::of(self.leases.all(), scan, clock::now(), Some(grace))
@@ -37,9 +41,13 @@ impl Volume {
 
     /// Makes the records what the plan says. One that cannot be written is told, and what it would
     /// have kept is spared. Returns the overlays that got a record.
-    pub(super) fn apply_plan(&mut self, plan: &LeasePlan) -> Vec<OverlayView> {
+    pub(in crate::volume) fn apply_plan(
+        &mut self,
+        plan: &LeasePlan,
+        views: &BTreeSet<SnapshotName>,
+    ) -> Vec<OverlayView> {
         let mut adopted = Vec::new();
-        self.views.spared = self.unconfirmed(plan);
+        self.spared = plan.unconfirmed(views);
         for (path, lease) in &plan.records {
             let before = self.leases.get(path).cloned();
             if before.as_ref() == Some(lease) {
@@ -47,7 +55,7 @@ impl Volume {
             }
             if let Err(error) = self.leases.put(lease.clone()) {
                 tracing::error!("{}; the view it keeps stays for now", Chain(&error));
-                self.views.spared.insert(lease.overlay.snapshot.clone());
+                self.spared.insert(lease.overlay.snapshot.clone());
             } else if before.is_none_or(|before| before.overlay != lease.overlay) {
                 log_adopted(lease);
                 adopted.push(lease.overlay.clone());
@@ -69,43 +77,6 @@ impl Volume {
             let reason = released.map_or("", |released| released.reason.as_str());
             tracing::info!("let go of overlay {}: {reason}", path.display());
         }
-    }
-
-    /// Views that an overlay may need which was not seen.
-    pub(super) fn unconfirmed(&self, plan: &LeasePlan) -> BTreeSet<SnapshotName> {
-        if plan.complete {
-            return BTreeSet::new();
-        }
-        let held = plan.held();
-        self.views.present.iter().filter(|view| !held.contains(view)).cloned().collect()
-    }
-
-    /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
-    /// a boot cache has no byte that the image has not.
-    pub(super) fn report_lost_caches<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
-        for overlay in overlays {
-            let snapshot = &overlay.snapshot;
-            if self.views.present.contains(snapshot)
-                || self.generations.with_snapshot(snapshot).next().is_some()
-            {
-                continue;
-            }
-            tracing::error!(
-                "the boot cache of overlay {} is gone with snapshot {snapshot}, and its VM cannot start on this node; \
-                 chain it onto the image itself: {}",
-                overlay.path.display(),
-                self.remedy(overlay)
-            );
-        }
-    }
-
-    fn remedy(&self, overlay: &OverlayView) -> String {
-        let source = self.images.iter().find(|it| it.name == overlay.image).map(|it| &it.source);
-        let (base, format) = match source {
-            Some(source) => (source.path.display().to_string(), source.format.to_string()),
-            None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),
-        };
-        format!("qemu-img rebase -u -b '{base}' -F {format} '{}'", overlay.path.display())
     }
 }
 
