@@ -1,7 +1,7 @@
 //! Reading which images the newest snapshot holds.
 
 use super::{Stopping, ViewError, Volume};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog;
@@ -11,27 +11,20 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// The images of a snapshot could not be read.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CatalogReadError {
     /// Its view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// Its files.
     #[error(transparent)]
+    #[class(source)]
     Catalog(#[from] CatalogError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
-}
-
-impl Classified for CatalogReadError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::View(error) => error.kind(),
-            Self::Catalog(error) => catalog_kind(error),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
 }
 
 impl Volume {
@@ -63,12 +56,5 @@ pub(super) async fn read_off_thread<T: Send + 'static>(
     match tokio::task::spawn_blocking(move || read(&root)).await {
         Ok(result) => result,
         Err(lost) => Err(CatalogError::Io { path, source: std::io::Error::other(lost) }),
-    }
-}
-
-pub(super) fn catalog_kind(error: &CatalogError) -> ErrorClass {
-    match error {
-        CatalogError::NotFound { .. } => ErrorClass::Permanent,
-        CatalogError::Io { .. } | CatalogError::Manifest { .. } => ErrorClass::Operator,
     }
 }

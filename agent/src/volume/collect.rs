@@ -18,10 +18,11 @@ use thiserror::Error;
 pub(super) const IN_USE: &str = "ZFS says that it is in use";
 
 /// Collecting broke off; what went before stays gone.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CollectError {
     /// A snapshot.
     #[error("cannot collect snapshot {snapshot}")]
+    #[class(source)]
     Snapshot {
         /// The snapshot.
         snapshot: SnapshotName,
@@ -30,24 +31,16 @@ pub enum CollectError {
     },
     /// A view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// The state of ZFS.
     #[error(transparent)]
+    #[class(source)]
     Read(#[from] ReadError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
-}
-
-impl Classified for CollectError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Snapshot { source, .. } => source.kind(),
-            Self::View(error) => error.kind(),
-            Self::Read(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
 }
 
 impl Volume {

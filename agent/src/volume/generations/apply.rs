@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// A delta was not applied. But for [`ApplyError::WrongResult`], the volume is as it was.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ApplyError {
     /// The file.
     #[error("cannot read delta {file}")]
+    #[class(source)]
     Delta {
         /// Its name at the registrar.
         file: String,
@@ -24,6 +25,7 @@ pub enum ApplyError {
     },
     /// Its header speaks of other snapshots than the registrar's log.
     #[error("delta {file} is not the one announced: it leads to snapshot GUID {got}, not to {wanted}")]
+    #[class(permanent)]
     WrongHeader {
         /// Its name at the registrar.
         file: String,
@@ -34,18 +36,21 @@ pub enum ApplyError {
     },
     /// It starts from another snapshot than the newest here.
     #[error("delta {file} does not start from this node's newest snapshot")]
+    #[class(permanent)]
     WrongBase {
         /// Its name at the registrar.
         file: String,
     },
     /// ZFS.
     #[error(transparent)]
+    #[class(with = of_receive)]
     Receive(#[from] ReceiveError),
     /// It was received, and something else came of it than was announced.
     #[error(
         "delta {file} made snapshot GUID {got}, not {wanted} as announced; this volume is not to be trusted: \
          destroy it (zfs destroy -r) and let the agent fetch it anew"
     )]
+    #[class(operator)]
     WrongResult {
         /// Its name at the registrar.
         file: String,
@@ -56,12 +61,15 @@ pub enum ApplyError {
     },
     /// The state of ZFS.
     #[error(transparent)]
+    #[class(source)]
     Read(#[from] ReadError),
     /// The configured names are too long.
     #[error(transparent)]
+    #[class(operator)]
     Name(#[from] NameError),
     /// A note cannot be written.
     #[error("cannot write a note to {}", .path.display())]
+    #[class(operator)]
     Note {
         /// Its directory.
         path: PathBuf,
@@ -70,10 +78,20 @@ pub enum ApplyError {
     },
     /// What came wrong does not go away.
     #[error(transparent)]
+    #[class(source)]
     Destroy(#[from] DestroyError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
+}
+
+/// The file was whole, so the same file will end early again.
+fn of_receive(error: &ApplyError) -> ErrorClass {
+    match error {
+        ApplyError::Receive(error) if !matches!(error, ReceiveError::Truncated { .. }) => error.kind(),
+        _ => ErrorClass::Permanent,
+    }
 }
 
 impl ApplyError {
@@ -86,22 +104,6 @@ impl ApplyError {
                 matches!(error, ReceiveError::Corrupt { .. } | ReceiveError::Truncated { .. })
             }
             _ => false,
-        }
-    }
-}
-
-impl Classified for ApplyError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Delta { source, .. } => source.kind(),
-            Self::WrongHeader { .. } | Self::WrongBase { .. } => ErrorClass::Permanent,
-            // The file was whole, so the same file will end early again.
-            Self::Receive(ReceiveError::Truncated { .. }) => ErrorClass::Permanent,
-            Self::Receive(error) => error.kind(),
-            Self::WrongResult { .. } | Self::Name(_) | Self::Note { .. } => ErrorClass::Operator,
-            Self::Destroy(error) => error.kind(),
-            Self::Read(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
         }
     }
 }

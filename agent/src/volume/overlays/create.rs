@@ -3,9 +3,8 @@
 use super::lease::{Lease, LeaseError, Stage};
 use super::mount_table::MountTable;
 use super::{Overlays, canonical_path, file_state};
-use crate::volume::catalog::catalog_kind;
 use crate::volume::{Stopping, ViewError};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::ImageName;
@@ -23,22 +22,25 @@ use tokio::time::Instant;
 const PLACE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// An overlay was not made; nothing of it is left.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CreateOverlayError {
     /// Not an absolute path of a file.
     #[error("{} is no absolute path of a file; give one, as /var/lib/vms/a.qcow2", .path.display())]
+    #[class(permanent)]
     Path {
         /// What was given.
         path: PathBuf,
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does, or give another path", .path.display())]
+    #[class(transient)]
     Unresponsive {
         /// The overlay.
         path: PathBuf,
     },
     /// What the caller may do is not known.
     #[error("cannot act with your rights; ask as root")]
+    #[class(operator)]
     Rights {
         /// Why.
         source: io::Error,
@@ -48,6 +50,7 @@ pub enum CreateOverlayError {
         "{user} may not make {}; give a path in a directory where that user may make files, or ask as root",
         .path.display()
     )]
+    #[class(permanent)]
     NotAllowed {
         /// Who asked.
         user: User,
@@ -56,12 +59,14 @@ pub enum CreateOverlayError {
     },
     /// Its directory.
     #[error("the directory of {} does not exist; create it first", .path.display())]
+    #[class(permanent)]
     NoDirectory {
         /// The overlay.
         path: PathBuf,
     },
     /// Something is there.
     #[error("{} exists; remove it or give another path", .path.display())]
+    #[class(permanent)]
     Exists {
         /// The overlay.
         path: PathBuf,
@@ -71,6 +76,7 @@ pub enum CreateOverlayError {
         "{} is recorded as an overlay of {image}, though its file is gone; run `bootstash overlay remove` on it first",
         .path.display()
     )]
+    #[class(permanent)]
     Recorded {
         /// The overlay.
         path: PathBuf,
@@ -79,9 +85,11 @@ pub enum CreateOverlayError {
     },
     /// Nothing was received yet.
     #[error("this node holds no images yet; `bootstash status` tells how far it is")]
+    #[class(transient)]
     Empty,
     /// The image.
     #[error(transparent)]
+    #[class(source)]
     Catalog(#[from] CatalogError),
     /// Its base is not what it was.
     #[error(
@@ -89,6 +97,7 @@ pub enum CreateOverlayError {
          deregister and register it again",
         .path.display()
     )]
+    #[class(permanent)]
     BaseChanged {
         /// The image.
         image: ImageName,
@@ -99,6 +108,7 @@ pub enum CreateOverlayError {
     },
     /// Its base cannot be looked at.
     #[error("cannot use the base of image {image}")]
+    #[class(source)]
     Base {
         /// The image.
         image: ImageName,
@@ -107,37 +117,20 @@ pub enum CreateOverlayError {
     },
     /// The view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// The record.
     #[error(transparent)]
+    #[class(source)]
     Lease(#[from] LeaseError),
     /// Making the file.
     #[error(transparent)]
+    #[class(source)]
     Overlay(#[from] OverlayError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
-}
-
-impl Classified for CreateOverlayError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Empty | Self::Unresponsive { .. } => ErrorClass::Transient,
-            Self::Path { .. }
-            | Self::NoDirectory { .. }
-            | Self::NotAllowed { .. }
-            | Self::Exists { .. }
-            | Self::Recorded { .. }
-            | Self::BaseChanged { .. } => ErrorClass::Permanent,
-            Self::Catalog(error) => catalog_kind(error),
-            Self::Base { source, .. } => source.kind(),
-            Self::Rights { .. } => ErrorClass::Operator,
-            Self::View(error) => error.kind(),
-            Self::Lease(error) => error.kind(),
-            Self::Overlay(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
 }
 
 /// Where an overlay is to be, and with whose rights it is made.

@@ -4,7 +4,7 @@ use super::lease::LeaseError;
 use super::mount_table::MountTable;
 use super::{Overlays, canonical_path, qemu_lock};
 use crate::volume::Stopping;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
@@ -18,28 +18,32 @@ use tokio::time::Instant;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An overlay was not removed.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum RemoveOverlayError {
     /// There is a file, which is none of ours.
     #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    #[class(permanent)]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    #[class(transient)]
     Unresponsive {
         /// The overlay.
         path: PathBuf,
     },
     /// What the caller may do is not known.
     #[error("cannot act with your rights; ask as root")]
+    #[class(operator)]
     Rights {
         /// Why.
         source: io::Error,
     },
     /// The caller may not.
     #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    #[class(permanent)]
     NotAllowed {
         /// Who asked.
         user: User,
@@ -48,12 +52,14 @@ pub enum RemoveOverlayError {
     },
     /// A VM has it open.
     #[error("{} is open in a running VM; stop that first", .path.display())]
+    #[class(busy)]
     InUse {
         /// The overlay.
         path: PathBuf,
     },
     /// The file.
     #[error("cannot remove {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The overlay.
         path: PathBuf,
@@ -62,23 +68,12 @@ pub enum RemoveOverlayError {
     },
     /// The record.
     #[error(transparent)]
+    #[class(source)]
     Lease(#[from] LeaseError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
-}
-
-impl Classified for RemoveOverlayError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Foreign { .. } | Self::NotAllowed { .. } => ErrorClass::Permanent,
-            Self::Unresponsive { .. } => ErrorClass::Transient,
-            Self::InUse { .. } => ErrorClass::Busy,
-            Self::Io { .. } | Self::Rights { .. } => ErrorClass::Operator,
-            Self::Lease(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
 }
 
 impl Overlays {

@@ -18,13 +18,15 @@ use thiserror::Error;
 pub(super) use remount::MOUNT_CHECK_INTERVAL;
 
 /// A view could not be made or mounted.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ViewError {
     /// The configured names are too long.
     #[error(transparent)]
+    #[class(operator)]
     Name(#[from] NameError),
     /// No volume here has the snapshot.
     #[error("no volume of this node has the snapshot {snapshot}")]
+    #[class(permanent)]
     Missing {
         /// The snapshot.
         snapshot: SnapshotName,
@@ -33,32 +35,24 @@ pub enum ViewError {
     #[error(
         "two volumes of this node have different snapshots called {snapshot}; drop the one that was replaced"
     )]
+    #[class(operator)]
     Ambiguous {
         /// The snapshot.
         snapshot: SnapshotName,
     },
     /// Cloning and mounting.
     #[error(transparent)]
+    #[class(source)]
     Clone(Box<CloneError>),
     /// Destroying.
     #[error(transparent)]
+    #[class(source)]
     Destroy(#[from] DestroyError),
 }
 
 impl From<CloneError> for ViewError {
     fn from(error: CloneError) -> Self {
         Self::Clone(Box::new(error))
-    }
-}
-
-impl Classified for ViewError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Name(_) | Self::Ambiguous { .. } => ErrorClass::Operator,
-            Self::Missing { .. } => ErrorClass::Permanent,
-            Self::Clone(error) => error.kind(),
-            Self::Destroy(error) => error.kind(),
-        }
     }
 }
 
