@@ -55,7 +55,7 @@ impl Volume {
         let mut views = self.idle_views(&plan);
         let mut fates = retention::plan(&self.facts(&plan), clock::now(), window);
         if !dry_run {
-            let adopted = self.overlays.apply_plan(&plan, self.views.present());
+            let adopted = self.overlays.apply_plan(&plan, self.views.present()).await;
             plan.released.retain(|released| !self.overlays.leases().contains_key(&released.path));
             self.restore_views_of(&adopted).await;
             self.drop_views(&mut views).await?;

@@ -2,8 +2,7 @@
 //! it, with its view if it is the last.
 
 use super::Volume;
-use super::catalog::read_off_thread;
-use super::overlays::{CreateOverlayError, Place, RemoveOverlayError, check_base_in_time};
+use super::overlays::{CreateOverlayError, Place, RemoveOverlayError};
 use bootstash_base::clock;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::{ImageName, SnapshotName};
@@ -38,8 +37,8 @@ impl Volume {
         let root = self.ensure_view(snapshot).await?;
         let wanted = image.clone();
         let manifest =
-            read_off_thread(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
-        let manifest = check_base_in_time(manifest).await?;
+            self.read_view(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
+        let manifest = self.overlays.check_base(manifest).await?;
         let overlay = OverlayView {
             path: place.path.clone(),
             image: image.clone(),

@@ -1,31 +1,36 @@
 //! Whether the base of an image is what was registered.
 
-use super::CreateOverlayError;
+use super::mount_table::MountTable;
+use super::{CreateOverlayError, Overlays};
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::BaseReadError;
 use std::io;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long the storage of a base may take to say what it has.
 const BASE_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Shared storage can hang; the volume's task does not wait with it.
-pub(in crate::volume) async fn check_base_in_time(
-    manifest: Manifest,
-) -> Result<Manifest, CreateOverlayError> {
-    let (image, path) = (manifest.name.clone(), manifest.source.path.clone());
-    let check = tokio::task::spawn_blocking(move || check_base(&manifest).map(|()| manifest));
-    match tokio::time::timeout(BASE_DEADLINE, check).await {
-        Ok(Ok(checked)) => checked,
-        late_or_broken => {
-            let why = late_or_broken.map_or("its storage does not answer", |_| "looking at it broke off");
-            let source = BaseReadError::Io { path, source: io::Error::other(why) };
-            Err(CreateOverlayError::Base { image, source })
-        }
+impl Overlays {
+    /// Refuses a base that is not what was registered, and one whose storage does not answer in time.
+    ///
+    /// # Errors
+    /// See [`CreateOverlayError`].
+    pub(in crate::volume) async fn check_base(
+        &self,
+        manifest: Manifest,
+    ) -> Result<Manifest, CreateOverlayError> {
+        let (image, path) = (manifest.name.clone(), manifest.source.path.clone());
+        let (at, until) = (MountTable::read().mount_point_of(&path), Instant::now() + BASE_DEADLINE);
+        let checked = self.storage.ask(&at, until, move || check_base(&manifest).map(|()| manifest)).await;
+        checked.unwrap_or_else(|| {
+            let source = io::Error::other("its storage does not answer");
+            Err(CreateOverlayError::Base { image, source: BaseReadError::Io { path, source } })
+        })
     }
 }
 
-/// Refuses a base that is not what was registered. Looks at it without reading it.
+/// Refuses a base that is not what was registered. Looks at it without reading it. Blocks.
 fn check_base(manifest: &Manifest) -> Result<(), CreateOverlayError> {
     let (image, source) = (&manifest.name, &manifest.source);
     let unreadable = |source| CreateOverlayError::Base { image: image.clone(), source };

@@ -166,21 +166,21 @@ impl Overlays {
         overlay: OverlayView,
     ) -> Result<OverlayView, CreateOverlayError> {
         let act_as = &place.act_as;
-        let mount_point = Some(place.mount_point);
+        let mount_point = Some(place.mount_point.clone());
         let intended = Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None };
-        self.leases.put(intended.clone())?;
+        self.leases.put(intended.clone()).await?;
         kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();
         let (path, size) = (&overlay.path, overlay.virtual_size_bytes);
         if let Err(error) = self.maker.create(act_as, path, &overlay.cache, size).await {
-            self.leases.remove(path)?;
+            self.leases.remove(path).await?;
             return Err(not_made(error, act_as));
         }
         kill_point(KillPoint::OverlayCreated);
-        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }) {
+        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }).await {
             // Whoever asked is told that it failed, and will not look for a file.
-            drop(act_as.act(|| std::fs::remove_file(&overlay.path)));
-            self.leases.remove(&overlay.path)?;
+            self.remove_unrecorded(&place).await;
+            self.leases.remove(&overlay.path).await?;
             return Err(error.into());
         }
         kill_point(KillPoint::OverlayMade);
@@ -191,6 +191,15 @@ impl Overlays {
             overlay.snapshot
         );
         Ok(overlay)
+    }
+
+    async fn remove_unrecorded(&self, place: &Place) {
+        let (act_as, path, until) =
+            (place.act_as.clone(), place.path.clone(), Instant::now() + PLACE_DEADLINE);
+        let remove = move || drop(act_as.act(|| std::fs::remove_file(&path)));
+        if self.storage.ask(&place.mount_point, until, remove).await.is_none() {
+            tracing::warn!("{} may be left: its storage does not answer", place.path.display());
+        }
     }
 }
 

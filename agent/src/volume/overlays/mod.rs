@@ -19,7 +19,6 @@ mod scan;
 mod scan_directory;
 mod status;
 
-pub(super) use base::check_base_in_time;
 pub use create::CreateOverlayError;
 pub(super) use create::Place;
 pub(super) use lease::DamagedRecord;

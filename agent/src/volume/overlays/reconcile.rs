@@ -28,7 +28,7 @@ impl Overlays {
             self.leases.set_aside(record, &scan.found)?;
         }
         let plan = LeasePlan::of(self.leases.all(), scan, clock::now(), None);
-        self.apply_plan(&plan, views);
+        self.apply_plan(&plan, views).await;
         Ok(())
     }
 
@@ -41,7 +41,7 @@ impl Overlays {
 
     /// Makes the records what the plan says. One that cannot be written is told, and what it would
     /// have kept is spared. Returns the overlays that got a record.
-    pub(in crate::volume) fn apply_plan(
+    pub(in crate::volume) async fn apply_plan(
         &mut self,
         plan: &LeasePlan,
         views: &BTreeSet<SnapshotName>,
@@ -53,7 +53,7 @@ impl Overlays {
             if before.as_ref() == Some(lease) {
                 continue;
             }
-            if let Err(error) = self.leases.put(lease.clone()) {
+            if let Err(error) = self.leases.put(lease.clone()).await {
                 tracing::error!("{}; the view it keeps stays for now", Chain(&error));
                 self.spared.insert(lease.overlay.snapshot.clone());
             } else if before.is_none_or(|before| before.overlay != lease.overlay) {
@@ -61,15 +61,15 @@ impl Overlays {
                 adopted.push(lease.overlay.clone());
             }
         }
-        self.release(plan);
+        self.release(plan).await;
         adopted
     }
 
-    fn release(&mut self, plan: &LeasePlan) {
+    async fn release(&mut self, plan: &LeasePlan) {
         let gone = |path: &&PathBuf| !plan.records.contains_key(*path);
         let gone: Vec<_> = self.leases.all().keys().filter(gone).cloned().collect();
         for path in gone {
-            if let Err(error) = self.leases.remove(&path) {
+            if let Err(error) = self.leases.remove(&path).await {
                 tracing::warn!("{} stays on record: {}", path.display(), Chain(&error));
                 continue;
             }

@@ -97,7 +97,7 @@ impl Overlays {
         let snapshot = lease.overlay.snapshot.clone();
         self.ask_at(by, &path, |path, act_as| Ok(remove_file(path, act_as))).await??;
         kill_point(KillPoint::OverlayRemoved);
-        self.leases.remove(&path)?;
+        self.leases.remove(&path).await?;
         kill_point(KillPoint::LeaseRemoved);
         tracing::info!("removed overlay {}", path.display());
         Ok(Some(snapshot))
