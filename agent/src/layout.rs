@@ -61,7 +61,7 @@ impl Layout {
     }
 
     /// The note that the registrar knows nothing of a generation.
-    pub fn unknown(&self, generation: u32) -> PathBuf {
+    pub fn unknown_note(&self, generation: u32) -> PathBuf {
         self.unknown_dir.join(generation.to_string())
     }
 

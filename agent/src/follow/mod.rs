@@ -257,7 +257,7 @@ impl Follower {
     /// registrar does not know is kept.
     async fn resync(&mut self, why: String, unknown: bool) -> Result<Step, FollowError> {
         let planned = self.head();
-        self.volume.look().await?;
+        self.volume.refresh().await?;
         if self.head() != planned {
             // The plan was for another volume than the one that would be replaced now.
             return Ok(Step::Again);

@@ -1,7 +1,7 @@
 mod callers;
-mod found;
-mod gone;
 mod leaked;
+mod missing;
+mod reconcile;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};

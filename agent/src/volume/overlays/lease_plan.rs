@@ -3,8 +3,8 @@
 //! Promises: an overlay is let go only where its file was seen to be gone for long enough, or to be no
 //! overlay any more; what was not seen counts as there. Each that goes says why.
 
+use super::file_state::FileState;
 use super::lease::{Lease, Stage};
-use super::whereabouts::Whereabouts;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention::Span;
 use bootstash_net::api::ReleasedOverlay;
@@ -14,8 +14,8 @@ use std::path::PathBuf;
 
 /// What was seen of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
-    pub(super) whereabouts: Whereabouts,
+pub(super) struct Observation {
+    pub(super) file: FileState,
     /// Where its storage is mounted, if it is there.
     pub(super) mount_point: Option<PathBuf>,
     /// When its file was written that now is there, chains onto nothing of ours, and is open to nobody.
@@ -24,9 +24,9 @@ pub(super) struct Sight {
 
 /// What was seen of all storage.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Scan {
     /// The recorded overlays that could be looked at, by path.
-    pub(super) sights: BTreeMap<PathBuf, Sight>,
+    pub(super) observations: BTreeMap<PathBuf, Observation>,
     /// The overlays that lie in the directories, as records of them would be.
     pub(super) found: Vec<Lease>,
     /// Whether nothing can lie in the directories that was not seen.
@@ -35,50 +35,59 @@ pub(super) struct Seen {
 
 /// The records as they should be.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(in crate::volume) struct LeasePlan {
     pub(super) records: BTreeMap<PathBuf, Lease>,
-    pub(super) released: Vec<ReleasedOverlay>,
+    pub(in crate::volume) released: Vec<ReleasedOverlay>,
     /// Whether there can be overlays that neither records nor what was found tell of.
     pub(super) complete: bool,
 }
 
-impl Ledger {
-    /// The records after what was seen at `now`. An overlay is let go once it was missing for `timeouts`;
+impl LeasePlan {
+    /// The records after what was seen at `now`. An overlay is let go once it was missing for `grace`;
     /// none is where there is none.
     pub(super) fn of(
         records: &BTreeMap<PathBuf, Lease>,
-        seen: Seen,
+        scan: Scan,
         now: DateTime<Utc>,
-        timeouts: Option<TimeDelta>,
+        grace: Option<TimeDelta>,
     ) -> Self {
-        let mut ledger = Self { records: records.clone(), released: Vec::new(), complete: seen.complete };
-        for (path, sight) in &seen.sights {
-            ledger.note(path, sight, now);
+        let mut plan = Self { records: records.clone(), released: Vec::new(), complete: scan.complete };
+        for (path, observation) in &scan.observations {
+            plan.note(path, observation, now);
         }
-        for found in seen.found {
-            ledger.adopt(found);
+        for found in scan.found {
+            plan.adopt(found);
         }
-        for (path, sight) in &seen.sights {
-            ledger.release(path, sight, now, timeouts);
+        for (path, observation) in &scan.observations {
+            plan.release(path, observation, now, grace);
         }
-        ledger
+        plan
     }
 
     /// The snapshots whose views are needed.
-    pub(super) fn held(&self) -> BTreeSet<SnapshotName> {
+    pub(in crate::volume) fn held(&self) -> BTreeSet<SnapshotName> {
         self.records.values().map(|lease| lease.overlay.snapshot.clone()).collect()
     }
 
-    fn note(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>) {
+    /// Those of the `views` that an overlay may need which was not seen.
+    pub(in crate::volume) fn unconfirmed(&self, views: &BTreeSet<SnapshotName>) -> BTreeSet<SnapshotName> {
+        if self.complete {
+            return BTreeSet::new();
+        }
+        let held = self.held();
+        views.iter().filter(|view| !held.contains(view)).cloned().collect()
+    }
+
+    fn note(&mut self, path: &PathBuf, observation: &Observation, now: DateTime<Utc>) {
         let Some(lease) = self.records.get_mut(path) else { return };
-        match sight.whereabouts {
-            Whereabouts::There => {
+        match observation.file {
+            FileState::Present => {
                 lease.missing_since = None;
                 lease.stage = Stage::Made;
-                lease.mount_point = lease.mount_point.take().or_else(|| sight.mount_point.clone());
+                lease.mount_point = lease.mount_point.take().or_else(|| observation.mount_point.clone());
             }
-            Whereabouts::Missing => lease.missing_since = lease.missing_since.or(Some(now)),
-            Whereabouts::Unreachable => (),
+            FileState::Missing => lease.missing_since = lease.missing_since.or(Some(now)),
+            FileState::Unreachable => (),
         }
     }
 
@@ -90,9 +99,15 @@ impl Ledger {
         }
     }
 
-    fn release(&mut self, path: &PathBuf, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) {
+    fn release(
+        &mut self,
+        path: &PathBuf,
+        observation: &Observation,
+        now: DateTime<Utc>,
+        grace: Option<TimeDelta>,
+    ) {
         let Some(lease) = self.records.get(path) else { return };
-        let Some(reason) = reason(lease, sight, now, timeouts) else { return };
+        let Some(reason) = reason(lease, observation, now, grace) else { return };
         let overlay = &lease.overlay;
         self.released.push(ReleasedOverlay {
             path: path.clone(),
@@ -105,18 +120,23 @@ impl Ledger {
 }
 
 /// Why an overlay is let go, if it is.
-fn reason(lease: &Lease, sight: &Sight, now: DateTime<Utc>, timeouts: Option<TimeDelta>) -> Option<String> {
-    if lease.stage == Stage::Intended && sight.whereabouts == Whereabouts::Missing {
+fn reason(
+    lease: &Lease,
+    observation: &Observation,
+    now: DateTime<Utc>,
+    grace: Option<TimeDelta>,
+) -> Option<String> {
+    if lease.stage == Stage::Intended && observation.file == FileState::Missing {
         // Nobody was told of it.
         return Some("it was never made".to_owned());
     }
-    let (gone, foreign) = match sight.whereabouts {
-        Whereabouts::Missing => (lease.missing_since, None),
-        Whereabouts::There => (None, sight.foreign_since),
-        Whereabouts::Unreachable => (None, None),
+    let (gone, foreign) = match observation.file {
+        FileState::Missing => (lease.missing_since, None),
+        FileState::Present => (None, observation.foreign_since),
+        FileState::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
-    (since >= timeouts?).then(|| match foreign {
+    (since >= grace?).then(|| match foreign {
         None => format!("its file has been gone for {}", Span(since)),
         Some(_) => format!("its file does not chain onto a boot cache, for {}", Span(since)),
     })
@@ -146,9 +166,9 @@ mod tests {
         leases.iter().map(|lease| (lease.overlay.path.clone(), lease.clone())).collect()
     }
 
-    fn seen(path: &str, whereabouts: Whereabouts) -> Seen {
-        let sight = Sight { whereabouts, mount_point: Some("/vms".into()), foreign_since: None };
-        Seen { sights: [(path.into(), sight)].into(), found: Vec::new(), complete: true }
+    fn scan(path: &str, file: FileState) -> Scan {
+        let observation = Observation { file, mount_point: Some("/vms".into()), foreign_since: None };
+        Scan { observations: [(path.into(), observation)].into(), found: Vec::new(), complete: true }
     }
 
     fn now() -> DateTime<Utc> {
@@ -157,17 +177,17 @@ mod tests {
 
     #[test]
     fn a_gone_overlay_is_noted_then_let_go_and_forgiven_if_it_comes_back() {
-        let gone = || seen("/vms/a", Whereabouts::Missing);
-        let noted = Ledger::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
+        let gone = || scan("/vms/a", FileState::Missing);
+        let noted = LeasePlan::of(&records(&[lease("/vms/a", 1)]), gone(), now(), Some(HOUR)).records;
         assert_eq!(noted.values().next().unwrap().missing_since, Some(now()));
         let almost = now() + HOUR - TimeDelta::seconds(1);
-        assert_eq!(Ledger::of(&noted, gone(), almost, Some(HOUR)).records, noted);
-        let ledger = Ledger::of(&noted, gone(), now() + HOUR * 3, Some(HOUR));
-        assert!(ledger.records.is_empty() && ledger.held().is_empty());
-        assert_eq!(ledger.released[0].reason, "its file has been gone for 3 hours");
-        let kept = Ledger::of(&noted, gone(), now() + HOUR * 3, None);
+        assert_eq!(LeasePlan::of(&noted, gone(), almost, Some(HOUR)).records, noted);
+        let plan = LeasePlan::of(&noted, gone(), now() + HOUR * 3, Some(HOUR));
+        assert!(plan.records.is_empty() && plan.held().is_empty());
+        assert_eq!(plan.released[0].reason, "its file has been gone for 3 hours");
+        let kept = LeasePlan::of(&noted, gone(), now() + HOUR * 3, None);
         assert_eq!((kept.records, kept.released), (noted.clone(), Vec::new()), "nothing goes at a start");
-        let back = Ledger::of(&noted, seen("/vms/a", Whereabouts::There), now() + HOUR * 3, Some(HOUR));
+        let back = LeasePlan::of(&noted, scan("/vms/a", FileState::Present), now() + HOUR * 3, Some(HOUR));
         assert_eq!(back.records, records(&[lease("/vms/a", 1)]));
     }
 
@@ -176,9 +196,9 @@ mod tests {
         let mut lease = lease("/vms/a", 1);
         lease.missing_since = Some(now() - HOUR * 100);
         let before = records(&[lease]);
-        for seen in [Seen::default(), seen("/vms/a", Whereabouts::Unreachable)] {
-            let ledger = Ledger::of(&before, seen, now(), Some(HOUR));
-            assert_eq!((ledger.records, ledger.released), (before.clone(), Vec::new()));
+        for scan in [Scan::default(), scan("/vms/a", FileState::Unreachable)] {
+            let plan = LeasePlan::of(&before, scan, now(), Some(HOUR));
+            assert_eq!((plan.records, plan.released), (before.clone(), Vec::new()));
         }
     }
 
@@ -187,22 +207,22 @@ mod tests {
         let mut intended = lease("/vms/a", 1);
         (intended.stage, intended.mount_point) = (Stage::Intended, None);
         let before = records(&[intended]);
-        let after = |seen| Ledger::of(&before, seen, now(), None);
-        let gone = after(seen("/vms/a", Whereabouts::Missing));
+        let after = |scan| LeasePlan::of(&before, scan, now(), None);
+        let gone = after(scan("/vms/a", FileState::Missing));
         assert!(gone.records.is_empty() && gone.released[0].reason.contains("never made"));
-        let there = after(seen("/vms/a", Whereabouts::There)).records;
+        let there = after(scan("/vms/a", FileState::Present)).records;
         let lease = there.values().next().unwrap();
         assert_eq!((lease.stage, lease.mount_point.as_deref()), (Stage::Made, Some("/vms".as_ref())));
-        assert_eq!(after(seen("/vms/a", Whereabouts::Unreachable)).records, before);
+        assert_eq!(after(scan("/vms/a", FileState::Unreachable)).records, before);
     }
 
     #[test]
     fn found_overlays_get_records_and_those_that_took_anothers_place_a_new_one() {
-        let mut seen = seen("/vms/a", Whereabouts::There);
-        seen.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
-        let ledger = Ledger::of(&records(&[lease("/vms/a", 1)]), seen, now(), Some(HOUR));
-        assert_eq!(ledger.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
-        let numbers: Vec<u64> = ledger.held().iter().map(SnapshotName::number).collect();
+        let mut scan = scan("/vms/a", FileState::Present);
+        scan.found = vec![lease("/vms/a", 2), lease("/vms/b", 3)];
+        let plan = LeasePlan::of(&records(&[lease("/vms/a", 1)]), scan, now(), Some(HOUR));
+        assert_eq!(plan.records, records(&[lease("/vms/a", 2), lease("/vms/b", 3)]));
+        let numbers: Vec<u64> = plan.held().iter().map(SnapshotName::number).collect();
         assert_eq!(numbers, [2, 3]);
     }
 
@@ -210,13 +230,15 @@ mod tests {
     fn a_file_that_is_no_overlay_any_more_is_let_go_when_collecting() {
         let before = records(&[lease("/vms/a", 1)]);
         let foreign = || {
-            let mut seen = seen("/vms/a", Whereabouts::There);
-            seen.sights.values_mut().for_each(|sight| sight.foreign_since = Some(now() - HOUR));
-            seen
+            let mut scan = scan("/vms/a", FileState::Present);
+            scan.observations
+                .values_mut()
+                .for_each(|observation| observation.foreign_since = Some(now() - HOUR));
+            scan
         };
-        assert_eq!(Ledger::of(&before, foreign(), now(), None).records, before);
-        assert_eq!(Ledger::of(&before, foreign(), now(), Some(HOUR * 2)).records, before);
-        let ledger = Ledger::of(&before, foreign(), now(), Some(HOUR));
-        assert!(ledger.records.is_empty() && ledger.released[0].reason.contains("does not chain"));
+        assert_eq!(LeasePlan::of(&before, foreign(), now(), None).records, before);
+        assert_eq!(LeasePlan::of(&before, foreign(), now(), Some(HOUR * 2)).records, before);
+        let plan = LeasePlan::of(&before, foreign(), now(), Some(HOUR));
+        assert!(plan.records.is_empty() && plan.released[0].reason.contains("does not chain"));
     }
 }

@@ -10,11 +10,11 @@ const MOUNT_POINT: usize = 4;
 
 /// What is mounted at a moment.
 #[derive(Debug)]
-pub(super) struct Mounts(Vec<PathBuf>);
+pub(in crate::volume) struct MountTable(Vec<PathBuf>);
 
-impl Mounts {
+impl MountTable {
     /// What is mounted now. Where the kernel does not tell, all is one storage.
-    pub(super) fn read() -> Self {
+    pub(in crate::volume) fn read() -> Self {
         Self::parse(&std::fs::read(TABLE).unwrap_or_default())
     }
 
@@ -25,7 +25,7 @@ impl Mounts {
     }
 
     /// The mount point that holds a path, whose links are not followed.
-    pub(super) fn holding(&self, path: &Path) -> PathBuf {
+    pub(in crate::volume) fn mount_point_of(&self, path: &Path) -> PathBuf {
         let above = self.0.iter().filter(|mount| path.starts_with(mount));
         let nearest = above.max_by_key(|mount| mount.as_os_str().len());
         nearest.map_or_else(|| PathBuf::from("/"), Clone::clone)
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_nearest_mount_above_a_path_holds_it() {
-        let mounts = Mounts::parse(
+        let mounts = MountTable::parse(
             b"22 27 0:21 / / rw - ext4 /dev/vda rw\n\
               23 22 0:22 / /vms rw,relatime shared:1 - nfs host:/vms rw\n\
               24 23 0:23 /sub /vms/a\\040b\\134 rw - nfs host:/ab rw\n",
@@ -62,9 +62,9 @@ mod tests {
             ("/vms2/x.qcow2", "/"),
             ("relative", "/"),
         ] {
-            assert_eq!(mounts.holding(Path::new(path)), Path::new(mount), "{path}");
+            assert_eq!(mounts.mount_point_of(Path::new(path)), Path::new(mount), "{path}");
         }
-        assert_eq!(Mounts::parse(b"").holding(Path::new("/vms/x")), Path::new("/"));
-        assert_eq!(Mounts::read().holding(Path::new("/proc/self/fd")), Path::new("/proc"));
+        assert_eq!(MountTable::parse(b"").mount_point_of(Path::new("/vms/x")), Path::new("/"));
+        assert_eq!(MountTable::read().mount_point_of(Path::new("/proc/self/fd")), Path::new("/proc"));
     }
 }

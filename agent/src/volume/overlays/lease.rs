@@ -45,7 +45,7 @@ pub struct Lease {
 
 /// A record whose content makes no sense.
 #[derive(Debug)]
-pub(super) struct DamagedRecord {
+pub(in crate::volume) struct DamagedRecord {
     path: PathBuf,
     source: serde_json::Error,
 }
@@ -131,9 +131,11 @@ impl Leases {
     ///
     /// # Errors
     /// See [`LeaseError`]; the record is then as it was.
-    pub(super) fn put(&mut self, lease: Lease) -> Result<(), LeaseError> {
-        let file = self.file_of(&lease.overlay.path);
-        write(&self.dir, &file, &lease).map_err(|source| LeaseError::Io { path: file, source })?;
+    pub(super) async fn put(&mut self, lease: Lease) -> Result<(), LeaseError> {
+        let (dir, file, record) = (self.dir.clone(), self.file_of(&lease.overlay.path), lease.clone());
+        let path = file.clone();
+        let written = off_runtime(move || write(&dir, &file, &record)).await;
+        written.map_err(|source| LeaseError::Io { path, source })?;
         self.by_path.insert(lease.overlay.path.clone(), lease);
         Ok(())
     }
@@ -142,9 +144,12 @@ impl Leases {
     ///
     /// # Errors
     /// See [`LeaseError`].
-    pub(super) fn remove(&mut self, overlay: &Path) -> Result<(), LeaseError> {
+    pub(super) async fn remove(&mut self, overlay: &Path) -> Result<(), LeaseError> {
         if self.by_path.contains_key(overlay) {
-            remove_file(&self.file_of(overlay))?;
+            let file = self.file_of(overlay);
+            let path = file.clone();
+            let removed = off_runtime(move || Ok(remove_file(&file))).await;
+            removed.map_err(|source| LeaseError::Io { path, source })??;
             self.by_path.remove(overlay);
         }
         Ok(())
@@ -192,6 +197,13 @@ fn record_files(dir: &Path) -> Result<Vec<PathBuf>, LeaseError> {
     Ok(files)
 }
 
+/// A sync can take as long as the disk is busy: no worker of the runtime waits for it.
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|broken| Err(io::Error::other(broken)))
+}
+
 fn write(dir: &Path, path: &Path, lease: &Lease) -> io::Result<()> {
     let mut file = tempfile::Builder::new().suffix(".new").tempfile_in(dir)?;
     file.write_all(&serde_json::to_vec_pretty(lease)?)?;
@@ -232,16 +244,16 @@ mod tests {
         Lease { stage, overlay, mount_point: None, missing_since: None }
     }
 
-    #[test]
-    fn outlives_a_restart_and_goes_when_removed() {
+    #[tokio::test]
+    async fn outlives_a_restart_and_goes_when_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut leases = load(dir.path());
         let made = lease("/vms/ a\n.qcow2".into(), Stage::Made);
-        leases.put(made.clone()).unwrap();
+        leases.put(made.clone()).await.unwrap();
         let mut again = load(dir.path());
         assert_eq!(again.get(&made.overlay.path), Some(&made));
         assert!(again.uses(&made.overlay.snapshot));
-        again.remove(&made.overlay.path).unwrap();
+        again.remove(&made.overlay.path).await.unwrap();
         assert_eq!(load(dir.path()).overlays().count(), 0);
     }
 
@@ -271,12 +283,12 @@ mod tests {
         assert!(file.exists());
     }
 
-    #[test]
-    fn damaged_record_of_an_overlay_that_is_there_is_set_aside_and_kept() {
+    #[tokio::test]
+    async fn damaged_record_of_an_overlay_that_is_there_is_set_aside_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let lease = lease("/vms/a.qcow2".into(), Stage::Made);
         let mut leases = load(dir.path());
-        leases.put(lease.clone()).unwrap();
+        leases.put(lease.clone()).await.unwrap();
         let file = leases.file_of(&lease.overlay.path);
         fs::write(&file, "{").unwrap();
         let (leases, mut damaged) = Leases::load(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Where an overlay's file is, and whether the storage it was on is there at all. Blocks.
+//! Whether an overlay's file is present, missing, or on storage that cannot be reached. Blocks.
 //!
 //! Promises: a file is missing only where the storage that held it is seen without it.
 
@@ -6,23 +6,25 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where a file is.
+/// What the storage of a file says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whereabouts {
+pub(super) enum FileState {
     /// At its path.
-    There,
+    Present,
     /// Nowhere: its storage is there without it.
     Missing,
     /// Its storage is not there, or does not let itself be looked at.
     Unreachable,
 }
 
-/// Where the file at `path` is, which was on what was mounted at `mount_point`, as far as that is known.
-pub(super) fn of(path: &Path, mount_point: Option<&Path>) -> Whereabouts {
-    match path.symlink_metadata() {
-        Ok(_) => Whereabouts::There,
-        Err(error) if is_absence(&error) && storage_is_there(path, mount_point) => Whereabouts::Missing,
-        Err(_) => Whereabouts::Unreachable,
+impl FileState {
+    /// Where the file at `path` is, which was on what was mounted at `mount_point`, as far as that is known.
+    pub(super) fn of(path: &Path, mount_point: Option<&Path>) -> Self {
+        match path.symlink_metadata() {
+            Ok(_) => Self::Present,
+            Err(error) if is_absence(&error) && storage_is_there(path, mount_point) => Self::Missing,
+            Err(_) => Self::Unreachable,
+        }
     }
 }
 
@@ -67,25 +69,29 @@ mod tests {
         fs::create_dir(&vm).unwrap();
         let path = vm.join("a.qcow2");
         fs::write(&path, "").unwrap();
-        assert_eq!(of(&path, Some(&mounted)), Whereabouts::There);
+        assert_eq!(FileState::of(&path, Some(&mounted)), FileState::Present);
         fs::remove_file(&path).unwrap();
-        assert_eq!(of(&path, Some(&mounted)), Whereabouts::Missing);
-        assert_eq!(of(&path, None), Whereabouts::Missing);
+        assert_eq!(FileState::of(&path, Some(&mounted)), FileState::Missing);
+        assert_eq!(FileState::of(&path, None), FileState::Missing);
         // Noted on storage that was mounted there, and is not.
         for elsewhere in [&vm, &root] {
-            assert_eq!(of(&path, Some(elsewhere)), Whereabouts::Unreachable);
+            assert_eq!(FileState::of(&path, Some(elsewhere)), FileState::Unreachable);
         }
         fs::remove_dir(&vm).unwrap();
-        assert_eq!(of(&path, Some(&mounted)), Whereabouts::Missing, "the directory went with the VM");
-        assert_eq!(of(&path, Some(&vm)), Whereabouts::Unreachable);
-        assert_eq!(of(&path, None), Whereabouts::Unreachable, "nobody knows what was mounted there");
+        assert_eq!(
+            FileState::of(&path, Some(&mounted)),
+            FileState::Missing,
+            "the directory went with the VM"
+        );
+        assert_eq!(FileState::of(&path, Some(&vm)), FileState::Unreachable);
+        assert_eq!(FileState::of(&path, None), FileState::Unreachable, "nobody knows what was mounted there");
     }
 
     #[test]
     fn what_cannot_be_looked_at_is_not_missing() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("x".repeat(300));
-        assert_eq!(of(&long, Some(&mount_point(dir.path()).unwrap())), Whereabouts::Unreachable);
+        assert_eq!(FileState::of(&long, Some(&mount_point(dir.path()).unwrap())), FileState::Unreachable);
     }
 
     #[test]

@@ -17,11 +17,11 @@ const BYTES: libc::off_t = 200;
 
 /// Whether somebody holds QEMU's locks on the file at `path`.
 pub(super) fn is_open_in_qemu(path: &Path) -> io::Result<bool> {
-    is_locked(&find(path)?)
+    is_locked(&open_path(path)?)
 }
 
 /// What lies at `path`, without opening it: that can wait for ever (a pipe), or do something (a device).
-pub(super) fn find(path: &Path) -> io::Result<File> {
+pub(super) fn open_path(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(OFlag::O_PATH.bits()).open(path)
 }
 

@@ -3,19 +3,21 @@
 //! What a VM had open is lost with a daemon of zfs-fuse. A VM that starts finds its cache again, with
 //! the same bytes.
 
-use super::Volume;
+use super::Views;
 use bootstash_base::error::Chain;
+use bootstash_base::names::SnapshotName;
 use bootstash_zfs::Made;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often to look.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often to see whether they are.
+pub(in crate::volume) const MOUNT_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-impl Volume {
+impl Views {
     /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could
     /// not come to that. Only empty ones can be.
-    pub(super) fn sweep_mountpoints(&self) {
-        let wanted: Vec<_> = self.views.there.iter().map(|view| self.layout.mountpoint(view)).collect();
+    pub(in crate::volume) fn sweep_mountpoints(&self) {
+        let wanted: Vec<_> = self.present.iter().map(|view| self.layout.mountpoint(view)).collect();
         let folders = std::fs::read_dir(&self.layout.views_dir).into_iter().flatten().flatten();
         for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
             if std::fs::remove_dir(&folder).is_ok() {
@@ -24,12 +26,13 @@ impl Volume {
         }
     }
 
-    /// Mounts them where they are not mounted any more. What fails is said once.
-    pub(super) async fn keep_views_mounted(&mut self) {
-        for (snapshot, overlays) in self.overlays_by_snapshot() {
+    /// Mounts those that so many overlays chain onto, where they are not mounted any more. What fails is said
+    /// once.
+    pub(in crate::volume) async fn remount(&mut self, overlay_counts: BTreeMap<SnapshotName, usize>) {
+        for (snapshot, overlays) in overlay_counts {
             let Ok(view) = self.layout.view(&snapshot) else { continue };
             if bootstash_zfs::is_mounted(&self.layout.mountpoint(&snapshot)).await {
-                self.said_unmounted.remove(&snapshot);
+                self.reported_unmounted.remove(&snapshot);
                 continue;
             }
             match self.zfs.mount(&view).await {
@@ -38,7 +41,7 @@ impl Volume {
                      restart their VMs, which have lost what they had open"
                 ),
                 Ok(Made::Unchanged) => {}
-                Err(error) if self.said_unmounted.insert(snapshot.clone()) => tracing::error!(
+                Err(error) if self.reported_unmounted.insert(snapshot.clone()) => tracing::error!(
                     "view {snapshot}, which {overlays} overlays chain onto, is not mounted; trying again until it is: {}",
                     Chain(&error)
                 ),

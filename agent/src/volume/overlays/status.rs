@@ -2,11 +2,12 @@
 //!
 //! Promises: the answer comes in time, whatever the storage does, and does not wait for changes.
 
+use super::file_state::FileState;
 use super::lease::Lease;
-use super::mounts::Mounts;
-use super::storage::Storage;
-use super::whereabouts::{self, Whereabouts};
-use super::{VolumeHandle, in_use, look};
+use super::mount_table::MountTable;
+use super::{qemu_lock, scan};
+use crate::volume::VolumeHandle;
+use crate::volume::storage::Storage;
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;
@@ -16,22 +17,22 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Who asks waits for the answer, and storage that is slower is as good as away.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const DEADLINE: Duration = Duration::from_millis(1500);
 
 impl VolumeHandle {
     /// The overlays, in order of path, each with what its file is now.
     pub async fn overlays(&self) -> Vec<OverlayStatus> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + DEADLINE;
         let state = self.state();
-        let groups = look::by_storage(state.leases.iter(), &Mounts::read()).into_iter();
-        let looks = groups.map(|(at, leases)| states_on_one(&self.storage, at, leases, until));
+        let groups = scan::by_mount(state.leases.iter(), &MountTable::read()).into_iter();
+        let looks = groups.map(|(at, leases)| statuses_on_mount(&self.storage, at, leases, until));
         let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
         overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
         overlays
     }
 }
 
-async fn states_on_one(
+async fn statuses_on_mount(
     storage: &Storage,
     at: PathBuf,
     leases: Vec<Lease>,
@@ -51,10 +52,10 @@ async fn states_on_one(
 
 fn state_of(lease: &Lease) -> OverlayState {
     let path = &lease.overlay.path;
-    match whereabouts::of(path, lease.mount_point.as_deref()) {
-        Whereabouts::Missing => OverlayState::Missing,
-        Whereabouts::Unreachable => OverlayState::Unreachable,
-        Whereabouts::There => match in_use::is_open_in_qemu(path) {
+    match FileState::of(path, lease.mount_point.as_deref()) {
+        FileState::Missing => OverlayState::Missing,
+        FileState::Unreachable => OverlayState::Unreachable,
+        FileState::Present => match qemu_lock::is_open_in_qemu(path) {
             Ok(true) => OverlayState::Running,
             Ok(false) => OverlayState::Stopped,
             // It went just now.

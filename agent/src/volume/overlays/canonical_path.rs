@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The path with its directory resolved; none where it is relative or names no file.
-pub(super) fn resolved(path: &Path) -> Option<PathBuf> {
+pub(super) fn canonical(path: &Path) -> Option<PathBuf> {
     let (directory, file) = (path.parent()?, path.file_name()?);
     if !path.is_absolute() {
         return None;
@@ -23,11 +23,11 @@ mod tests {
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, dir.path().join("link")).unwrap();
         for spelling in ["real/a.qcow2", "link/a.qcow2", "real/../link/./a.qcow2"] {
-            assert_eq!(resolved(&dir.path().join(spelling)), Some(real.join("a.qcow2")), "{spelling}");
+            assert_eq!(canonical(&dir.path().join(spelling)), Some(real.join("a.qcow2")), "{spelling}");
         }
-        assert_eq!(resolved(Path::new("/no/such/a")), Some("/no/such/a".into()));
+        assert_eq!(canonical(Path::new("/no/such/a")), Some("/no/such/a".into()));
         for refused in ["a.qcow2", "/", "/vms/.."] {
-            assert_eq!(resolved(Path::new(refused)), None, "{refused}");
+            assert_eq!(canonical(Path::new(refused)), None, "{refused}");
         }
     }
 }

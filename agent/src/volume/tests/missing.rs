@@ -1,7 +1,7 @@
 //! Overlays whose files are deleted behind the agent's back, and storage that is away.
 
 use super::{alpine, filled, leases, lock_as_qemu};
-use crate::volume::mounts::Mounts;
+use crate::volume::overlays::MountTable;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_net::api::OverlayState;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ async fn storage_that_hangs_holds_up_neither_the_list_nor_the_volume() {
     let (mut node, _registrar, _) = filled().await;
     node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
     std::fs::remove_file(node.vm("a.qcow2")).unwrap();
-    let storage = Mounts::read().holding(&node.vm("a.qcow2"));
+    let storage = MountTable::read().mount_point_of(&node.vm("a.qcow2"));
     let (release, released) = std::sync::mpsc::channel::<()>();
     let handle = node.volume();
     let hanging = handle.storage.ask(&storage, Instant::now(), move || _ = released.recv());

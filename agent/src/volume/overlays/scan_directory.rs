@@ -4,8 +4,8 @@
 //! directory is read, not those below it, and no more of it than [`ENTRIES`]; see [`read_backing`] for
 //! what is opened. Blocks.
 
+use super::file_state;
 use super::lease::{Lease, Stage};
-use super::whereabouts;
 use crate::layout::Layout;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
@@ -22,25 +22,25 @@ const UNFINISHED: &str = ".bootstash-overlay-";
 
 /// What a look through a directory showed.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct DirectoryScan {
     /// The overlays that chain onto views of this node, as records.
     pub(super) leases: Vec<Lease>,
     /// Files that may be overlays, and could not be read.
-    pub(super) unread: Vec<(PathBuf, io::Error)>,
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 /// Looks through a directory; one that does not exist has nothing in it.
 ///
 /// # Errors
 /// Where there may be more than was seen.
-pub(super) fn in_directory(directory: &Path, layout: &Layout) -> io::Result<Found> {
+pub(super) fn scan_directory(directory: &Path, layout: &Layout) -> io::Result<DirectoryScan> {
     // One spelling, that of records.
     let directory = match directory.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DirectoryScan::default()),
         real => real?,
     };
-    let mount_point = whereabouts::mount_point(&directory)?;
-    let mut found = Found::default();
+    let mount_point = file_state::mount_point(&directory)?;
+    let mut found = DirectoryScan::default();
     for (count, entry) in directory.read_dir()?.enumerate() {
         if count == ENTRIES {
             return Err(io::Error::other(format!("there are more than {ENTRIES} files in it")));
@@ -53,7 +53,7 @@ pub(super) fn in_directory(directory: &Path, layout: &Layout) -> io::Result<Foun
         }
         match at(&entry.path(), layout, &mount_point) {
             Ok(lease) => found.leases.extend(lease),
-            Err(error) => found.unread.push((entry.path(), error)),
+            Err(error) => found.unreadable.push((entry.path(), error)),
         }
     }
     Ok(found)
@@ -134,13 +134,13 @@ mod tests {
         std::fs::write(node.vm("raw"), "data").unwrap();
         let link = node.dir.path().join("link");
         std::os::unix::fs::symlink(node.vm(""), &link).unwrap();
-        let mut found = in_directory(&link, &layout).unwrap().leases;
+        let mut found = scan_directory(&link, &layout).unwrap().leases;
         found.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
         let paths: Vec<_> = found.iter().map(|lease| lease.overlay.path.clone()).collect();
         assert_eq!(paths, [node.vm("a.qcow2"), node.vm("b")]);
         assert!(found.iter().all(|it| it.overlay.cache == cache && it.overlay.virtual_size_bytes == 1 << 20));
-        assert_eq!(in_directory(&node.vm("absent"), &layout).unwrap().leases, []);
-        assert!(in_directory(&node.vm("raw"), &layout).is_err());
+        assert_eq!(scan_directory(&node.vm("absent"), &layout).unwrap().leases, []);
+        assert!(scan_directory(&node.vm("raw"), &layout).is_err());
         let foreign = |name: &str| is_foreign(&node.vm(name), &layout);
         assert!(["foreign", "raw"].into_iter().all(foreign));
         assert!(!["a.qcow2", "absent", "below", "../link"].into_iter().any(foreign));
