@@ -18,7 +18,7 @@ pub use probe::{Doctor, ProbeError};
 use bootstash_base::error::Chain;
 use bootstash_daemon::config::HearingConfig;
 use bootstash_delta::DeltaRecord;
-use bootstash_multicast::socket::Ear;
+use bootstash_multicast::socket::ReceiverSocket;
 use bootstash_multicast::{Group, LeaveReason};
 use bootstash_net::api::{CallError, Client, SessionReply, SessionRequest, routes};
 use session::Hearing;
@@ -90,14 +90,15 @@ impl Hearer {
     async fn try_to_hear(&mut self, record: &DeltaRecord, path: &Path) -> Result<Heard, HearError> {
         let Some((group, interface)) = self.tuner.tuned() else { return Ok(Heard::Fetch) };
         // Before the session: its first datagram may come with the answer.
-        let ear = Ear::open(group, interface)?;
+        let socket = ReceiverSocket::open(group, interface)?;
         let Some(reply) = self.open(record).await? else { return Ok(Heard::Fetch) };
         if reply.group != group || reply.announcement.shape().length() != record.bytes {
             return Err(HearError::Announcement { file: record.file.clone() });
         }
-        self.tell_of_buffer(&ear, reply.bytes_per_second.get());
+        self.tell_of_buffer(&socket, reply.bytes_per_second.get());
         let store = Store::create(path, record.bytes)?;
-        let mut hearing = Hearing::new(self.registrar.clone(), &record.file, reply.announcement, ear, store);
+        let mut hearing =
+            Hearing::new(self.registrar.clone(), &record.file, reply.announcement, socket, store);
         let ended = hearing.run().await;
         self.metrics.ended(&hearing);
         self.judge(&hearing, group);
@@ -138,13 +139,13 @@ impl Hearer {
     }
 
     /// A buffer that is full drops without a word.
-    fn tell_of_buffer(&mut self, ear: &Ear, bytes_per_second: u64) {
+    fn tell_of_buffer(&mut self, socket: &ReceiverSocket, bytes_per_second: u64) {
         let wanted = tune::buffer_for(bytes_per_second);
-        if (ear.buffer_bytes() as u64) < wanted && !std::mem::replace(&mut self.buffer_was_told, true) {
+        if (socket.buffer_bytes() as u64) < wanted && !std::mem::replace(&mut self.buffer_was_told, true) {
             tracing::warn!(
                 "the socket for multicast holds {} bytes, and at {bytes_per_second} bytes a second should hold {wanted}; \
                  raise it: sysctl -w net.core.rmem_max={}",
-                ear.buffer_bytes(),
+                socket.buffer_bytes(),
                 wanted / 2
             );
         }

@@ -3,7 +3,7 @@
 use super::tune;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::HearingConfig;
-use bootstash_multicast::socket::{Ear, Interface, InterfaceError, SocketError};
+use bootstash_multicast::socket::{Interface, InterfaceError, ReceiverSocket, SocketError};
 use bootstash_multicast::{Group, Receiver, ReceiverEvent};
 use bootstash_net::api::{CallError, Client, LogQuery, LogReply, MulticastFindings, SessionReply, routes};
 use serde_json::Value;
@@ -73,11 +73,11 @@ impl Doctor {
         let group = log.multicast.ok_or(ProbeError::Off)?;
         let interface = tune::interface(&self.config, self.registrar.endpoint()).await?;
         // First: the first datagram may come with the answer.
-        let mut ear = Ear::open(group, &interface)?;
+        let mut socket = ReceiverSocket::open(group, &interface)?;
         let reply = self.begin().await?;
-        let mut findings = self.findings(group, &interface, &ear, reply.bytes_per_second.get());
-        let _ = timeout(LONGEST, self.listen(&mut ear, reply, &mut findings)).await;
-        findings.socket_drops = ear.dropped().unwrap_or_default();
+        let mut findings = self.findings(group, &interface, &socket, reply.bytes_per_second.get());
+        let _ = timeout(LONGEST, self.listen(&mut socket, reply, &mut findings)).await;
+        findings.socket_drops = socket.dropped().unwrap_or_default();
         Ok(findings)
     }
 
@@ -98,7 +98,7 @@ impl Doctor {
         &self,
         group: Group,
         interface: &Interface,
-        ear: &Ear,
+        socket: &ReceiverSocket,
         bytes_per_second: u64,
     ) -> MulticastFindings {
         MulticastFindings {
@@ -110,13 +110,18 @@ impl Doctor {
             received: 0,
             socket_drops: 0,
             strange: 0,
-            buffer_bytes: ear.buffer_bytes() as u64,
+            buffer_bytes: socket.buffer_bytes() as u64,
             wanted_buffer_bytes: tune::buffer_for(bytes_per_second),
             bytes_per_second,
         }
     }
 
-    async fn listen(&self, ear: &mut Ear, reply: SessionReply, findings: &mut MulticastFindings) {
+    async fn listen(
+        &self,
+        socket: &mut ReceiverSocket,
+        reply: SessionReply,
+        findings: &mut MulticastFindings,
+    ) {
         let mut receiver = Receiver::new(Arc::new(reply.announcement), 0.0, Instant::now());
         loop {
             let (now, mut over) = (Instant::now(), false);
@@ -141,7 +146,7 @@ impl Doctor {
                 return;
             }
             let wake = receiver.poll_timeout().unwrap_or(now + LONGEST);
-            let hearing = ear.hear(|datagram| {
+            let hearing = socket.receive(|datagram| {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             });

@@ -7,7 +7,7 @@ use super::HearError;
 use super::pieces::{self, Pieces};
 use super::store::Store;
 use bootstash_base::error::Chain;
-use bootstash_multicast::socket::Ear;
+use bootstash_multicast::socket::ReceiverSocket;
 use bootstash_multicast::{
     Announcement, Assembled, Assembly, Counters, LeaveReason, Receiver, ReceiverEvent, Report,
 };
@@ -36,7 +36,7 @@ pub(super) struct Hearing {
     registrar: Client,
     file: String,
     receiver: Receiver,
-    ear: Ear,
+    socket: ReceiverSocket,
     store: Store,
     reporting: Option<BoxFuture<'static, Result<ReportReply, CallError>>>,
     fetching: FuturesUnordered<BoxFuture<'static, Result<Pieces, HearError>>>,
@@ -59,7 +59,7 @@ impl Hearing {
         registrar: Client,
         file: &str,
         announcement: Announcement,
-        ear: Ear,
+        socket: ReceiverSocket,
         store: Store,
     ) -> Self {
         let now = Instant::now();
@@ -67,7 +67,7 @@ impl Hearing {
             registrar,
             file: file.to_owned(),
             receiver: Receiver::new(Arc::new(announcement), fastrand::f64(), now),
-            ear,
+            socket,
             store,
             reporting: None,
             fetching: FuturesUnordered::new(),
@@ -99,7 +99,7 @@ impl Hearing {
     }
 
     pub(super) fn dropped(&self) -> Option<u64> {
-        self.ear.dropped()
+        self.socket.dropped()
     }
 
     pub(super) fn into_store(self) -> Store {
@@ -115,7 +115,7 @@ impl Hearing {
         let wake = self.wake_at();
         let receiver = &mut self.receiver;
         tokio::select! {
-            heard = self.ear.hear(|datagram| {
+            heard = self.socket.receive(|datagram| {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             }) => {

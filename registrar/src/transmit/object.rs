@@ -2,7 +2,7 @@
 
 use super::Station;
 use bootstash_base::error::{Classified, ErrorClass};
-use bootstash_multicast::socket::{Interface, InterfaceError, Mouth, SocketError};
+use bootstash_multicast::socket::{Interface, InterfaceError, SenderSocket, SocketError};
 use bootstash_multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Object {
     pub(super) announcement: Announcement,
     pub(super) bytes: Bytes,
-    pub(super) mouth: Mouth,
+    pub(super) socket: SenderSocket,
 }
 
 /// Its bytes.
@@ -77,13 +77,13 @@ impl Object {
     fn of(station: &Station, mut bytes: Bytes, length: u64, path: &Path) -> Result<Self, PrepareError> {
         // First what takes no time.
         let interface = Interface::named(&station.interface)?;
-        let mouth = Mouth::open(station.group, &interface, station.config.ttl)?;
+        let socket = SenderSocket::open(station.group, &interface, station.config.ttl)?;
         let shape = Shape::usual_of(length, station.config.symbol_bytes)?;
         let hash = |block| bytes.read(shape.range(block)).map(|bytes| *blake3::hash(&bytes).as_bytes());
         let hashes: Result<Vec<_>, io::Error> = (0..shape.blocks()).map(hash).collect();
         let hashes = hashes.map_err(|source| PrepareError::Read { path: path.to_owned(), source })?;
         let rate = station.config.rate_bytes_per_second.get();
-        Ok(Self { announcement: Announcement::new(shape, hashes, rate)?, bytes, mouth })
+        Ok(Self { announcement: Announcement::new(shape, hashes, rate)?, bytes, socket })
     }
 }
 

@@ -4,7 +4,7 @@ use super::metrics::{Sent, TransmitMetrics};
 use super::object::{Bytes, Object};
 use super::session::{Next, Session};
 use bootstash_base::error::Chain;
-use bootstash_multicast::socket::{BATCH, Mouth, SpeakError};
+use bootstash_multicast::socket::{BATCH, SendError, SenderSocket};
 use bootstash_multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct SpeakTask {
     session: Arc<Session>,
     packer: Packer<Bytes>,
-    mouth: Mouth,
+    socket: SenderSocket,
     shape: Shape,
     metrics: TransmitMetrics,
     stop: CancellationToken,
@@ -29,7 +29,7 @@ pub(super) enum BrokenOff {
     #[error(transparent)]
     Rekey(#[from] RekeyError),
     #[error(transparent)]
-    Speak(#[from] SpeakError),
+    Speak(#[from] SendError),
 }
 
 /// How a session ended.
@@ -51,9 +51,9 @@ impl SpeakTask {
         metrics: TransmitMetrics,
         stop: CancellationToken,
     ) -> Result<Self, SealError> {
-        let Object { announcement, bytes, mouth } = object;
+        let Object { announcement, bytes, socket } = object;
         let shape = *announcement.shape();
-        Ok(Self { session, packer: Packer::new(announcement, bytes)?, mouth, shape, metrics, stop })
+        Ok(Self { session, packer: Packer::new(announcement, bytes)?, socket, shape, metrics, stop })
     }
 
     /// Sends until the session is over, on a thread of its own.
@@ -94,7 +94,7 @@ impl SpeakTask {
                 batch.extend_from_slice(&datagram);
                 self.count(transmit, datagram.len(), sent);
             }
-            self.mouth.send(&batch, first_bytes)?;
+            self.socket.send(&batch, first_bytes)?;
             if let Some(Transmit::Beat(_)) = due.last() {
                 let (loss, bytes_per_second) = self.session.pace();
                 self.metrics.goes(loss, bytes_per_second);

@@ -1,4 +1,4 @@
-//! Hearing a group: many datagrams with one call, and how many the kernel had no room for.
+//! Receiving from a group: many datagrams with one call, and how many the kernel had no room for.
 
 use super::{Interface, SocketError, destination, join};
 use crate::Group;
@@ -12,19 +12,19 @@ use tokio::net::UdpSocket;
 /// What is asked of the kernel; it gives up to net.core.rmem_max.
 const BUFFER_BYTES: usize = 32 << 20;
 /// Calls' worth of datagrams at a time, each of which may be gathered from many.
-const AT_ONCE: usize = 16;
-const GATHERED_BYTES_MAX: usize = 65_535;
+const RECEIVE_BATCH: usize = 16;
+const GRO_BYTES_MAX: usize = 65_535;
 
-/// Hears one group, on one interface.
+/// Receives what is sent to one group, on one interface.
 #[derive(Debug)]
-pub struct Ear {
+pub struct ReceiverSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     buffer: Vec<u8>,
     buffer_bytes: usize,
 }
 
-impl Ear {
+impl ReceiverSocket {
     /// Joins the group, and listens.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Ear {
     pub fn open(group: Group, interface: &Interface) -> Result<Self, SocketError> {
         let opened = open(group, interface);
         opened.map_err(|source| SocketError {
-            action: "hear",
+            action: "join",
             group,
             interface: interface.to_string(),
             source,
@@ -54,22 +54,22 @@ impl Ear {
     ///
     /// # Errors
     /// Where the socket is broken.
-    pub async fn hear(&mut self, mut take: impl FnMut(&mut [u8])) -> io::Result<()> {
+    pub async fn receive(&mut self, mut take: impl FnMut(&mut [u8])) -> io::Result<()> {
         let Self { socket, state, buffer, .. } = self;
         socket.readable().await?;
-        let mut meta = [RecvMeta::default(); AT_ONCE];
-        let heard = socket.try_io(Interest::READABLE, || {
-            let mut parts = buffer.chunks_mut(GATHERED_BYTES_MAX).map(IoSliceMut::new);
-            let mut slices: [IoSliceMut<'_>; AT_ONCE] =
+        let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
+        let received = socket.try_io(Interest::READABLE, || {
+            let mut parts = buffer.chunks_mut(GRO_BYTES_MAX).map(IoSliceMut::new);
+            let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
                 std::array::from_fn(|_| parts.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
             state.recv((&*socket).into(), &mut slices, &mut meta)
         });
-        let heard = match heard {
+        let received = match received {
             // Ready once more than there was something.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             other => other?,
         };
-        let parts = buffer.chunks_mut(GATHERED_BYTES_MAX).zip(&meta[..heard]);
+        let parts = buffer.chunks_mut(GRO_BYTES_MAX).zip(&meta[..received]);
         for (part, meta) in parts.filter(|(_, meta)| meta.len > 0) {
             part[..meta.len].chunks_mut(meta.stride.max(1)).for_each(&mut take);
         }
@@ -94,7 +94,7 @@ fn dropped(table: &str, inode: &str) -> Option<u64> {
     row.split_whitespace().next_back()?.parse().ok()
 }
 
-fn open(group: Group, interface: &Interface) -> io::Result<Ear> {
+fn open(group: Group, interface: &Interface) -> io::Result<ReceiverSocket> {
     let domain = if group.ip().is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     // Another agent, or a doctor, may hear the same group.
@@ -113,10 +113,10 @@ fn open(group: Group, interface: &Interface) -> io::Result<Ear> {
     socket.set_recv_buffer_size(BUFFER_BYTES)?;
     let buffer_bytes = socket.recv_buffer_size()?;
     let state = UdpSocketState::new((&socket).into())?;
-    Ok(Ear {
+    Ok(ReceiverSocket {
         socket: UdpSocket::from_std(socket.into())?,
         state,
-        buffer: vec![0; AT_ONCE * GATHERED_BYTES_MAX],
+        buffer: vec![0; RECEIVE_BATCH * GRO_BYTES_MAX],
         buffer_bytes,
     })
 }

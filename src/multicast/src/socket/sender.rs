@@ -1,4 +1,4 @@
-//! Sending to a group: many datagrams with one call where the kernel and the card can cut them.
+//! Sending to a group: many datagrams with one call where the kernel and the card can segment them.
 
 use super::{Interface, SocketError, destination};
 use crate::Group;
@@ -11,12 +11,12 @@ use std::time::Duration;
 /// Datagrams in one call. More would be a burst that switches with small buffers drop.
 pub const BATCH: usize = 16;
 /// How long to wait, and how often, for room in the card's queue.
-const NO_ROOM: Duration = Duration::from_micros(500);
-const NO_ROOM_MOST: u32 = 1000;
+const QUEUE_FULL_PAUSE: Duration = Duration::from_micros(500);
+const QUEUE_FULL_TRIES: u32 = 1000;
 
 /// Sends to one group, on one interface.
 #[derive(Debug)]
-pub struct Mouth {
+pub struct SenderSocket {
     socket: Socket,
     state: UdpSocketState,
     to: SocketAddr,
@@ -25,7 +25,7 @@ pub struct Mouth {
 
 /// Datagrams could not be sent.
 #[derive(Debug, thiserror::Error)]
-pub enum SpeakError {
+pub enum SendError {
     /// They do not fit the interface.
     #[error("datagrams of {bytes} bytes do not fit {interface}; lower multicast.symbol_bytes by as much as its MTU is below {}", bytes + 28)]
     TooLong {
@@ -46,13 +46,13 @@ pub enum SpeakError {
     },
 }
 
-impl bootstash_base::error::Classified for SpeakError {
+impl bootstash_base::error::Classified for SendError {
     fn kind(&self) -> bootstash_base::error::ErrorClass {
         bootstash_base::error::ErrorClass::Operator
     }
 }
 
-impl Mouth {
+impl SenderSocket {
     /// A socket that sends to the group, at most `ttl` routers far.
     ///
     /// # Errors
@@ -73,39 +73,41 @@ impl Mouth {
     ///
     /// # Errors
     /// Where they do not go out; some of them may have.
-    pub fn send(&self, batch: &[u8], datagram_bytes: usize) -> Result<(), SpeakError> {
+    pub fn send(&self, batch: &[u8], datagram_bytes: usize) -> Result<(), SendError> {
         let at_once = self.state.max_gso_segments().min(BATCH);
         batch.chunks(at_once * datagram_bytes).try_for_each(|part| self.send_part(part, datagram_bytes))
     }
 
-    fn send_part(&self, part: &[u8], datagram_bytes: usize) -> Result<(), SpeakError> {
-        match self.send_when_room(part, Some(datagram_bytes)) {
-            // The card cannot cut them after all. The state remembers; these go one by one.
-            Err(error) if part.len() > datagram_bytes && cannot_cut(&error) => part
+    fn send_part(&self, part: &[u8], datagram_bytes: usize) -> Result<(), SendError> {
+        match self.send_unless_full(part, Some(datagram_bytes)) {
+            // The card cannot segment them after all. The state remembers; these go one by one.
+            Err(error) if part.len() > datagram_bytes && cannot_segment(&error) => part
                 .chunks(datagram_bytes)
-                .try_for_each(|one| self.send_when_room(one, None))
+                .try_for_each(|one| self.send_unless_full(one, None))
                 .map_err(|error| self.error(error, datagram_bytes)),
             sent => sent.map_err(|error| self.error(error, datagram_bytes)),
         }
     }
 
-    fn send_when_room(&self, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+    fn send_unless_full(&self, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let transmit = Transmit { destination: self.to, ecn: None, contents, segment_size, src_ip: None };
-        for _ in 0..NO_ROOM_MOST {
+        for _ in 0..QUEUE_FULL_TRIES {
             match self.state.try_send((&self.socket).into(), &transmit) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(NO_ROOM),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(QUEUE_FULL_PAUSE)
+                }
                 other => return other,
             }
         }
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    fn error(&self, source: io::Error, bytes: usize) -> SpeakError {
+    fn error(&self, source: io::Error, bytes: usize) -> SendError {
         let interface = self.interface.clone();
         if source.raw_os_error() == Some(nix::errno::Errno::EMSGSIZE as i32) {
-            return SpeakError::TooLong { bytes, interface };
+            return SendError::TooLong { bytes, interface };
         }
-        SpeakError::Io { to: self.to, interface, source }
+        SendError::Io { to: self.to, interface, source }
     }
 }
 
@@ -129,7 +131,7 @@ fn open(group: Group, interface: &Interface, ttl: u8) -> io::Result<(Socket, Udp
     Ok((socket, state))
 }
 
-fn cannot_cut(error: &io::Error) -> bool {
+fn cannot_segment(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP))
