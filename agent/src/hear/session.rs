@@ -201,7 +201,7 @@ impl Hearing {
             Ok(instructions) => {
                 instructions.iter().for_each(|instruction| self.receiver.handle_instruction(instruction));
             }
-            // Where the session is over, its beats are too, and that says it all.
+            // Where the session is over, its heartbeats are too, and that says it all.
             Err(error) => tracing::debug!("a report on multicast was not taken: {}", Chain(&error)),
         }
         Ok(())

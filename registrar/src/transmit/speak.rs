@@ -83,9 +83,9 @@ impl SpeakTask {
         Ok(())
     }
 
-    /// Datagrams of one length go out together; a beat is shorter, and the last of its batch.
+    /// Datagrams of one length go out together; a heartbeat is shorter, and the last of its batch.
     fn send(&mut self, due: &[Transmit], sent: &mut Sent) -> Result<(), BrokenOff> {
-        for due in due.split_inclusive(|transmit| matches!(transmit, Transmit::Beat(_))) {
+        for due in due.split_inclusive(|transmit| matches!(transmit, Transmit::Heartbeat(_))) {
             let mut batch = Vec::with_capacity(due.len() * 1500);
             let mut first_bytes = 0;
             for transmit in due {
@@ -95,7 +95,7 @@ impl SpeakTask {
                 self.count(transmit, datagram.len(), sent);
             }
             self.socket.send(&batch, first_bytes)?;
-            if let Some(Transmit::Beat(_)) = due.last() {
+            if let Some(Transmit::Heartbeat(_)) = due.last() {
                 let (loss, bytes_per_second) = self.session.pace();
                 self.metrics.goes(loss, bytes_per_second);
             }
@@ -105,7 +105,7 @@ impl SpeakTask {
 
     fn count(&self, transmit: &Transmit, bytes: usize, sent: &mut Sent) {
         let kind = match transmit {
-            Transmit::Beat(_) => "beat",
+            Transmit::Heartbeat(_) => "beat",
             Transmit::Symbol(at) if at.index < self.shape.source_symbols(at.block) => "source",
             Transmit::Symbol(_) => "repair",
         };

@@ -30,7 +30,7 @@ pub enum ReceiverEvent {
 /// Why a receiver left multicast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeaveReason {
-    /// No beat for two seconds.
+    /// No heartbeat for two seconds.
     Unheard,
     /// Two blocks were not what was announced, and no new key came.
     Poisoned,

@@ -38,7 +38,7 @@ pub use report::{Deficit, Instruction, Report, ReportError, Standing};
 pub use sender::{Sender, SenderEvent, Transmit};
 pub use session::{Announcement, AnnouncementError, RekeyError, SessionId, SessionKey};
 pub use shape::{Shape, ShapeError};
-pub use wire::{Beat, Position, Rejected, SealError};
+pub use wire::{Heartbeat, Position, Rejected, SealError};
 
 #[cfg(test)]
 mod tests;

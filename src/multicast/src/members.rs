@@ -4,7 +4,7 @@
 
 use super::rate::percentile;
 use super::report::{Report, Standing};
-use super::wire::Beat;
+use super::wire::Heartbeat;
 use bootstash_base::names::NodeName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Members {
     }
 
     /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
-    /// for them beats go on as long as they may.
+    /// for them heartbeats go on as long as they may.
     pub(super) fn lack_farewell(&self, since: Instant) -> bool {
         let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
         let mut all = self.of.values();
@@ -182,13 +182,13 @@ impl Member {
     }
 }
 
-/// What is wrong with a report on its face; `last` is the last beat sent, if any.
-pub(super) fn untruth(report: &Report, last: Option<&Beat>) -> Option<&'static str> {
-    let beats = last.map_or(0, |beat| u64::from(beat.number) + 1);
-    if report.beat.is_some_and(|beat| u64::from(beat) >= beats) {
-        return Some("a beat that was not sent");
+/// What is wrong with a report on its face; `last` is the last heartbeat sent, if any.
+pub(super) fn untruth(report: &Report, last: Option<&Heartbeat>) -> Option<&'static str> {
+    let heartbeats = last.map_or(0, |heartbeat| u64::from(heartbeat.number) + 1);
+    if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {
+        return Some("a heartbeat that was not sent");
     }
-    if report.heard > report.expected || report.expected > last.map_or(0, |beat| beat.sent) {
+    if report.heard > report.expected || report.expected > last.map_or(0, |heartbeat| heartbeat.sent) {
         return Some("more symbols than were sent");
     }
     (report.deficits.len() > super::report::DEFICITS_MAX).then_some("more blocks than one report may name")

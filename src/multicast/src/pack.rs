@@ -112,7 +112,7 @@ impl<S: BlockSource> Packer<S> {
     /// Where the object cannot be read, has changed, or this was sealed before.
     pub fn pack(&mut self, transmit: &Transmit) -> Result<Vec<u8>, PackError> {
         match transmit {
-            Transmit::Beat(beat) => Ok(self.sealer.beat(beat)?),
+            Transmit::Heartbeat(heartbeat) => Ok(self.sealer.heartbeat(heartbeat)?),
             Transmit::Symbol(at) => self.symbol(*at),
         }
     }

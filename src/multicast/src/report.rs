@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// More than these are not told at once; the oldest come first.
 pub(super) const DEFICITS_MAX: usize = 64;
 
-/// What a node lacks, as of the last beat it heard.
+/// What a node lacks, as of the last heartbeat it heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -18,9 +18,10 @@ pub struct Report {
     pub next_session: Option<SessionId>,
     /// How it goes.
     pub standing: Standing,
-    /// The last beat heard: what the sender sent after it, this report knows nothing of.
-    pub beat: Option<u32>,
-    /// Symbols that were sent between the beats of the last report and of this one.
+    /// The last heartbeat heard: what the sender sent after it, this report knows nothing of.
+    #[serde(rename = "beat")]
+    pub heartbeat: Option<u32>,
+    /// Symbols that were sent between the heartbeats of the last report and of this one.
     pub expected: u64,
     /// As many of them came.
     pub heard: u64,

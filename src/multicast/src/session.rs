@@ -74,7 +74,7 @@ pub struct Announcement {
     session: SessionId,
     key: SessionKey,
     shape: Shape,
-    report_every: Duration,
+    report_interval: Duration,
     hashes: Vec<[u8; 32]>,
 }
 
@@ -161,7 +161,8 @@ impl Announcement {
         bytes_per_second: u64,
     ) -> Result<Self, AnnouncementError> {
         let (session, key) = random()?;
-        Self { session, key, shape, report_every: report_every(&shape, bytes_per_second), hashes }.checked()
+        Self { session, key, shape, report_interval: report_interval(&shape, bytes_per_second), hashes }
+            .checked()
     }
 
     /// The same, with another name and another key.
@@ -179,7 +180,7 @@ impl Announcement {
             let wanted = format!("one hash for each of its {blocks} blocks");
             return Err(AnnouncementError::Field { what: "list of hashes", wanted });
         }
-        if !(Self::REPORTS_MIN..=Self::REPORTS_MAX).contains(&self.report_every) {
+        if !(Self::REPORTS_MIN..=Self::REPORTS_MAX).contains(&self.report_interval) {
             let wanted = "from 20 to 1000 ms".to_owned();
             return Err(AnnouncementError::Field { what: "time between reports", wanted });
         }
@@ -197,13 +198,13 @@ impl Announcement {
     }
 
     /// How often a node reports.
-    pub fn report_every(&self) -> Duration {
-        self.report_every
+    pub fn report_interval(&self) -> Duration {
+        self.report_interval
     }
 
     /// How often the sender says how far it is.
-    pub fn beat_every(&self) -> Duration {
-        self.report_every / 2
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.report_interval / 2
     }
 
     pub(super) fn key(&self) -> &SessionKey {
@@ -212,7 +213,7 @@ impl Announcement {
 
     /// Whether all is the same but name and key.
     pub(super) fn is_same_object(&self, other: &Self) -> bool {
-        let of = |one: &Self| (one.shape, one.report_every);
+        let of = |one: &Self| (one.shape, one.report_interval);
         of(self) == of(other) && self.hashes == other.hashes
     }
 
@@ -231,7 +232,7 @@ fn random() -> Result<(SessionId, SessionKey), AnnouncementError> {
 }
 
 /// Short enough that what comes in until a repair does, about three reports later, fits a receiver's memory.
-fn report_every(shape: &Shape, bytes_per_second: u64) -> Duration {
+fn report_interval(shape: &Shape, bytes_per_second: u64) -> Duration {
     let three_blocks = 3.0 * shape.block_bytes() as f64 / bytes_per_second.max(1) as f64;
     Duration::from_millis((three_blocks * 1000.0) as u64)
         .clamp(Announcement::REPORTS_MIN, Duration::from_millis(200))
@@ -260,7 +261,7 @@ impl From<Announcement> for Written {
             symbol_bytes: from.shape.symbol_bytes() as u16,
             source_symbols: from.shape.full_source_symbols(),
             repair_symbols: from.shape.repair_symbols(),
-            report_millis: from.report_every.as_millis() as u64,
+            report_millis: from.report_interval.as_millis() as u64,
             hashes: URL_SAFE_NO_PAD.encode(from.hashes.concat()),
         }
     }
@@ -279,7 +280,7 @@ impl TryFrom<Written> for Announcement {
             session: from.session,
             key: SessionKey(key.ok_or_else(|| wrong("key", "16 bytes"))?),
             shape,
-            report_every: Duration::from_millis(from.report_millis),
+            report_interval: Duration::from_millis(from.report_millis),
             hashes: hashes.as_chunks::<32>().0.to_vec(),
         }
         .checked()

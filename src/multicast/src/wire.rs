@@ -16,9 +16,9 @@ use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 pub(super) const HEADER_BYTES: usize = 16;
 /// What sealing adds.
 const TAG_BYTES: usize = 16;
-/// The block number of a beat; no shape has as many blocks.
-const BEAT: u32 = u32::MAX;
-const BEAT_BYTES: usize = 12;
+/// The block number of a heartbeat; no shape has as many blocks.
+const HEARTBEAT: u32 = u32::MAX;
+const HEARTBEAT_BYTES: usize = 12;
 
 /// One symbol of the object: source symbols first, then those that repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub struct Position {
 
 /// How far the sender is; also what a receiver hears when there is nothing else to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Counts from 0.
     pub number: u32,
-    /// As many blocks, from the first, have had all their source symbols sent before the last beat.
+    /// As many blocks, from the first, have had all their source symbols sent before the last heartbeat.
     pub passed: u32,
     /// As many symbols were sent so far.
     pub sent: u64,
@@ -43,7 +43,7 @@ pub struct Beat {
 /// Why a datagram is not taken, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// Neither a symbol's length nor a beat's.
+    /// Neither a symbol's length nor a heartbeat's.
     Length,
     /// Of another session, or of one that this receiver has left.
     Session,
@@ -58,13 +58,13 @@ pub enum Rejected {
 /// What was in a datagram.
 pub(super) enum Opened<'a> {
     Symbol(Position, &'a [u8]),
-    Beat(Beat),
+    Heartbeat(Heartbeat),
 }
 
 /// What a datagram claims to be, before its seal is broken.
 pub(super) enum Claim {
     Symbol(Position),
-    Beat(u32),
+    Heartbeat(u32),
 }
 
 /// A datagram cannot be sealed.
@@ -98,14 +98,14 @@ pub(super) struct Sealer {
     key: LessSafeKey,
     /// The lowest index of each block that was not sealed yet.
     next: Vec<u16>,
-    next_beat: u32,
+    next_heartbeat: u32,
 }
 
 impl Sealer {
     pub(super) fn new(of: &Announcement) -> Result<Self, SealError> {
         let key = key(of).ok_or(SealError::Cipher { session: of.session() })?;
         let next = vec![0; of.shape().blocks() as usize];
-        Ok(Self { session: of.session(), key, next, next_beat: 0 })
+        Ok(Self { session: of.session(), key, next, next_heartbeat: 0 })
     }
 
     pub(super) fn symbol(&mut self, at: Position, payload: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -117,14 +117,14 @@ impl Sealer {
         self.seal(at.block, u32::from(at.index), payload)
     }
 
-    pub(super) fn beat(&mut self, beat: &Beat) -> Result<Vec<u8>, SealError> {
-        if beat.number < self.next_beat || beat.number == u32::MAX {
-            let at = Position { block: BEAT, index: 0 };
+    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Vec<u8>, SealError> {
+        if heartbeat.number < self.next_heartbeat || heartbeat.number == u32::MAX {
+            let at = Position { block: HEARTBEAT, index: 0 };
             return Err(SealError::Twice { session: self.session, at });
         }
-        self.next_beat = beat.number + 1;
-        let payload = [&beat.passed.to_be_bytes()[..], &beat.sent.to_be_bytes()].concat();
-        self.seal(BEAT, beat.number, &payload)
+        self.next_heartbeat = heartbeat.number + 1;
+        let payload = [&heartbeat.passed.to_be_bytes()[..], &heartbeat.sent.to_be_bytes()].concat();
+        self.seal(HEARTBEAT, heartbeat.number, &payload)
     }
 
     fn seal(&self, block: u32, index: u32, payload: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -172,24 +172,30 @@ impl Opener {
         let payload: &[u8] = opened.map_err(|_| Rejected::Seal)?;
         Ok(match claim {
             Claim::Symbol(at) => Opened::Symbol(at, payload),
-            Claim::Beat(number) => Opened::Beat(read_beat(number, payload).ok_or(Rejected::Length)?),
+            Claim::Heartbeat(number) => {
+                Opened::Heartbeat(read_heartbeat(number, payload).ok_or(Rejected::Length)?)
+            }
         })
     }
 
     fn claim(&self, datagram: &[u8]) -> Result<Claim, Rejected> {
         let payload = datagram.len().checked_sub(HEADER_BYTES + TAG_BYTES).ok_or(Rejected::Length)?;
-        if payload != self.shape.symbol_bytes() && payload != BEAT_BYTES {
+        if payload != self.shape.symbol_bytes() && payload != HEARTBEAT_BYTES {
             return Err(Rejected::Length);
         }
         if datagram[..8] != self.session.to_bytes() {
             return Err(Rejected::Session);
         }
         let (block, index) = (number(&datagram[8..12]), number(&datagram[12..16]));
-        let is_beat = block == BEAT;
-        if is_beat != (payload == BEAT_BYTES) {
+        let is_heartbeat = block == HEARTBEAT;
+        if is_heartbeat != (payload == HEARTBEAT_BYTES) {
             return Err(Rejected::Position);
         }
-        if is_beat { Ok(Claim::Beat(index)) } else { self.position(block, index).map(Claim::Symbol) }
+        if is_heartbeat {
+            Ok(Claim::Heartbeat(index))
+        } else {
+            self.position(block, index).map(Claim::Symbol)
+        }
     }
 
     fn position(&self, block: u32, index: u32) -> Result<Position, Rejected> {
@@ -215,7 +221,11 @@ fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
-fn read_beat(number_of_beat: u32, payload: &[u8]) -> Option<Beat> {
+fn read_heartbeat(number_of_heartbeat: u32, payload: &[u8]) -> Option<Heartbeat> {
     let sent: [u8; 8] = payload.get(4..12)?.try_into().ok()?;
-    Some(Beat { number: number_of_beat, passed: number(payload.get(..4)?), sent: u64::from_be_bytes(sent) })
+    Some(Heartbeat {
+        number: number_of_heartbeat,
+        passed: number(payload.get(..4)?),
+        sent: u64::from_be_bytes(sent),
+    })
 }

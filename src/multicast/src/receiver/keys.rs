@@ -85,7 +85,7 @@ impl Receiver {
     pub(super) fn switch_key(&mut self) {
         self.keys.advance();
         // Beats may have been forged too.
-        (self.beat, self.passed) = (None, 0);
+        (self.heartbeat, self.passed) = (None, 0);
         self.blocks.iter_mut().for_each(BlockState::distrust);
     }
 

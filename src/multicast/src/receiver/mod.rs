@@ -1,7 +1,7 @@
 //! The receiver: takes datagrams, says what it lacks, gives out blocks.
 //!
 //! Promises: it gives out each block once, and only bytes that were announced; it holds at most
-//! [`HELD_BYTES_MAX`]. Two blocks that turn out wrong and no new key for two seconds, or as long without a beat,
+//! [`HELD_BYTES_MAX`]. Two blocks that turn out wrong and no new key for two seconds, or as long without a heartbeat,
 //! and it goes on by unicast alone.
 
 mod blocks;
@@ -14,7 +14,7 @@ use self::keys::Keys;
 use super::heard::{Counters, LeaveReason, ReceiverEvent};
 use super::report::{Instruction, Standing};
 use super::session::Announcement;
-use super::wire::{Beat, Claim, Opened, Rejected};
+use super::wire::{Claim, Heartbeat, Opened, Rejected};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,12 +40,12 @@ pub struct Receiver {
     fetched_to: u32,
     passed: u32,
     /// The last one, under the key in use.
-    beat: Option<u32>,
-    /// It heard a beat.
+    heartbeat: Option<u32>,
+    /// It heard a heartbeat.
     joined: bool,
-    /// Sent by the sender, heard here: now, at the last beat, and as reported.
+    /// Sent by the sender, heard here: now, at the last heartbeat, and as reported.
     heard: u64,
-    at_beat: (u64, u64),
+    at_heartbeat: (u64, u64),
     reported: (u64, u64),
     report_at: Option<Instant>,
     last_report: Instant,
@@ -73,10 +73,10 @@ impl Receiver {
             fetch_all: false,
             fetched_to: 0,
             passed: 0,
-            beat: None,
+            heartbeat: None,
             joined: false,
             heard: 0,
-            at_beat: (0, 0),
+            at_heartbeat: (0, 0),
             reported: (0, 0),
             report_at: None,
             last_report: now,
@@ -162,28 +162,30 @@ impl Receiver {
         let (opener, is_next) = self.keys.opener(datagram);
         let opener = opener.filter(|_| listens).ok_or(Rejected::Session)?;
         let opened = opener.read(datagram, |claim| match claim {
-            Claim::Beat(number) => !is_next && self.beat.is_some_and(|beat| beat >= *number),
+            Claim::Heartbeat(number) => {
+                !is_next && self.heartbeat.is_some_and(|heartbeat| heartbeat >= *number)
+            }
             Claim::Symbol(at) => is_seen(&self.blocks, *at),
         })?;
         if is_next {
             self.switch_key();
         }
         match opened {
-            Opened::Beat(beat) => self.hear(now, &beat),
+            Opened::Heartbeat(heartbeat) => self.hear(now, &heartbeat),
             Opened::Symbol(at, symbol) => self.take_symbol(at, symbol),
         }
         Ok(())
     }
 
-    fn hear(&mut self, now: Instant, beat: &Beat) {
-        let first = self.beat.is_none();
-        self.beat = Some(beat.number);
-        self.passed = self.passed.max(beat.passed.min(self.announcement.shape().blocks()));
-        let sent = if first { beat.sent } else { beat.sent.max(self.at_beat.0) };
-        self.at_beat = (sent, self.heard);
+    fn hear(&mut self, now: Instant, heartbeat: &Heartbeat) {
+        let first = self.heartbeat.is_none();
+        self.heartbeat = Some(heartbeat.number);
+        self.passed = self.passed.max(heartbeat.passed.min(self.announcement.shape().blocks()));
+        let sent = if first { heartbeat.sent } else { heartbeat.sent.max(self.at_heartbeat.0) };
+        self.at_heartbeat = (sent, self.heard);
         self.unheard_at = now + UNHEARD_AFTER;
         if first {
-            self.reported = self.at_beat;
+            self.reported = self.at_heartbeat;
         }
         if !std::mem::replace(&mut self.joined, true) {
             self.fetch_what_passed_before();
@@ -191,7 +193,7 @@ impl Receiver {
         self.fetch_passed();
         self.want();
         if self.report_at.is_none() && !self.fetch_all && self.standing == Standing::Listening {
-            let every = self.announcement.report_every();
+            let every = self.announcement.report_interval();
             self.report_at = Some((self.last_report + every).max(now) + every.mul_f64(self.jitter / 4.0));
         }
     }

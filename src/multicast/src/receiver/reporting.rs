@@ -14,15 +14,15 @@ impl Receiver {
         if self.keys.leave_at.is_some() && self.standing == Standing::Listening {
             return Some(self.alarm());
         }
-        let (sent, heard) = (self.at_beat.0 - self.reported.0, self.at_beat.1 - self.reported.1);
+        let (sent, heard) = (self.at_heartbeat.0 - self.reported.0, self.at_heartbeat.1 - self.reported.1);
         // A few symbols say nothing of a loss.
         let tells = sent >= 64;
-        self.reported = if tells { self.at_beat } else { self.reported };
+        self.reported = if tells { self.at_heartbeat } else { self.reported };
         Some(Report {
             session: self.keys.session(),
             next_session: self.keys.next_session(),
             standing: self.standing,
-            beat: self.beat,
+            heartbeat: self.heartbeat,
             expected: if tells { sent } else { 0 },
             heard: if tells { heard.min(sent) } else { 0 },
             deficits: self.deficits(),
@@ -35,7 +35,7 @@ impl Receiver {
             session: self.keys.session(),
             next_session: self.keys.next_session(),
             standing: Standing::Alarmed,
-            beat: None,
+            heartbeat: None,
             expected: 0,
             heard: 0,
             deficits: Vec::new(),

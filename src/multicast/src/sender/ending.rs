@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const LINGER: Duration = Duration::from_secs(10);
 /// A larger part of nodes that lose too much is no longer their fault.
 const MANY: f64 = 0.3;
-/// So long beats go on for who was sent to unicast at the end, that its report can be answered so.
+/// So long heartbeats go on for who was sent to unicast at the end, that its report can be answered so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Sender {

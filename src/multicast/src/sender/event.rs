@@ -2,7 +2,7 @@
 
 use crate::members::Demotion;
 use crate::session::SessionId;
-use crate::wire::{Beat, Position};
+use crate::wire::{Heartbeat, Position};
 use bootstash_base::names::NodeName;
 
 /// What to send now.
@@ -11,7 +11,7 @@ pub enum Transmit {
     /// A symbol.
     Symbol(Position),
     /// How far the sender is.
-    Beat(Beat),
+    Heartbeat(Heartbeat),
 }
 
 /// What is to be done.

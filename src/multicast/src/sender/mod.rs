@@ -2,7 +2,7 @@
 //!
 //! Promises: no symbol is asked for twice; repair of a block never exceeds what the session announced; once
 //! all source symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds
-//! after the last symbol; whoever is sent to unicast then hears beats until it has reported once more.
+//! after the last symbol; whoever is sent to unicast then hears heartbeats until it has reported once more.
 
 mod ending;
 mod event;
@@ -18,7 +18,7 @@ use super::pace::Pace;
 use super::rate::{Rate, RateLimits};
 use super::session::Announcement;
 use super::shape::Shape;
-use super::wire::{Beat, HEADER_BYTES, Position};
+use super::wire::{HEADER_BYTES, Heartbeat, Position};
 use bootstash_base::names::NodeName;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ const AROUND_BYTES: usize = 14 + 20 + 8 + 16;
 struct Repair {
     sent: u16,
     target: u16,
-    /// The number of the beat that followed the last symbol of the block.
-    next_beat: u32,
+    /// The number of the heartbeat that followed the last symbol of the block.
+    next_heartbeat: u32,
 }
 
 /// The machine.
@@ -39,8 +39,8 @@ struct Repair {
 pub struct Sender {
     keys: Keys,
     shape: Shape,
-    beat_every: Duration,
-    report_every: Duration,
+    heartbeat_interval: Duration,
+    report_interval: Duration,
     pace: Pace,
     rate: Rate,
     members: Members,
@@ -51,14 +51,14 @@ pub struct Sender {
     sent: u64,
     /// Of these, repair.
     repair_sent: u64,
-    /// Blocks the cursor had passed at the last beat.
+    /// Blocks the cursor had passed at the last heartbeat.
     passed: u32,
-    last_beat: Option<Beat>,
-    beat_at: Instant,
+    last_heartbeat: Option<Heartbeat>,
+    heartbeat_at: Instant,
     judge_at: Instant,
     last_symbol_at: Instant,
-    /// The number of the beat that follows it.
-    last_symbol_beat: u32,
+    /// The number of the heartbeat that follows it.
+    last_symbol_heartbeat: u32,
     ready_at: Option<Instant>,
     halved: bool,
     /// No symbols go out since then.
@@ -79,8 +79,8 @@ impl Sender {
         let mut sender = Self {
             keys: Keys::new(announcement.session()),
             shape,
-            beat_every: announcement.beat_every(),
-            report_every: announcement.report_every(),
+            heartbeat_interval: announcement.heartbeat_interval(),
+            report_interval: announcement.report_interval(),
             pace: Pace::new(rate.bytes_per_second(), now),
             rate,
             members: Members::default(),
@@ -90,11 +90,11 @@ impl Sender {
             sent: 0,
             repair_sent: 0,
             passed: 0,
-            last_beat: None,
-            beat_at: now,
-            judge_at: now + announcement.report_every(),
+            last_heartbeat: None,
+            heartbeat_at: now,
+            judge_at: now + announcement.report_interval(),
             last_symbol_at: now,
-            last_symbol_beat: 0,
+            last_symbol_heartbeat: 0,
             ready_at: None,
             halved: false,
             ended_at: None,
@@ -118,7 +118,7 @@ impl Sender {
 
     /// When to call again at the latest; none once it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [Some(self.beat_at), Some(self.judge_at), self.ready_at, self.keys.timeout()];
+        let timers = [Some(self.heartbeat_at), Some(self.judge_at), self.ready_at, self.keys.timeout()];
         if self.finished { None } else { timers.into_iter().flatten().min() }
     }
 
@@ -128,8 +128,8 @@ impl Sender {
         if self.finished {
             return None;
         }
-        if now >= self.beat_at {
-            return Some(Transmit::Beat(self.beat(now)));
+        if now >= self.heartbeat_at {
+            return Some(Transmit::Heartbeat(self.heartbeat(now)));
         }
         if self.is_ending() {
             return None;
@@ -143,7 +143,7 @@ impl Sender {
         if self.finished || now < self.judge_at {
             return;
         }
-        self.judge_at = now + self.report_every;
+        self.judge_at = now + self.report_interval;
         self.rate.judge(now, &mut self.members.losses());
         self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::Silent);
         self.judge_outliers(now);
@@ -151,17 +151,17 @@ impl Sender {
         self.finish_if_over(now);
     }
 
-    fn beat(&mut self, now: Instant) -> Beat {
-        let number = self.next_beat();
-        let beat = Beat { number, passed: self.passed, sent: self.sent };
-        self.last_beat = Some(beat);
+    fn heartbeat(&mut self, now: Instant) -> Heartbeat {
+        let number = self.next_heartbeat();
+        let heartbeat = Heartbeat { number, passed: self.passed, sent: self.sent };
+        self.last_heartbeat = Some(heartbeat);
         self.passed = self.passed.max(self.cursor.block);
-        self.beat_at = now + self.beat_every;
-        beat
+        self.heartbeat_at = now + self.heartbeat_interval;
+        heartbeat
     }
 
-    fn next_beat(&self) -> u32 {
-        self.last_beat.map_or(0, |beat| beat.number + 1)
+    fn next_heartbeat(&self) -> u32 {
+        self.last_heartbeat.map_or(0, |heartbeat| heartbeat.number + 1)
     }
 
     fn symbol(&mut self, now: Instant) -> Option<Position> {
@@ -189,10 +189,10 @@ impl Sender {
 
     fn advance(&mut self, at: Position) {
         self.sent += 1;
-        self.last_symbol_beat = self.next_beat();
-        let (source, next_beat) = (self.shape.source_symbols(at.block), self.next_beat());
+        self.last_symbol_heartbeat = self.next_heartbeat();
+        let (source, next_heartbeat) = (self.shape.source_symbols(at.block), self.next_heartbeat());
         let Some(block) = self.blocks.get_mut(at.block as usize) else { return };
-        block.next_beat = next_beat;
+        block.next_heartbeat = next_heartbeat;
         if at.index >= source {
             block.sent += 1;
             self.repair_sent += 1;

@@ -45,10 +45,10 @@ impl Sender {
             let node = node.clone();
             return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session });
         }
-        if !member.admits_report(now, self.report_every) {
+        if !member.admits_report(now, self.report_interval) {
             return Err(ReportError::TooOften { node: node.clone() });
         }
-        let untrue = untruth(report, self.last_beat.as_ref())
+        let untrue = untruth(report, self.last_heartbeat.as_ref())
             .or_else(|| report.deficits.iter().find_map(|deficit| self.untruth_of(deficit)));
         untrue.map_or(Ok(()), |what| Err(ReportError::Untrue { node: node.clone(), what }))
     }
@@ -66,7 +66,7 @@ impl Sender {
 
     /// What part of the blocks it names a report asks for, of those whose repair it knows all of.
     fn asked(&self, report: &Report) -> f64 {
-        let known = report.deficits.iter().filter(|deficit| self.is_known(deficit.block, report.beat));
+        let known = report.deficits.iter().filter(|deficit| self.is_known(deficit.block, report.heartbeat));
         let (missing, of) = known.fold((0, 0), |(missing, of), deficit| {
             let source = u64::from(self.shape.source_symbols(deficit.block));
             (missing + u64::from(deficit.missing), of + source)
@@ -74,22 +74,22 @@ impl Sender {
         if of == 0 { 0.0 } else { missing as f64 / of as f64 }
     }
 
-    /// Whether who heard this beat has had everything of the block that was sent: the last symbol went out a
-    /// whole beat before it, so that one which comes late by less does not count as lost.
-    fn is_known(&self, block: u32, beat: Option<u32>) -> bool {
-        let next = self.blocks.get(block as usize).map_or(0, |block| block.next_beat);
-        beat.is_some_and(|beat| beat > next)
+    /// Whether who heard this heartbeat has had everything of the block that was sent: the last symbol went out a
+    /// whole heartbeat before it, so that one which comes late by less does not count as lost.
+    fn is_known(&self, block: u32, heartbeat: Option<u32>) -> bool {
+        let next = self.blocks.get(block as usize).map_or(0, |block| block.next_heartbeat);
+        heartbeat.is_some_and(|heartbeat| heartbeat > next)
     }
 
     fn is_all_told_by(&self, report: &Report) -> bool {
         let all = self.is_source_out() && self.passed == self.shape.blocks() && self.due.is_empty();
-        all && report.beat.is_some_and(|beat| beat > self.last_symbol_beat)
+        all && report.heartbeat.is_some_and(|heartbeat| heartbeat > self.last_symbol_heartbeat)
     }
 
     fn serve(&mut self, node: &NodeName, report: &Report) {
         let mut beyond = Vec::new();
         for deficit in &report.deficits {
-            let known = self.is_known(deficit.block, report.beat);
+            let known = self.is_known(deficit.block, report.heartbeat);
             let Some(block) = self.blocks.get_mut(deficit.block as usize) else { continue };
             // Repair that is under way must not be asked for again.
             let has = if known { block.sent } else { deficit.repair_seen };

@@ -47,7 +47,7 @@ fn each_kind_of_wrong_datagram_is_refused_for_its_own_reason_and_in_order() {
     assert_eq!(give(&changed(8)), Err(Rejected::Position), "block");
     assert_eq!(give(&changed(14)), Err(Rejected::Position), "index");
     assert_eq!(give(&changed(12)), Err(Rejected::Position), "index beyond 16 bits");
-    assert_eq!(give(&good[..44]), Err(Rejected::Position), "as long as a beat, but a symbol's position");
+    assert_eq!(give(&good[..44]), Err(Rejected::Position), "as long as a heartbeat, but a symbol's position");
     assert_eq!(give(&changed(16)), Err(Rejected::Seal), "payload");
     assert_eq!(give(&changed(good.len() - 1)), Err(Rejected::Seal), "tag");
     let mut moved = good.clone();
@@ -124,7 +124,7 @@ pub(super) fn report(announcement: &Announcement) -> Report {
         session: announcement.session(),
         next_session: None,
         standing: Standing::Listening,
-        beat: None,
+        heartbeat: None,
         expected: 0,
         heard: 0,
         deficits: Vec::new(),
@@ -138,7 +138,7 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     let good = report(&announcement);
     let deficit = |block, missing, repair_seen| vec![Deficit { block, missing, repair_seen }];
     let cases = [
-        ("beat", Report { beat: Some(3), ..good.clone() }),
+        ("beat", Report { heartbeat: Some(3), ..good.clone() }),
         ("more symbols", Report { expected: 1, ..good.clone() }),
         ("more symbols", Report { heard: 1, ..good.clone() }),
         ("not sent yet", Report { deficits: deficit(0, 1, 0), ..good.clone() }),
@@ -157,7 +157,7 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     assert!(matches!(sender.handle_report(now, &stranger, &good), Err(ReportError::Stranger { .. })));
     assert!((0..4).all(|_| sender.handle_report(now, &node, &good).is_ok()));
     assert!(matches!(sender.handle_report(now, &node, &good), Err(ReportError::TooOften { .. })));
-    let later = now + announcement.report_every();
+    let later = now + announcement.report_interval();
     assert!(sender.handle_report(later, &node, &good).is_ok());
 }
 
@@ -168,17 +168,20 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
     let (mut sender, node) = sender(&announcement, start);
     let later = (0..1500).map(|milli| start + Duration::from_millis(milli)).find(|now| {
         while sender.poll_transmit(*now).is_some() {}
-        let beat = Some(0);
+        let heartbeat = Some(0);
         let deficits = vec![Deficit { block: 1, missing: 3, repair_seen: 0 }];
-        let asks = Report { beat, deficits, ..report(&announcement) };
+        let asks = Report { heartbeat, deficits, ..report(&announcement) };
         sender.handle_report(*now, &node, &asks).is_ok()
     });
-    let now = later.unwrap() + announcement.report_every();
+    let now = later.unwrap() + announcement.report_interval();
     for (missing, repair_seen) in [(0, 0), (65, 0), (u16::MAX, 0), (1, 17), (1, u16::MAX)] {
         let deficits = vec![Deficit { block: 1, missing, repair_seen }];
         let lie = Report { deficits, ..report(&announcement) };
-        let refused =
-            sender.handle_report(now + announcement.report_every() * u32::from(missing % 7 + 1), &node, &lie);
+        let refused = sender.handle_report(
+            now + announcement.report_interval() * u32::from(missing % 7 + 1),
+            &node,
+            &lie,
+        );
         assert!(matches!(refused, Err(ReportError::Untrue { .. } | ReportError::TooOften { .. })), "{lie:?}");
     }
 }
@@ -192,23 +195,23 @@ fn a_report_that_the_last_one_overtook_keeps_nobody_waiting() {
     for late in [done, report(&announcement)] {
         sender.handle_report(start, &node, &late).unwrap();
     }
-    sender.handle_timeout(start + announcement.report_every());
+    sender.handle_timeout(start + announcement.report_interval());
     assert_eq!(sender.poll_event(), Some(SenderEvent::Finished));
 }
 
 #[test]
-fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
+fn at_the_end_heartbeats_go_on_until_everybody_can_be_told_or_for_a_second() {
     let (_, announcement) = session(64);
     let start = Instant::now();
-    for (answers, lasts, beats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
+    for (answers, lasts, heartbeats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
         let (mut sender, node) = sender(&announcement, start);
-        let beats = |sender: &mut Sender, now| {
+        let heartbeats = |sender: &mut Sender, now| {
             let sent = std::iter::from_fn(|| sender.poll_transmit(now)).collect::<Vec<_>>();
-            sent.iter().filter(|transmit| matches!(transmit, Transmit::Beat(_))).count()
+            sent.iter().filter(|transmit| matches!(transmit, Transmit::Heartbeat(_))).count()
         };
         let mut millis = (0..).map(|milli| start + Duration::from_millis(milli));
         let gave_up = millis.find(|now| {
-            beats(&mut sender, *now);
+            heartbeats(&mut sender, *now);
             // Alive, but it never has all.
             let _ = sender.handle_report(*now, &node, &report(&announcement));
             std::iter::from_fn(|| sender.poll_event())
@@ -218,8 +221,8 @@ fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
             let now = gave_up.unwrap() + Duration::from_millis(20);
             sender.handle_report(now, &node, &report(&announcement)).unwrap();
         }
-        let heard: usize = (0..lasts).map(|_| beats(&mut sender, millis.next().unwrap())).sum();
-        assert!(beats_then.contains(&heard), "{heard}");
+        let heard: usize = (0..lasts).map(|_| heartbeats(&mut sender, millis.next().unwrap())).sum();
+        assert!(heartbeats_then.contains(&heard), "{heard}");
         assert_eq!(sender.poll_event(), Some(SenderEvent::Finished), "{answers}");
         assert_eq!(sender.poll_timeout(), None);
     }
@@ -244,8 +247,8 @@ fn no_position_is_sealed_twice() {
     for (block, index) in [(0, 3), (0, 0), (0, 2), (1, 3), (3, 0), (0, u16::MAX)] {
         assert!(matches!(seal(block, index), Err(SealError::Twice { .. })), "{block} {index}");
     }
-    let beat = Beat { number: 4, passed: 0, sent: 0 };
-    assert!(sealer.beat(&beat).is_ok() && sealer.beat(&beat).is_err());
+    let heartbeat = Heartbeat { number: 4, passed: 0, sent: 0 };
+    assert!(sealer.heartbeat(&heartbeat).is_ok() && sealer.heartbeat(&heartbeat).is_err());
 }
 
 /// Any report that has the right form.
@@ -261,14 +264,21 @@ fn any_report() -> impl Strategy<Value = Report> {
     let small = || prop_oneof![0_u16..80, any::<u16>()];
     let deficit = (prop_oneof![0_u32..30, any::<u32>()], small(), small());
     let deficits = proptest::collection::vec(deficit, 0..70);
-    let beat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
+    let heartbeat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
     let (_, announcement) = session(1);
-    (standing, beat, number(), number(), deficits).prop_map(
-        move |(standing, beat, expected, heard, deficits)| {
+    (standing, heartbeat, number(), number(), deficits).prop_map(
+        move |(standing, heartbeat, expected, heard, deficits)| {
             let deficits = deficits.into_iter();
             let deficits =
                 deficits.map(|(block, missing, repair_seen)| Deficit { block, missing, repair_seen });
-            Report { standing, beat, expected, heard, deficits: deficits.collect(), ..report(&announcement) }
+            Report {
+                standing,
+                heartbeat,
+                expected,
+                heard,
+                deficits: deficits.collect(),
+                ..report(&announcement)
+            }
         },
     )
 }

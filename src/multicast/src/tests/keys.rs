@@ -185,8 +185,8 @@ fn the_new_key_is_used_once_all_have_it() {
     let has = Report { standing: Standing::Listening, ..has };
     sender.handle_report(now, &nodes[1], &has).unwrap();
     assert_eq!(events(&mut sender), [SenderEvent::Rekeyed { session: new.session() }]);
-    // The first thing under it is a beat, and what was said under the old one is taken a while longer.
-    assert!(matches!(sender.poll_transmit(now), Some(Transmit::Beat(_))));
+    // The first thing under it is a heartbeat, and what was said under the old one is taken a while longer.
+    assert!(matches!(sender.poll_transmit(now), Some(Transmit::Heartbeat(_))));
     let later = now + Duration::from_secs(4);
     sender.handle_report(later, &nodes[1], &report(&old)).unwrap();
     sender.handle_report(later, &nodes[1], &alarm(&old)).unwrap();

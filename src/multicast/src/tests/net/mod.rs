@@ -51,7 +51,7 @@ pub(super) struct Net {
     sender_timer: Option<Instant>,
     packer: Packer<Object>,
     bottleneck: Option<Bottleneck>,
-    /// The rate whenever a beat goes out.
+    /// The rate whenever a heartbeat goes out.
     pub(super) rates: Vec<f64>,
     attack: Option<Attack>,
     /// What an attacker sends comes here only.
@@ -245,7 +245,7 @@ impl Net {
         while let Some(transmit) = self.sender.poll_transmit(self.now) {
             match transmit {
                 Transmit::Symbol(_) => self.symbols += 1,
-                Transmit::Beat(_) => self.rates.push(self.sender.bytes_per_second()),
+                Transmit::Heartbeat(_) => self.rates.push(self.sender.bytes_per_second()),
             }
             let datagram = self.packer.pack(&transmit).unwrap();
             let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));

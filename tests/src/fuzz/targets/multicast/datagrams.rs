@@ -7,7 +7,7 @@ use super::{Session, every_symbol, object, packer};
 use crate::fuzz::{Reader, Verdict, bytes, pick};
 use anyhow::{Context, Result, ensure};
 use bootstash_multicast::{
-    Announcement, Beat, HELD_BYTES_MAX, Instruction, Receiver, ReceiverEvent, Standing, Transmit,
+    Announcement, HELD_BYTES_MAX, Heartbeat, Instruction, Receiver, ReceiverEvent, Standing, Transmit,
 };
 use fastrand::Rng;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], &length.to_be_bytes()[..], body].concat()
 }
 
-/// All that is ever sealed under a session's key, of one object: each symbol, and beats between.
+/// All that is ever sealed under a session's key, of one object: each symbol, and heartbeats between.
 fn sealed(session: Session, number: u8) -> Vec<Vec<u8>> {
     let Ok(mut packer) = packer(session, object(number)) else { return Vec::new() };
     let Ok(of) = super::announcement(session, &object(number)) else { return Vec::new() };
@@ -37,8 +37,9 @@ fn sealed(session: Session, number: u8) -> Vec<Vec<u8>> {
         if sent % 8 == 0 {
             // A forger's say what they like.
             let passed = if number == 0 { sent / 12 } else { u32::from(number) << 24 };
-            let beat = Transmit::Beat(Beat { number: sent / 8, passed, sent: u64::from(sent) });
-            all.extend(packer.pack(&beat));
+            let heartbeat =
+                Transmit::Heartbeat(Heartbeat { number: sent / 8, passed, sent: u64::from(sent) });
+            all.extend(packer.pack(&heartbeat));
         }
         all.extend(packer.pack(&symbol));
     }

@@ -29,13 +29,19 @@ pub(in crate::fuzz::targets) fn reports() -> Vec<Vec<u8>> {
     let listening = report(first);
     let all = [
         Report {
-            beat: Some(5),
+            heartbeat: Some(5),
             expected: 10,
             heard: 9,
             deficits: vec![deficit(0, 1), deficit(1, 3)],
             ..listening.clone()
         },
-        Report { beat: Some(7), expected: 12, heard: 2, deficits: vec![deficit(0, 8)], ..listening.clone() },
+        Report {
+            heartbeat: Some(7),
+            expected: 12,
+            heard: 2,
+            deficits: vec![deficit(0, 8)],
+            ..listening.clone()
+        },
         Report { standing: Standing::Alarmed, ..listening.clone() },
         Report { next_session: Some(next), ..listening.clone() },
         Report { standing: Standing::Poisoned, ..listening.clone() },
@@ -50,7 +56,7 @@ fn report(session: SessionId) -> Report {
         session,
         next_session: None,
         standing: Standing::Listening,
-        beat: None,
+        heartbeat: None,
         expected: 0,
         heard: 0,
         deficits: Vec::new(),
@@ -83,7 +89,7 @@ struct Site<'a> {
     sender: Sender,
     now: Instant,
     sent: HashSet<(u32, u16)>,
-    beats: HashSet<u32>,
+    heartbeats: HashSet<u32>,
     switched: bool,
     finished: u32,
 }
@@ -92,8 +98,8 @@ impl<'a> Site<'a> {
     fn new(of: &'a Announcement, next: &'a Announcement, start: Instant) -> Result<Self> {
         let limits = RateLimits::up_to(NonZeroU64::new(BYTES_PER_SECOND).context("no rate")?);
         let sender = Sender::new(of, limits, nodes()?, start);
-        let (sent, beats) = (HashSet::new(), HashSet::new());
-        Ok(Self { of, next, sender, now: start, sent, beats, switched: false, finished: 0 })
+        let (sent, heartbeats) = (HashSet::new(), HashSet::new());
+        Ok(Self { of, next, sender, now: start, sent, heartbeats, switched: false, finished: 0 })
     }
 
     fn take(mut self, lines: &[u8]) -> Result<Verdict> {
@@ -130,7 +136,9 @@ impl<'a> Site<'a> {
     fn send(&mut self) -> Result<()> {
         while let Some(transmit) = self.sender.poll_transmit(self.now) {
             match transmit {
-                Transmit::Beat(beat) => ensure!(self.beats.insert(beat.number), "{beat:?} again"),
+                Transmit::Heartbeat(heartbeat) => {
+                    ensure!(self.heartbeats.insert(heartbeat.number), "{heartbeat:?} again")
+                }
                 Transmit::Symbol(at) => {
                     let shape = self.of.shape();
                     ensure!(
