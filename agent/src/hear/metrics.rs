@@ -78,8 +78,8 @@ impl HearMetrics {
         self.unicast_bytes.inc_by(counters.unicast_bytes);
         self.bad_blocks.inc_by(counters.bad_blocks.into());
         let reason = hearing.left().map(|why| match why {
-            LeaveReason::Unheard => "unheard",
-            LeaveReason::Poisoned => "poisoned",
+            LeaveReason::HeartbeatTimeout => "unheard",
+            LeaveReason::KeyCompromised => "poisoned",
         });
         if let Some(reason) = reason {
             self.left.get_or_create(&Reason { reason }).inc();

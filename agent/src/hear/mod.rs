@@ -125,12 +125,12 @@ impl Hearer {
         match hearing.left() {
             None => return,
             // The session ended before this node had fetched the rest; the next it will hear, too.
-            Some(LeaveReason::Unheard) if hearing.counters().taken > 0 => return,
-            Some(LeaveReason::Unheard) => tracing::warn!(
+            Some(LeaveReason::HeartbeatTimeout) if hearing.counters().taken > 0 => return,
+            Some(LeaveReason::HeartbeatTimeout) => tracing::warn!(
                 "nothing is heard of multicast group {group}, going on without it for {minutes} minutes; \
                  `bootstash doctor multicast` tells more"
             ),
-            Some(LeaveReason::Poisoned) => tracing::warn!(
+            Some(LeaveReason::KeyCompromised) => tracing::warn!(
                 "somebody sends to multicast group {group} what the registrar does not, with the session's key; \
                  nothing of it was kept; going on without it for {minutes} minutes"
             ),

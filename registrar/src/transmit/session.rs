@@ -203,7 +203,7 @@ impl State {
                     *self.demoted.entry(name(why)).or_default() += 1;
                     self.tell(node, Instruction::FetchAll);
                 }
-                SenderEvent::Poisoned { node } => {
+                SenderEvent::KeyCompromised { node } => {
                     tracing::warn!(
                         %node,
                         "somebody who knows a multicast session's key sends what was not announced; nothing of it is kept"
@@ -246,9 +246,9 @@ impl State {
 /// For logs and metrics.
 fn name(why: Demotion) -> &'static str {
     match why {
-        Demotion::Silent => "silent",
-        Demotion::Unheard => "unheard",
-        Demotion::Poisoned => "poisoned",
+        Demotion::ReportTimeout => "silent",
+        Demotion::HeartbeatTimeout => "unheard",
+        Demotion::KeyCompromised => "poisoned",
         Demotion::Outlier => "outlier",
         Demotion::Stalled => "stalled",
         Demotion::GaveUp => "gave-up",

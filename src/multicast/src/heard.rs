@@ -31,9 +31,9 @@ pub enum ReceiverEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeaveReason {
     /// No heartbeat for two seconds.
-    Unheard,
+    HeartbeatTimeout,
     /// Two blocks were not what was announced, and no new key came.
-    Poisoned,
+    KeyCompromised,
 }
 
 /// Bytes by unicast cannot be taken.

@@ -34,7 +34,7 @@ pub use open::{Assembled, Assembly};
 pub use pack::{BlockSource, PackError, Packer};
 pub use rate::RateLimits;
 pub use receiver::{HELD_BYTES_MAX, Receiver};
-pub use report::{Deficit, Instruction, Report, ReportError, Standing};
+pub use report::{Deficit, Instruction, ReceiverStatus, Report, ReportError};
 pub use sender::{Sender, SenderEvent, Transmit};
 pub use session::{Announcement, AnnouncementError, RekeyError, SessionId, SessionKey};
 pub use shape::{Shape, ShapeError};

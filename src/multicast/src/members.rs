@@ -3,14 +3,14 @@
 //! Promises: a node is waited for only while it reports, hears the sender, and loses no more than others do.
 
 use super::rate::percentile;
-use super::report::{Report, Standing};
+use super::report::{ReceiverStatus, Report};
 use super::wire::Heartbeat;
 use bootstash_base::names::NodeName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A node that says nothing for so long is not waited for.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No less than this is ever an outlier's loss.
 const OUTLIER_LOSS: f64 = 0.10;
 /// In terms of the median.
@@ -25,11 +25,11 @@ const REPORTS_AT_ONCE: u8 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Demotion {
     /// It did not report.
-    Silent,
+    ReportTimeout,
     /// It reports that it hears nothing.
-    Unheard,
+    HeartbeatTimeout,
     /// It was sent bytes that are not those announced, and got no other key in time; or it alone says so, again.
-    Poisoned,
+    KeyCompromised,
     /// It loses, or asks for, far more than others.
     Outlier,
     /// It made no progress until the end.
@@ -156,11 +156,11 @@ impl Member {
         if report.expected > 0 {
             self.loss = Some(1.0 - report.heard as f64 / report.expected as f64);
         }
-        match report.standing {
-            Standing::Unheard => Some(Demotion::Unheard),
-            Standing::Poisoned => Some(Demotion::Poisoned),
-            Standing::Done | Standing::Alarmed => None,
-            Standing::Listening => self
+        match report.status {
+            ReceiverStatus::HeartbeatTimeout => Some(Demotion::HeartbeatTimeout),
+            ReceiverStatus::KeyCompromised => Some(Demotion::KeyCompromised),
+            ReceiverStatus::Done | ReceiverStatus::AwaitingKey => None,
+            ReceiverStatus::Listening => self
                 .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
                 .then_some(Demotion::Outlier),
         }
@@ -178,7 +178,7 @@ impl Member {
     }
 
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        !self.satisfied && now >= self.heard_of + SILENT_AFTER
+        !self.satisfied && now >= self.heard_of + REPORT_TIMEOUT
     }
 }
 

@@ -16,8 +16,9 @@ pub struct Report {
     /// The one that it got the key of, and did not hear yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_session: Option<SessionId>,
-    /// How it goes.
-    pub standing: Standing,
+    /// What the node is doing.
+    #[serde(rename = "standing")]
+    pub status: ReceiverStatus,
     /// The last heartbeat heard: what the sender sent after it, this report knows nothing of.
     #[serde(rename = "beat")]
     pub heartbeat: Option<u32>,
@@ -29,18 +30,21 @@ pub struct Report {
     pub deficits: Vec<Deficit>,
 }
 
-/// How it goes with a node.
+/// What a receiver is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ReceiverStatus {
     /// It listens.
     Listening,
-    /// It was sent bytes that are not those announced, by who knows the key; it waits for another key.
-    Alarmed,
-    /// It hears nothing, and goes on by unicast.
-    Unheard,
-    /// It was sent such bytes, got no other key, and goes on by unicast.
-    Poisoned,
+    /// It received blocks that are not as announced, from somebody who has the key; it waits for another key.
+    #[serde(rename = "alarmed")]
+    AwaitingKey,
+    /// No heartbeat came in time: it continues by unicast.
+    #[serde(rename = "unheard")]
+    HeartbeatTimeout,
+    /// It received such bytes, got no other key in time, and continues by unicast.
+    #[serde(rename = "poisoned")]
+    KeyCompromised,
     /// It has the whole object.
     Done,
 }

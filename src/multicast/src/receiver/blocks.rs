@@ -5,7 +5,7 @@ use super::{HELD_BYTES_MAX, Receiver};
 use crate::bits::Bits;
 use crate::heard::ReceiverEvent;
 use crate::open::{Assembled, Assembly, OpenBlock};
-use crate::report::Standing;
+use crate::report::ReceiverStatus;
 use crate::shape::Shape;
 use crate::wire::Position;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Receiver {
     fn count_done(&mut self, now: Instant) {
         self.done += 1;
         if self.done == self.announcement.shape().blocks() {
-            self.standing = Standing::Done;
+            self.status = ReceiverStatus::Done;
             self.report_at = Some(now);
             self.events.push_back(ReceiverEvent::Done);
         }

@@ -10,7 +10,7 @@ use crate::wire::Opener;
 use std::time::{Duration, Instant};
 
 /// Who is sent forged blocks waits for a new key so long.
-const ALARMED_FOR: Duration = Duration::from_secs(2);
+const KEY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Keys {
     session: SessionId,
@@ -106,7 +106,7 @@ impl Receiver {
     pub(super) fn count_forged(&mut self, now: Instant) {
         self.keys.bad_blocks += 1;
         if self.keys.bad_blocks == BAD_BLOCKS_MAX {
-            self.keys.leave_at = Some(now + ALARMED_FOR);
+            self.keys.leave_at = Some(now + KEY_TIMEOUT);
             self.report_at = Some(now);
         }
     }

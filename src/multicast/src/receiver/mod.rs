@@ -12,7 +12,7 @@ mod reporting;
 use self::blocks::{BlockState, Phase, is_seen};
 use self::keys::Keys;
 use super::heard::{Counters, LeaveReason, ReceiverEvent};
-use super::report::{Instruction, Standing};
+use super::report::{Instruction, ReceiverStatus};
 use super::session::Announcement;
 use super::wire::{Claim, Heartbeat, Opened, Rejected};
 use std::collections::{BTreeSet, VecDeque};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// All that a receiver holds, with the working memory of one assembly.
 pub const HELD_BYTES_MAX: usize = 32_000_000;
 /// Switches that drop a group do so without an error.
-const UNHEARD_AFTER: Duration = Duration::from_secs(2);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The machine.
 pub struct Receiver {
@@ -35,7 +35,7 @@ pub struct Receiver {
     done: u32,
     wanted: usize,
     to_want: BTreeSet<u32>,
-    standing: Standing,
+    status: ReceiverStatus,
     fetch_all: bool,
     fetched_to: u32,
     passed: u32,
@@ -50,7 +50,7 @@ pub struct Receiver {
     report_at: Option<Instant>,
     last_report: Instant,
     jitter: f64,
-    unheard_at: Instant,
+    heartbeat_timeout_at: Instant,
     counters: Counters,
     events: VecDeque<ReceiverEvent>,
 }
@@ -69,7 +69,7 @@ impl Receiver {
             done: 0,
             wanted: 0,
             to_want: BTreeSet::new(),
-            standing: Standing::Listening,
+            status: ReceiverStatus::Listening,
             fetch_all: false,
             fetched_to: 0,
             passed: 0,
@@ -81,7 +81,7 @@ impl Receiver {
             report_at: None,
             last_report: now,
             jitter: spread.clamp(0.0, 1.0),
-            unheard_at: now + UNHEARD_AFTER,
+            heartbeat_timeout_at: now + HEARTBEAT_TIMEOUT,
             counters: Counters::default(),
             events: VecDeque::new(),
         }
@@ -108,20 +108,20 @@ impl Receiver {
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_report`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let leave =
-            (self.standing == Standing::Listening).then_some([Some(self.unheard_at), self.keys.leave_at]);
+        let leave = (self.status == ReceiverStatus::Listening)
+            .then_some([Some(self.heartbeat_timeout_at), self.keys.leave_at]);
         leave.into_iter().flatten().chain([self.report_at]).flatten().min()
     }
 
     /// Does what time alone calls for.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.standing != Standing::Listening {
+        if self.status != ReceiverStatus::Listening {
             return;
         }
         if self.keys.leave_at.is_some_and(|at| now >= at) {
-            self.leave(now, LeaveReason::Poisoned);
-        } else if now >= self.unheard_at {
-            self.leave(now, LeaveReason::Unheard);
+            self.leave(now, LeaveReason::KeyCompromised);
+        } else if now >= self.heartbeat_timeout_at {
+            self.leave(now, LeaveReason::HeartbeatTimeout);
         }
     }
 
@@ -158,7 +158,7 @@ impl Receiver {
     }
 
     fn take(&mut self, now: Instant, datagram: &mut [u8]) -> Result<(), Rejected> {
-        let listens = !matches!(self.standing, Standing::Done | Standing::Poisoned);
+        let listens = !matches!(self.status, ReceiverStatus::Done | ReceiverStatus::KeyCompromised);
         let (opener, is_next) = self.keys.opener(datagram);
         let opener = opener.filter(|_| listens).ok_or(Rejected::Session)?;
         let opened = opener.read(datagram, |claim| match claim {
@@ -183,7 +183,7 @@ impl Receiver {
         self.passed = self.passed.max(heartbeat.passed.min(self.announcement.shape().blocks()));
         let sent = if first { heartbeat.sent } else { heartbeat.sent.max(self.at_heartbeat.0) };
         self.at_heartbeat = (sent, self.heard);
-        self.unheard_at = now + UNHEARD_AFTER;
+        self.heartbeat_timeout_at = now + HEARTBEAT_TIMEOUT;
         if first {
             self.reported = self.at_heartbeat;
         }
@@ -192,16 +192,16 @@ impl Receiver {
         }
         self.fetch_passed();
         self.want();
-        if self.report_at.is_none() && !self.fetch_all && self.standing == Standing::Listening {
+        if self.report_at.is_none() && !self.fetch_all && self.status == ReceiverStatus::Listening {
             let every = self.announcement.report_interval();
             self.report_at = Some((self.last_report + every).max(now) + every.mul_f64(self.jitter / 4.0));
         }
     }
 
     fn leave(&mut self, now: Instant, why: LeaveReason) {
-        self.standing = match why {
-            LeaveReason::Unheard => Standing::Unheard,
-            LeaveReason::Poisoned => Standing::Poisoned,
+        self.status = match why {
+            LeaveReason::HeartbeatTimeout => ReceiverStatus::HeartbeatTimeout,
+            LeaveReason::KeyCompromised => ReceiverStatus::KeyCompromised,
         };
         self.fetch_all = true;
         self.passed = self.announcement.shape().blocks();

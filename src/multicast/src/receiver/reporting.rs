@@ -2,7 +2,7 @@
 
 use super::Receiver;
 use super::blocks::Phase;
-use crate::report::{DEFICITS_MAX, Deficit, Report, Standing};
+use crate::report::{DEFICITS_MAX, Deficit, ReceiverStatus, Report};
 use std::time::Instant;
 
 impl Receiver {
@@ -11,7 +11,7 @@ impl Receiver {
         self.report_at.filter(|at| now >= *at)?;
         self.report_at = None;
         self.last_report = now;
-        if self.keys.leave_at.is_some() && self.standing == Standing::Listening {
+        if self.keys.leave_at.is_some() && self.status == ReceiverStatus::Listening {
             return Some(self.alarm());
         }
         let (sent, heard) = (self.at_heartbeat.0 - self.reported.0, self.at_heartbeat.1 - self.reported.1);
@@ -21,7 +21,7 @@ impl Receiver {
         Some(Report {
             session: self.keys.session(),
             next_session: self.keys.next_session(),
-            standing: self.standing,
+            status: self.status,
             heartbeat: self.heartbeat,
             expected: if tells { sent } else { 0 },
             heard: if tells { heard.min(sent) } else { 0 },
@@ -34,7 +34,7 @@ impl Receiver {
         Report {
             session: self.keys.session(),
             next_session: self.keys.next_session(),
-            standing: Standing::Alarmed,
+            status: ReceiverStatus::AwaitingKey,
             heartbeat: None,
             expected: 0,
             heard: 0,
@@ -43,7 +43,7 @@ impl Receiver {
     }
 
     fn deficits(&self) -> Vec<Deficit> {
-        if self.standing != Standing::Listening || self.fetch_all {
+        if self.status != ReceiverStatus::Listening || self.fetch_all {
             return Vec::new();
         }
         let blocks = (0..self.passed).zip(&self.blocks).filter(|(_, state)| !state.by_unicast);

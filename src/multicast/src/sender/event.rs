@@ -31,9 +31,9 @@ pub enum SenderEvent {
         /// Why.
         why: Demotion,
     },
-    /// Somebody who knows the key forges.
-    Poisoned {
-        /// Who saw it.
+    /// A node received forged blocks: somebody else has the key.
+    KeyCompromised {
+        /// The node that reports it.
         node: NodeName,
     },
     /// Make a new key by [`crate::Announcement::rekeyed`], hand it in by

@@ -5,7 +5,7 @@
 
 use super::{Sender, SenderEvent};
 use crate::members::Demotion;
-use crate::report::{Report, Standing};
+use crate::report::{ReceiverStatus, Report};
 use crate::session::{Announcement, RekeyError, SessionId};
 use bootstash_base::names::NodeName;
 use std::collections::BTreeSet;
@@ -112,7 +112,7 @@ impl Sender {
         {
             member.has_key = true;
         }
-        let alarm = matches!(report.standing, Standing::Alarmed | Standing::Poisoned);
+        let alarm = matches!(report.status, ReceiverStatus::AwaitingKey | ReceiverStatus::KeyCompromised);
         // What was forged under the old key says nothing of the new one.
         if alarm && report.session == self.keys.session && !self.is_ending() {
             self.alarm(now, node);
@@ -124,7 +124,7 @@ impl Sender {
             return self.alarm_again(now, node);
         }
         if self.keys.alarmed.insert(node.clone()) {
-            self.events.push_back(SenderEvent::Poisoned { node: node.clone() });
+            self.events.push_back(SenderEvent::KeyCompromised { node: node.clone() });
         }
         if !self.keys.is_rotating() {
             self.ask_for_key(now);
@@ -134,7 +134,7 @@ impl Sender {
     /// The forger has the new key too; unless it is one node alone that says so, both times.
     fn alarm_again(&mut self, now: Instant, node: &NodeName) {
         if self.keys.alarmed.iter().eq([node]) {
-            self.demote(node, Demotion::Poisoned);
+            self.demote(node, Demotion::KeyCompromised);
         } else {
             self.give_up(now);
         }

@@ -145,7 +145,7 @@ impl Sender {
         }
         self.judge_at = now + self.report_interval;
         self.rate.judge(now, &mut self.members.losses());
-        self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::Silent);
+        self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::ReportTimeout);
         self.judge_outliers(now);
         self.pace.set_rate(self.rate.bytes_per_second(), now);
         self.finish_if_over(now);

@@ -2,7 +2,7 @@
 
 use super::{Sender, SenderEvent};
 use crate::members::untruth;
-use crate::report::{Deficit, Report, ReportError, Standing};
+use crate::report::{Deficit, ReceiverStatus, Report, ReportError};
 use bootstash_base::names::NodeName;
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ impl Sender {
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
-        member.done |= report.standing == Standing::Done;
+        member.done |= report.status == ReceiverStatus::Done;
         member.satisfied = member.done || (nothing_left && report.deficits.is_empty());
         // A report that was overtaken by the last one counts no more.
         let counts = !member.done && member.demoted.is_none();

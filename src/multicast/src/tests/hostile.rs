@@ -123,7 +123,7 @@ pub(super) fn report(announcement: &Announcement) -> Report {
     Report {
         session: announcement.session(),
         next_session: None,
-        standing: Standing::Listening,
+        status: ReceiverStatus::Listening,
         heartbeat: None,
         expected: 0,
         heard: 0,
@@ -191,7 +191,7 @@ fn a_report_that_the_last_one_overtook_keeps_nobody_waiting() {
     let (_, announcement) = session(64);
     let start = Instant::now();
     let (mut sender, node) = sender(&announcement, start);
-    let done = Report { standing: Standing::Done, ..report(&announcement) };
+    let done = Report { status: ReceiverStatus::Done, ..report(&announcement) };
     for late in [done, report(&announcement)] {
         sender.handle_report(start, &node, &late).unwrap();
     }
@@ -253,12 +253,12 @@ fn no_position_is_sealed_twice() {
 
 /// Any report that has the right form.
 fn any_report() -> impl Strategy<Value = Report> {
-    let standing = prop_oneof![
-        4 => Just(Standing::Listening),
-        1 => Just(Standing::Alarmed),
-        1 => Just(Standing::Unheard),
-        1 => Just(Standing::Poisoned),
-        1 => Just(Standing::Done),
+    let status = prop_oneof![
+        4 => Just(ReceiverStatus::Listening),
+        1 => Just(ReceiverStatus::AwaitingKey),
+        1 => Just(ReceiverStatus::HeartbeatTimeout),
+        1 => Just(ReceiverStatus::KeyCompromised),
+        1 => Just(ReceiverStatus::Done),
     ];
     let number = || prop_oneof![0_u64..200, any::<u64>()];
     let small = || prop_oneof![0_u16..80, any::<u16>()];
@@ -266,13 +266,13 @@ fn any_report() -> impl Strategy<Value = Report> {
     let deficits = proptest::collection::vec(deficit, 0..70);
     let heartbeat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
     let (_, announcement) = session(1);
-    (standing, heartbeat, number(), number(), deficits).prop_map(
-        move |(standing, heartbeat, expected, heard, deficits)| {
+    (status, heartbeat, number(), number(), deficits).prop_map(
+        move |(status, heartbeat, expected, heard, deficits)| {
             let deficits = deficits.into_iter();
             let deficits =
                 deficits.map(|(block, missing, repair_seen)| Deficit { block, missing, repair_seen });
             Report {
-                standing,
+                status,
                 heartbeat,
                 expected,
                 heard,

@@ -111,7 +111,7 @@ fn who_alone_sees_forged_blocks_again_goes_alone() {
     let attack = forger(net.key(), 2);
     let net = net.attacked_by(attack).run();
     assert!(!net.events.contains(&SenderEvent::GaveUp));
-    assert_eq!(net.demoted(2), Some(Demotion::Poisoned));
+    assert_eq!(net.demoted(2), Some(Demotion::KeyCompromised));
     for other in [0, 1, 3] {
         assert_eq!((net.demoted(other), net.peers[other].unicast_bytes), (None, 0));
     }
@@ -122,7 +122,7 @@ fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
     let mut all = peers(4);
     all[2].conduct = Conduct::CriesWolf;
     let net = net(36, all).run();
-    assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::Poisoned)));
+    assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::KeyCompromised)));
     for other in [0, 1, 3] {
         assert_eq!((net.demoted(other), net.peers[other].unicast_bytes), (None, 0));
     }
@@ -136,7 +136,7 @@ fn who_is_expelled_reads_no_more_and_the_others_go_on() {
     assert_eq!(switches(&net), 1);
     let told = count(&net, |event| matches!(event, SenderEvent::Rekey { nodes } if nodes.len() == 3));
     assert_eq!(told, 1);
-    assert!(net.peers[1].done == 0 && net.peers[1].left == Some(LeaveReason::Unheard));
+    assert!(net.peers[1].done == 0 && net.peers[1].left == Some(LeaveReason::HeartbeatTimeout));
     let last = net.peers[1].bytes.chunks(64 * usize::from(SYMBOL)).next_back().unwrap();
     assert!(last.iter().all(|byte| *byte == 0), "it read the end");
     assert!([0, 2, 3].iter().all(|peer| net.peers[*peer].unicast_bytes == 0));
@@ -156,7 +156,7 @@ fn who_comes_while_keys_change_is_served_like_others() {
 }
 
 fn alarm(announcement: &Announcement) -> Report {
-    Report { standing: Standing::Alarmed, ..report(announcement) }
+    Report { status: ReceiverStatus::AwaitingKey, ..report(announcement) }
 }
 
 fn two(announcement: &Announcement, now: Instant) -> (Sender, [NodeName; 2]) {
@@ -176,13 +176,13 @@ fn the_new_key_is_used_once_all_have_it() {
     let (now, new) = (Instant::now(), old.rekeyed().unwrap());
     let (mut sender, nodes) = two(&old, now);
     sender.handle_report(now, &nodes[0], &alarm(&old)).unwrap();
-    let poisoned = SenderEvent::Poisoned { node: nodes[0].clone() };
-    assert_eq!(events(&mut sender), [poisoned, SenderEvent::Rekey { nodes: nodes.to_vec() }]);
+    let compromised = SenderEvent::KeyCompromised { node: nodes[0].clone() };
+    assert_eq!(events(&mut sender), [compromised, SenderEvent::Rekey { nodes: nodes.to_vec() }]);
     sender.rekey(now, &new).unwrap();
     let has = Report { next_session: Some(new.session()), ..alarm(&old) };
     sender.handle_report(now, &nodes[0], &has).unwrap();
     assert_eq!(events(&mut sender), []);
-    let has = Report { standing: Standing::Listening, ..has };
+    let has = Report { status: ReceiverStatus::Listening, ..has };
     sender.handle_report(now, &nodes[1], &has).unwrap();
     assert_eq!(events(&mut sender), [SenderEvent::Rekeyed { session: new.session() }]);
     // The first thing under it is a heartbeat, and what was said under the old one is taken a while longer.

@@ -48,6 +48,30 @@ fn an_announcement_out_of_bounds_is_refused_by_name() {
 }
 
 #[test]
+fn names_in_json_are_those_of_the_first_version() {
+    let id = "00112233445566ff";
+    let report = |status| {
+        serde_json::json!({
+            "session": id, "next_session": id, "standing": status, "beat": 7, "expected": 9, "heard": 8,
+            "deficits": [{ "block": 3, "missing": 2, "repair_seen": 1 }],
+        })
+    };
+    for (status, name) in [
+        (ReceiverStatus::Listening, "listening"),
+        (ReceiverStatus::AwaitingKey, "alarmed"),
+        (ReceiverStatus::HeartbeatTimeout, "unheard"),
+        (ReceiverStatus::KeyCompromised, "poisoned"),
+        (ReceiverStatus::Done, "done"),
+    ] {
+        let read: Report = serde_json::from_value(report(name)).unwrap();
+        assert_eq!((read.status, read.heartbeat, read.heard), (status, Some(7), 8));
+        assert_eq!(serde_json::to_value(&read).unwrap(), report(name));
+    }
+    let fetch = [Instruction::Fetch(vec![1]), Instruction::FetchAll];
+    assert_eq!(serde_json::to_value(fetch).unwrap(), serde_json::json!([{ "fetch": [1] }, "fetch-all"]));
+}
+
+#[test]
 fn every_bucket_holds_thirty_milliseconds_and_no_more() {
     let start = Instant::now();
     let mut pace = Pace::new(100_000.0, start);

@@ -158,8 +158,8 @@ fn who_hears_nothing_goes_on_by_unicast_alone() {
     let mut all = peers(3, lossy(0.01));
     all[1].path = lossy(1.0);
     let net = usual(12, 40, all).run();
-    assert_eq!(net.peers[1].left, Some(LeaveReason::Unheard));
-    assert_eq!(net.demoted(1), Some(Demotion::Unheard));
+    assert_eq!(net.peers[1].left, Some(LeaveReason::HeartbeatTimeout));
+    assert_eq!(net.demoted(1), Some(Demotion::HeartbeatTimeout));
     assert_eq!(net.peers[1].unicast_bytes, net.peers[1].bytes.len() as u64);
     assert_eq!(net.peers[0].unicast_bytes + net.peers[2].unicast_bytes, 0);
 }
@@ -180,7 +180,7 @@ fn who_dies_is_not_waited_for() {
     let mut all = peers(4, lossy(0.01));
     all[2].conduct = Conduct::DeadAfter(Duration::from_millis(300));
     let net = usual(14, 6, all).run();
-    assert_eq!(net.demoted(2), Some(Demotion::Silent));
+    assert_eq!(net.demoted(2), Some(Demotion::ReportTimeout));
 }
 
 #[test]

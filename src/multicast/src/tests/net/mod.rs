@@ -278,7 +278,7 @@ impl Net {
                 self.packer.rekey(next.clone()).unwrap();
                 *self.key.borrow_mut() = next;
             }
-            SenderEvent::Poisoned { .. } | SenderEvent::GaveUp | SenderEvent::Finished => {}
+            SenderEvent::KeyCompromised { .. } | SenderEvent::GaveUp | SenderEvent::Finished => {}
         }
     }
 
@@ -348,11 +348,11 @@ impl Net {
 
     fn lie(&self, peer: usize, report: &mut Report) {
         if self.peers[peer].conduct == Conduct::CriesWolf {
-            report.standing = Standing::Alarmed;
+            report.status = ReceiverStatus::AwaitingKey;
             return;
         }
         report.heard = report.expected;
-        report.standing = Standing::Listening;
+        report.status = ReceiverStatus::Listening;
         let most = self.announcement.shape().repair_symbols();
         report.deficits.iter_mut().for_each(|deficit| deficit.missing = deficit.missing.min(most));
     }

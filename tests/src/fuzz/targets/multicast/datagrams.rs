@@ -7,7 +7,7 @@ use super::{Session, every_symbol, object, packer};
 use crate::fuzz::{Reader, Verdict, bytes, pick};
 use anyhow::{Context, Result, ensure};
 use bootstash_multicast::{
-    Announcement, HELD_BYTES_MAX, Heartbeat, Instruction, Receiver, ReceiverEvent, Standing, Transmit,
+    Announcement, HELD_BYTES_MAX, Heartbeat, Instruction, Receiver, ReceiverEvent, ReceiverStatus, Transmit,
 };
 use fastrand::Rng;
 use std::collections::BTreeSet;
@@ -197,7 +197,7 @@ impl Node {
         ensure!(self.receiver.held_bytes() <= HELD_BYTES_MAX, "it holds {}", self.receiver.held_bytes());
         let Some(report) = self.receiver.poll_report(self.now) else { return Ok(()) };
         ensure!(report.heard <= report.expected && report.deficits.len() <= 64, "{report:?}");
-        ensure!((report.standing == Standing::Done) == self.done, "{report:?}");
+        ensure!((report.status == ReceiverStatus::Done) == self.done, "{report:?}");
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::fuzz::{Reader, Verdict, json, pick};
 use anyhow::{Context, Result, ensure};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::{
-    Announcement, Deficit, RateLimits, Report, Sender, SenderEvent, SessionId, Standing, Transmit,
+    Announcement, Deficit, RateLimits, ReceiverStatus, Report, Sender, SenderEvent, SessionId, Transmit,
 };
 use fastrand::Rng;
 use std::collections::HashSet;
@@ -42,11 +42,11 @@ pub(in crate::fuzz::targets) fn reports() -> Vec<Vec<u8>> {
             deficits: vec![deficit(0, 8)],
             ..listening.clone()
         },
-        Report { standing: Standing::Alarmed, ..listening.clone() },
+        Report { status: ReceiverStatus::AwaitingKey, ..listening.clone() },
         Report { next_session: Some(next), ..listening.clone() },
-        Report { standing: Standing::Poisoned, ..listening.clone() },
-        Report { standing: Standing::Unheard, ..listening.clone() },
-        Report { standing: Standing::Done, ..listening },
+        Report { status: ReceiverStatus::KeyCompromised, ..listening.clone() },
+        Report { status: ReceiverStatus::HeartbeatTimeout, ..listening.clone() },
+        Report { status: ReceiverStatus::Done, ..listening },
     ];
     all.iter().filter_map(|report| serde_json::to_vec(report).ok()).collect()
 }
@@ -55,7 +55,7 @@ fn report(session: SessionId) -> Report {
     Report {
         session,
         next_session: None,
-        standing: Standing::Listening,
+        status: ReceiverStatus::Listening,
         heartbeat: None,
         expected: 0,
         heard: 0,
