@@ -138,7 +138,7 @@ impl Doctor {
             }
             if let Some(report) = receiver.poll_report(now) {
                 findings.expected += report.expected;
-                findings.received += report.heard;
+                findings.received += report.received;
                 let replied = within(self.registrar.post::<Value>(routes::MULTICAST_REPORT, &report)).await;
                 replied.map_or_else(|error| tracing::debug!("{error}"), drop);
             }

@@ -12,7 +12,6 @@
 mod bits;
 mod code;
 mod group;
-mod heard;
 mod members;
 mod open;
 mod pace;
@@ -28,12 +27,11 @@ mod wire;
 
 pub use code::CodeError;
 pub use group::{Group, GroupError};
-pub use heard::{Counters, LeaveReason, ReceiverEvent, UnicastError};
 pub use members::Demotion;
 pub use open::{Assembled, Assembly};
 pub use pack::{BlockSource, PackError, Packer};
 pub use rate::RateLimits;
-pub use receiver::{HELD_BYTES_MAX, Receiver};
+pub use receiver::{Counters, HELD_BYTES_MAX, LeaveReason, Receiver, ReceiverEvent, UnicastError};
 pub use report::{Deficit, Instruction, ReceiverStatus, Report, ReportError};
 pub use sender::{Sender, SenderEvent, Transmit};
 pub use session::{Announcement, AnnouncementError, RekeyError, SessionId, SessionKey};

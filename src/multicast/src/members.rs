@@ -154,7 +154,7 @@ impl Member {
     pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
         self.heard_of = now;
         if report.expected > 0 {
-            self.loss = Some(1.0 - report.heard as f64 / report.expected as f64);
+            self.loss = Some(1.0 - report.received as f64 / report.expected as f64);
         }
         match report.status {
             ReceiverStatus::HeartbeatTimeout => Some(Demotion::HeartbeatTimeout),
@@ -188,7 +188,7 @@ pub(super) fn untruth(report: &Report, last: Option<&Heartbeat>) -> Option<&'sta
     if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {
         return Some("a heartbeat that was not sent");
     }
-    if report.heard > report.expected || report.expected > last.map_or(0, |heartbeat| heartbeat.sent) {
+    if report.received > report.expected || report.expected > last.map_or(0, |heartbeat| heartbeat.sent) {
         return Some("more symbols than were sent");
     }
     (report.deficits.len() > super::report::DEFICITS_MAX).then_some("more blocks than one report may name")

@@ -25,7 +25,8 @@ pub struct Report {
     /// Symbols that were sent between the heartbeats of the last report and of this one.
     pub expected: u64,
     /// As many of them came.
-    pub heard: u64,
+    #[serde(rename = "heard")]
+    pub received: u64,
     /// Blocks that are not whole, oldest first, at most 64.
     pub deficits: Vec<Deficit>,
 }

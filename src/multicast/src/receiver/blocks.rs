@@ -1,9 +1,9 @@
 //! The blocks of a receiver: what came of each, and what is made of it.
 
+use super::event::ReceiverEvent;
 use super::fetching::WANTED_AT_ONCE;
 use super::{HELD_BYTES_MAX, Receiver};
 use crate::bits::Bits;
-use crate::heard::ReceiverEvent;
 use crate::open::{Assembled, Assembly, OpenBlock};
 use crate::report::ReceiverStatus;
 use crate::shape::Shape;
@@ -75,7 +75,7 @@ impl Receiver {
     }
 
     pub(super) fn take_symbol(&mut self, at: Position, symbol: &[u8]) {
-        self.heard += 1;
+        self.received += 1;
         let shape = *self.announcement.shape();
         if at.index < shape.source_symbols(at.block) {
             self.drop_ahead_of(at.block);

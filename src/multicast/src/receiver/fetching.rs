@@ -2,7 +2,7 @@
 
 use super::Receiver;
 use super::blocks::{BlockState, Phase};
-use crate::heard::{ReceiverEvent, UnicastError};
+use super::event::{ReceiverEvent, UnicastError};
 use crate::open::OpenBlock;
 use crate::wire::Position;
 

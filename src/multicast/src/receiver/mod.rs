@@ -5,13 +5,14 @@
 //! and it goes on by unicast alone.
 
 mod blocks;
+mod event;
 mod fetching;
 mod keys;
 mod reporting;
 
 use self::blocks::{BlockState, Phase, is_seen};
+pub use self::event::{Counters, LeaveReason, ReceiverEvent, UnicastError};
 use self::keys::Keys;
-use super::heard::{Counters, LeaveReason, ReceiverEvent};
 use super::report::{Instruction, ReceiverStatus};
 use super::session::Announcement;
 use super::wire::{Claim, Heartbeat, Opened, Rejected};
@@ -44,7 +45,7 @@ pub struct Receiver {
     /// It heard a heartbeat.
     joined: bool,
     /// Sent by the sender, heard here: now, at the last heartbeat, and as reported.
-    heard: u64,
+    received: u64,
     at_heartbeat: (u64, u64),
     reported: (u64, u64),
     report_at: Option<Instant>,
@@ -75,7 +76,7 @@ impl Receiver {
             passed: 0,
             heartbeat: None,
             joined: false,
-            heard: 0,
+            received: 0,
             at_heartbeat: (0, 0),
             reported: (0, 0),
             report_at: None,
@@ -182,7 +183,7 @@ impl Receiver {
         self.heartbeat = Some(heartbeat.number);
         self.passed = self.passed.max(heartbeat.passed.min(self.announcement.shape().blocks()));
         let sent = if first { heartbeat.sent } else { heartbeat.sent.max(self.at_heartbeat.0) };
-        self.at_heartbeat = (sent, self.heard);
+        self.at_heartbeat = (sent, self.received);
         self.heartbeat_timeout_at = now + HEARTBEAT_TIMEOUT;
         if first {
             self.reported = self.at_heartbeat;

@@ -14,7 +14,7 @@ impl Receiver {
         if self.keys.leave_at.is_some() && self.status == ReceiverStatus::Listening {
             return Some(self.alarm());
         }
-        let (sent, heard) = (self.at_heartbeat.0 - self.reported.0, self.at_heartbeat.1 - self.reported.1);
+        let (sent, received) = (self.at_heartbeat.0 - self.reported.0, self.at_heartbeat.1 - self.reported.1);
         // A few symbols say nothing of a loss.
         let tells = sent >= 64;
         self.reported = if tells { self.at_heartbeat } else { self.reported };
@@ -24,7 +24,7 @@ impl Receiver {
             status: self.status,
             heartbeat: self.heartbeat,
             expected: if tells { sent } else { 0 },
-            heard: if tells { heard.min(sent) } else { 0 },
+            received: if tells { received.min(sent) } else { 0 },
             deficits: self.deficits(),
         })
     }
@@ -37,7 +37,7 @@ impl Receiver {
             status: ReceiverStatus::AwaitingKey,
             heartbeat: None,
             expected: 0,
-            heard: 0,
+            received: 0,
             deficits: Vec::new(),
         }
     }

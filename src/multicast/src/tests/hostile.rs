@@ -126,7 +126,7 @@ pub(super) fn report(announcement: &Announcement) -> Report {
         status: ReceiverStatus::Listening,
         heartbeat: None,
         expected: 0,
-        heard: 0,
+        received: 0,
         deficits: Vec::new(),
     }
 }
@@ -140,7 +140,7 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     let cases = [
         ("beat", Report { heartbeat: Some(3), ..good.clone() }),
         ("more symbols", Report { expected: 1, ..good.clone() }),
-        ("more symbols", Report { heard: 1, ..good.clone() }),
+        ("more symbols", Report { received: 1, ..good.clone() }),
         ("not sent yet", Report { deficits: deficit(0, 1, 0), ..good.clone() }),
         ("not sent yet", Report { deficits: deficit(u32::MAX, 1, 0), ..good.clone() }),
         ("more blocks", Report { deficits: deficit(0, 1, 0).repeat(65), ..good.clone() }),
@@ -221,8 +221,8 @@ fn at_the_end_heartbeats_go_on_until_everybody_can_be_told_or_for_a_second() {
             let now = gave_up.unwrap() + Duration::from_millis(20);
             sender.handle_report(now, &node, &report(&announcement)).unwrap();
         }
-        let heard: usize = (0..lasts).map(|_| heartbeats(&mut sender, millis.next().unwrap())).sum();
-        assert!(heartbeats_then.contains(&heard), "{heard}");
+        let received: usize = (0..lasts).map(|_| heartbeats(&mut sender, millis.next().unwrap())).sum();
+        assert!(heartbeats_then.contains(&received), "{received}");
         assert_eq!(sender.poll_event(), Some(SenderEvent::Finished), "{answers}");
         assert_eq!(sender.poll_timeout(), None);
     }
@@ -267,7 +267,7 @@ fn any_report() -> impl Strategy<Value = Report> {
     let heartbeat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
     let (_, announcement) = session(1);
     (status, heartbeat, number(), number(), deficits).prop_map(
-        move |(status, heartbeat, expected, heard, deficits)| {
+        move |(status, heartbeat, expected, received, deficits)| {
             let deficits = deficits.into_iter();
             let deficits =
                 deficits.map(|(block, missing, repair_seen)| Deficit { block, missing, repair_seen });
@@ -275,7 +275,7 @@ fn any_report() -> impl Strategy<Value = Report> {
                 status,
                 heartbeat,
                 expected,
-                heard,
+                received,
                 deficits: deficits.collect(),
                 ..report(&announcement)
             }

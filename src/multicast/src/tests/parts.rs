@@ -64,7 +64,7 @@ fn names_in_json_are_those_of_the_first_version() {
         (ReceiverStatus::Done, "done"),
     ] {
         let read: Report = serde_json::from_value(report(name)).unwrap();
-        assert_eq!((read.status, read.heartbeat, read.heard), (status, Some(7), 8));
+        assert_eq!((read.status, read.heartbeat, read.received), (status, Some(7), 8));
         assert_eq!(serde_json::to_value(&read).unwrap(), report(name));
     }
     let fetch = [Instruction::Fetch(vec![1]), Instruction::FetchAll];

@@ -351,7 +351,7 @@ impl Net {
             report.status = ReceiverStatus::AwaitingKey;
             return;
         }
-        report.heard = report.expected;
+        report.received = report.expected;
         report.status = ReceiverStatus::Listening;
         let most = self.announcement.shape().repair_symbols();
         report.deficits.iter_mut().for_each(|deficit| deficit.missing = deficit.missing.min(most));

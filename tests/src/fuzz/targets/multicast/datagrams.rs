@@ -196,7 +196,7 @@ impl Node {
         }
         ensure!(self.receiver.held_bytes() <= HELD_BYTES_MAX, "it holds {}", self.receiver.held_bytes());
         let Some(report) = self.receiver.poll_report(self.now) else { return Ok(()) };
-        ensure!(report.heard <= report.expected && report.deficits.len() <= 64, "{report:?}");
+        ensure!(report.received <= report.expected && report.deficits.len() <= 64, "{report:?}");
         ensure!((report.status == ReceiverStatus::Done) == self.done, "{report:?}");
         Ok(())
     }

@@ -31,14 +31,14 @@ pub(in crate::fuzz::targets) fn reports() -> Vec<Vec<u8>> {
         Report {
             heartbeat: Some(5),
             expected: 10,
-            heard: 9,
+            received: 9,
             deficits: vec![deficit(0, 1), deficit(1, 3)],
             ..listening.clone()
         },
         Report {
             heartbeat: Some(7),
             expected: 12,
-            heard: 2,
+            received: 2,
             deficits: vec![deficit(0, 8)],
             ..listening.clone()
         },
@@ -58,7 +58,7 @@ fn report(session: SessionId) -> Report {
         status: ReceiverStatus::Listening,
         heartbeat: None,
         expected: 0,
-        heard: 0,
+        received: 0,
         deficits: Vec::new(),
     }
 }
