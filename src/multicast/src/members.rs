@@ -16,8 +16,8 @@ const OUTLIER_LOSS: f64 = 0.10;
 /// In terms of the median.
 const OUTLIER_TIMES_MEDIAN: f64 = 3.0;
 /// As many bad reports in a row, over no less than a second: a host that stalls once is none.
-const STRIKES: u8 = 3;
-const STRUCK_FOR: Duration = Duration::from_secs(1);
+const OUTLIER_REPORTS: u8 = 3;
+const OUTLIER_FOR: Duration = Duration::from_secs(1);
 /// Reports that are taken in the time of one.
 const REPORTS_AT_ONCE: u8 = 4;
 
@@ -40,17 +40,17 @@ pub enum Demotion {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    heard_of: Instant,
+    last_report_at: Instant,
     window: (Instant, u8),
     /// The part it lost lately, once it can be told.
     loss: Option<f64>,
-    struck: Option<(Instant, u8)>,
+    outlier_reports: Option<(Instant, u8)>,
     /// Lacks nothing that this session could still give it.
     pub(super) satisfied: bool,
     /// Has the whole object, and reports no more.
     pub(super) done: bool,
     /// Has the key that comes next.
-    pub(super) has_key: bool,
+    pub(super) has_next_key: bool,
     pub(super) demoted: Option<Demotion>,
 }
 
@@ -63,15 +63,15 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_key: bool) {
+    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_next_key: bool) {
         let member = Member {
-            heard_of: now,
+            last_report_at: now,
             window: (now, 0),
             loss: None,
-            struck: None,
+            outlier_reports: None,
             satisfied: false,
             done: false,
-            has_key,
+            has_next_key,
             demoted: None,
         };
         self.of.insert(node, member);
@@ -87,13 +87,13 @@ impl Members {
     }
 
     /// Nobody has the key that comes next, any more.
-    pub(super) fn take_keys(&mut self) {
-        self.of.values_mut().for_each(|member| member.has_key = false);
+    pub(super) fn forget_next_key(&mut self) {
+        self.of.values_mut().for_each(|member| member.has_next_key = false);
     }
 
     /// Whether all who still listen have the key that comes next.
-    pub(super) fn all_have_key(&self) -> bool {
-        self.active().all(|(_, member)| member.has_key || member.done)
+    pub(super) fn all_have_next_key(&self) -> bool {
+        self.active().all(|(_, member)| member.has_next_key || member.done)
     }
 
     /// Whether it was waited for until now.
@@ -108,10 +108,10 @@ impl Members {
 
     /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
     /// for them heartbeats go on as long as they may.
-    pub(super) fn lack_farewell(&self, since: Instant) -> bool {
+    pub(super) fn awaits_final_report(&self, since: Instant) -> bool {
         let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
         let mut all = self.of.values();
-        all.any(|member| listens.contains(&member.demoted) && !member.done && member.heard_of <= since)
+        all.any(|member| listens.contains(&member.demoted) && !member.done && member.last_report_at <= since)
     }
 
     /// Those that are waited for.
@@ -152,7 +152,7 @@ impl Member {
     /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more,
     /// if so.
     pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
-        self.heard_of = now;
+        self.last_report_at = now;
         if report.expected > 0 {
             self.loss = Some(1.0 - report.received as f64 / report.expected as f64);
         }
@@ -161,29 +161,29 @@ impl Member {
             ReceiverStatus::KeyCompromised => Some(Demotion::KeyCompromised),
             ReceiverStatus::Done | ReceiverStatus::AwaitingKey => None,
             ReceiverStatus::Listening => self
-                .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
+                .count_outlier_report(now, asked.max(self.loss.unwrap_or_default()) > limit)
                 .then_some(Demotion::Outlier),
         }
     }
 
-    fn strike(&mut self, now: Instant, bad: bool) -> bool {
+    fn count_outlier_report(&mut self, now: Instant, bad: bool) -> bool {
         if !bad {
-            self.struck = None;
+            self.outlier_reports = None;
             return false;
         }
-        let (since, strikes) = self.struck.unwrap_or((now, 0));
-        let strikes = strikes.saturating_add(1);
-        self.struck = Some((since, strikes));
-        strikes >= STRIKES && now >= since + STRUCK_FOR
+        let (since, count) = self.outlier_reports.unwrap_or((now, 0));
+        let count = count.saturating_add(1);
+        self.outlier_reports = Some((since, count));
+        count >= OUTLIER_REPORTS && now >= since + OUTLIER_FOR
     }
 
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        !self.satisfied && now >= self.heard_of + REPORT_TIMEOUT
+        !self.satisfied && now >= self.last_report_at + REPORT_TIMEOUT
     }
 }
 
 /// What is wrong with a report on its face; `last` is the last heartbeat sent, if any.
-pub(super) fn untruth(report: &Report, last: Option<&Heartbeat>) -> Option<&'static str> {
+pub(super) fn report_problem(report: &Report, last: Option<&Heartbeat>) -> Option<&'static str> {
     let heartbeats = last.map_or(0, |heartbeat| u64::from(heartbeat.number) + 1);
     if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {
         return Some("a heartbeat that was not sent");

@@ -81,7 +81,7 @@ pub enum ReportError {
     #[error(
         "node {node} reports on multicast session {session}, which it was not told of; let it ask for the session again"
     )]
-    Stranger {
+    UnknownNode {
         /// Who.
         node: NodeName,
         /// On what.
@@ -100,14 +100,14 @@ pub enum ReportError {
         wanted: SessionId,
     },
     /// Too many of them.
-    #[error("node {node} reports more often than it was told to; the report is left out")]
+    #[error("node {node} reports more often than it was told to; the report is ignored")]
     TooOften {
         /// Who.
         node: NodeName,
     },
     /// It cannot be true.
-    #[error("node {node} reports what cannot be ({what}); look into that node")]
-    Untrue {
+    #[error("node {node} sent an impossible report ({what}); check that node")]
+    Impossible {
         /// Who.
         node: NodeName,
         /// What is not.

@@ -6,11 +6,11 @@ use bootstash_base::names::NodeName;
 use std::time::{Duration, Instant};
 
 /// After the last symbol; then whoever still lacks something goes on by unicast.
-const LINGER: Duration = Duration::from_secs(10);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A larger part of nodes that lose too much is no longer their fault.
 const MANY: f64 = 0.3;
 /// So long heartbeats go on for who was sent to unicast at the end, that its report can be answered so.
-const FAREWELL: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
 impl Sender {
     pub(super) fn demote(&mut self, node: &NodeName, why: Demotion) {
@@ -53,14 +53,15 @@ impl Sender {
 
     pub(super) fn finish_if_over(&mut self, now: Instant) {
         if let Some(since) = self.ended_at {
-            if now >= since + FAREWELL || !self.members.lack_farewell(since) {
+            if now >= since + LINGER || !self.members.awaits_final_report(since) {
                 self.finish();
             }
             return;
         }
         let unsatisfied = self.members.names(|member| !member.satisfied);
-        let lingered = self.is_source_out() && self.due.is_empty() && now >= self.last_symbol_at + LINGER;
-        if lingered {
+        let timed_out =
+            self.is_source_out() && self.due.is_empty() && now >= self.last_symbol_at + COMPLETION_TIMEOUT;
+        if timed_out {
             self.demote_all(&unsatisfied, Demotion::Stalled);
             self.end(now);
         } else if unsatisfied.is_empty() {

@@ -110,7 +110,7 @@ impl Sender {
         if self.keys.is_next(report.next_session)
             && let Some(member) = self.members.get_mut(node)
         {
-            member.has_key = true;
+            member.has_next_key = true;
         }
         let alarm = matches!(report.status, ReceiverStatus::AwaitingKey | ReceiverStatus::KeyCompromised);
         // What was forged under the old key says nothing of the new one.
@@ -141,7 +141,7 @@ impl Sender {
     }
 
     fn ask_for_key(&mut self, now: Instant) {
-        self.members.take_keys();
+        self.members.forget_next_key();
         self.keys.rotation = Some(Rotation { next: None, until: now + ROTATION });
         let nodes = self.members.names(|member| !member.done);
         self.events.push_back(SenderEvent::Rekey { nodes });
@@ -152,7 +152,7 @@ impl Sender {
         let Some(rotation) = self.keys.rotation.as_ref() else { return };
         let over = now >= rotation.until;
         match rotation.next {
-            Some(next) if over || self.members.all_have_key() => {
+            Some(next) if over || self.members.all_have_next_key() => {
                 self.keys.switch(next, now);
                 // The first under the new key tells all that it is in use.
                 self.heartbeat_at = now;

@@ -1,7 +1,7 @@
 //! Reports: which are taken, and what they ask for.
 
 use super::{Sender, SenderEvent};
-use crate::members::untruth;
+use crate::members::report_problem;
 use crate::report::{Deficit, ReceiverStatus, Report, ReportError};
 use bootstash_base::names::NodeName;
 use std::time::Instant;
@@ -39,7 +39,7 @@ impl Sender {
 
     fn admit(&mut self, now: Instant, node: &NodeName, report: &Report) -> Result<(), ReportError> {
         let Some(member) = self.members.get_mut(node) else {
-            return Err(ReportError::Stranger { node: node.clone(), session: self.keys.session });
+            return Err(ReportError::UnknownNode { node: node.clone(), session: self.keys.session });
         };
         if !self.keys.may_be_named(report.session, now) {
             let node = node.clone();
@@ -48,12 +48,12 @@ impl Sender {
         if !member.admits_report(now, self.report_interval) {
             return Err(ReportError::TooOften { node: node.clone() });
         }
-        let untrue = untruth(report, self.last_heartbeat.as_ref())
-            .or_else(|| report.deficits.iter().find_map(|deficit| self.untruth_of(deficit)));
-        untrue.map_or(Ok(()), |what| Err(ReportError::Untrue { node: node.clone(), what }))
+        let problem = report_problem(report, self.last_heartbeat.as_ref())
+            .or_else(|| report.deficits.iter().find_map(|deficit| self.deficit_problem(deficit)));
+        problem.map_or(Ok(()), |what| Err(ReportError::Impossible { node: node.clone(), what }))
     }
 
-    fn untruth_of(&self, deficit: &Deficit) -> Option<&'static str> {
+    fn deficit_problem(&self, deficit: &Deficit) -> Option<&'static str> {
         if deficit.block >= self.passed {
             return Some("a deficit in a block that was not sent yet");
         }

@@ -154,7 +154,7 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     }
     let (mut sender, node) = sender(&announcement, now);
     let stranger = "n2".parse().unwrap();
-    assert!(matches!(sender.handle_report(now, &stranger, &good), Err(ReportError::Stranger { .. })));
+    assert!(matches!(sender.handle_report(now, &stranger, &good), Err(ReportError::UnknownNode { .. })));
     assert!((0..4).all(|_| sender.handle_report(now, &node, &good).is_ok()));
     assert!(matches!(sender.handle_report(now, &node, &good), Err(ReportError::TooOften { .. })));
     let later = now + announcement.report_interval();
@@ -182,7 +182,10 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
             &node,
             &lie,
         );
-        assert!(matches!(refused, Err(ReportError::Untrue { .. } | ReportError::TooOften { .. })), "{lie:?}");
+        assert!(
+            matches!(refused, Err(ReportError::Impossible { .. } | ReportError::TooOften { .. })),
+            "{lie:?}"
+        );
     }
 }
 

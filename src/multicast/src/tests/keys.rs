@@ -204,7 +204,7 @@ fn nobody_delays_the_new_key_beyond_its_time() {
     assert_eq!(events(&mut sender), [SenderEvent::Rekey { nodes: vec![nodes[1].clone()] }]);
     assert!(matches!(
         sender.handle_report(start, &nodes[0], &report(&old)),
-        Err(ReportError::Stranger { .. })
+        Err(ReportError::UnknownNode { .. })
     ));
     let handed_in = start + Duration::from_millis(900);
     sender.rekey(handed_in, &new).unwrap();
