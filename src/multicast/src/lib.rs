@@ -9,12 +9,11 @@
 //! silent delays nobody: it is sent to unicast, for what it lacks. Everything the machines wait for has an
 //! end. See docs/wire.md.
 
+mod assembly;
 mod bits;
-mod code;
+mod fec;
 mod group;
 mod members;
-mod open;
-mod pace;
 mod pack;
 mod rate;
 mod receiver;
@@ -23,12 +22,13 @@ mod sender;
 mod session;
 mod shape;
 pub mod socket;
+mod token_bucket;
 mod wire;
 
-pub use code::CodeError;
+pub use assembly::{Assembled, Assembly};
+pub use fec::FecError;
 pub use group::{Group, GroupError};
 pub use members::Demotion;
-pub use open::{Assembled, Assembly};
 pub use pack::{BlockSource, PackError, Packer};
 pub use rate::RateLimits;
 pub use receiver::{Counters, HELD_BYTES_MAX, LeaveReason, Receiver, ReceiverEvent, UnicastError};

@@ -3,7 +3,7 @@
 //!
 //! Promises: only bytes that were announced are sent; at most a block and the repair of a few are held.
 
-use super::code::{self, CodeError};
+use super::fec::{self, FecError};
 use super::sender::Transmit;
 use super::session::{Announcement, RekeyError, SessionId};
 use super::shape::Shape;
@@ -49,7 +49,7 @@ pub enum PackError {
     },
     /// The code cannot be computed.
     #[error(transparent)]
-    Code(#[from] CodeError),
+    Code(#[from] FecError),
     /// It cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -141,7 +141,7 @@ impl<S: BlockSource> Packer<S> {
             Some((_, repair)) => repair,
             None => {
                 let padded = self.read(block)?;
-                code::repair(self.announcement.shape(), block, &padded)?
+                fec::encode(self.announcement.shape(), block, &padded)?
             }
         };
         self.repairs.truncate(REPAIRS_KEPT - 1);

@@ -3,8 +3,8 @@
 use super::event::ReceiverEvent;
 use super::fetching::WANTED_AT_ONCE;
 use super::{HELD_BYTES_MAX, Receiver};
+use crate::assembly::{Assembled, Assembly, PartialBlock};
 use crate::bits::Bits;
-use crate::open::{Assembled, Assembly, OpenBlock};
 use crate::report::ReceiverStatus;
 use crate::shape::Shape;
 use crate::wire::Position;
@@ -21,7 +21,7 @@ const AROUND_REPAIR_BYTES: usize = 2 * size_of::<(u16, Vec<u8>)>();
 pub(super) enum Phase {
     #[default]
     Empty,
-    Open(OpenBlock),
+    Open(PartialBlock),
     Assembling,
     Done,
 }
@@ -87,7 +87,7 @@ impl Receiver {
             state.repair_seen = state.repair_seen.max(repair + 1);
         }
         if matches!(state.phase, Phase::Empty) && room && !state.bad {
-            state.phase = Phase::Open(OpenBlock::new(&shape, at.block));
+            state.phase = Phase::Open(PartialBlock::new(&shape, at.block));
             self.open += 1;
         }
         match &mut state.phase {

@@ -1,6 +1,6 @@
 //! What a receiver says to the program around it: what is to be done, and what came.
 
-use crate::open::Assembly;
+use crate::assembly::Assembly;
 use std::ops::Range;
 
 /// What is to be done.

@@ -3,7 +3,7 @@
 use super::Receiver;
 use super::blocks::{BlockState, Phase};
 use super::event::{ReceiverEvent, UnicastError};
-use crate::open::OpenBlock;
+use crate::assembly::PartialBlock;
 use crate::wire::Position;
 
 /// Blocks that are fetched by unicast at a time; multicast leaves them room.
@@ -56,7 +56,7 @@ impl Receiver {
             let shape = *self.announcement.shape();
             let Some(state) = self.blocks.get_mut(block as usize) else { continue };
             if matches!(state.phase, Phase::Empty) {
-                state.phase = Phase::Open(OpenBlock::new(&shape, block));
+                state.phase = Phase::Open(PartialBlock::new(&shape, block));
                 self.open += 1;
             }
             let Phase::Open(open) = &state.phase else { continue };

@@ -8,7 +8,7 @@ impl Sender {
     /// Other limits of the rate from now on: several sessions may share one cap. The rate stays the same part of it.
     pub fn limit(&mut self, now: Instant, limits: RateLimits) {
         self.rate.limit(limits);
-        self.pace.set_rate(self.rate.bytes_per_second(), now);
+        self.bucket.set_rate(self.rate.bytes_per_second(), now);
     }
 
     /// The rate as it is now, with all headers.

@@ -14,10 +14,10 @@ pub use event::{SenderEvent, Transmit};
 
 use self::keys::Keys;
 use super::members::{Demotion, Members};
-use super::pace::Pace;
 use super::rate::{Rate, RateLimits};
 use super::session::Announcement;
 use super::shape::Shape;
+use super::token_bucket::TokenBucket;
 use super::wire::{HEADER_BYTES, Heartbeat, Position};
 use bootstash_base::names::NodeName;
 use std::collections::{BTreeSet, VecDeque};
@@ -41,7 +41,7 @@ pub struct Sender {
     shape: Shape,
     heartbeat_interval: Duration,
     report_interval: Duration,
-    pace: Pace,
+    bucket: TokenBucket,
     rate: Rate,
     members: Members,
     blocks: Vec<Repair>,
@@ -81,7 +81,7 @@ impl Sender {
             shape,
             heartbeat_interval: announcement.heartbeat_interval(),
             report_interval: announcement.report_interval(),
-            pace: Pace::new(rate.bytes_per_second(), now),
+            bucket: TokenBucket::new(rate.bytes_per_second(), now),
             rate,
             members: Members::default(),
             blocks: vec![Repair::default(); shape.blocks() as usize],
@@ -147,7 +147,7 @@ impl Sender {
         self.rate.judge(now, &mut self.members.losses());
         self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::ReportTimeout);
         self.judge_outliers(now);
-        self.pace.set_rate(self.rate.bytes_per_second(), now);
+        self.bucket.set_rate(self.rate.bytes_per_second(), now);
         self.finish_if_over(now);
     }
 
@@ -168,7 +168,7 @@ impl Sender {
         self.ready_at = None;
         let at = self.next_repair().or_else(|| self.next_source())?;
         let bytes = HEADER_BYTES + self.shape.symbol_bytes() + AROUND_BYTES;
-        if let Err(ready) = self.pace.take(now, bytes) {
+        if let Err(ready) = self.bucket.take(now, bytes) {
             self.ready_at = Some(ready);
             return None;
         }

@@ -1,7 +1,7 @@
-//! The small parts: shapes, announcements, code, pace.
+//! The small parts: shapes, announcements, code, bucket.
 
-use super::super::code;
-use super::super::pace::Pace;
+use super::super::fec;
+use super::super::token_bucket::TokenBucket;
 use super::super::*;
 use super::{announce, object};
 use proptest::prelude::*;
@@ -74,19 +74,19 @@ fn names_in_json_are_those_of_the_first_version() {
 #[test]
 fn every_bucket_holds_thirty_milliseconds_and_no_more() {
     let start = Instant::now();
-    let mut pace = Pace::new(100_000.0, start);
+    let mut bucket = TokenBucket::new(100_000.0, start);
     let later = start + Duration::from_secs(9);
-    let taken = (0..).take_while(|_| pace.take(later, 100).is_ok()).count();
+    let taken = (0..).take_while(|_| bucket.take(later, 100).is_ok()).count();
     assert_eq!(taken, 30);
-    let ready = pace.take(later, 100).unwrap_err();
-    assert!(ready > later && pace.take(ready, 100).is_ok());
+    let ready = bucket.take(later, 100).unwrap_err();
+    assert!(ready > later && bucket.take(ready, 100).is_ok());
 }
 
 #[test]
 fn the_repair_symbols_of_a_session_are_always_the_same_ones() {
     let shape = Shape::new(64 * 40, 64, 64, 16).unwrap();
     let bytes = object(64 * 40, 3);
-    let digest = blake3::hash(&code::repair(&shape, 0, &bytes).unwrap()).to_hex();
+    let digest = blake3::hash(&fec::encode(&shape, 0, &bytes).unwrap()).to_hex();
     // Nodes of another version, or on another processor, must compute the same.
     assert_eq!(&digest[..16], "724ee449b6fe13e3");
 }
@@ -101,7 +101,7 @@ proptest! {
         let source = shape.source_symbols(0);
         let mut padded = object(length as usize, seed);
         padded.resize(usize::from(source) * 64, 0);
-        let symbols = code::repair(&shape, 0, &padded).unwrap();
+        let symbols = fec::encode(&shape, 0, &padded).unwrap();
         prop_assert_eq!(symbols.len(), usize::from(repair) * 64);
         let mut rng = super::net::Rng::new(seed);
         let lost: Vec<u16> = (0..source).filter(|_| rng.chance(0.3)).take(repair.into()).collect();
@@ -111,7 +111,7 @@ proptest! {
         }
         let mut damaged = padded.clone();
         lost.iter().for_each(|index| damaged[usize::from(*index) * 64..][..64].fill(0xee));
-        code::restore(&shape, 0, &mut damaged, |index| !lost.contains(&index), &kept).unwrap();
+        fec::decode(&shape, 0, &mut damaged, |index| !lost.contains(&index), &kept).unwrap();
         prop_assert_eq!(damaged, padded);
     }
 

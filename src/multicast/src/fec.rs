@@ -8,25 +8,25 @@ use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 /// The code cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[error("the repair symbols of block {block} cannot be computed; send it by unicast")]
-pub struct CodeError {
+pub struct FecError {
     /// Which block.
     pub block: u32,
     /// Why.
     pub source: reed_solomon_simd::Error,
 }
 
-impl bootstash_base::error::Classified for CodeError {
+impl bootstash_base::error::Classified for FecError {
     fn kind(&self) -> bootstash_base::error::ErrorClass {
         bootstash_base::error::ErrorClass::Permanent
     }
 }
 
 /// The repair symbols of a block, one after the other. `padded` is all its source symbols.
-pub(super) fn repair(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, CodeError> {
-    encode(shape, block, padded).map_err(|source| CodeError { block, source })
+pub(super) fn encode(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, FecError> {
+    encode_block(shape, block, padded).map_err(|source| FecError { block, source })
 }
 
-fn encode(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, reed_solomon_simd::Error> {
+fn encode_block(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, reed_solomon_simd::Error> {
     let (source, symbol) = (shape.source_symbols(block), shape.symbol_bytes());
     let mut encoder = ReedSolomonEncoder::new(source.into(), shape.repair_symbols().into(), symbol)?;
     for symbol in padded.chunks(symbol) {
@@ -36,17 +36,17 @@ fn encode(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, reed_solo
 }
 
 /// Fills in the source symbols that are not `present`, from the others and as many of `repair` (by index).
-pub(super) fn restore(
+pub(super) fn decode(
     shape: &Shape,
     block: u32,
     padded: &mut [u8],
     present: impl Fn(u16) -> bool,
     repair: &[(u16, Vec<u8>)],
-) -> Result<(), CodeError> {
-    decode(shape, block, padded, present, repair).map_err(|source| CodeError { block, source })
+) -> Result<(), FecError> {
+    decode_block(shape, block, padded, present, repair).map_err(|source| FecError { block, source })
 }
 
-fn decode(
+fn decode_block(
     shape: &Shape,
     block: u32,
     padded: &mut [u8],

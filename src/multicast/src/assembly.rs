@@ -3,7 +3,7 @@
 //! Promises: an assembly gives the announced bytes or says that they are not; it may run on any thread.
 
 use super::bits::Bits;
-use super::code;
+use super::fec;
 use super::session::{Announcement, SessionId};
 use super::shape::Shape;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A block of which something is here.
 #[derive(Debug)]
-pub(super) struct OpenBlock {
+pub(super) struct PartialBlock {
     symbol_bytes: usize,
     padded: Vec<u8>,
     source: Bits,
@@ -20,7 +20,7 @@ pub(super) struct OpenBlock {
     by_multicast: bool,
 }
 
-impl OpenBlock {
+impl PartialBlock {
     pub(super) fn new(shape: &Shape, block: u32) -> Self {
         let (symbols, symbol_bytes) = (shape.source_symbols(block), shape.symbol_bytes());
         let padded = vec![0; usize::from(symbols) * symbol_bytes];
@@ -71,7 +71,7 @@ impl OpenBlock {
 pub struct Assembly {
     announcement: Arc<Announcement>,
     block: u32,
-    from: OpenBlock,
+    from: PartialBlock,
 }
 
 /// What became of an [`Assembly`]; for [`super::Receiver::handle_assembled`].
@@ -84,7 +84,7 @@ pub struct Assembled {
 }
 
 impl Assembly {
-    pub(super) fn new(announcement: Arc<Announcement>, block: u32, from: OpenBlock) -> Self {
+    pub(super) fn new(announcement: Arc<Announcement>, block: u32, from: PartialBlock) -> Self {
         Self { announcement, block, from }
     }
 
@@ -93,7 +93,7 @@ impl Assembly {
         let Self { announcement, block, from } = self;
         let (shape, mut bytes) = (announcement.shape(), from.padded);
         let restored = from.source.count() == from.source.length()
-            || code::restore(shape, block, &mut bytes, |index| from.source.get(index), &from.repair).is_ok();
+            || fec::decode(shape, block, &mut bytes, |index| from.source.get(index), &from.repair).is_ok();
         let range = shape.range(block);
         bytes.truncate((range.end - range.start) as usize);
         let bytes = (restored && announcement.is_block(block, &bytes)).then_some(bytes);

@@ -7,13 +7,13 @@ const BURST: Duration = Duration::from_millis(30);
 
 /// Bytes that may go out, by time.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct TokenBucket {
     bytes_per_second: f64,
     tokens: f64,
     at: Instant,
 }
 
-impl Pace {
+impl TokenBucket {
     pub(super) fn new(bytes_per_second: f64, now: Instant) -> Self {
         Self { bytes_per_second, tokens: 0.0, at: now }
     }
