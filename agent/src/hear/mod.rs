@@ -92,7 +92,7 @@ impl Hearer {
         // Before the session: its first datagram may come with the answer.
         let socket = ReceiverSocket::open(group, interface)?;
         let Some(reply) = self.open(record).await? else { return Ok(Heard::Fetch) };
-        if reply.group != group || reply.announcement.shape().length() != record.bytes {
+        if reply.group != group || reply.announcement.layout().length() != record.bytes {
             return Err(HearError::Announcement { file: record.file.clone() });
         }
         self.tell_of_buffer(&socket, reply.bytes_per_second.get());

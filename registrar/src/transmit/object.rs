@@ -3,7 +3,7 @@
 use super::Station;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_multicast::socket::{Interface, InterfaceError, SenderSocket, SocketError};
-use bootstash_multicast::{Announcement, AnnouncementError, BlockSource, Shape, ShapeError};
+use bootstash_multicast::{Announcement, AnnouncementError, BlockLayout, BlockLayoutError, BlockSource};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub enum PrepareError {
     },
     /// It cannot be cut into blocks.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    BlockLayout(#[from] BlockLayoutError),
     /// It cannot be announced.
     #[error(transparent)]
     Announcement(#[from] AnnouncementError),
@@ -51,7 +51,7 @@ pub enum PrepareError {
 impl Classified for PrepareError {
     fn kind(&self) -> ErrorClass {
         match self {
-            Self::Shape(_) => ErrorClass::Permanent,
+            Self::BlockLayout(_) => ErrorClass::Permanent,
             Self::Read { .. } => ErrorClass::Operator,
             Self::Announcement(error) => error.kind(),
             Self::Interface(error) => error.kind(),
@@ -78,12 +78,12 @@ impl Object {
         // First what takes no time.
         let interface = Interface::named(&station.interface)?;
         let socket = SenderSocket::open(station.group, &interface, station.config.ttl)?;
-        let shape = Shape::usual_of(length, station.config.symbol_bytes)?;
-        let hash = |block| bytes.read(shape.range(block)).map(|bytes| *blake3::hash(&bytes).as_bytes());
-        let hashes: Result<Vec<_>, io::Error> = (0..shape.blocks()).map(hash).collect();
+        let layout = BlockLayout::with_symbol_bytes(length, station.config.symbol_bytes)?;
+        let hash = |block| bytes.read(layout.range(block)).map(|bytes| *blake3::hash(&bytes).as_bytes());
+        let hashes: Result<Vec<_>, io::Error> = (0..layout.blocks()).map(hash).collect();
         let hashes = hashes.map_err(|source| PrepareError::Read { path: path.to_owned(), source })?;
         let rate = station.config.rate_bytes_per_second.get();
-        Ok(Self { announcement: Announcement::new(shape, hashes, rate)?, bytes, socket })
+        Ok(Self { announcement: Announcement::new(layout, hashes, rate)?, bytes, socket })
     }
 }
 

@@ -5,7 +5,7 @@ use super::object::{Bytes, Object};
 use super::session::{Next, Session};
 use bootstash_base::error::Chain;
 use bootstash_multicast::socket::{BATCH, SendError, SenderSocket};
-use bootstash_multicast::{PackError, Packer, RekeyError, SealError, Shape, Transmit};
+use bootstash_multicast::{BlockLayout, PackError, Packer, RekeyError, SealError, Transmit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(super) struct SpeakTask {
     session: Arc<Session>,
     packer: Packer<Bytes>,
     socket: SenderSocket,
-    shape: Shape,
+    layout: BlockLayout,
     metrics: TransmitMetrics,
     stop: CancellationToken,
 }
@@ -52,8 +52,8 @@ impl SpeakTask {
         stop: CancellationToken,
     ) -> Result<Self, SealError> {
         let Object { announcement, bytes, socket } = object;
-        let shape = *announcement.shape();
-        Ok(Self { session, packer: Packer::new(announcement, bytes)?, socket, shape, metrics, stop })
+        let layout = *announcement.layout();
+        Ok(Self { session, packer: Packer::new(announcement, bytes)?, socket, layout, metrics, stop })
     }
 
     /// Sends until the session is over, on a thread of its own.
@@ -106,7 +106,7 @@ impl SpeakTask {
     fn count(&self, transmit: &Transmit, bytes: usize, sent: &mut Sent) {
         let kind = match transmit {
             Transmit::Heartbeat(_) => "beat",
-            Transmit::Symbol(at) if at.index < self.shape.source_symbols(at.block) => "source",
+            Transmit::Symbol(at) if at.index < self.layout.source_symbols(at.block) => "source",
             Transmit::Symbol(_) => "repair",
         };
         sent.add(kind, bytes);

@@ -3,9 +3,9 @@
 //! Promises: an assembly gives the announced bytes or says that they are not; it may run on any thread.
 
 use super::bits::Bits;
+use super::block_layout::BlockLayout;
 use super::fec;
 use super::session::{Announcement, SessionId};
-use super::shape::Shape;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ pub(super) struct PartialBlock {
 }
 
 impl PartialBlock {
-    pub(super) fn new(shape: &Shape, block: u32) -> Self {
-        let (symbols, symbol_bytes) = (shape.source_symbols(block), shape.symbol_bytes());
+    pub(super) fn new(layout: &BlockLayout, block: u32) -> Self {
+        let (symbols, symbol_bytes) = (layout.source_symbols(block), layout.symbol_bytes());
         let padded = vec![0; usize::from(symbols) * symbol_bytes];
         Self { symbol_bytes, padded, source: Bits::new(symbols), repair: Vec::new(), by_multicast: false }
     }
@@ -91,10 +91,10 @@ impl Assembly {
     /// Restores what is lacking, and compares with the hash that was announced.
     pub fn run(self) -> Assembled {
         let Self { announcement, block, from } = self;
-        let (shape, mut bytes) = (announcement.shape(), from.padded);
+        let (layout, mut bytes) = (announcement.layout(), from.padded);
         let restored = from.source.count() == from.source.length()
-            || fec::decode(shape, block, &mut bytes, |index| from.source.get(index), &from.repair).is_ok();
-        let range = shape.range(block);
+            || fec::decode(layout, block, &mut bytes, |index| from.source.get(index), &from.repair).is_ok();
+        let range = layout.range(block);
         bytes.truncate((range.end - range.start) as usize);
         let bytes = (restored && announcement.is_block(block, &bytes)).then_some(bytes);
         Assembled { session: announcement.session(), block, by_multicast: from.by_multicast, bytes }

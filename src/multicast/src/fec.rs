@@ -2,7 +2,7 @@
 //!
 //! The number of repair symbols must be the same on both sides: which bytes they are depends on it.
 
-use super::shape::Shape;
+use super::block_layout::BlockLayout;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 /// The code cannot be computed.
@@ -22,13 +22,17 @@ impl bootstash_base::error::Classified for FecError {
 }
 
 /// The repair symbols of a block, one after the other. `padded` is all its source symbols.
-pub(super) fn encode(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, FecError> {
-    encode_block(shape, block, padded).map_err(|source| FecError { block, source })
+pub(super) fn encode(layout: &BlockLayout, block: u32, padded: &[u8]) -> Result<Vec<u8>, FecError> {
+    encode_block(layout, block, padded).map_err(|source| FecError { block, source })
 }
 
-fn encode_block(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, reed_solomon_simd::Error> {
-    let (source, symbol) = (shape.source_symbols(block), shape.symbol_bytes());
-    let mut encoder = ReedSolomonEncoder::new(source.into(), shape.repair_symbols().into(), symbol)?;
+fn encode_block(
+    layout: &BlockLayout,
+    block: u32,
+    padded: &[u8],
+) -> Result<Vec<u8>, reed_solomon_simd::Error> {
+    let (source, symbol) = (layout.source_symbols(block), layout.symbol_bytes());
+    let mut encoder = ReedSolomonEncoder::new(source.into(), layout.repair_symbols().into(), symbol)?;
     for symbol in padded.chunks(symbol) {
         encoder.add_original_shard(symbol)?;
     }
@@ -37,24 +41,24 @@ fn encode_block(shape: &Shape, block: u32, padded: &[u8]) -> Result<Vec<u8>, ree
 
 /// Fills in the source symbols that are not `present`, from the others and as many of `repair` (by index).
 pub(super) fn decode(
-    shape: &Shape,
+    layout: &BlockLayout,
     block: u32,
     padded: &mut [u8],
     present: impl Fn(u16) -> bool,
     repair: &[(u16, Vec<u8>)],
 ) -> Result<(), FecError> {
-    decode_block(shape, block, padded, present, repair).map_err(|source| FecError { block, source })
+    decode_block(layout, block, padded, present, repair).map_err(|source| FecError { block, source })
 }
 
 fn decode_block(
-    shape: &Shape,
+    layout: &BlockLayout,
     block: u32,
     padded: &mut [u8],
     present: impl Fn(u16) -> bool,
     repair: &[(u16, Vec<u8>)],
 ) -> Result<(), reed_solomon_simd::Error> {
-    let (source, bytes) = (shape.source_symbols(block), shape.symbol_bytes());
-    let mut decoder = ReedSolomonDecoder::new(source.into(), shape.repair_symbols().into(), bytes)?;
+    let (source, bytes) = (layout.source_symbols(block), layout.symbol_bytes());
+    let mut decoder = ReedSolomonDecoder::new(source.into(), layout.repair_symbols().into(), bytes)?;
     for index in (0..source).filter(|index| present(*index)) {
         decoder.add_original_shard(index.into(), &padded[usize::from(index) * bytes..][..bytes])?;
     }

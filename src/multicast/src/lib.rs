@@ -11,6 +11,7 @@
 
 mod assembly;
 mod bits;
+mod block_layout;
 mod fec;
 mod group;
 mod members;
@@ -20,12 +21,12 @@ mod receiver;
 mod report;
 mod sender;
 mod session;
-mod shape;
 pub mod socket;
 mod token_bucket;
 mod wire;
 
 pub use assembly::{Assembled, Assembly};
+pub use block_layout::{BlockLayout, BlockLayoutError};
 pub use fec::FecError;
 pub use group::{Group, GroupError};
 pub use members::Demotion;
@@ -35,7 +36,6 @@ pub use receiver::{Counters, HELD_BYTES_MAX, LeaveReason, Receiver, ReceiverEven
 pub use report::{Deficit, Instruction, ReceiverStatus, Report, ReportError};
 pub use sender::{Sender, SenderEvent, Transmit};
 pub use session::{Announcement, AnnouncementError, RekeyError, SessionId, SessionKey};
-pub use shape::{Shape, ShapeError};
 pub use wire::{Heartbeat, Position, Rejected, SealError};
 
 #[cfg(test)]

@@ -8,15 +8,15 @@
 //! Promises: what comes out of [`Opener::read`] was sealed with the session's key at just this position. The
 //! nonce is the position, and the [`Sealer`] seals none twice: positions of a block only go upwards.
 
+use super::block_layout::BlockLayout;
 use super::session::{Announcement, SessionId};
-use super::shape::Shape;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Session, block and index.
 pub(super) const HEADER_BYTES: usize = 16;
 /// What sealing adds.
 const TAG_BYTES: usize = 16;
-/// The block number of a heartbeat; no shape has as many blocks.
+/// The block number of a heartbeat; no layout has as many blocks.
 const HEARTBEAT: u32 = u32::MAX;
 const HEARTBEAT_BYTES: usize = 12;
 
@@ -104,7 +104,7 @@ pub(super) struct Sealer {
 impl Sealer {
     pub(super) fn new(of: &Announcement) -> Result<Self, SealError> {
         let key = key(of).ok_or(SealError::Cipher { session: of.session() })?;
-        let next = vec![0; of.shape().blocks() as usize];
+        let next = vec![0; of.layout().blocks() as usize];
         Ok(Self { session: of.session(), key, next, next_heartbeat: 0 })
     }
 
@@ -147,13 +147,13 @@ impl Sealer {
 pub(super) struct Opener {
     session: SessionId,
     key: LessSafeKey,
-    shape: Shape,
+    layout: BlockLayout,
 }
 
 impl Opener {
     /// None where the cipher refuses the key, which it has no reason to.
     pub(super) fn new(of: &Announcement) -> Option<Self> {
-        Some(Self { session: of.session(), key: key(of)?, shape: *of.shape() })
+        Some(Self { session: of.session(), key: key(of)?, layout: *of.layout() })
     }
 
     /// Checks the length, the session, the position, whether it `is_held`, and only then the seal.
@@ -180,7 +180,7 @@ impl Opener {
 
     fn claim(&self, datagram: &[u8]) -> Result<Claim, Rejected> {
         let payload = datagram.len().checked_sub(HEADER_BYTES + TAG_BYTES).ok_or(Rejected::Length)?;
-        if payload != self.shape.symbol_bytes() && payload != HEARTBEAT_BYTES {
+        if payload != self.layout.symbol_bytes() && payload != HEARTBEAT_BYTES {
             return Err(Rejected::Length);
         }
         if datagram[..8] != self.session.to_bytes() {
@@ -200,7 +200,7 @@ impl Opener {
 
     fn position(&self, block: u32, index: u32) -> Result<Position, Rejected> {
         let index = u16::try_from(index).map_err(|_| Rejected::Position)?;
-        let there = block < self.shape.blocks() && index < self.shape.symbols(block);
+        let there = block < self.layout.blocks() && index < self.layout.symbols(block);
         if there { Ok(Position { block, index }) } else { Err(Rejected::Position) }
     }
 }

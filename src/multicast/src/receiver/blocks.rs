@@ -5,8 +5,8 @@ use super::fetching::WANTED_AT_ONCE;
 use super::{HELD_BYTES_MAX, Receiver};
 use crate::assembly::{Assembled, Assembly, PartialBlock};
 use crate::bits::Bits;
+use crate::block_layout::BlockLayout;
 use crate::report::ReceiverStatus;
-use crate::shape::Shape;
 use crate::wire::Position;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,7 +57,7 @@ impl Receiver {
     /// Takes what became of a block; one of another session counts for nothing.
     pub fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
         let Assembled { session, block, by_multicast, bytes } = assembled;
-        let offset = self.announcement.shape().range(block).start;
+        let offset = self.announcement.layout().range(block).start;
         let ours = session == self.announcement.session();
         let state = self.blocks.get_mut(block as usize).filter(|_| ours);
         let Some(state) = state.filter(|state| matches!(state.phase, Phase::Assembling)) else { return };
@@ -76,18 +76,18 @@ impl Receiver {
 
     pub(super) fn take_symbol(&mut self, at: Position, symbol: &[u8]) {
         self.received += 1;
-        let shape = *self.announcement.shape();
-        if at.index < shape.source_symbols(at.block) {
+        let layout = *self.announcement.layout();
+        if at.index < layout.source_symbols(at.block) {
             self.drop_ahead_of(at.block);
         }
         let room = self.open + WANTED_AT_ONCE < self.slots;
         let Some(state) = self.blocks.get_mut(at.block as usize) else { return };
-        state.seen.get_or_insert_with(|| Bits::new(shape.symbols(at.block))).set(at.index);
-        if let Some(repair) = at.index.checked_sub(shape.source_symbols(at.block)) {
+        state.seen.get_or_insert_with(|| Bits::new(layout.symbols(at.block))).set(at.index);
+        if let Some(repair) = at.index.checked_sub(layout.source_symbols(at.block)) {
             state.repair_seen = state.repair_seen.max(repair + 1);
         }
         if matches!(state.phase, Phase::Empty) && room && !state.bad {
-            state.phase = Phase::Open(PartialBlock::new(&shape, at.block));
+            state.phase = Phase::Open(PartialBlock::new(&layout, at.block));
             self.open += 1;
         }
         match &mut state.phase {
@@ -114,7 +114,7 @@ impl Receiver {
 
     fn count_done(&mut self, now: Instant) {
         self.done += 1;
-        if self.done == self.announcement.shape().blocks() {
+        if self.done == self.announcement.layout().blocks() {
             self.status = ReceiverStatus::Done;
             self.report_at = Some(now);
             self.events.push_back(ReceiverEvent::Done);
@@ -139,10 +139,10 @@ impl Receiver {
 }
 
 /// Blocks that may be open, beside the account of all blocks and one assembly.
-pub(super) fn slots(shape: &Shape) -> usize {
-    let symbols = usize::from(shape.full_source_symbols() + shape.repair_symbols());
-    let block = symbols * shape.symbol_bytes() + usize::from(shape.repair_symbols()) * AROUND_REPAIR_BYTES;
-    let account = shape.blocks() as usize * (size_of::<BlockState>() + 32 + symbols.div_ceil(64) * 8);
+pub(super) fn slots(layout: &BlockLayout) -> usize {
+    let symbols = usize::from(layout.full_source_symbols() + layout.repair_symbols());
+    let block = symbols * layout.symbol_bytes() + usize::from(layout.repair_symbols()) * AROUND_REPAIR_BYTES;
+    let account = layout.blocks() as usize * (size_of::<BlockState>() + 32 + symbols.div_ceil(64) * 8);
     let left = HELD_BYTES_MAX.saturating_sub(account + ASSEMBLY_BLOCKS * block);
     // What unicast may take, and one more.
     (left / block).clamp(WANTED_AT_ONCE + 1, OPEN_MAX)

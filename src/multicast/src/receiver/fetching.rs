@@ -16,7 +16,7 @@ impl Receiver {
     /// Where they are not.
     pub fn handle_unicast(&mut self, offset: u64, bytes: &[u8]) -> Result<(), UnicastError> {
         let at = self.unicast_position(offset, bytes.len() as u64)?;
-        let symbol = self.announcement.shape().symbol_bytes();
+        let symbol = self.announcement.layout().symbol_bytes();
         if let Some(BlockState { phase: Phase::Open(open), .. }) = self.blocks.get_mut(at.block as usize) {
             self.counters.unicast_bytes += bytes.len() as u64;
             (at.index..).zip(bytes.chunks(symbol)).for_each(|(index, symbol)| open.add_source(index, symbol));
@@ -53,27 +53,27 @@ impl Receiver {
     pub(super) fn want(&mut self) {
         while self.wanted < WANTED_AT_ONCE && self.open < self.slots {
             let Some(block) = self.to_want.pop_first() else { return };
-            let shape = *self.announcement.shape();
+            let layout = *self.announcement.layout();
             let Some(state) = self.blocks.get_mut(block as usize) else { continue };
             if matches!(state.phase, Phase::Empty) {
-                state.phase = Phase::Open(PartialBlock::new(&shape, block));
+                state.phase = Phase::Open(PartialBlock::new(&layout, block));
                 self.open += 1;
             }
             let Phase::Open(open) = &state.phase else { continue };
             state.wanted = true;
             self.wanted += 1;
-            let (start, symbol) = (shape.range(block).start, shape.symbol_bytes() as u64);
-            let byte = |index: u16| (start + u64::from(index) * symbol).min(shape.length());
+            let (start, symbol) = (layout.range(block).start, layout.symbol_bytes() as u64);
+            let byte = |index: u16| (start + u64::from(index) * symbol).min(layout.length());
             let ranges = open.wanted().into_iter().map(|range| byte(range.start)..byte(range.end));
             self.events.push_back(ReceiverEvent::Fetch(ranges.collect()));
         }
     }
 
     fn unicast_position(&self, offset: u64, length: u64) -> Result<Position, UnicastError> {
-        let shape = self.announcement.shape();
+        let layout = self.announcement.layout();
         let refused = UnicastError { offset, length };
-        let block = u32::try_from(offset / shape.block_bytes()).unwrap_or(u32::MAX);
-        let (range, symbol) = (shape.range(block), shape.symbol_bytes() as u64);
+        let block = u32::try_from(offset / layout.block_bytes()).unwrap_or(u32::MAX);
+        let (range, symbol) = (layout.range(block), layout.symbol_bytes() as u64);
         let end = offset.saturating_add(length);
         let whole = |byte: u64| (byte - range.start).is_multiple_of(symbol) || byte == range.end;
         if length == 0 || !range.contains(&offset) || end > range.end || !whole(end) {

@@ -59,8 +59,8 @@ pub struct Receiver {
 impl Receiver {
     /// Begins to listen. `spread` (0 to 1), different on each node, keeps reports apart.
     pub fn new(announcement: Arc<Announcement>, spread: f64, now: Instant) -> Self {
-        let slots = blocks::slots(announcement.shape());
-        let blocks = (0..announcement.shape().blocks()).map(|_| BlockState::default()).collect();
+        let slots = blocks::slots(announcement.layout());
+        let blocks = (0..announcement.layout().blocks()).map(|_| BlockState::default()).collect();
         Self {
             keys: Keys::new(&announcement),
             announcement,
@@ -181,7 +181,7 @@ impl Receiver {
     fn hear(&mut self, now: Instant, heartbeat: &Heartbeat) {
         let first = self.heartbeat.is_none();
         self.heartbeat = Some(heartbeat.number);
-        self.passed = self.passed.max(heartbeat.passed.min(self.announcement.shape().blocks()));
+        self.passed = self.passed.max(heartbeat.passed.min(self.announcement.layout().blocks()));
         let sent = if first { heartbeat.sent } else { heartbeat.sent.max(self.at_heartbeat.0) };
         self.at_heartbeat = (sent, self.received);
         self.heartbeat_timeout_at = now + HEARTBEAT_TIMEOUT;
@@ -205,7 +205,7 @@ impl Receiver {
             LeaveReason::KeyCompromised => ReceiverStatus::KeyCompromised,
         };
         self.fetch_all = true;
-        self.passed = self.announcement.shape().blocks();
+        self.passed = self.announcement.layout().blocks();
         self.report_at = Some(now);
         self.events.push_back(ReceiverEvent::Left(why));
         self.fetch_passed();

@@ -49,7 +49,7 @@ impl Receiver {
         let blocks = (0..self.passed).zip(&self.blocks).filter(|(_, state)| !state.by_unicast);
         let deficits = blocks.filter_map(|(block, state)| {
             let missing = match &state.phase {
-                Phase::Empty => self.announcement.shape().source_symbols(block),
+                Phase::Empty => self.announcement.layout().source_symbols(block),
                 Phase::Open(open) => open.missing(),
                 Phase::Assembling | Phase::Done => return None,
             };

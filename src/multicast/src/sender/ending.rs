@@ -71,7 +71,7 @@ impl Sender {
 
     /// Beats alone from now on. They say that all has passed: who is to fetch what passed does not wait for more.
     fn end(&mut self, now: Instant) {
-        self.passed = self.shape.blocks();
+        self.passed = self.layout.blocks();
         self.ended_at = Some(now);
         self.ready_at = None;
         self.keys.stay();

@@ -48,6 +48,6 @@ impl Sender {
 
     /// Whether every source symbol was sent.
     pub fn is_source_out(&self) -> bool {
-        self.cursor.block >= self.shape.blocks()
+        self.cursor.block >= self.layout.blocks()
     }
 }

@@ -81,7 +81,7 @@ impl Sender {
     /// Where none was asked for, it is not new, or it is for another object.
     pub fn rekey(&mut self, now: Instant, announcement: &Announcement) -> Result<(), RekeyError> {
         let (session, given) = (self.keys.session, announcement.session());
-        if *announcement.shape() != self.shape || announcement.report_interval() != self.report_interval {
+        if *announcement.layout() != self.layout || announcement.report_interval() != self.report_interval {
             return Err(RekeyError::OtherObject { session, given });
         }
         let Some(rotation) = self.keys.rotation.as_mut() else {

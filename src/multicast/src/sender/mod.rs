@@ -13,10 +13,10 @@ mod reports;
 pub use event::{SenderEvent, Transmit};
 
 use self::keys::Keys;
+use super::block_layout::BlockLayout;
 use super::members::{Demotion, Members};
 use super::rate::{Rate, RateLimits};
 use super::session::Announcement;
-use super::shape::Shape;
 use super::token_bucket::TokenBucket;
 use super::wire::{HEADER_BYTES, Heartbeat, Position};
 use bootstash_base::names::NodeName;
@@ -38,7 +38,7 @@ struct Repair {
 #[derive(Debug)]
 pub struct Sender {
     keys: Keys,
-    shape: Shape,
+    layout: BlockLayout,
     heartbeat_interval: Duration,
     report_interval: Duration,
     bucket: TokenBucket,
@@ -75,16 +75,16 @@ impl Sender {
         nodes: impl IntoIterator<Item = NodeName>,
         now: Instant,
     ) -> Self {
-        let (shape, rate) = (*announcement.shape(), Rate::new(limits));
+        let (layout, rate) = (*announcement.layout(), Rate::new(limits));
         let mut sender = Self {
             keys: Keys::new(announcement.session()),
-            shape,
+            layout,
             heartbeat_interval: announcement.heartbeat_interval(),
             report_interval: announcement.report_interval(),
             bucket: TokenBucket::new(rate.bytes_per_second(), now),
             rate,
             members: Members::default(),
-            blocks: vec![Repair::default(); shape.blocks() as usize],
+            blocks: vec![Repair::default(); layout.blocks() as usize],
             due: BTreeSet::new(),
             cursor: Position { block: 0, index: 0 },
             sent: 0,
@@ -167,7 +167,7 @@ impl Sender {
     fn symbol(&mut self, now: Instant) -> Option<Position> {
         self.ready_at = None;
         let at = self.next_repair().or_else(|| self.next_source())?;
-        let bytes = HEADER_BYTES + self.shape.symbol_bytes() + AROUND_BYTES;
+        let bytes = HEADER_BYTES + self.layout.symbol_bytes() + AROUND_BYTES;
         if let Err(ready) = self.bucket.take(now, bytes) {
             self.ready_at = Some(ready);
             return None;
@@ -180,7 +180,7 @@ impl Sender {
     fn next_repair(&self) -> Option<Position> {
         let block = *self.due.first()?;
         let sent = self.blocks.get(block as usize)?.sent;
-        Some(Position { block, index: self.shape.source_symbols(block) + sent })
+        Some(Position { block, index: self.layout.source_symbols(block) + sent })
     }
 
     fn next_source(&self) -> Option<Position> {
@@ -190,7 +190,7 @@ impl Sender {
     fn advance(&mut self, at: Position) {
         self.sent += 1;
         self.last_symbol_heartbeat = self.next_heartbeat();
-        let (source, next_heartbeat) = (self.shape.source_symbols(at.block), self.next_heartbeat());
+        let (source, next_heartbeat) = (self.layout.source_symbols(at.block), self.next_heartbeat());
         let Some(block) = self.blocks.get_mut(at.block as usize) else { return };
         block.next_heartbeat = next_heartbeat;
         if at.index >= source {

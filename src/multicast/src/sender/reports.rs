@@ -19,7 +19,7 @@ impl Sender {
     ) -> Result<(), ReportError> {
         self.admit(now, node, report)?;
         let asked = self.asked(report);
-        let limit = self.members.outlier_above(self.shape.repairable_loss());
+        let limit = self.members.outlier_above(self.layout.repairable_loss());
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
@@ -57,7 +57,7 @@ impl Sender {
         if deficit.block >= self.passed {
             return Some("a deficit in a block that was not sent yet");
         }
-        if deficit.missing == 0 || deficit.missing > self.shape.source_symbols(deficit.block) {
+        if deficit.missing == 0 || deficit.missing > self.layout.source_symbols(deficit.block) {
             return Some("a deficit of nothing, or of more than a block");
         }
         let sent = self.blocks.get(deficit.block as usize).map_or(0, |block| block.sent);
@@ -68,7 +68,7 @@ impl Sender {
     fn asked(&self, report: &Report) -> f64 {
         let known = report.deficits.iter().filter(|deficit| self.is_known(deficit.block, report.heartbeat));
         let (missing, of) = known.fold((0, 0), |(missing, of), deficit| {
-            let source = u64::from(self.shape.source_symbols(deficit.block));
+            let source = u64::from(self.layout.source_symbols(deficit.block));
             (missing + u64::from(deficit.missing), of + source)
         });
         if of == 0 { 0.0 } else { missing as f64 / of as f64 }
@@ -82,7 +82,7 @@ impl Sender {
     }
 
     fn is_all_told_by(&self, report: &Report) -> bool {
-        let all = self.is_source_out() && self.passed == self.shape.blocks() && self.due.is_empty();
+        let all = self.is_source_out() && self.passed == self.layout.blocks() && self.due.is_empty();
         all && report.heartbeat.is_some_and(|heartbeat| heartbeat > self.last_symbol_heartbeat)
     }
 
@@ -94,7 +94,7 @@ impl Sender {
             // Repair that is under way must not be asked for again.
             let has = if known { block.sent } else { deficit.repair_seen };
             let target = has + deficit.missing;
-            if target > self.shape.repair_symbols() {
+            if target > self.layout.repair_symbols() {
                 beyond.push(deficit.block);
             } else if target > block.target {
                 block.target = target;

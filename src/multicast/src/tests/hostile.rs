@@ -293,13 +293,13 @@ proptest! {
         reports in proptest::collection::vec((0_u64..40, any_report()), 0..60),
     ) {
         let (_, announcement) = session(100_000);
-        let (start, shape) = (Instant::now(), *announcement.shape());
+        let (start, layout) = (Instant::now(), *announcement.layout());
         let (mut sender, node) = sender(&announcement, start);
         let (mut now, mut sealer) = (start, Sealer::new(&announcement).unwrap());
         let mut sent = |sender: &mut Sender, now| {
             while let Some(transmit) = sender.poll_transmit(now) {
                 if let Transmit::Symbol(at) = transmit {
-                    assert!(at.block < shape.blocks() && at.index < shape.symbols(at.block), "{at:?}");
+                    assert!(at.block < layout.blocks() && at.index < layout.symbols(at.block), "{at:?}");
                     sealer.symbol(at, &[0; 64]).unwrap();
                 }
             }

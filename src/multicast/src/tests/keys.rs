@@ -231,7 +231,7 @@ fn only_a_new_key_for_the_same_object_is_taken_and_only_when_asked_for() {
     let (object, old) = session(100_000);
     let (_, shorter) = session(50_000);
     let (now, new) = (Instant::now(), old.rekeyed().unwrap());
-    assert!(new.session() != old.session() && new.shape() == old.shape());
+    assert!(new.session() != old.session() && new.layout() == old.layout());
     let (mut sender, nodes) = two(&old, now);
     assert!(matches!(sender.rekey(now, &new), Err(RekeyError::Unasked { .. })));
     sender.expel(now, &nodes[0]);

@@ -157,7 +157,7 @@ impl Net {
     }
 
     pub(super) fn ratio(&self) -> f64 {
-        self.symbols as f64 / self.announcement.shape().all_source_symbols() as f64
+        self.symbols as f64 / self.announcement.layout().all_source_symbols() as f64
     }
 
     fn push(&mut self, after: Duration, what: What) {
@@ -353,7 +353,7 @@ impl Net {
         }
         report.received = report.expected;
         report.status = ReceiverStatus::Listening;
-        let most = self.announcement.shape().repair_symbols();
+        let most = self.announcement.layout().repair_symbols();
         report.deficits.iter_mut().for_each(|deficit| deficit.missing = deficit.missing.min(most));
     }
 

@@ -33,7 +33,7 @@ fn sealed(session: Session, number: u8) -> Vec<Vec<u8>> {
     let Ok(mut packer) = packer(session, object(number)) else { return Vec::new() };
     let Ok(of) = super::announcement(session, &object(number)) else { return Vec::new() };
     let mut all = Vec::new();
-    for (sent, symbol) in (0_u32..).zip(every_symbol(*of.shape())) {
+    for (sent, symbol) in (0_u32..).zip(every_symbol(*of.layout())) {
         if sent % 8 == 0 {
             // A forger's say what they like.
             let passed = if number == 0 { sent / 12 } else { u32::from(number) << 24 };

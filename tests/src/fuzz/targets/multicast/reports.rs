@@ -140,9 +140,9 @@ impl<'a> Site<'a> {
                     ensure!(self.heartbeats.insert(heartbeat.number), "{heartbeat:?} again")
                 }
                 Transmit::Symbol(at) => {
-                    let shape = self.of.shape();
+                    let layout = self.of.layout();
                     ensure!(
-                        at.block < shape.blocks() && at.index < shape.symbols(at.block),
+                        at.block < layout.blocks() && at.index < layout.symbols(at.block),
                         "there is no {at:?}"
                     );
                     ensure!(self.sent.insert((at.block, at.index)), "{at:?} again");

@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-/// Symbols of a block, and how many may repair it. Checked when made; see [`Shape::new`].
+/// Symbols of a block, and how many may repair it. Checked when made; see [`BlockLayout::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct BlockLayout {
     length: u64,
     symbol_bytes: u16,
     source_symbols: u16,
@@ -15,7 +15,7 @@ pub struct Shape {
 
 /// An object cannot be cut like this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ShapeError {
+pub enum BlockLayoutError {
     /// Out of bounds.
     #[error("{what} is {given}; it must be {rule}")]
     Bounds {
@@ -29,7 +29,7 @@ pub enum ShapeError {
     /// Too many blocks.
     #[error(
         "an object of {length} bytes has {blocks} blocks, and {} is the most; send it by unicast",
-        Shape::BLOCKS_MAX
+        BlockLayout::BLOCKS_MAX
     )]
     TooLong {
         /// Of the object.
@@ -39,7 +39,7 @@ pub enum ShapeError {
     },
 }
 
-impl Shape {
+impl BlockLayout {
     /// As many blocks as a receiver keeps account of.
     pub const BLOCKS_MAX: u32 = 16_384;
     /// What a block may take, source and repair.
@@ -49,7 +49,7 @@ impl Shape {
     ///
     /// # Errors
     /// Where the object is empty or too long.
-    pub fn usual(length: u64) -> Result<Self, ShapeError> {
+    pub fn standard(length: u64) -> Result<Self, BlockLayoutError> {
         Self::new(length, 1408, 1024, 256)
     }
 
@@ -57,7 +57,7 @@ impl Shape {
     ///
     /// # Errors
     /// Where the object is empty or too long, or the size is out of bounds.
-    pub fn usual_of(length: u64, symbol_bytes: u16) -> Result<Self, ShapeError> {
+    pub fn with_symbol_bytes(length: u64, symbol_bytes: u16) -> Result<Self, BlockLayoutError> {
         let most = Self::BLOCK_BYTES_MAX / u64::from(symbol_bytes).max(1);
         let (mut source, mut repair) = (1024, 256);
         while u64::from(source + repair) > most && repair > 1 {
@@ -75,7 +75,7 @@ impl Shape {
         symbol_bytes: u16,
         source_symbols: u16,
         repair_symbols: u16,
-    ) -> Result<Self, ShapeError> {
+    ) -> Result<Self, BlockLayoutError> {
         let symbol = u64::from(symbol_bytes);
         require("the length", length, length > 0, "at least 1 byte")?;
         // The code works on 64 bytes at a time, and a datagram is never to be cut by IP.
@@ -94,7 +94,7 @@ impl Shape {
         )?;
         let blocks = length.div_ceil(source * symbol);
         if blocks > u64::from(Self::BLOCKS_MAX) {
-            return Err(ShapeError::TooLong { length, blocks });
+            return Err(BlockLayoutError::TooLong { length, blocks });
         }
         Ok(Self { length, symbol_bytes, source_symbols, repair_symbols })
     }
@@ -160,6 +160,6 @@ impl Shape {
     }
 }
 
-fn require(what: &'static str, given: u64, holds: bool, rule: &'static str) -> Result<(), ShapeError> {
-    if holds { Ok(()) } else { Err(ShapeError::Bounds { what, given, rule }) }
+fn require(what: &'static str, given: u64, holds: bool, rule: &'static str) -> Result<(), BlockLayoutError> {
+    if holds { Ok(()) } else { Err(BlockLayoutError::Bounds { what, given, rule }) }
 }
