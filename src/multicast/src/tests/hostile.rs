@@ -2,7 +2,7 @@
 
 use super::super::wire::Sealer;
 use super::super::*;
-use super::net::{Net, Object, Path, Rng, peer};
+use super::net::{Link, Net, Object, Rng, peer};
 use super::{announce, object, rate};
 use bootstash_base::names::NodeName;
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ fn a_flood_of_ten_times_the_rate_changes_nothing() {
     let (object, announcement) = session(40 * 64 * 64);
     let (old_object, old) = session(40 * 64 * 64);
     let attack = flood(first_symbol(&old_object, &old));
-    let peers = (0..4).map(|number| peer(number, Path::default())).collect();
+    let peers = (0..4).map(|number| peer(number, Link::default())).collect();
     let net = Net::new(3, object, announcement, peers).attacked_by(Box::new(attack)).run();
     assert_eq!(net.ratio(), 1.0);
     for peer in &net.peers {

@@ -3,7 +3,7 @@
 use super::super::wire::Sealer;
 use super::super::*;
 use super::hostile::{SYMBOL, first_symbol, report, sender, session};
-use super::net::{Attack, Conduct, Net, Object, Path, Peer, Rng, peer};
+use super::net::{Attack, Behaviour, Link, Net, Object, Peer, Rng, peer};
 use bootstash_base::names::NodeName;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ fn net(seed: u64, peers: Vec<Peer>) -> Net {
 }
 
 fn peers(count: usize) -> Vec<Peer> {
-    (0..count).map(|number| peer(number, Path { loss: 0.01, ..Path::default() })).collect()
+    (0..count).map(|number| peer(number, Link { loss: 0.01, ..Link::default() })).collect()
 }
 
 fn noise(rng: &mut Rng) -> Vec<u8> {
@@ -107,7 +107,7 @@ fn a_forger_that_has_every_key_ends_multicast_and_changes_no_byte() {
 
 #[test]
 fn who_alone_sees_forged_blocks_again_goes_alone() {
-    let net = net(33, peers(4)).attacked_at(2);
+    let net = net(33, peers(4)).attacked_only_at(2);
     let attack = forger(net.key(), 2);
     let net = net.attacked_by(attack).run();
     assert!(!net.events.contains(&SenderEvent::GaveUp));
@@ -120,7 +120,7 @@ fn who_alone_sees_forged_blocks_again_goes_alone() {
 #[test]
 fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
     let mut all = peers(4);
-    all[2].conduct = Conduct::CriesWolf;
+    all[2].behaviour = Behaviour::ClaimsForgery;
     let net = net(36, all).run();
     assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::KeyCompromised)));
     for other in [0, 1, 3] {
@@ -131,7 +131,7 @@ fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
 #[test]
 fn who_is_expelled_reads_no_more_and_the_others_go_on() {
     let mut all = peers(4);
-    all[1].conduct = Conduct::ExpelledAt(Duration::from_millis(200));
+    all[1].behaviour = Behaviour::ExpelledAt(Duration::from_millis(200));
     let net = net(34, all).run();
     assert_eq!(switches(&net), 1);
     let told = count(&net, |event| matches!(event, SenderEvent::Rekey { nodes } if nodes.len() == 3));
@@ -145,7 +145,7 @@ fn who_is_expelled_reads_no_more_and_the_others_go_on() {
 #[test]
 fn who_comes_while_keys_change_is_served_like_others() {
     let mut all = peers(4);
-    all[1].conduct = Conduct::ExpelledAt(Duration::from_millis(200));
+    all[1].behaviour = Behaviour::ExpelledAt(Duration::from_millis(200));
     for (late, millis) in [(2, 201), (3, 260)] {
         all[late].joins = Duration::from_millis(millis);
     }

@@ -1,4 +1,4 @@
-//! Chance, and what a road does with datagrams.
+//! Random numbers, and what a link does with datagrams.
 
 use std::time::Instant;
 
@@ -31,39 +31,39 @@ impl Rng {
     }
 }
 
-/// The way to one receiver.
+/// The link to one receiver.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Path {
+pub(crate) struct Link {
     /// Of all datagrams.
     pub(crate) loss: f64,
     /// How long losses are on average; at 1 or less they are independent.
     pub(crate) burst: f64,
-    pub(crate) late: f64,
-    pub(crate) doubled: f64,
+    pub(crate) reordered: f64,
+    pub(crate) duplicated: f64,
 }
 
-/// A narrow place on the way to all: what comes faster than it forwards waits, and what finds no room is lost.
+/// A bottleneck on the way to all: what comes faster than it forwards is queued, and dropped where the queue is full.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bottleneck {
     pub(crate) bytes_per_second: f64,
-    waiting_bytes: f64,
+    queued_bytes: f64,
     at: Instant,
 }
 
 impl Bottleneck {
-    /// What a small switch holds, in terms of time.
-    const HOLDS_SECONDS: f64 = 0.02;
+    /// What a small switch queues, in terms of time.
+    const QUEUE_SECONDS: f64 = 0.02;
 
     pub(super) fn new(bytes_per_second: f64, now: Instant) -> Self {
-        Self { bytes_per_second, waiting_bytes: 0.0, at: now }
+        Self { bytes_per_second, queued_bytes: 0.0, at: now }
     }
 
     pub(super) fn passes(&mut self, now: Instant, bytes: usize) -> bool {
         let forwarded = (now - self.at).as_secs_f64() * self.bytes_per_second;
         self.at = now;
-        self.waiting_bytes = (self.waiting_bytes - forwarded).max(0.0);
-        let room = self.waiting_bytes + bytes as f64 <= self.bytes_per_second * Self::HOLDS_SECONDS;
-        self.waiting_bytes += if room { bytes as f64 } else { 0.0 };
+        self.queued_bytes = (self.queued_bytes - forwarded).max(0.0);
+        let room = self.queued_bytes + bytes as f64 <= self.bytes_per_second * Self::QUEUE_SECONDS;
+        self.queued_bytes += if room { bytes as f64 } else { 0.0 };
         room
     }
 }

@@ -1,28 +1,28 @@
-//! Who is on the network.
+//! The nodes of the network.
 
-use super::road::Path;
+use super::link::Link;
 use crate::{Instruction, LeaveReason, Receiver};
 use bootstash_base::names::NodeName;
 use std::time::{Duration, Instant};
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Conduct {
-    Honest,
+pub(crate) enum Behaviour {
+    Correct,
     /// Neither reports nor hears after this time.
-    DeadAfter(Duration),
+    CrashesAfter(Duration),
     /// Is expelled at this time: no key that comes later is for it.
     ExpelledAt(Duration),
     /// Says it was sent forged blocks, whatever comes.
-    CriesWolf,
+    ClaimsForgery,
     /// Says it lacks as much of each block as can be repaired, and nothing else is amiss.
-    AsksForAll,
+    OverRequests,
 }
 
 pub(crate) struct Peer {
     pub(crate) name: NodeName,
-    pub(crate) conduct: Conduct,
-    pub(crate) path: Path,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) link: Link,
     pub(crate) joins: Duration,
     pub(crate) receiver: Option<Receiver>,
     pub(crate) bytes: Vec<u8>,
@@ -38,11 +38,11 @@ pub(crate) struct Peer {
     pub(super) timer: Option<Instant>,
 }
 
-pub(crate) fn peer(number: usize, path: Path) -> Peer {
+pub(crate) fn peer(number: usize, link: Link) -> Peer {
     Peer {
         name: format!("n{number}").parse().unwrap(),
-        conduct: Conduct::Honest,
-        path,
+        behaviour: Behaviour::Correct,
+        link,
         joins: Duration::ZERO,
         receiver: None,
         bytes: Vec::new(),
