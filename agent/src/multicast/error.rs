@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// A delta was not heard; it is to be fetched.
 #[derive(Debug, Error)]
-pub enum HearError {
+pub enum MulticastError {
     /// The registrar announced something else.
     #[error("the registrar announced a multicast session for {file} that does not fit it")]
     Announcement {
@@ -25,7 +25,7 @@ pub enum HearError {
     Socket(#[from] SocketError),
     /// The socket, later.
     #[error("cannot hear any longer")]
-    Deaf(#[source] io::Error),
+    Receive(#[source] io::Error),
     /// What was fetched is no part of it.
     #[error(transparent)]
     Unicast(#[from] UnicastError),
@@ -63,12 +63,12 @@ pub enum HearError {
     },
 }
 
-impl Classified for HearError {
+impl Classified for MulticastError {
     fn kind(&self) -> ErrorClass {
         match self {
             Self::Call(error) => error.kind(),
             Self::Socket(error) => error.kind(),
-            Self::Io { .. } | Self::Deaf(_) => ErrorClass::Operator,
+            Self::Io { .. } | Self::Receive(_) => ErrorClass::Operator,
             Self::Announcement { .. } | Self::Unicast(_) | Self::Damaged { .. } => ErrorClass::Permanent,
             Self::Short { .. } | Self::Stalled { .. } => ErrorClass::Transient,
         }

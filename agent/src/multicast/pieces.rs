@@ -1,6 +1,6 @@
 //! Fetching just the parts that are lacking.
 
-use super::HearError;
+use super::MulticastError;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, PiecesRequest, routes};
 use std::ops::Range;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// The longest without a byte of the answer: the registrar may share a low rate among many.
-const SILENCE: Duration = Duration::from_secs(90);
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 /// As many failures in a row, and it is given up.
-const TRIES: u32 = 6;
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const RETRIES: u32 = 6;
+const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// Parts that came: where, and what.
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
@@ -21,27 +21,31 @@ pub(super) async fn fetch(
     registrar: Client,
     file: String,
     ranges: Vec<Range<u64>>,
-) -> Result<Pieces, HearError> {
+) -> Result<Pieces, MulticastError> {
     let mut pieces = Vec::new();
     for ranges in ranges.chunks(PiecesRequest::RANGES_MAX) {
-        pieces.extend(persistently(&registrar, &file, ranges).await?);
+        pieces.extend(fetch_with_retries(&registrar, &file, ranges).await?);
     }
     Ok(pieces)
 }
 
-async fn persistently(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> Result<Pieces, HearError> {
+async fn fetch_with_retries(
+    registrar: &Client,
+    file: &str,
+    ranges: &[Range<u64>],
+) -> Result<Pieces, MulticastError> {
     let mut failures = 0;
     loop {
-        let error = match once(registrar, file, ranges).await {
+        let error = match fetch_once(registrar, file, ranges).await {
             Ok(pieces) => return Ok(pieces),
             Err(error) => error,
         };
         let pause = match &error {
             // It lives and is well; only a registrar that fails is given up.
-            HearError::Call(CallError::Busy { retry_after, .. }) => *retry_after,
-            error if error.kind() == ErrorClass::Transient && failures < TRIES => {
+            MulticastError::Call(CallError::Busy { retry_after, .. }) => *retry_after,
+            error if error.kind() == ErrorClass::Transient && failures < RETRIES => {
                 failures += 1;
-                Duration::from_millis(250).saturating_mul(1 << failures).min(LONGEST_PAUSE)
+                Duration::from_millis(250).saturating_mul(1 << failures).min(PAUSE_MAX)
             }
             _ => return Err(error),
         };
@@ -50,18 +54,18 @@ async fn persistently(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> 
     }
 }
 
-async fn once(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> Result<Pieces, HearError> {
+async fn fetch_once(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> Result<Pieces, MulticastError> {
     let request = PiecesRequest { ranges: ranges.to_vec() };
     let wanted: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     let mut response = registrar.ask(&routes::PIECES.replace("{file}", file), &request).await?;
     let mut body = Vec::new();
     while (body.len() as u64) <= wanted {
-        match timeout(SILENCE, response.chunk()).await {
+        match timeout(READ_TIMEOUT, response.chunk()).await {
             Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
             _ => break,
         }
     }
-    split(&body, ranges).ok_or(HearError::Short { got: body.len() as u64, wanted })
+    split(&body, ranges).ok_or(MulticastError::Short { got: body.len() as u64, wanted })
 }
 
 /// The bytes of each range; none where there are not just as many.

@@ -1,8 +1,8 @@
 //! Asking whether multicast works here: a session of bytes that nobody wants, for this node alone.
 
-use super::tune;
+use super::subscription;
 use bootstash_base::error::{Classified, ErrorClass};
-use bootstash_daemon::config::HearingConfig;
+use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_multicast::socket::{Interface, InterfaceError, ReceiverSocket, SocketError};
 use bootstash_multicast::{Group, Receiver, ReceiverEvent};
 use bootstash_net::api::{CallError, Client, LogQuery, LogReply, MulticastFindings, SessionReply, routes};
@@ -13,9 +13,9 @@ use thiserror::Error;
 use tokio::time::{sleep_until, timeout};
 
 /// Some seconds where nothing comes, about one where all does.
-const LONGEST: Duration = Duration::from_secs(15);
-const TURN: Duration = Duration::from_secs(20);
-const ANSWER: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It could not even be tried.
 #[derive(Debug, Error)]
@@ -29,7 +29,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The registrar does not answer.
-    #[error("the registrar did not answer within {} s; look at its log", ANSWER.as_secs())]
+    #[error("the registrar did not answer within {} s; look at its log", REPLY_TIMEOUT.as_secs())]
     Silent,
     /// The interface.
     #[error(transparent)]
@@ -55,12 +55,12 @@ impl Classified for ProbeError {
 #[derive(Clone, Debug)]
 pub struct Doctor {
     registrar: Client,
-    config: HearingConfig,
+    config: MulticastReceiverConfig,
 }
 
 impl Doctor {
     /// For a node of this registrar.
-    pub fn new(registrar: Client, config: HearingConfig) -> Self {
+    pub fn new(registrar: Client, config: MulticastReceiverConfig) -> Self {
         Self { registrar, config }
     }
 
@@ -71,23 +71,23 @@ impl Doctor {
     pub async fn examine(&self) -> Result<MulticastFindings, ProbeError> {
         let log: LogReply = within(self.registrar.get(routes::LOG, &LogQuery::default())).await?;
         let group = log.multicast.ok_or(ProbeError::Off)?;
-        let interface = tune::interface(&self.config, self.registrar.endpoint()).await?;
+        let interface = subscription::interface(&self.config, self.registrar.endpoint()).await?;
         // First: the first datagram may come with the answer.
         let mut socket = ReceiverSocket::open(group, &interface)?;
         let reply = self.begin().await?;
         let mut findings = self.findings(group, &interface, &socket, reply.bytes_per_second.get());
-        let _ = timeout(LONGEST, self.listen(&mut socket, reply, &mut findings)).await;
+        let _ = timeout(PROBE_TIMEOUT, self.listen(&mut socket, reply, &mut findings)).await;
         findings.socket_drops = socket.dropped().unwrap_or_default();
         Ok(findings)
     }
 
     /// Others have their turn first.
     async fn begin(&self) -> Result<SessionReply, ProbeError> {
-        let until = Instant::now() + TURN;
+        let until = Instant::now() + BUSY_TIMEOUT;
         loop {
             match within(self.registrar.post(routes::MULTICAST_PROBE, &Value::Null)).await {
                 Err(error) if error.kind() == ErrorClass::Busy && Instant::now() < until => {
-                    tokio::time::sleep(TURN / 20).await;
+                    tokio::time::sleep(BUSY_TIMEOUT / 20).await;
                 }
                 begun => return begun,
             }
@@ -111,7 +111,7 @@ impl Doctor {
             socket_drops: 0,
             strange: 0,
             buffer_bytes: socket.buffer_bytes() as u64,
-            wanted_buffer_bytes: tune::buffer_for(bytes_per_second),
+            wanted_buffer_bytes: subscription::buffer_for(bytes_per_second),
             bytes_per_second,
         }
     }
@@ -145,13 +145,13 @@ impl Doctor {
             if over {
                 return;
             }
-            let wake = receiver.poll_timeout().unwrap_or(now + LONGEST);
-            let hearing = socket.receive(|datagram| {
+            let wake = receiver.poll_timeout().unwrap_or(now + PROBE_TIMEOUT);
+            let session = socket.receive(|datagram| {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             });
             tokio::select! {
-                heard = hearing => if heard.is_err() { return },
+                heard = session => if heard.is_err() { return },
                 () = sleep_until(wake.into()) => (),
             }
             let counters = receiver.counters();
@@ -162,5 +162,5 @@ impl Doctor {
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, ProbeError> {
-    timeout(ANSWER, call).await.map_err(|_| ProbeError::Silent)?.map_err(ProbeError::from)
+    timeout(REPLY_TIMEOUT, call).await.map_err(|_| ProbeError::Silent)?.map_err(ProbeError::from)
 }

@@ -3,9 +3,9 @@
 //! Nothing here keeps datagrams waiting for long: restoring and writing are done on other threads, one block at a time,
 //! reports and fetches go on beside.
 
-use super::HearError;
+use super::MulticastError;
+use super::partial_file::PartialFile;
 use super::pieces::{self, Pieces};
-use super::store::Store;
 use bootstash_base::error::Chain;
 use bootstash_multicast::socket::ReceiverSocket;
 use bootstash_multicast::{
@@ -23,24 +23,24 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 /// Nothing new for so long, neither way, and it is given up.
-const STALL: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// While a report is under way.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+const TIMER_INTERVAL: Duration = Duration::from_millis(50);
 /// A report that takes longer is of no use any more.
-const REPORT: Duration = Duration::from_secs(5);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last one only spares the registrar waiting.
-const LAST_REPORT: Duration = Duration::from_secs(2);
+const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One session, as heard here.
-pub(super) struct Hearing {
+pub(super) struct ReceiveSession {
     registrar: Client,
     file: String,
     receiver: Receiver,
     socket: ReceiverSocket,
-    store: Store,
+    partial: PartialFile,
     reporting: Option<BoxFuture<'static, Result<ReportReply, CallError>>>,
-    fetching: FuturesUnordered<BoxFuture<'static, Result<Pieces, HearError>>>,
-    working: Option<JoinHandle<Worked>>,
+    fetching: FuturesUnordered<BoxFuture<'static, Result<Pieces, MulticastError>>>,
+    job: Option<JoinHandle<JobResult>>,
     to_assemble: VecDeque<Assembly>,
     to_write: VecDeque<(u64, Vec<u8>)>,
     left: Option<LeaveReason>,
@@ -49,18 +49,18 @@ pub(super) struct Hearing {
 }
 
 /// What was done beside.
-enum Worked {
+enum JobResult {
     Assembled(Assembled),
     Written(io::Result<(u64, u64)>),
 }
 
-impl Hearing {
+impl ReceiveSession {
     pub(super) fn new(
         registrar: Client,
         file: &str,
         announcement: Announcement,
         socket: ReceiverSocket,
-        store: Store,
+        partial: PartialFile,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -68,10 +68,10 @@ impl Hearing {
             file: file.to_owned(),
             receiver: Receiver::new(Arc::new(announcement), fastrand::f64(), now),
             socket,
-            store,
+            partial,
             reporting: None,
             fetching: FuturesUnordered::new(),
-            working: None,
+            job: None,
             to_assemble: VecDeque::new(),
             to_write: VecDeque::new(),
             left: None,
@@ -81,12 +81,12 @@ impl Hearing {
     }
 
     /// Hears, until all is in the file.
-    pub(super) async fn run(&mut self) -> Result<(), HearError> {
+    pub(super) async fn run(&mut self) -> Result<(), MulticastError> {
         while !self.is_written() {
             self.step().await?;
         }
-        self.store.finish()?;
-        self.tell_that_it_is_whole().await;
+        self.partial.finish()?;
+        self.report_completion().await;
         Ok(())
     }
 
@@ -102,15 +102,15 @@ impl Hearing {
         self.socket.dropped()
     }
 
-    pub(super) fn into_store(self) -> Store {
-        self.store
+    pub(super) fn into_partial_file(self) -> PartialFile {
+        self.partial
     }
 
     fn is_written(&self) -> bool {
-        self.whole && self.to_write.is_empty() && self.working.is_none()
+        self.whole && self.to_write.is_empty() && self.job.is_none()
     }
 
-    async fn step(&mut self) -> Result<(), HearError> {
+    async fn step(&mut self) -> Result<(), MulticastError> {
         self.settle()?;
         let wake = self.wake_at();
         let receiver = &mut self.receiver;
@@ -119,25 +119,25 @@ impl Hearing {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             }) => {
-                heard.map_err(HearError::Deaf)
+                heard.map_err(MulticastError::Receive)
             }
-            worked = some(&mut self.working) => self.worked(worked),
-            replied = some(&mut self.reporting) => self.replied(replied),
+            job_done = pending_or(&mut self.job) => self.job_done(job_done),
+            replied = pending_or(&mut self.reporting) => self.replied(replied),
             Some(fetched) = self.fetching.next() => self.fetched(fetched),
-            () = sleep_until(wake.into()) => self.look_at_the_clock(),
+            () = sleep_until(wake.into()) => self.check_timers(),
         }
     }
 
     /// A report that is due while another is under way has to wait; until then the clock says nothing new.
     fn wake_at(&self) -> Instant {
-        let stalled = self.progress_at + STALL;
+        let stalled = self.progress_at + STALL_TIMEOUT;
         let due = self.receiver.poll_timeout().unwrap_or(stalled);
-        let not_before = self.reporting.as_ref().map(|_| Instant::now() + BETWEEN_LOOKS);
+        let not_before = self.reporting.as_ref().map(|_| Instant::now() + TIMER_INTERVAL);
         not_before.map_or(due, |not_before| due.max(not_before)).min(stalled)
     }
 
     /// Does what the receiver wants done.
-    fn settle(&mut self) -> Result<(), HearError> {
+    fn settle(&mut self) -> Result<(), MulticastError> {
         while let Some(event) = self.receiver.poll_event() {
             match event {
                 ReceiverEvent::Assemble(assembly) => self.to_assemble.push_back(assembly),
@@ -148,7 +148,7 @@ impl Hearing {
                 }
                 ReceiverEvent::Left(why) => self.left = Some(why),
                 ReceiverEvent::Failed { block } => {
-                    return Err(HearError::Damaged { block, file: self.file.clone() });
+                    return Err(MulticastError::Damaged { block, file: self.file.clone() });
                 }
                 ReceiverEvent::Done => self.whole = true,
             }
@@ -160,27 +160,30 @@ impl Hearing {
 
     /// One thing at a time, and writing first: what is restored waits for room.
     fn work(&mut self) {
-        if self.working.is_some() {
+        if self.job.is_some() {
             return;
         }
         if let Some((offset, bytes)) = self.to_write.pop_front() {
-            let write = self.store.writer();
-            self.working = Some(tokio::task::spawn_blocking(move || {
-                Worked::Written(write(offset, &bytes).map(|()| (offset, bytes.len() as u64)))
+            let write = self.partial.writer();
+            self.job = Some(tokio::task::spawn_blocking(move || {
+                JobResult::Written(write(offset, &bytes).map(|()| (offset, bytes.len() as u64)))
             }));
         } else if let Some(assembly) = self.to_assemble.pop_front() {
-            self.working = Some(tokio::task::spawn_blocking(move || Worked::Assembled(assembly.run())));
+            self.job = Some(tokio::task::spawn_blocking(move || JobResult::Assembled(assembly.run())));
         }
     }
 
-    fn worked(&mut self, worked: Result<Worked, tokio::task::JoinError>) -> Result<(), HearError> {
-        self.working = None;
+    fn job_done(
+        &mut self,
+        job_done: Result<JobResult, tokio::task::JoinError>,
+    ) -> Result<(), MulticastError> {
+        self.job = None;
         self.progress_at = Instant::now();
-        match worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
-            Worked::Assembled(assembled) => self.receiver.handle_assembled(Instant::now(), assembled),
-            Worked::Written(written) => {
-                let (offset, bytes) = written.map_err(|source| self.store.failed(source))?;
-                self.store.note(offset, bytes);
+        match job_done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            JobResult::Assembled(assembled) => self.receiver.handle_assembled(Instant::now(), assembled),
+            JobResult::Written(written) => {
+                let (offset, bytes) = written.map_err(|source| self.partial.failed(source))?;
+                self.partial.note(offset, bytes);
             }
         }
         Ok(())
@@ -191,11 +194,11 @@ impl Hearing {
         if self.reporting.is_none()
             && let Some(report) = self.receiver.poll_report(Instant::now())
         {
-            self.reporting = Some(send(self.registrar.clone(), report, REPORT).boxed());
+            self.reporting = Some(send(self.registrar.clone(), report, REPORT_TIMEOUT).boxed());
         }
     }
 
-    fn replied(&mut self, replied: Result<ReportReply, CallError>) -> Result<(), HearError> {
+    fn replied(&mut self, replied: Result<ReportReply, CallError>) -> Result<(), MulticastError> {
         self.reporting = None;
         match replied {
             Ok(instructions) => {
@@ -207,24 +210,24 @@ impl Hearing {
         Ok(())
     }
 
-    fn fetched(&mut self, fetched: Result<Pieces, HearError>) -> Result<(), HearError> {
+    fn fetched(&mut self, fetched: Result<Pieces, MulticastError>) -> Result<(), MulticastError> {
         self.progress_at = Instant::now();
         let mut pieces = fetched?.into_iter();
         pieces.try_for_each(|(offset, bytes)| Ok(self.receiver.handle_unicast(offset, &bytes)?))
     }
 
-    fn look_at_the_clock(&mut self) -> Result<(), HearError> {
+    fn check_timers(&mut self) -> Result<(), MulticastError> {
         let now = Instant::now();
         self.receiver.handle_timeout(now);
-        if now < self.progress_at + STALL {
+        if now < self.progress_at + STALL_TIMEOUT {
             return Ok(());
         }
-        Err(HearError::Stalled { file: self.file.clone(), seconds: STALL.as_secs() })
+        Err(MulticastError::Stalled { file: self.file.clone(), seconds: STALL_TIMEOUT.as_secs() })
     }
 
-    async fn tell_that_it_is_whole(&mut self) {
+    async fn report_completion(&mut self) {
         if let Some(report) = self.receiver.poll_report(Instant::now()) {
-            let _ = send(self.registrar.clone(), report, LAST_REPORT).await;
+            let _ = send(self.registrar.clone(), report, FINAL_REPORT_TIMEOUT).await;
         }
     }
 }
@@ -237,7 +240,7 @@ async fn send(registrar: Client, report: Report, longest: Duration) -> Result<Re
 }
 
 /// What there is, once it is done; nothing for ever where there is none.
-async fn some<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+async fn pending_or<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

@@ -1,6 +1,6 @@
 //! What hearing counts.
 
-use super::session::Hearing;
+use super::session::ReceiveSession;
 use bootstash_multicast::LeaveReason;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,7 +19,7 @@ struct Reason {
 
 /// The counts. Cheap to clone; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct HearMetrics {
+pub struct MulticastMetrics {
     sessions: Counter,
     datagrams: Family<Outcome, Counter>,
     dropped: Counter,
@@ -28,7 +28,7 @@ pub struct HearMetrics {
     left: Family<Reason, Counter>,
 }
 
-impl HearMetrics {
+impl MulticastMetrics {
     /// Has them shown.
     pub fn register(&self, to: &mut Registry) {
         to.register("multicast_sessions", "Multicast sessions this node took part in", self.sessions.clone());
@@ -60,8 +60,8 @@ impl HearMetrics {
         );
     }
 
-    pub(super) fn ended(&self, hearing: &Hearing) {
-        let counters = hearing.counters();
+    pub(super) fn ended(&self, session: &ReceiveSession) {
+        let counters = session.counters();
         self.sessions.inc();
         for (outcome, datagrams) in [
             ("taken", counters.taken),
@@ -74,10 +74,10 @@ impl HearMetrics {
         ] {
             self.datagrams.get_or_create(&Outcome { outcome }).inc_by(datagrams);
         }
-        self.dropped.inc_by(hearing.dropped().unwrap_or_default());
+        self.dropped.inc_by(session.dropped().unwrap_or_default());
         self.unicast_bytes.inc_by(counters.unicast_bytes);
         self.bad_blocks.inc_by(counters.bad_blocks.into());
-        let reason = hearing.left().map(|why| match why {
+        let reason = session.left().map(|why| match why {
             LeaveReason::HeartbeatTimeout => "unheard",
             LeaveReason::KeyCompromised => "poisoned",
         });

@@ -1,7 +1,7 @@
 //! Which group to hear, on which interface; and being a member of it all the time, so that switches know.
 
 use bootstash_base::error::Chain;
-use bootstash_daemon::config::HearingConfig;
+use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_multicast::Group;
 use bootstash_multicast::socket::{Interface, InterfaceError, Joined};
 use bootstash_net::api::Endpoint;
@@ -10,51 +10,55 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// What the kernel accounts for a datagram, over its bytes.
-const ACCOUNTED: f64 = 1.6;
+const KERNEL_OVERHEAD: f64 = 1.6;
 /// A busy host may leave a socket alone for so long.
-const ASIDE_SECONDS: f64 = 0.25;
-const LOOKUP: Duration = Duration::from_secs(5);
+const READ_DELAY_SECONDS: f64 = 0.25;
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much a socket should hold at this rate.
 pub(super) fn buffer_for(bytes_per_second: u64) -> u64 {
-    (bytes_per_second as f64 * ASIDE_SECONDS * ACCOUNTED) as u64
+    (bytes_per_second as f64 * READ_DELAY_SECONDS * KERNEL_OVERHEAD) as u64
 }
 
 /// Where to hear.
 #[derive(Debug)]
-pub(super) struct Tuner {
-    config: HearingConfig,
-    tuned: Option<(Group, Interface, Joined)>,
+pub(super) struct Subscription {
+    config: MulticastReceiverConfig,
+    current: Option<(Group, Interface, Joined)>,
     /// Said once, until it changes.
     problem: Option<String>,
 }
 
-impl Tuner {
-    pub(super) fn new(config: HearingConfig) -> Self {
-        Self { config, tuned: None, problem: None }
+impl Subscription {
+    pub(super) fn new(config: MulticastReceiverConfig) -> Self {
+        Self { config, current: None, problem: None }
     }
 
-    pub(super) fn tuned(&self) -> Option<(Group, &Interface)> {
-        self.tuned.as_ref().map(|(group, interface, _)| (*group, interface))
+    pub(super) fn current(&self) -> Option<(Group, &Interface)> {
+        self.current.as_ref().map(|(group, interface, _)| (*group, interface))
     }
 
-    pub(super) async fn tune(&mut self, group: Option<Group>, registrar: &Endpoint) {
+    pub(super) async fn set_group(&mut self, group: Option<Group>, registrar: &Endpoint) {
         let Some(group) = group.filter(|_| self.config.enabled) else {
-            self.tuned = None;
+            self.current = None;
             return;
         };
-        if self.tuned.as_ref().is_some_and(|(known, interface, _)| *known == group && is_there(interface)) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|(known, interface, _)| *known == group && is_unchanged(interface))
+        {
             return;
         }
-        self.tuned = None;
+        self.current = None;
         match self.join(group, registrar).await {
-            Ok(tuned) => {
-                tracing::info!("hearing multicast group {group} on {}", tuned.1);
-                (self.tuned, self.problem) = (Some(tuned), None);
+            Ok(current) => {
+                tracing::info!("receiving multicast group {group} on {}", current.1);
+                (self.current, self.problem) = (Some(current), None);
             }
             Err(problem) if self.problem.as_ref() == Some(&problem) => (),
             Err(problem) => {
-                tracing::warn!("not hearing multicast group {group}: {problem}");
+                tracing::warn!("not receiving multicast group {group}: {problem}");
                 self.problem = Some(problem);
             }
         }
@@ -69,13 +73,13 @@ impl Tuner {
 }
 
 /// It may have been renewed under the same name, as cables of virtual machines are.
-fn is_there(interface: &Interface) -> bool {
+fn is_unchanged(interface: &Interface) -> bool {
     Interface::named(interface.name()).is_ok_and(|now| now == *interface)
 }
 
 /// As configured, else the one that leads to the registrar.
 pub(super) async fn interface(
-    config: &HearingConfig,
+    config: &MulticastReceiverConfig,
     registrar: &Endpoint,
 ) -> Result<Interface, InterfaceError> {
     match &config.interface {
@@ -89,6 +93,8 @@ async fn address_of(registrar: &Endpoint) -> SocketAddr {
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let Endpoint::Tcp(url) = registrar else { return nowhere };
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host).trim_end_matches('/');
-    let Ok(Ok(mut found)) = timeout(LOOKUP, tokio::net::lookup_host(host)).await else { return nowhere };
+    let Ok(Ok(mut found)) = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(host)).await else {
+        return nowhere;
+    };
     found.next().unwrap_or(nowhere)
 }

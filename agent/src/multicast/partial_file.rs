@@ -1,6 +1,6 @@
 //! The file that is heard into: blocks come in any order.
 
-use super::HearError;
+use super::MulticastError;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// A file that fills. It goes by another name until it is whole, or until what is left is to be fetched.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct PartialFile {
     file: Arc<File>,
     part: PathBuf,
     path: PathBuf,
@@ -19,10 +19,10 @@ pub(super) struct Store {
     have: BTreeMap<u64, u64>,
 }
 
-impl Store {
-    pub(super) fn create(path: &Path, bytes: u64) -> Result<Self, HearError> {
+impl PartialFile {
+    pub(super) fn create(path: &Path, bytes: u64) -> Result<Self, MulticastError> {
         let part = path.with_extension("heard");
-        let file = File::create(&part).map_err(|source| HearError::Io { path: part.clone(), source })?;
+        let file = File::create(&part).map_err(|source| MulticastError::Io { path: part.clone(), source })?;
         Ok(Self { file: Arc::new(file), part, path: path.to_owned(), bytes, have: BTreeMap::new() })
     }
 
@@ -37,24 +37,24 @@ impl Store {
     }
 
     /// It is whole.
-    pub(super) fn finish(&self) -> Result<(), HearError> {
+    pub(super) fn finish(&self) -> Result<(), MulticastError> {
         std::fs::rename(&self.part, &self.path).map_err(|error| self.failed(error))
     }
 
     /// Keeps what is there from the beginning on: fetching goes on after it.
-    pub(super) fn keep_beginning(self) -> Result<(), HearError> {
-        let there = beginning(&self.have).min(self.bytes);
+    pub(super) fn keep_prefix(self) -> Result<(), MulticastError> {
+        let there = prefix_bytes(&self.have).min(self.bytes);
         let kept = self.file.set_len(there).and_then(|()| std::fs::rename(&self.part, &self.path));
         kept.map_err(|error| self.failed(error))
     }
 
-    pub(super) fn failed(&self, source: io::Error) -> HearError {
-        HearError::Io { path: self.part.clone(), source }
+    pub(super) fn failed(&self, source: io::Error) -> MulticastError {
+        MulticastError::Io { path: self.part.clone(), source }
     }
 }
 
 /// How far it goes without a hole.
-fn beginning(have: &BTreeMap<u64, u64>) -> u64 {
+fn prefix_bytes(have: &BTreeMap<u64, u64>) -> u64 {
     have.iter().fold(0, |end, (offset, bytes)| if *offset == end { end + bytes } else { end })
 }
 
@@ -66,13 +66,13 @@ mod tests {
     fn what_is_kept_has_no_hole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("delta");
-        let mut store = Store::create(&path, 9).unwrap();
+        let mut file = PartialFile::create(&path, 9).unwrap();
         for (offset, bytes) in [(6, b"ghi"), (0, b"abc")] {
-            store.writer()(offset, bytes).unwrap();
-            store.note(offset, 3);
+            file.writer()(offset, bytes).unwrap();
+            file.note(offset, 3);
         }
         assert!(!path.exists());
-        store.keep_beginning().unwrap();
+        file.keep_prefix().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
