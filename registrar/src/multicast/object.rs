@@ -1,6 +1,6 @@
 //! What is sent: a file, hashed block by block, or bytes that tell only whether they arrive.
 
-use super::Station;
+use super::MulticastTarget;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_multicast::socket::{Interface, InterfaceError, SenderSocket, SocketError};
 use bootstash_multicast::{Announcement, AnnouncementError, BlockLayout, BlockLayoutError, BlockSource};
@@ -62,27 +62,32 @@ impl Classified for PrepareError {
 
 impl Object {
     /// A file. Reads it once; to be called where that harms nobody.
-    pub(super) fn prepare(station: &Station, path: &Path) -> Result<Self, PrepareError> {
+    pub(super) fn prepare(target: &MulticastTarget, path: &Path) -> Result<Self, PrepareError> {
         let failed = |source| PrepareError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        Self::of(station, Bytes::File(file), length, path)
+        Self::of(target, Bytes::File(file), length, path)
     }
 
     /// Bytes of which nothing is wanted but that they arrive.
-    pub(super) fn probe(station: &Station, length: usize) -> Result<Self, PrepareError> {
-        Self::of(station, Bytes::Memory(vec![0; length]), length as u64, Path::new("memory"))
+    pub(super) fn probe(target: &MulticastTarget, length: usize) -> Result<Self, PrepareError> {
+        Self::of(target, Bytes::Memory(vec![0; length]), length as u64, Path::new("memory"))
     }
 
-    fn of(station: &Station, mut bytes: Bytes, length: u64, path: &Path) -> Result<Self, PrepareError> {
+    fn of(
+        target: &MulticastTarget,
+        mut bytes: Bytes,
+        length: u64,
+        path: &Path,
+    ) -> Result<Self, PrepareError> {
         // First what takes no time.
-        let interface = Interface::named(&station.interface)?;
-        let socket = SenderSocket::open(station.group, &interface, station.config.ttl)?;
-        let layout = BlockLayout::with_symbol_bytes(length, station.config.symbol_bytes)?;
+        let interface = Interface::named(&target.interface)?;
+        let socket = SenderSocket::open(target.group, &interface, target.config.ttl)?;
+        let layout = BlockLayout::with_symbol_bytes(length, target.config.symbol_bytes)?;
         let hash = |block| bytes.read(layout.range(block)).map(|bytes| *blake3::hash(&bytes).as_bytes());
         let hashes: Result<Vec<_>, io::Error> = (0..layout.blocks()).map(hash).collect();
         let hashes = hashes.map_err(|source| PrepareError::Read { path: path.to_owned(), source })?;
-        let rate = station.config.rate_bytes_per_second.get();
+        let rate = target.config.rate_bytes_per_second.get();
         Ok(Self { announcement: Announcement::new(layout, hashes, rate)?, bytes, socket })
     }
 }

@@ -1,4 +1,4 @@
-//! Gathering: the moment in which nodes that want the same delta come together.
+//! JoinWindow: the moment in which nodes that want the same delta come together.
 
 use super::Session;
 use bootstash_base::names::{Guid, NodeName};
@@ -21,10 +21,10 @@ pub(super) fn wants(log: &VolumeLog, record: &DeltaRecord, head: Option<Guid>) -
 
 /// Nodes that asked, and those that are expected to.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct JoinWindow {
     expected: BTreeSet<NodeName>,
     joined: Mutex<BTreeSet<NodeName>>,
-    came: Notify,
+    joined_changed: Notify,
     outcome: watch::Sender<Outcome>,
 }
 
@@ -34,31 +34,31 @@ pub(super) enum Outcome {
     /// Nothing yet.
     Waiting,
     /// This session, with all who had asked.
-    Begun(Arc<Session>),
+    Started(Arc<Session>),
     /// None: each is to fetch.
-    Off,
+    Fetch,
 }
 
-impl Gathering {
+impl JoinWindow {
     pub(super) fn new(expected: BTreeSet<NodeName>) -> Self {
         Self {
             expected,
             joined: Mutex::default(),
-            came: Notify::new(),
+            joined_changed: Notify::new(),
             outcome: watch::Sender::new(Outcome::Waiting),
         }
     }
 
     pub(super) fn add(&self, node: &NodeName) {
         self.lock().insert(node.clone());
-        self.came.notify_one();
+        self.joined_changed.notify_one();
     }
 
     /// Waits until all that are expected have come, or so long; gives those who came.
-    pub(super) async fn gather(&self, longest: Duration) -> BTreeSet<NodeName> {
+    pub(super) async fn wait_for_nodes(&self, longest: Duration) -> BTreeSet<NodeName> {
         let all = async {
             while !self.expected.is_subset(&self.lock()) {
-                self.came.notified().await;
+                self.joined_changed.notified().await;
             }
         };
         let _ = timeout(longest, all).await;
@@ -67,7 +67,7 @@ impl Gathering {
 
     /// Who asked late, but before this, is not in the session that has begun.
     pub(super) fn end(&self, outcome: Outcome) {
-        if let Outcome::Begun(session) = &outcome {
+        if let Outcome::Started(session) = &outcome {
             for node in self.lock().iter() {
                 session.admit(node);
             }
@@ -79,7 +79,7 @@ impl Gathering {
     pub(super) async fn outcome(&self) -> Outcome {
         let mut outcome = self.outcome.subscribe();
         let decided = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Waiting)).await;
-        decided.map_or(Outcome::Off, |outcome| outcome.clone())
+        decided.map_or(Outcome::Fetch, |outcome| outcome.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
@@ -125,24 +125,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_all_are_there() {
-        let (gathering, start) = (Gathering::new(names("a b")), Instant::now());
-        gathering.add(&"a".parse().unwrap());
+        let (window, start) = (JoinWindow::new(names("a b")), Instant::now());
+        window.add(&"a".parse().unwrap());
         let later = async {
             tokio::time::sleep(LONGEST / 4).await;
-            gathering.add(&"c".parse().unwrap());
-            gathering.add(&"b".parse().unwrap());
+            window.add(&"c".parse().unwrap());
+            window.add(&"b".parse().unwrap());
         };
-        let (nodes, ()) = tokio::join!(gathering.gather(LONGEST), later);
+        let (nodes, ()) = tokio::join!(window.wait_for_nodes(LONGEST), later);
         assert_eq!((nodes, start.elapsed()), (names("a b c"), LONGEST / 4));
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_without_who_does_not_come() {
-        let (gathering, start) = (Gathering::new(names("a b dead")), Instant::now());
-        gathering.add(&"a".parse().unwrap());
-        assert_eq!(gathering.gather(LONGEST).await, names("a"));
+        let (window, start) = (JoinWindow::new(names("a b dead")), Instant::now());
+        window.add(&"a".parse().unwrap());
+        assert_eq!(window.wait_for_nodes(LONGEST).await, names("a"));
         assert_eq!(start.elapsed(), LONGEST);
-        gathering.end(Outcome::Off);
-        assert!(matches!(gathering.outcome().await, Outcome::Off));
+        window.end(Outcome::Fetch);
+        assert!(matches!(window.outcome().await, Outcome::Fetch));
     }
 }

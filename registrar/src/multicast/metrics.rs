@@ -1,6 +1,6 @@
 //! What sending to all nodes counts.
 
-use super::speak::Told;
+use super::send_task::SessionSummary;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,7 +26,7 @@ struct Reason {
 
 /// The counts. Cheap to clone; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct TransmitMetrics {
+pub struct MulticastMetrics {
     sessions: Family<Outcome, Counter>,
     datagrams: Family<Kind, Counter>,
     bytes: Family<Kind, Counter>,
@@ -36,7 +36,7 @@ pub struct TransmitMetrics {
     rate: Gauge<f64, AtomicU64>,
 }
 
-impl TransmitMetrics {
+impl MulticastMetrics {
     /// Has them shown.
     pub fn register(&self, to: &mut Registry) {
         to.register(
@@ -79,7 +79,7 @@ impl TransmitMetrics {
         self.bytes.get_or_create(&Kind { kind }).inc_by(bytes as u64);
     }
 
-    pub(super) fn goes(&self, loss: f64, bytes_per_second: f64) {
+    pub(super) fn set_loss_and_rate(&self, loss: f64, bytes_per_second: f64) {
         self.loss.set(loss);
         self.rate.set(bytes_per_second);
     }
@@ -89,15 +89,15 @@ impl TransmitMetrics {
         self.pieces_bytes.inc_by(bytes);
     }
 
-    pub(super) fn ended(&self, told: &Told) {
-        let outcome = match &told.outcome {
-            Ok(()) if told.stopped => "stopped",
-            Ok(()) if told.gave_up => "gave-up",
+    pub(super) fn ended(&self, summary: &SessionSummary) {
+        let outcome = match &summary.outcome {
+            Ok(()) if summary.stopped => "stopped",
+            Ok(()) if summary.gave_up => "gave-up",
             Ok(()) => "finished",
             Err(_) => "failed",
         };
         self.sessions.get_or_create(&Outcome { outcome }).inc();
-        for (reason, nodes) in &told.demoted {
+        for (reason, nodes) in &summary.demoted {
             self.expelled.get_or_create(&Reason { reason }).inc_by(*nodes);
         }
     }

@@ -1,6 +1,6 @@
 //! Speaking: the thread that packs what a session wants sent, and sends it.
 
-use super::metrics::{Sent, TransmitMetrics};
+use super::metrics::{MulticastMetrics, Sent};
 use super::object::{Bytes, Object};
 use super::session::{Next, Session};
 use bootstash_base::error::Chain;
@@ -12,30 +12,30 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A session's task.
-pub(super) struct SpeakTask {
+pub(super) struct SendTask {
     session: Arc<Session>,
     packer: Packer<Bytes>,
     socket: SenderSocket,
     layout: BlockLayout,
-    metrics: TransmitMetrics,
+    metrics: MulticastMetrics,
     stop: CancellationToken,
 }
 
 /// Sending broke off.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BrokenOff {
+pub(super) enum SendTaskError {
     #[error(transparent)]
     Pack(#[from] PackError),
     #[error(transparent)]
     Rekey(#[from] RekeyError),
     #[error(transparent)]
-    Speak(#[from] SendError),
+    Send(#[from] SendError),
 }
 
 /// How a session ended.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) outcome: Result<(), BrokenOff>,
+pub(super) struct SessionSummary {
+    pub(super) outcome: Result<(), SendTaskError>,
     pub(super) sent: Sent,
     pub(super) took: Duration,
     pub(super) demoted: BTreeMap<&'static str, u64>,
@@ -44,11 +44,11 @@ pub(super) struct Told {
     pub(super) stopped: bool,
 }
 
-impl SpeakTask {
+impl SendTask {
     pub(super) fn new(
         session: Arc<Session>,
         object: Object,
-        metrics: TransmitMetrics,
+        metrics: MulticastMetrics,
         stop: CancellationToken,
     ) -> Result<Self, SealError> {
         let Object { announcement, bytes, socket } = object;
@@ -57,19 +57,26 @@ impl SpeakTask {
     }
 
     /// Sends until the session is over, on a thread of its own.
-    pub(super) async fn run(self) -> Told {
-        let speaking = tokio::task::spawn_blocking(move || self.speak());
-        speaking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    pub(super) async fn run(self) -> SessionSummary {
+        let sending = tokio::task::spawn_blocking(move || self.send_until_over());
+        sending.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    fn speak(mut self) -> Told {
+    fn send_until_over(mut self) -> SessionSummary {
         let (start, mut sent) = (Instant::now(), Sent::default());
         let outcome = self.send_all(&mut sent);
         let (demoted, gave_up) = self.session.demoted();
-        Told { outcome, sent, took: start.elapsed(), demoted, gave_up, stopped: self.stop.is_cancelled() }
+        SessionSummary {
+            outcome,
+            sent,
+            took: start.elapsed(),
+            demoted,
+            gave_up,
+            stopped: self.stop.is_cancelled(),
+        }
     }
 
-    fn send_all(&mut self, sent: &mut Sent) -> Result<(), BrokenOff> {
+    fn send_all(&mut self, sent: &mut Sent) -> Result<(), SendTaskError> {
         while !self.stop.is_cancelled() {
             match self.session.next(BATCH) {
                 Next::Send { new_key, due } => {
@@ -84,7 +91,7 @@ impl SpeakTask {
     }
 
     /// Datagrams of one length go out together; a heartbeat is shorter, and the last of its batch.
-    fn send(&mut self, due: &[Transmit], sent: &mut Sent) -> Result<(), BrokenOff> {
+    fn send(&mut self, due: &[Transmit], sent: &mut Sent) -> Result<(), SendTaskError> {
         for due in due.split_inclusive(|transmit| matches!(transmit, Transmit::Heartbeat(_))) {
             let mut batch = Vec::with_capacity(due.len() * 1500);
             let mut first_bytes = 0;
@@ -96,8 +103,8 @@ impl SpeakTask {
             }
             self.socket.send(&batch, first_bytes)?;
             if let Some(Transmit::Heartbeat(_)) = due.last() {
-                let (loss, bytes_per_second) = self.session.pace();
-                self.metrics.goes(loss, bytes_per_second);
+                let (loss, bytes_per_second) = self.session.loss_and_rate();
+                self.metrics.set_loss_and_rate(loss, bytes_per_second);
             }
         }
         Ok(())
@@ -114,7 +121,7 @@ impl SpeakTask {
     }
 }
 
-impl Told {
+impl SessionSummary {
     /// Says in one line what it was.
     pub(super) fn log(&self, file: &str) {
         let (source, repair) = (self.sent.bytes("source"), self.sent.bytes("repair"));

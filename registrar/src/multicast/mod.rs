@@ -6,16 +6,16 @@
 //! Promises: nobody waits for others for more than a second; there are at most [`SESSIONS_MAX`], and together
 //! they keep the configured rate; whatever fails, nodes are served one by one, as without.
 
-mod gather;
+mod join_window;
 mod metrics;
 mod object;
 mod probe;
+mod send_task;
 mod session;
-mod speak;
 
-pub use metrics::TransmitMetrics;
+pub use metrics::MulticastMetrics;
 pub use probe::ProbeError;
-pub use session::{Session, StrangeSession};
+pub use session::{Session, SessionReportError};
 
 use crate::nodes::Nodes;
 use crate::volume::PublicationLog;
@@ -25,9 +25,9 @@ use bootstash_daemon::config::MulticastConfig;
 use bootstash_delta::DeltaRecord;
 use bootstash_multicast::{Group, Report};
 use bootstash_net::api::{ReportReply, SessionReply};
-use gather::{Gathering, Outcome};
+use join_window::{JoinWindow, Outcome};
 use object::Object;
-use speak::SpeakTask;
+use send_task::SendTask;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,79 +40,79 @@ pub const SESSIONS_MAX: usize = 4;
 /// A session with fewer is none: to the one node the delta goes as well by itself.
 const NODES_MIN: usize = 2;
 /// Nodes learn of a snapshot within moments of each other; who comes later finds the session under way.
-const GATHER: Duration = Duration::from_secs(1);
+const JOIN_WINDOW: Duration = Duration::from_secs(1);
 /// A node asks for news at least every minute.
-const HEARD_WITHIN: Duration = Duration::from_secs(90);
+const REPORTED_WITHIN: Duration = Duration::from_secs(90);
 
 /// All sessions. Cheap to clone; clones are one.
 #[derive(Clone, Debug)]
-pub struct Transmitter(Option<Arc<Shared>>);
+pub struct MulticastSessions(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    station: Station,
+    target: MulticastTarget,
     nodes: Arc<Nodes>,
     log: PublicationLog,
-    metrics: TransmitMetrics,
-    stages: Mutex<Vec<(String, Stage)>>,
+    metrics: MulticastMetrics,
+    slots: Mutex<Vec<(String, Slot)>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 /// Where and how to send.
 #[derive(Clone, Debug)]
-struct Station {
+struct MulticastTarget {
     group: Group,
     interface: String,
     config: MulticastConfig,
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
-    Gathering(Arc<Gathering>),
+enum Slot {
+    JoinWindow(Arc<JoinWindow>),
     Running(Arc<Session>),
 }
 
 /// A delta of which copies go to many.
-struct Wanted {
+struct DeltaFile {
     record: DeltaRecord,
     path: PathBuf,
 }
 
-impl Transmitter {
+impl MulticastSessions {
     /// As configured; one that never sends where there is no group.
     pub fn new(
         config: &MulticastConfig,
         nodes: Arc<Nodes>,
         log: PublicationLog,
-        metrics: TransmitMetrics,
+        metrics: MulticastMetrics,
         stop: CancellationToken,
     ) -> Self {
-        let station = config.group.zip(config.interface.clone()).map(|(group, interface)| Station {
+        let target = config.group.zip(config.interface.clone()).map(|(group, interface)| MulticastTarget {
             group,
             interface,
             config: config.clone(),
         });
-        Self(station.map(|station| {
-            let (stages, tasks) = (Mutex::default(), TaskTracker::new());
-            Arc::new(Shared { station, nodes, log, metrics, stages, tasks, stop })
+        Self(target.map(|target| {
+            let (slots, tasks) = (Mutex::default(), TaskTracker::new());
+            Arc::new(Shared { target, nodes, log, metrics, slots, tasks, stop })
         }))
     }
 
     /// The group, where there is one.
     pub fn group(&self) -> Option<Group> {
-        self.0.as_ref().map(|shared| shared.station.group)
+        self.0.as_ref().map(|shared| shared.target.group)
     }
 
     /// A session in which `node` hears the delta; none where it is to be fetched. Takes a second at most, and what
     /// it takes to read the file.
     pub async fn join(&self, node: &NodeName, record: DeltaRecord, path: PathBuf) -> Option<SessionReply> {
         let shared = self.0.as_ref()?;
-        match shared.stage(node, Wanted { record, path })? {
-            Stage::Running(session) => session.admit(node).then(|| session.reply()),
-            Stage::Gathering(gathering) => match gathering.outcome().await {
-                Outcome::Begun(session) => Some(session.reply()),
-                Outcome::Waiting | Outcome::Off => None,
+        match shared.slot(node, DeltaFile { record, path })? {
+            Slot::Running(session) => session.admit(node).then(|| session.reply()),
+            Slot::JoinWindow(window) => match window.outcome().await {
+                Outcome::Started(session) => Some(session.reply()),
+                Outcome::Waiting | Outcome::Fetch => None,
             },
         }
     }
@@ -130,10 +130,10 @@ impl Transmitter {
     ///
     /// # Errors
     /// Where there is no such session, or the report cannot be.
-    pub fn report(&self, node: &NodeName, report: &Report) -> Result<ReportReply, StrangeSession> {
+    pub fn report(&self, node: &NodeName, report: &Report) -> Result<ReportReply, SessionReportError> {
         let sessions = self.0.as_ref().map(|shared| shared.sessions()).unwrap_or_default();
         let session = sessions.into_iter().find(|session| session.is(report.session));
-        session.ok_or(StrangeSession::Gone { session: report.session })?.report(node, report)
+        session.ok_or(SessionReportError::UnknownSession { session: report.session })?.report(node, report)
     }
 
     /// A node is a member no more: nothing that is sent from now on is for it.
@@ -154,51 +154,51 @@ impl Transmitter {
 
 impl Shared {
     /// Where the delta's session is, with the node in it; a new one where it is worth it.
-    fn stage(self: &Arc<Self>, node: &NodeName, wanted: Wanted) -> Option<Stage> {
-        let mut stages = self.lock();
-        let known = stages.iter().find(|(digest, _)| *digest == wanted.record.digest);
-        let stage = match known {
-            Some((_, stage)) => stage.clone(),
+    fn slot(self: &Arc<Self>, node: &NodeName, delta: DeltaFile) -> Option<Slot> {
+        let mut slots = self.lock();
+        let known = slots.iter().find(|(digest, _)| *digest == delta.record.digest);
+        let slot = match known {
+            Some((_, slot)) => slot.clone(),
             None => {
-                let expected = self.expected(&wanted.record, node)?;
-                (stages.len() < SESSIONS_MAX).then_some(())?;
-                let stage = Stage::Gathering(Arc::new(Gathering::new(expected)));
-                stages.push((wanted.record.digest.clone(), stage.clone()));
-                self.begin(&stage, wanted);
-                stage
+                let expected = self.expected(&delta.record, node)?;
+                (slots.len() < SESSIONS_MAX).then_some(())?;
+                let slot = Slot::JoinWindow(Arc::new(JoinWindow::new(expected)));
+                slots.push((delta.record.digest.clone(), slot.clone()));
+                self.begin(&slot, delta);
+                slot
             }
         };
-        if let Stage::Gathering(gathering) = &stage {
-            gathering.add(node);
+        if let Slot::JoinWindow(window) = &slot {
+            window.add(node);
         }
-        Some(stage)
+        Some(slot)
     }
 
     /// Who will ask; none where there are too few of them.
     fn expected(&self, record: &DeltaRecord, node: &NodeName) -> Option<BTreeSet<NodeName>> {
         let log = self.log.now();
-        let mut expected = self.nodes.wanting(HEARD_WITHIN, |head| gather::wants(&log, record, head));
+        let mut expected = self.nodes.wanting(REPORTED_WITHIN, |head| join_window::wants(&log, record, head));
         expected.insert(node.clone());
         (expected.len() >= NODES_MIN).then_some(expected)
     }
 
-    fn begin(self: &Arc<Self>, stage: &Stage, wanted: Wanted) {
-        if let Stage::Gathering(gathering) = stage {
-            self.tasks.spawn(run(Arc::clone(self), Arc::clone(gathering), wanted));
+    fn begin(self: &Arc<Self>, slot: &Slot, delta: DeltaFile) {
+        if let Slot::JoinWindow(window) = slot {
+            self.tasks.spawn(run(Arc::clone(self), Arc::clone(window), delta));
         }
     }
 
-    fn set_stage(&self, digest: &str, stage: Option<Stage>) {
-        let mut stages = self.lock();
-        stages.retain(|(of, _)| of != digest);
-        stages.extend(stage.map(|stage| (digest.to_owned(), stage)));
-        self.share_rate(&stages);
+    fn set_slot(&self, digest: &str, slot: Option<Slot>) {
+        let mut slots = self.lock();
+        slots.retain(|(of, _)| of != digest);
+        slots.extend(slot.map(|slot| (digest.to_owned(), slot)));
+        self.share_rate(&slots);
     }
 
     /// What is configured is for all together.
-    fn share_rate(&self, stages: &[(String, Stage)]) {
-        let sessions = running(stages);
-        let share = self.station.config.rate_bytes_per_second.get() / (sessions.len() as u64).max(1);
+    fn share_rate(&self, slots: &[(String, Slot)]) {
+        let sessions = running(slots);
+        let share = self.target.config.rate_bytes_per_second.get() / (sessions.len() as u64).max(1);
         sessions.iter().for_each(|session| session.limit(share));
     }
 
@@ -206,25 +206,25 @@ impl Shared {
         running(&self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, Stage)>> {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, Slot)>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn running(stages: &[(String, Stage)]) -> Vec<Arc<Session>> {
-    let sessions = stages.iter().filter_map(|(_, stage)| match stage {
-        Stage::Running(session) => Some(Arc::clone(session)),
-        Stage::Gathering(_) => None,
+fn running(slots: &[(String, Slot)]) -> Vec<Arc<Session>> {
+    let sessions = slots.iter().filter_map(|(_, slot)| match slot {
+        Slot::Running(session) => Some(Arc::clone(session)),
+        Slot::JoinWindow(_) => None,
     });
     sessions.collect()
 }
 
 /// One delta's transmission, from those who gather to the last repair.
-async fn run(shared: Arc<Shared>, gathering: Arc<Gathering>, wanted: Wanted) {
-    let Wanted { record, path } = wanted;
-    let station = shared.station.clone();
-    let preparing = tokio::task::spawn_blocking(move || Object::prepare(&station, &path));
-    let nodes = shared.stop.run_until_cancelled(gathering.gather(GATHER)).await.unwrap_or_default();
+async fn run(shared: Arc<Shared>, window: Arc<JoinWindow>, delta: DeltaFile) {
+    let DeltaFile { record, path } = delta;
+    let target = shared.target.clone();
+    let preparing = tokio::task::spawn_blocking(move || Object::prepare(&target, &path));
+    let nodes = shared.stop.run_until_cancelled(window.wait_for_nodes(JOIN_WINDOW)).await.unwrap_or_default();
     let prepared = preparing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let begun = match prepared {
         _ if nodes.len() < NODES_MIN => None,
@@ -234,28 +234,28 @@ async fn run(shared: Arc<Shared>, gathering: Arc<Gathering>, wanted: Wanted) {
             None
         }
     };
-    let Some((session, speaking)) = begun else {
-        shared.set_stage(&record.digest, None);
-        return gathering.end(Outcome::Off);
+    let Some((session, sending)) = begun else {
+        shared.set_slot(&record.digest, None);
+        return window.end(Outcome::Fetch);
     };
-    shared.set_stage(&record.digest, Some(Stage::Running(Arc::clone(&session))));
-    gathering.end(Outcome::Begun(session));
+    shared.set_slot(&record.digest, Some(Slot::Running(Arc::clone(&session))));
+    window.end(Outcome::Started(session));
     tracing::info!(file = record.file, bytes = record.bytes, nodes = nodes.len(), "sending to all");
-    let told = speaking.run().await;
-    shared.set_stage(&record.digest, None);
-    shared.metrics.ended(&told);
-    told.log(&record.file);
+    let summary = sending.run().await;
+    shared.set_slot(&record.digest, None);
+    shared.metrics.ended(&summary);
+    summary.log(&record.file);
 }
 
 fn begin(
     shared: &Arc<Shared>,
     object: Object,
     nodes: &BTreeSet<NodeName>,
-) -> Option<(Arc<Session>, SpeakTask)> {
-    let station = &shared.station;
-    let session = Arc::new(Session::new(station.group, &object, station.config.rate_bytes_per_second, nodes));
-    match SpeakTask::new(Arc::clone(&session), object, shared.metrics.clone(), shared.stop.clone()) {
-        Ok(speaking) => Some((session, speaking)),
+) -> Option<(Arc<Session>, SendTask)> {
+    let target = &shared.target;
+    let session = Arc::new(Session::new(target.group, &object, target.config.rate_bytes_per_second, nodes));
+    match SendTask::new(Arc::clone(&session), object, shared.metrics.clone(), shared.stop.clone()) {
+        Ok(sending) => Some((session, sending)),
         Err(error) => {
             tracing::warn!(error = %Chain(&error), "nothing can be sent to all; nodes fetch it");
             None

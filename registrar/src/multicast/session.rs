@@ -14,9 +14,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Sending wakes up no more often: what is due until then goes out in few calls.
-const COALESCE: Duration = Duration::from_millis(2);
+const WAKE_INTERVAL_MIN: Duration = Duration::from_millis(2);
 /// And at least so often, to see whether it is to stop.
-const LOOK_UP: Duration = Duration::from_millis(100);
+const WAKE_INTERVAL_MAX: Duration = Duration::from_millis(100);
 
 /// One session. Handlers report to it while its task sends.
 #[derive(Debug)]
@@ -37,19 +37,19 @@ struct State {
     new_key: Option<Announcement>,
     sender: Sender,
     nodes: BTreeSet<NodeName>,
-    to_tell: BTreeMap<NodeName, Vec<Instruction>>,
+    replies: BTreeMap<NodeName, Vec<Instruction>>,
     demoted: BTreeMap<&'static str, u64>,
     gave_up: bool,
 }
 
 /// A report is for no session here.
 #[derive(Debug, thiserror::Error)]
-pub enum StrangeSession {
+pub enum SessionReportError {
     /// It is over, or was never here.
     #[error(
         "there is no multicast session {session}; it is over, or the registrar was restarted: fetch what is lacking"
     )]
-    Gone {
+    UnknownSession {
         /// As reported.
         session: SessionId,
     },
@@ -58,10 +58,10 @@ pub enum StrangeSession {
     Report(#[from] ReportError),
 }
 
-impl Classified for StrangeSession {
+impl Classified for SessionReportError {
     fn kind(&self) -> ErrorClass {
         match self {
-            Self::Gone { .. } => ErrorClass::Permanent,
+            Self::UnknownSession { .. } => ErrorClass::Permanent,
             Self::Report(error) => error.kind(),
         }
     }
@@ -98,7 +98,7 @@ impl Session {
             new_key: None,
             sender,
             nodes: nodes.clone(),
-            to_tell: BTreeMap::new(),
+            replies: BTreeMap::new(),
             demoted: BTreeMap::new(),
             gave_up: false,
         };
@@ -139,11 +139,11 @@ impl Session {
         }
     }
 
-    pub(super) fn report(&self, node: &NodeName, report: &Report) -> Result<ReportReply, StrangeSession> {
+    pub(super) fn report(&self, node: &NodeName, report: &Report) -> Result<ReportReply, SessionReportError> {
         let mut state = self.lock();
         state.sender.handle_report(Instant::now(), node, report)?;
-        state.sort_events();
-        let tell = state.to_tell.remove(node).unwrap_or_default();
+        state.handle_events();
+        let tell = state.replies.remove(node).unwrap_or_default();
         drop(state);
         self.wake.notify_one();
         Ok(tell)
@@ -155,15 +155,15 @@ impl Session {
         let now = Instant::now();
         // A change of key comes here, and not between what is due at the same moment.
         state.sender.handle_timeout(now);
-        state.sort_events();
+        state.handle_events();
         let new_key = state.new_key.take().map(Box::new);
         let due: Vec<Transmit> = std::iter::from_fn(|| state.sender.poll_transmit(now)).take(most).collect();
-        state.sort_events();
+        state.handle_events();
         if !due.is_empty() || new_key.is_some() {
             return Next::Send { new_key, due };
         }
         let Some(until) = state.sender.poll_timeout() else { return Next::Over };
-        let wait = until.saturating_duration_since(now).clamp(COALESCE, LOOK_UP);
+        let wait = until.saturating_duration_since(now).clamp(WAKE_INTERVAL_MIN, WAKE_INTERVAL_MAX);
         drop(self.wake.wait_timeout(state, wait));
         Next::Again
     }
@@ -173,11 +173,11 @@ impl Session {
         let mut state = self.lock();
         state.nodes.remove(node);
         state.sender.expel(Instant::now(), node);
-        state.sort_events();
+        state.handle_events();
     }
 
     /// The part that nodes lose (the 90th percentile of them), and bytes a second, lately.
-    pub(super) fn pace(&self) -> (f64, f64) {
+    pub(super) fn loss_and_rate(&self) -> (f64, f64) {
         let state = self.lock();
         (state.sender.loss().unwrap_or_default(), state.sender.bytes_per_second())
     }
@@ -194,14 +194,14 @@ impl Session {
 }
 
 impl State {
-    fn sort_events(&mut self) {
+    fn handle_events(&mut self) {
         while let Some(event) = self.sender.poll_event() {
             match event {
-                SenderEvent::Fetch { node, blocks } => self.tell(node, Instruction::Fetch(blocks)),
+                SenderEvent::Fetch { node, blocks } => self.reply(node, Instruction::Fetch(blocks)),
                 SenderEvent::Demoted { node, why } => {
                     tracing::info!(%node, why = name(why), "a node goes on by unicast");
                     *self.demoted.entry(name(why)).or_default() += 1;
-                    self.tell(node, Instruction::FetchAll);
+                    self.reply(node, Instruction::FetchAll);
                 }
                 SenderEvent::KeyCompromised { node } => {
                     tracing::warn!(
@@ -232,14 +232,14 @@ impl State {
                 self.names.push(made.session());
                 let instruction = Instruction::Rekey(Box::new(made.clone()));
                 self.announcement = made;
-                nodes.into_iter().for_each(|node| self.tell(node, instruction.clone()));
+                nodes.into_iter().for_each(|node| self.reply(node, instruction.clone()));
             }
             Err(error) => tracing::warn!(error, "the key of a multicast session cannot be changed"),
         }
     }
 
-    fn tell(&mut self, node: NodeName, instruction: Instruction) {
-        self.to_tell.entry(node).or_default().push(instruction);
+    fn reply(&mut self, node: NodeName, instruction: Instruction) {
+        self.replies.entry(node).or_default().push(instruction);
     }
 }
 

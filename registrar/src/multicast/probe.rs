@@ -1,7 +1,7 @@
 //! A session for one node that asks whether it hears this registrar at all.
 
 use super::object::{Object, PrepareError};
-use super::{SESSIONS_MAX, Shared, Stage, begin};
+use super::{SESSIONS_MAX, Shared, Slot, begin};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::NodeName;
 use bootstash_net::api::SessionReply;
@@ -42,22 +42,22 @@ impl Classified for ProbeError {
 pub(super) async fn begin_probe(shared: &Arc<Shared>, node: &NodeName) -> Result<SessionReply, ProbeError> {
     // One at a time; it goes under a name that no delta has.
     let name = "probe".to_owned();
-    let station = shared.station.clone();
-    let bytes = (station.config.rate_bytes_per_second.get() * PROBE_SECONDS).min(PROBE_BYTES_MAX) as usize;
-    let preparing = tokio::task::spawn_blocking(move || Object::probe(&station, bytes));
+    let target = shared.target.clone();
+    let bytes = (target.config.rate_bytes_per_second.get() * PROBE_SECONDS).min(PROBE_BYTES_MAX) as usize;
+    let preparing = tokio::task::spawn_blocking(move || Object::probe(&target, bytes));
     let object = preparing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let nodes = BTreeSet::from([node.clone()]);
-    let Some((session, speaking)) = begin(shared, object, &nodes) else { return Err(ProbeError::Busy) };
-    let mut stages = shared.lock();
-    if stages.len() >= SESSIONS_MAX || stages.iter().any(|(of, _)| *of == name) {
+    let Some((session, sending)) = begin(shared, object, &nodes) else { return Err(ProbeError::Busy) };
+    let mut slots = shared.lock();
+    if slots.len() >= SESSIONS_MAX || slots.iter().any(|(of, _)| *of == name) {
         return Err(ProbeError::Busy);
     }
-    stages.push((name.clone(), Stage::Running(Arc::clone(&session))));
-    shared.share_rate(&stages);
+    slots.push((name.clone(), Slot::Running(Arc::clone(&session))));
+    shared.share_rate(&slots);
     let of = Arc::clone(shared);
     shared.tasks.spawn(async move {
-        speaking.run().await;
-        of.set_stage(&name, None);
+        sending.run().await;
+        of.set_slot(&name, None);
     });
     Ok(session.reply())
 }
