@@ -1,9 +1,11 @@
 //! A session for one node that asks whether it hears this registrar at all.
 
+use super::Shared;
+use super::delta_session::begin;
 use super::object::{Object, PrepareError};
-use super::{SESSIONS_MAX, Shared, Slot, begin};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::names::NodeName;
+use bootstash_multicast::SealError;
 use bootstash_net::api::SessionReply;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ pub enum ProbeError {
     /// Nothing can be sent.
     #[error("the registrar cannot send by multicast")]
     Prepare(#[from] PrepareError),
+    /// Nothing can be sealed.
+    #[error("the registrar cannot start a multicast session")]
+    Start(#[from] SealError),
 }
 
 impl Classified for ProbeError {
@@ -35,29 +40,46 @@ impl Classified for ProbeError {
             Self::Off => ErrorClass::Operator,
             Self::Busy => ErrorClass::Busy,
             Self::Prepare(error) => error.kind(),
+            Self::Start(error) => error.kind(),
         }
     }
 }
 
+/// One at a time; it goes under a name that no delta has.
+const SLOT: &str = "probe";
+
 pub(super) async fn begin_probe(shared: &Arc<Shared>, node: &NodeName) -> Result<SessionReply, ProbeError> {
-    // One at a time; it goes under a name that no delta has.
-    let name = "probe".to_owned();
     let target = shared.target.clone();
     let bytes = (target.config.rate_bytes_per_second.get() * PROBE_SECONDS).min(PROBE_BYTES_MAX) as usize;
     let preparing = tokio::task::spawn_blocking(move || Object::probe(&target, bytes));
     let object = preparing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    let nodes = BTreeSet::from([node.clone()]);
-    let Some((session, sending)) = begin(shared, object, &nodes) else { return Err(ProbeError::Busy) };
-    let mut slots = shared.lock();
-    if slots.len() >= SESSIONS_MAX || slots.iter().any(|(of, _)| *of == name) {
+    let (session, task) = begin(shared, object, &BTreeSet::from([node.clone()]))?;
+    if !shared.slots.try_start(SLOT, &session) {
         return Err(ProbeError::Busy);
     }
-    slots.push((name.clone(), Slot::Running(Arc::clone(&session))));
-    shared.share_rate(&slots);
     let of = Arc::clone(shared);
     shared.tasks.spawn(async move {
-        sending.run().await;
-        of.set_slot(&name, None);
+        let summary = task.run().await;
+        of.slots.release(SLOT);
+        if let Err(error) = summary.outcome {
+            tracing::warn!(error = %Chain(&error), "a multicast probe could not be sent");
+        }
     });
     Ok(session.reply())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootstash_multicast::SessionId;
+
+    #[test]
+    fn only_what_waiting_mends_is_busy() {
+        let session = SessionId::try_from("00112233445566ff".to_owned()).unwrap();
+        // A node asks again while it is told so.
+        let cannot_start = ProbeError::from(SealError::Cipher { session });
+        assert_eq!(cannot_start.kind(), ErrorClass::Permanent);
+        assert!(Chain(&cannot_start).to_string().contains("start a new session"));
+        assert_eq!(ProbeError::Busy.kind(), ErrorClass::Busy);
+    }
 }
