@@ -188,7 +188,9 @@ pub(super) fn report_problem(report: &Report, last: Option<&Heartbeat>) -> Optio
     if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {
         return Some("a heartbeat that was not sent");
     }
-    if report.received > report.expected || report.expected > last.map_or(0, |heartbeat| heartbeat.sent) {
+    if report.received > report.expected
+        || report.expected > last.map_or(0, |heartbeat| heartbeat.symbols_sent)
+    {
         return Some("more symbols than were sent");
     }
     (report.deficits.len() > super::report::DEFICITS_MAX).then_some("more blocks than one report may name")

@@ -29,15 +29,15 @@ pub struct Position {
     pub index: u16,
 }
 
-/// How far the sender is; also what a receiver hears when there is nothing else to hear.
+/// How far the sender is; all that a receiver gets while no symbols are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Counts from 0.
     pub number: u32,
-    /// As many blocks, from the first, have had all their source symbols sent before the last heartbeat.
-    pub passed: u32,
-    /// As many symbols were sent so far.
-    pub sent: u64,
+    /// Blocks, from the first, whose source symbols had all been sent before the last heartbeat.
+    pub blocks_sent: u32,
+    /// Symbols that were sent so far.
+    pub symbols_sent: u64,
 }
 
 /// Why a datagram is not taken, in the order of the checks.
@@ -61,8 +61,8 @@ pub(super) enum Opened<'a> {
     Heartbeat(Heartbeat),
 }
 
-/// What a datagram claims to be, before its seal is broken.
-pub(super) enum Claim {
+/// What the header says, before the seal is checked.
+pub(super) enum UnverifiedHeader {
     Symbol(Position),
     Heartbeat(u32),
 }
@@ -123,7 +123,8 @@ impl Sealer {
             return Err(SealError::Twice { session: self.session, at });
         }
         self.next_heartbeat = heartbeat.number + 1;
-        let payload = [&heartbeat.passed.to_be_bytes()[..], &heartbeat.sent.to_be_bytes()].concat();
+        let payload =
+            [&heartbeat.blocks_sent.to_be_bytes()[..], &heartbeat.symbols_sent.to_be_bytes()].concat();
         self.seal(HEARTBEAT, heartbeat.number, &payload)
     }
 
@@ -160,25 +161,25 @@ impl Opener {
     pub(super) fn read<'a>(
         &self,
         datagram: &'a mut [u8],
-        is_held: impl FnOnce(&Claim) -> bool,
+        is_held: impl FnOnce(&UnverifiedHeader) -> bool,
     ) -> Result<Opened<'a>, Rejected> {
-        let claim = self.claim(datagram)?;
-        if is_held(&claim) {
+        let claimed = self.header(datagram)?;
+        if is_held(&claimed) {
             return Err(Rejected::Held);
         }
         let (header, body) = datagram.split_at_mut(HEADER_BYTES);
         let (block, index) = (number(&header[8..12]), number(&header[12..16]));
         let opened = self.key.open_in_place(nonce(block, index), Aad::from(&*header), body);
         let payload: &[u8] = opened.map_err(|_| Rejected::Seal)?;
-        Ok(match claim {
-            Claim::Symbol(at) => Opened::Symbol(at, payload),
-            Claim::Heartbeat(number) => {
+        Ok(match claimed {
+            UnverifiedHeader::Symbol(at) => Opened::Symbol(at, payload),
+            UnverifiedHeader::Heartbeat(number) => {
                 Opened::Heartbeat(read_heartbeat(number, payload).ok_or(Rejected::Length)?)
             }
         })
     }
 
-    fn claim(&self, datagram: &[u8]) -> Result<Claim, Rejected> {
+    fn header(&self, datagram: &[u8]) -> Result<UnverifiedHeader, Rejected> {
         let payload = datagram.len().checked_sub(HEADER_BYTES + TAG_BYTES).ok_or(Rejected::Length)?;
         if payload != self.layout.symbol_bytes() && payload != HEARTBEAT_BYTES {
             return Err(Rejected::Length);
@@ -192,9 +193,9 @@ impl Opener {
             return Err(Rejected::Position);
         }
         if is_heartbeat {
-            Ok(Claim::Heartbeat(index))
+            Ok(UnverifiedHeader::Heartbeat(index))
         } else {
-            self.position(block, index).map(Claim::Symbol)
+            self.position(block, index).map(UnverifiedHeader::Symbol)
         }
     }
 
@@ -225,7 +226,7 @@ fn read_heartbeat(number_of_heartbeat: u32, payload: &[u8]) -> Option<Heartbeat>
     let sent: [u8; 8] = payload.get(4..12)?.try_into().ok()?;
     Some(Heartbeat {
         number: number_of_heartbeat,
-        passed: number(payload.get(..4)?),
-        sent: u64::from_be_bytes(sent),
+        blocks_sent: number(payload.get(..4)?),
+        symbols_sent: u64::from_be_bytes(sent),
     })
 }

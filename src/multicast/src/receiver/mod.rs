@@ -15,7 +15,7 @@ pub use self::event::{Counters, LeaveReason, ReceiverEvent, UnicastError};
 use self::keys::Keys;
 use super::report::{Instruction, ReceiverStatus};
 use super::session::Announcement;
-use super::wire::{Claim, Heartbeat, Opened, Rejected};
+use super::wire::{Heartbeat, Opened, Rejected, UnverifiedHeader};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,10 +163,10 @@ impl Receiver {
         let (opener, is_next) = self.keys.opener(datagram);
         let opener = opener.filter(|_| listens).ok_or(Rejected::Session)?;
         let opened = opener.read(datagram, |claim| match claim {
-            Claim::Heartbeat(number) => {
+            UnverifiedHeader::Heartbeat(number) => {
                 !is_next && self.heartbeat.is_some_and(|heartbeat| heartbeat >= *number)
             }
-            Claim::Symbol(at) => is_seen(&self.blocks, *at),
+            UnverifiedHeader::Symbol(at) => is_seen(&self.blocks, *at),
         })?;
         if is_next {
             self.switch_key();
@@ -181,8 +181,9 @@ impl Receiver {
     fn hear(&mut self, now: Instant, heartbeat: &Heartbeat) {
         let first = self.heartbeat.is_none();
         self.heartbeat = Some(heartbeat.number);
-        self.passed = self.passed.max(heartbeat.passed.min(self.announcement.layout().blocks()));
-        let sent = if first { heartbeat.sent } else { heartbeat.sent.max(self.at_heartbeat.0) };
+        self.passed = self.passed.max(heartbeat.blocks_sent.min(self.announcement.layout().blocks()));
+        let sent =
+            if first { heartbeat.symbols_sent } else { heartbeat.symbols_sent.max(self.at_heartbeat.0) };
         self.at_heartbeat = (sent, self.received);
         self.heartbeat_timeout_at = now + HEARTBEAT_TIMEOUT;
         if first {

@@ -9,8 +9,20 @@ use std::time::{Duration, Instant};
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A larger part of nodes that lose too much is no longer their fault.
 const MANY: f64 = 0.3;
-/// So long heartbeats go on for who was sent to unicast at the end, that its report can be answered so.
+/// For so long heartbeats go on for who was sent to unicast at the end, that its report can be answered so.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Symbols are sent, or may be.
+    Sending,
+    /// Heartbeats alone are.
+    Lingering {
+        since: Instant,
+    },
+    Finished,
+}
 
 impl Sender {
     pub(super) fn demote(&mut self, node: &NodeName, why: Demotion) {
@@ -31,9 +43,7 @@ impl Sender {
             return;
         }
         self.members.outliers = 0;
-        if !self.halved && self.members.active().next().is_some() {
-            self.halved = true;
-            self.rate.halve();
+        if self.members.active().next().is_some() && self.pacer.halve_once() {
             return;
         }
         self.give_up(now);
@@ -48,20 +58,18 @@ impl Sender {
 
     /// Whether no more symbols go out.
     pub(super) fn is_ending(&self) -> bool {
-        self.finished || self.ended_at.is_some()
+        self.phase != Phase::Sending
     }
 
     pub(super) fn finish_if_over(&mut self, now: Instant) {
-        if let Some(since) = self.ended_at {
+        if let Phase::Lingering { since } = self.phase {
             if now >= since + LINGER || !self.members.awaits_final_report(since) {
                 self.finish();
             }
             return;
         }
         let unsatisfied = self.members.names(|member| !member.satisfied);
-        let timed_out =
-            self.is_source_out() && self.due.is_empty() && now >= self.last_symbol_at + COMPLETION_TIMEOUT;
-        if timed_out {
+        if self.schedule.idle_since().is_some_and(|since| now >= since + COMPLETION_TIMEOUT) {
             self.demote_all(&unsatisfied, Demotion::Stalled);
             self.end(now);
         } else if unsatisfied.is_empty() {
@@ -69,17 +77,17 @@ impl Sender {
         }
     }
 
-    /// Beats alone from now on. They say that all has passed: who is to fetch what passed does not wait for more.
+    /// Heartbeats alone from now on. They say that all was sent: who is to fetch what was sent does not wait for more.
     fn end(&mut self, now: Instant) {
-        self.passed = self.layout.blocks();
-        self.ended_at = Some(now);
-        self.ready_at = None;
+        self.heartbeats.announce_sent(self.schedule.layout().blocks());
+        self.phase = Phase::Lingering { since: now };
+        self.pacer.clear();
         self.keys.stay();
     }
 
     fn finish(&mut self) {
         self.keys.stay();
-        self.finished = true;
+        self.phase = Phase::Finished;
         self.events.push_back(SenderEvent::Finished);
     }
 }

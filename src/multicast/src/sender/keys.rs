@@ -81,7 +81,9 @@ impl Sender {
     /// Where none was asked for, it is not new, or it is for another object.
     pub fn rekey(&mut self, now: Instant, announcement: &Announcement) -> Result<(), RekeyError> {
         let (session, given) = (self.keys.session, announcement.session());
-        if *announcement.layout() != self.layout || announcement.report_interval() != self.report_interval {
+        if announcement.layout() != self.schedule.layout()
+            || announcement.report_interval() != self.report_interval
+        {
             return Err(RekeyError::OtherObject { session, given });
         }
         let Some(rotation) = self.keys.rotation.as_mut() else {
@@ -155,7 +157,7 @@ impl Sender {
             Some(next) if over || self.members.all_have_next_key() => {
                 self.keys.switch(next, now);
                 // The first under the new key tells all that it is in use.
-                self.heartbeat_at = now;
+                self.heartbeats.hurry(now);
                 self.events.push_back(SenderEvent::Rekeyed { session: next });
             }
             None if over => self.give_up(now),

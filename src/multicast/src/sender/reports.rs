@@ -1,5 +1,6 @@
 //! Reports: which are taken, and what they ask for.
 
+use super::schedule::Requested;
 use super::{Sender, SenderEvent};
 use crate::members::report_problem;
 use crate::report::{Deficit, ReceiverStatus, Report, ReportError};
@@ -19,7 +20,7 @@ impl Sender {
     ) -> Result<(), ReportError> {
         self.admit(now, node, report)?;
         let asked = self.asked(report);
-        let limit = self.members.outlier_above(self.layout.repairable_loss());
+        let limit = self.members.outlier_above(self.schedule.layout().repairable_loss());
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
@@ -48,59 +49,43 @@ impl Sender {
         if !member.admits_report(now, self.report_interval) {
             return Err(ReportError::TooOften { node: node.clone() });
         }
-        let problem = report_problem(report, self.last_heartbeat.as_ref())
+        let problem = report_problem(report, self.heartbeats.last())
             .or_else(|| report.deficits.iter().find_map(|deficit| self.deficit_problem(deficit)));
         problem.map_or(Ok(()), |what| Err(ReportError::Impossible { node: node.clone(), what }))
     }
 
     fn deficit_problem(&self, deficit: &Deficit) -> Option<&'static str> {
-        if deficit.block >= self.passed {
+        if deficit.block >= self.heartbeats.blocks_sent() {
             return Some("a deficit in a block that was not sent yet");
         }
-        if deficit.missing == 0 || deficit.missing > self.layout.source_symbols(deficit.block) {
+        if deficit.missing == 0 || deficit.missing > self.schedule.layout().source_symbols(deficit.block) {
             return Some("a deficit of nothing, or of more than a block");
         }
-        let sent = self.blocks.get(deficit.block as usize).map_or(0, |block| block.sent);
-        (deficit.repair_seen > sent).then_some("repair that was not sent")
+        (deficit.repair_seen > self.schedule.repair_sent_of(deficit.block))
+            .then_some("repair that was not sent")
     }
 
     /// What part of the blocks it names a report asks for, of those whose repair it knows all of.
     fn asked(&self, report: &Report) -> f64 {
-        let known = report.deficits.iter().filter(|deficit| self.is_known(deficit.block, report.heartbeat));
+        let known =
+            report.deficits.iter().filter(|deficit| self.schedule.covers(report.heartbeat, deficit.block));
         let (missing, of) = known.fold((0, 0), |(missing, of), deficit| {
-            let source = u64::from(self.layout.source_symbols(deficit.block));
+            let source = u64::from(self.schedule.layout().source_symbols(deficit.block));
             (missing + u64::from(deficit.missing), of + source)
         });
         if of == 0 { 0.0 } else { missing as f64 / of as f64 }
     }
 
-    /// Whether who heard this heartbeat has had everything of the block that was sent: the last symbol went out a
-    /// whole heartbeat before it, so that one which comes late by less does not count as lost.
-    fn is_known(&self, block: u32, heartbeat: Option<u32>) -> bool {
-        let next = self.blocks.get(block as usize).map_or(0, |block| block.next_heartbeat);
-        heartbeat.is_some_and(|heartbeat| heartbeat > next)
-    }
-
     fn is_all_told_by(&self, report: &Report) -> bool {
-        let all = self.is_source_out() && self.passed == self.layout.blocks() && self.due.is_empty();
-        all && report.heartbeat.is_some_and(|heartbeat| heartbeat > self.last_symbol_heartbeat)
+        let all_announced = self.heartbeats.blocks_sent() == self.schedule.layout().blocks();
+        all_announced && self.schedule.covers_all(report.heartbeat)
     }
 
     fn serve(&mut self, node: &NodeName, report: &Report) {
         let mut beyond = Vec::new();
         for deficit in &report.deficits {
-            let known = self.is_known(deficit.block, report.heartbeat);
-            let Some(block) = self.blocks.get_mut(deficit.block as usize) else { continue };
-            // Repair that is under way must not be asked for again.
-            let has = if known { block.sent } else { deficit.repair_seen };
-            let target = has + deficit.missing;
-            if target > self.layout.repair_symbols() {
+            if self.schedule.request(deficit, report.heartbeat) == Requested::TooMuch {
                 beyond.push(deficit.block);
-            } else if target > block.target {
-                block.target = target;
-                if target > block.sent {
-                    self.due.insert(deficit.block);
-                }
             }
         }
         if !beyond.is_empty() {

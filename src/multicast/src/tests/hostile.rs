@@ -250,7 +250,7 @@ fn no_position_is_sealed_twice() {
     for (block, index) in [(0, 3), (0, 0), (0, 2), (1, 3), (3, 0), (0, u16::MAX)] {
         assert!(matches!(seal(block, index), Err(SealError::Twice { .. })), "{block} {index}");
     }
-    let heartbeat = Heartbeat { number: 4, passed: 0, sent: 0 };
+    let heartbeat = Heartbeat { number: 4, blocks_sent: 0, symbols_sent: 0 };
     assert!(sealer.heartbeat(&heartbeat).is_ok() && sealer.heartbeat(&heartbeat).is_err());
 }
 

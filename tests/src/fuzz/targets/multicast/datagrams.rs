@@ -37,8 +37,11 @@ fn sealed(session: Session, number: u8) -> Vec<Vec<u8>> {
         if sent % 8 == 0 {
             // A forger's say what they like.
             let passed = if number == 0 { sent / 12 } else { u32::from(number) << 24 };
-            let heartbeat =
-                Transmit::Heartbeat(Heartbeat { number: sent / 8, passed, sent: u64::from(sent) });
+            let heartbeat = Transmit::Heartbeat(Heartbeat {
+                number: sent / 8,
+                blocks_sent: passed,
+                symbols_sent: u64::from(sent),
+            });
             all.extend(packer.pack(&heartbeat));
         }
         all.extend(packer.pack(&symbol));
