@@ -82,11 +82,11 @@ impl Sender {
         self.heartbeats.announce_sent(self.schedule.layout().blocks());
         self.phase = Phase::Lingering { since: now };
         self.pacer.clear();
-        self.keys.stay();
+        self.keys.cancel_rotation();
     }
 
     fn finish(&mut self) {
-        self.keys.stay();
+        self.keys.cancel_rotation();
         self.phase = Phase::Finished;
         self.events.push_back(SenderEvent::Finished);
     }

@@ -40,11 +40,11 @@ impl Sender {
 
     fn admit(&mut self, now: Instant, node: &NodeName, report: &Report) -> Result<(), ReportError> {
         let Some(member) = self.members.get_mut(node) else {
-            return Err(ReportError::UnknownNode { node: node.clone(), session: self.keys.session });
+            return Err(ReportError::UnknownNode { node: node.clone(), session: self.keys.session() });
         };
         if !self.keys.may_be_named(report.session, now) {
             let node = node.clone();
-            return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session });
+            return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session() });
         }
         if !member.admits_report(now, self.report_interval) {
             return Err(ReportError::TooOften { node: node.clone() });
