@@ -49,8 +49,8 @@ impl PartialBlock {
         self.source.length().saturating_sub(self.source.count().saturating_add(repair))
     }
 
-    /// Source symbols that would make it whole.
-    pub(super) fn wanted(&self) -> Vec<Range<u16>> {
+    /// Source symbols that would make it whole, by range.
+    pub(super) fn missing_source(&self) -> Vec<Range<u16>> {
         let absent = (0..self.source.length()).filter(|index| !self.source.get(*index));
         let mut ranges: Vec<Range<u16>> = Vec::new();
         for index in absent.take(self.missing().into()) {
