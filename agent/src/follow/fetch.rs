@@ -108,7 +108,7 @@ pub(super) struct Fetcher {
     metrics: Metrics,
     /// Who sent a part of which file, by digest.
     helped: Option<(String, Peer)>,
-    /// Hears what is sent to all; none in tests on fakes.
+    /// Receives what is sent to all; none in tests on fakes.
     multicast: Option<MulticastClient>,
 }
 
@@ -117,7 +117,7 @@ impl Fetcher {
         Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None, multicast: None }
     }
 
-    /// Hears what is sent to all.
+    /// Receives what is sent to all.
     pub(super) fn enable_multicast(&mut self, config: MulticastReceiverConfig) {
         self.multicast = Some(MulticastClient::new(self.registrar.clone(), config, self.metrics.multicast()));
     }
@@ -129,7 +129,7 @@ impl Fetcher {
         }
     }
 
-    /// Whether it would be heard now.
+    /// Whether it would be received now.
     pub(super) fn multicast_ok(&self) -> bool {
         self.multicast.as_ref().is_some_and(MulticastClient::is_usable)
     }

@@ -1,4 +1,4 @@
-//! Why a delta was not heard.
+//! Why a delta was not received by multicast.
 
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_multicast::UnicastError;
@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// A delta was not heard; it is to be fetched.
+/// A delta was not received; it is to be fetched.
 #[derive(Debug, Error)]
 pub enum MulticastError {
     /// The registrar announced something else.
@@ -23,8 +23,8 @@ pub enum MulticastError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The socket, later.
-    #[error("cannot hear any longer")]
+    /// The socket broke.
+    #[error("cannot receive from the multicast group any longer")]
     Receive(#[source] io::Error),
     /// What was fetched is no part of it.
     #[error(transparent)]
@@ -45,7 +45,7 @@ pub enum MulticastError {
         /// How many should be.
         wanted: u64,
     },
-    /// Nothing came for long, neither way.
+    /// Neither multicast nor unicast made progress.
     #[error("nothing more of {file} came for {seconds} s")]
     Stalled {
         /// The delta's file.

@@ -1,4 +1,4 @@
-//! What hearing counts.
+//! What receiving by multicast counts.
 
 use super::session::ReceiveSession;
 use bootstash_multicast::LeaveReason;

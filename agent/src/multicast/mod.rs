@@ -1,7 +1,7 @@
-//! Hear: a delta that the registrar sends to all nodes at once.
+//! Receiving a delta that the registrar sends to all nodes at once.
 //!
-//! Promises: what was heard is the announced bytes, block by block; what was not heard is fetched, and no more than
-//! that; a node that hears nothing says so, goes on by unicast within seconds, and tries again later.
+//! Promises: what is received is the announced bytes, block by block; what is lost is fetched, and no more than
+//! that; a node that receives nothing logs it, continues by unicast within seconds, and tries again later.
 
 mod error;
 mod metrics;
@@ -28,14 +28,14 @@ use std::time::Duration;
 use subscription::Subscription;
 use tokio::time::{Instant, timeout};
 
-/// After it was no use: a switch that drops a group does so for long.
+/// After it did not work: a switch that drops a group keeps dropping it.
 const BACK_OFF: Duration = Duration::from_secs(600);
-/// Opening a session takes the registrar a second, and what it takes to read the file.
+/// The registrar opens a session in a second, and the time it takes to read the file.
 const SESSION_OPEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// What is smaller comes as well by itself.
+/// A smaller file is fetched as fast.
 const BYTES_MIN: u64 = 64 << 10;
 
-/// Hears deltas, where this node is told to and the registrar sends them.
+/// Receives deltas by multicast, where this node is configured to and the registrar sends them.
 #[derive(Debug)]
 pub struct MulticastClient {
     registrar: Client,
@@ -45,10 +45,10 @@ pub struct MulticastClient {
     buffer_warned: bool,
 }
 
-/// What came of hearing a delta.
+/// What became of a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The file is whole.
+    /// The file is complete.
     Complete,
     /// Fetch it; its beginning may be there.
     Fetch,
@@ -61,28 +61,27 @@ impl MulticastClient {
         Self { registrar, subscription, metrics, back_off_until: None, buffer_warned: false }
     }
 
-    /// Takes note of where the registrar sends to, and becomes a member of that group before there is something to
-    /// hear.
+    /// Joins the group that the registrar sends to, before something is sent.
     pub async fn set_group(&mut self, group: Option<Group>) {
         self.subscription.set_group(group, self.registrar.endpoint()).await;
     }
 
-    /// Whether it would hear what is sent now, as far as it knows.
+    /// Whether it would receive what is sent now, as far as it knows.
     pub fn is_usable(&self) -> bool {
         self.subscription.current().is_some()
             && self.back_off_until.is_none_or(|until| until <= Instant::now())
     }
 
-    /// Hears the delta into the file at `path`, which must not exist, where a session of it is to be had.
+    /// Receives the delta into the file at `path`, which must not exist, where there is a session of it.
     pub async fn receive(&mut self, record: &DeltaRecord, path: &Path) -> Outcome {
         if !self.is_usable() || record.bytes < BYTES_MIN {
             return Outcome::Fetch;
         }
         match self.try_to_receive(record, path).await {
-            Ok(heard) => heard,
+            Ok(outcome) => outcome,
             Err(error) => {
                 // Whatever is wrong with the registrar shows when it is asked for the file.
-                tracing::debug!(file = record.file, "not heard: {}", Chain(&error));
+                tracing::debug!(file = record.file, "not received by multicast: {}", Chain(&error));
                 Outcome::Fetch
             }
         }
@@ -120,26 +119,26 @@ impl MulticastClient {
         }
     }
 
-    /// Leaves multicast alone for a while where it was no use.
+    /// Does without multicast for a while where it did not work.
     fn note_failure(&mut self, session: &ReceiveSession, group: Group) {
         let minutes = BACK_OFF.as_secs() / 60;
         match session.left() {
             None => return,
-            // The session ended before this node had fetched the rest; the next it will hear, too.
+            // The session ended before this node had fetched the rest; the next will work again.
             Some(LeaveReason::HeartbeatTimeout) if session.counters().taken > 0 => return,
             Some(LeaveReason::HeartbeatTimeout) => tracing::warn!(
-                "nothing is heard of multicast group {group}, going on without it for {minutes} minutes; \
+                "nothing is received from multicast group {group}, continuing without it for {minutes} minutes; \
                  `bootstash doctor multicast` tells more"
             ),
             Some(LeaveReason::KeyCompromised) => tracing::warn!(
                 "somebody sends to multicast group {group} what the registrar does not, with the session's key; \
-                 nothing of it was kept; going on without it for {minutes} minutes"
+                 nothing of it was kept; continuing without it for {minutes} minutes"
             ),
         }
         self.back_off_until = Some(Instant::now() + BACK_OFF);
     }
 
-    /// A buffer that is full drops without a word.
+    /// A full buffer drops datagrams without an error.
     fn warn_of_small_buffer(&mut self, socket: &ReceiverSocket, bytes_per_second: u64) {
         let wanted = subscription::buffer_for(bytes_per_second);
         if (socket.buffer_bytes() as u64) < wanted && !std::mem::replace(&mut self.buffer_warned, true) {

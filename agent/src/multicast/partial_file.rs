@@ -1,4 +1,4 @@
-//! The file that is heard into: blocks come in any order.
+//! The file that is received into: blocks come in any order.
 
 use super::MulticastError;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ impl PartialFile {
         Ok(Self { file: Arc::new(file), part, path: path.to_owned(), bytes, have: BTreeMap::new() })
     }
 
-    /// Writes a block; to be called where that harms nobody.
+    /// Writes a block; to be called on a thread that may block.
     pub(super) fn writer(&self) -> impl FnOnce(u64, &[u8]) -> io::Result<()> + Send + use<> {
         let file = Arc::clone(&self.file);
         move |offset, bytes| file.write_all_at(bytes, offset)

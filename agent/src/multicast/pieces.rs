@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 /// The longest without a byte of the answer: the registrar may share a low rate among many.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
-/// As many failures in a row, and it is given up.
+/// After this number of failures in a row it is given up.
 const RETRIES: u32 = 6;
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -41,7 +41,7 @@ async fn fetch_with_retries(
             Err(error) => error,
         };
         let pause = match &error {
-            // It lives and is well; only a registrar that fails is given up.
+            // A busy registrar works; only one that fails is given up.
             MulticastError::Call(CallError::Busy { retry_after, .. }) => *retry_after,
             error if error.kind() == ErrorClass::Transient && failures < RETRIES => {
                 failures += 1;
@@ -68,7 +68,7 @@ async fn fetch_once(registrar: &Client, file: &str, ranges: &[Range<u64>]) -> Re
     split(&body, ranges).ok_or(MulticastError::Short { got: body.len() as u64, wanted })
 }
 
-/// The bytes of each range; none where there are not just as many.
+/// The bytes of each range; none where the lengths do not match.
 fn split(body: &[u8], ranges: &[Range<u64>]) -> Option<Pieces> {
     let mut rest = body;
     let mut pieces = Vec::with_capacity(ranges.len());

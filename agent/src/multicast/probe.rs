@@ -1,4 +1,4 @@
-//! Asking whether multicast works here: a session of bytes that nobody wants, for this node alone.
+//! Whether multicast works here: a session of zeros, for this node alone.
 
 use super::subscription;
 use bootstash_base::error::{Classified, ErrorClass};
@@ -51,7 +51,7 @@ impl Classified for ProbeError {
     }
 }
 
-/// Finds out whether this node hears the registrar.
+/// Finds out whether multicast from the registrar reaches this node.
 #[derive(Clone, Debug)]
 pub struct Doctor {
     registrar: Client,
@@ -67,7 +67,7 @@ impl Doctor {
     /// Has the registrar send, and listens. Takes some seconds.
     ///
     /// # Errors
-    /// Where it cannot be tried. That nothing is heard is a finding.
+    /// Where it cannot be tried. That nothing is received is a finding.
     pub async fn examine(&self) -> Result<MulticastFindings, ProbeError> {
         let log: LogReply = within(self.registrar.get(routes::LOG, &LogQuery::default())).await?;
         let group = log.multicast.ok_or(ProbeError::Off)?;
@@ -146,12 +146,12 @@ impl Doctor {
                 return;
             }
             let wake = receiver.poll_timeout().unwrap_or(now + PROBE_TIMEOUT);
-            let session = socket.receive(|datagram| {
+            let receiving = socket.receive(|datagram| {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             });
             tokio::select! {
-                heard = session => if heard.is_err() { return },
+                received = receiving => if received.is_err() { return },
                 () = sleep_until(wake.into()) => (),
             }
             let counters = receiver.counters();

@@ -1,6 +1,6 @@
 //! Driving a receiver: datagrams in, reports out, parts fetched, blocks restored and written.
 //!
-//! Nothing here keeps datagrams waiting for long: restoring and writing are done on other threads, one block at a time,
+//! Nothing here delays datagrams for long: restoring and writing are done on other threads, one block at a time,
 //! reports and fetches go on beside.
 
 use super::MulticastError;
@@ -22,16 +22,16 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
-/// Nothing new for so long, neither way, and it is given up.
+/// Without progress for this long, neither by multicast nor by unicast, it is given up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// While a report is under way.
 const TIMER_INTERVAL: Duration = Duration::from_millis(50);
-/// A report that takes longer is of no use any more.
+/// A report that takes longer is out of date.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last one only spares the registrar waiting.
 const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One session, as heard here.
+/// One session, on this node.
 pub(super) struct ReceiveSession {
     registrar: Client,
     file: String,
@@ -48,7 +48,7 @@ pub(super) struct ReceiveSession {
     progress_at: Instant,
 }
 
-/// What was done beside.
+/// What was done on another thread.
 enum JobResult {
     Assembled(Assembled),
     Written(io::Result<(u64, u64)>),
@@ -80,7 +80,7 @@ impl ReceiveSession {
         }
     }
 
-    /// Hears, until all is in the file.
+    /// Receives, until all is in the file.
     pub(super) async fn run(&mut self) -> Result<(), MulticastError> {
         while !self.is_written() {
             self.step().await?;
@@ -115,11 +115,11 @@ impl ReceiveSession {
         let wake = self.wake_at();
         let receiver = &mut self.receiver;
         tokio::select! {
-            heard = self.socket.receive(|datagram| {
+            received = self.socket.receive(|datagram| {
                 // What is refused is counted.
                 let _ = receiver.handle_datagram(Instant::now(), datagram);
             }) => {
-                heard.map_err(MulticastError::Receive)
+                received.map_err(MulticastError::Receive)
             }
             job_done = pending_or(&mut self.job) => self.job_done(job_done),
             replied = pending_or(&mut self.reporting) => self.replied(replied),
@@ -204,8 +204,8 @@ impl ReceiveSession {
             Ok(instructions) => {
                 instructions.iter().for_each(|instruction| self.receiver.handle_instruction(instruction));
             }
-            // Where the session is over, its heartbeats are too, and that says it all.
-            Err(error) => tracing::debug!("a report on multicast was not taken: {}", Chain(&error)),
+            // A session that is over has no more heartbeats, which the receiver notices.
+            Err(error) => tracing::debug!("a report on multicast was not accepted: {}", Chain(&error)),
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ async fn send(registrar: Client, report: Report, longest: Duration) -> Result<Re
     }
 }
 
-/// What there is, once it is done; nothing for ever where there is none.
+/// The future's output; pending for ever where there is none.
 async fn pending_or<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,

@@ -1,4 +1,4 @@
-//! Which group to hear, on which interface; and being a member of it all the time, so that switches know.
+//! Which group to receive from, on which interface; and the membership between sessions, so that switches know.
 
 use bootstash_base::error::Chain;
 use bootstash_daemon::config::MulticastReceiverConfig;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 /// What the kernel accounts for a datagram, over its bytes.
 const KERNEL_OVERHEAD: f64 = 1.6;
-/// A busy host may leave a socket alone for so long.
+/// A busy host may not read a socket for this long.
 const READ_DELAY_SECONDS: f64 = 0.25;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,12 +20,12 @@ pub(super) fn buffer_for(bytes_per_second: u64) -> u64 {
     (bytes_per_second as f64 * READ_DELAY_SECONDS * KERNEL_OVERHEAD) as u64
 }
 
-/// Where to hear.
+/// The group and interface to receive from.
 #[derive(Debug)]
 pub(super) struct Subscription {
     config: MulticastReceiverConfig,
     current: Option<(Group, Interface, Joined)>,
-    /// Said once, until it changes.
+    /// What was logged, until it changes.
     problem: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn interface(
     }
 }
 
-/// One that leads nowhere where it cannot be told.
+/// The unspecified address where it cannot be looked up.
 async fn address_of(registrar: &Endpoint) -> SocketAddr {
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let Endpoint::Tcp(url) = registrar else { return nowhere };

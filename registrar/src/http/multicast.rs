@@ -1,4 +1,4 @@
-//! Hearing with all others: sessions, reports, and the parts that a node lacks.
+//! Multicast: sessions, reports, and the parts that a node lacks.
 
 use super::State;
 use super::reply::Refusal;
@@ -74,7 +74,7 @@ fn read(path: &std::path::Path, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>>
 }
 
 fn node_of(caller: &Principal) -> Result<&NodeName, Refusal> {
-    caller.node().ok_or_else(|| Refusal::conflict("only nodes hear what is sent to all".to_owned()))
+    caller.node().ok_or_else(|| Refusal::conflict("only nodes take part in multicast sessions".to_owned()))
 }
 
 fn no_delta(file: &str) -> Refusal {

@@ -1,4 +1,4 @@
-//! JoinWindow: the moment in which nodes that want the same delta come together.
+//! The join window: the time in which nodes that want the same delta join its session.
 
 use super::Session;
 use bootstash_base::names::{Guid, NodeName};
@@ -54,7 +54,7 @@ impl JoinWindow {
         self.joined_changed.notify_one();
     }
 
-    /// Waits until all that are expected have come, or so long; gives those who came.
+    /// Waits until all expected nodes have joined, for this long at most; gives those that joined.
     pub(super) async fn wait_for_nodes(&self, longest: Duration) -> BTreeSet<NodeName> {
         let all = async {
             while !self.expected.is_subset(&self.lock()) {
@@ -65,7 +65,7 @@ impl JoinWindow {
         self.lock().clone()
     }
 
-    /// Who asked late, but before this, is not in the session that has begun.
+    /// Nodes that asked late, but before this, are added to the session that has begun.
     pub(super) fn end(&self, outcome: Outcome) {
         if let Outcome::Started(session) = &outcome {
             for node in self.lock().iter() {

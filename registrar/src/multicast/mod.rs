@@ -1,7 +1,7 @@
-//! Transmit: a delta to all nodes that want it, in one multicast session.
+//! Sending a delta to all nodes that want it, in one multicast session.
 //!
-//! A node that needs a delta asks to hear it. The first to ask opens a session where at least two nodes want that
-//! delta; it begins when all of them have asked, or a second later.
+//! A node that needs a delta asks for a session. The first to ask opens a join window where at least two nodes
+//! want that delta; the session begins when all of them have asked, or a second later.
 //!
 //! Promises: nobody waits for others for more than a second; there are at most [`SESSIONS_MAX`], and together
 //! they keep the configured rate; whatever fails, nodes are served one by one, as without.
@@ -38,9 +38,9 @@ use tokio_util::task::TaskTracker;
 
 /// At a time.
 pub const SESSIONS_MAX: usize = 4;
-/// A session with fewer is none: to the one node the delta goes as well by itself.
+/// For fewer, unicast is as good.
 const NODES_MIN: usize = 2;
-/// Nodes learn of a snapshot within moments of each other; who comes later finds the session under way.
+/// Nodes learn of a snapshot within moments of each other; a node that asks later finds the session under way.
 const JOIN_WINDOW: Duration = Duration::from_secs(1);
 /// A node asks for news at least every minute.
 const REPORTED_WITHIN: Duration = Duration::from_secs(90);
@@ -93,8 +93,8 @@ impl MulticastSessions {
         self.0.as_ref().map(|shared| shared.target.group)
     }
 
-    /// A session in which `node` hears the delta; none where it is to be fetched. Takes a second at most, and what
-    /// it takes to read the file.
+    /// A session in which `node` receives the delta; none where it is to be fetched. The answer comes within a second,
+    /// and the time it takes to read the file.
     pub async fn join(&self, node: &NodeName, record: DeltaRecord, path: PathBuf) -> Option<SessionReply> {
         let shared = self.0.as_ref()?;
         match shared.slot(node, DeltaFile { record, path })? {
@@ -106,7 +106,7 @@ impl MulticastSessions {
         }
     }
 
-    /// A session in which only `node` takes part, of bytes that nobody wants: it tells whether they arrive.
+    /// A session in which only `node` takes part, of zeros: it tells whether they arrive.
     ///
     /// # Errors
     /// Where nothing can be sent, with what is to be done.

@@ -1,4 +1,4 @@
-//! What is sent: a file, hashed block by block, or bytes that tell only whether they arrive.
+//! What is sent: a file, hashed block by block, or zeros of which only the arrival matters.
 
 use super::MulticastTarget;
 use bootstash_base::error::{Classified, ErrorClass};
@@ -61,7 +61,7 @@ impl Classified for PrepareError {
 }
 
 impl Object {
-    /// A file. Reads it once; to be called where that harms nobody.
+    /// A file. Reads it once; to be called on a thread that may block.
     pub(super) fn prepare(target: &MulticastTarget, path: &Path) -> Result<Self, PrepareError> {
         let failed = |source| PrepareError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
@@ -69,7 +69,7 @@ impl Object {
         Self::of(target, Bytes::File(file), length, path)
     }
 
-    /// Bytes of which nothing is wanted but that they arrive.
+    /// Zeros, of which only the arrival matters.
     pub(super) fn probe(target: &MulticastTarget, length: usize) -> Result<Self, PrepareError> {
         Self::of(target, Bytes::Memory(vec![0; length]), length as u64, Path::new("memory"))
     }

@@ -1,4 +1,4 @@
-//! A session for one node that asks whether it hears this registrar at all.
+//! A session for one node that asks whether multicast reaches it at all.
 
 use super::Shared;
 use super::delta_session::begin;

@@ -1,4 +1,4 @@
-//! Speaking: the thread that packs what a session wants sent, and sends it.
+//! The thread that packs what a session wants sent, and sends it.
 
 use super::metrics::{MulticastMetrics, Sent};
 use super::object::{Bytes, Object};

@@ -1,4 +1,4 @@
-//! A session under way: its sender, and what nodes are to be told with the answer to their next report.
+//! A session under way: its sender, and the instructions that go back with each node's next report.
 
 use super::object::Object;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
@@ -53,7 +53,7 @@ pub enum SessionReportError {
         /// As reported.
         session: SessionId,
     },
-    /// It cannot be taken.
+    /// It is refused.
     #[error(transparent)]
     Report(#[from] ReportError),
 }
@@ -132,7 +132,7 @@ impl Session {
         self.lock().names.contains(&session)
     }
 
-    /// At most so many bytes a second from now on.
+    /// The rate limit from now on.
     pub(super) fn limit(&self, bytes_per_second: u64) {
         if let Some(rate) = NonZeroU64::new(bytes_per_second) {
             self.lock().sender.limit(Instant::now(), RateLimits::up_to(rate));

@@ -155,7 +155,7 @@ impl BlockLayout {
     }
 
     /// Bytes of every block but the last.
-    pub(super) fn block_bytes(&self) -> u64 {
+    pub fn block_bytes(&self) -> u64 {
         u64::from(self.source_symbols) * u64::from(self.symbol_bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! Reed–Solomon: any as many symbols as a block has source symbols give it back.
+//! Reed–Solomon over the symbols of a block: any as many of them as it has source symbols give it back.
 //!
 //! The number of repair symbols must be the same on both sides: which bytes they are depends on it.
 
@@ -22,7 +22,10 @@ impl bootstash_base::error::Classified for FecError {
 }
 
 /// The repair symbols of a block, one after the other. `padded` is all its source symbols.
-pub(super) fn encode(layout: &BlockLayout, block: u32, padded: &[u8]) -> Result<Vec<u8>, FecError> {
+///
+/// # Errors
+/// Where `padded` is not of the block's length.
+pub fn encode(layout: &BlockLayout, block: u32, padded: &[u8]) -> Result<Vec<u8>, FecError> {
     encode_block(layout, block, padded).map_err(|source| FecError { block, source })
 }
 
@@ -40,7 +43,13 @@ fn encode_block(
 }
 
 /// Fills in the source symbols that are not `present`, from the others and as many of `repair` (by index).
-pub(super) fn decode(
+///
+/// # Errors
+/// Where there are fewer symbols than the block has source symbols, or one is there twice.
+///
+/// # Panics
+/// Where `padded` is shorter than the block's source symbols.
+pub fn decode(
     layout: &BlockLayout,
     block: u32,
     padded: &mut [u8],

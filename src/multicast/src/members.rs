@@ -1,6 +1,6 @@
 //! The nodes of a session, as the sender sees them: who is waited for, and who no longer.
 //!
-//! Promises: a node is waited for only while it reports, hears the sender, and loses no more than others do.
+//! Promises: a node is waited for only while it reports, receives heartbeats, and loses no more than others do.
 
 use super::rate::percentile;
 use super::report::{ReceiverStatus, Report};
@@ -9,16 +9,16 @@ use bootstash_base::names::NodeName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A node that says nothing for so long is not waited for.
+/// A node without a report for this long is not waited for.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No less than this is ever an outlier's loss.
 const OUTLIER_LOSS: f64 = 0.10;
 /// In terms of the median.
 const OUTLIER_TIMES_MEDIAN: f64 = 3.0;
-/// As many bad reports in a row, over no less than a second: a host that stalls once is none.
+/// Bad reports in a row, over at least a second: a host that stalls once is no outlier.
 const OUTLIER_REPORTS: u8 = 3;
 const OUTLIER_FOR: Duration = Duration::from_secs(1);
-/// Reports that are taken in the time of one.
+/// Reports that are accepted in one interval.
 const REPORTS_AT_ONCE: u8 = 4;
 
 /// Why a node is no longer waited for.
@@ -26,9 +26,9 @@ const REPORTS_AT_ONCE: u8 = 4;
 pub enum Demotion {
     /// It did not report.
     ReportTimeout,
-    /// It reports that it hears nothing.
+    /// It reports that no heartbeat reaches it.
     HeartbeatTimeout,
-    /// It was sent bytes that are not those announced, and got no other key in time; or it alone says so, again.
+    /// It received blocks that are not as announced, and no other key in time; or it alone reports so, again.
     KeyCompromised,
     /// It loses, or asks for, far more than others.
     Outlier,
@@ -42,7 +42,7 @@ pub enum Demotion {
 pub(super) struct Member {
     last_report_at: Instant,
     window: (Instant, u8),
-    /// The part it lost lately, once it can be told.
+    /// The fraction it lost lately, once enough was sent to tell.
     loss: Option<f64>,
     outlier_reports: Option<(Instant, u8)>,
     /// Lacks nothing that this session could still give it.
@@ -106,7 +106,7 @@ impl Members {
         true
     }
 
-    /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
+    /// Whether a node that was sent to unicast still listens, and has not reported since. Outliers report no more:
     /// for them heartbeats go on as long as they may.
     pub(super) fn awaits_final_report(&self, since: Instant) -> bool {
         let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
@@ -149,7 +149,7 @@ impl Member {
         self.window.1 <= REPORTS_AT_ONCE
     }
 
-    /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more,
+    /// Records a report that asks for this fraction of what was sent; says why the node is no longer waited for,
     /// if so.
     pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
         self.last_report_at = now;
@@ -182,7 +182,7 @@ impl Member {
     }
 }
 
-/// What is wrong with a report on its face; `last` is the last heartbeat sent, if any.
+/// What in a report is impossible by itself; `last` is the last heartbeat sent, if any.
 pub(super) fn report_problem(report: &Report, last: Option<&Heartbeat>) -> Option<&'static str> {
     let heartbeats = last.map_or(0, |heartbeat| u64::from(heartbeat.number) + 1);
     if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {

@@ -1,5 +1,5 @@
-//! A token bucket, pure. It holds at least 30 ms: less than what a host takes to wake a program up would
-//! lower the rate without a word.
+//! A token bucket, pure. It holds at least 30 ms: with less than the time in which a host wakes a program up
+//! the rate would be lower than configured, without an error.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ impl TokenBucket {
         self.bytes_per_second = bytes_per_second;
     }
 
-    /// Takes so many bytes, or says when there will be as many.
+    /// Consumes tokens for these bytes, or says when there will be enough.
     pub(super) fn take(&mut self, now: Instant, bytes: usize) -> Result<(), Instant> {
         let bytes = bytes as f64;
         self.refill(now, bytes);
@@ -32,7 +32,7 @@ impl TokenBucket {
             return Ok(());
         }
         let lacking = Duration::from_secs_f64((bytes - self.tokens) / self.bytes_per_second);
-        // What is lost to rounding must not make the caller come too early for ever.
+        // Rounding must not make the caller come too early again and again.
         Err(now + lacking + Duration::from_nanos(1000))
     }
 

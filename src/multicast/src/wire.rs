@@ -40,7 +40,7 @@ pub struct Heartbeat {
     pub symbols_sent: u64,
 }
 
-/// Why a datagram is not taken, in the order of the checks.
+/// Why a datagram is rejected, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// Neither a symbol's length nor a heartbeat's.

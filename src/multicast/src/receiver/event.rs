@@ -1,4 +1,4 @@
-//! What a receiver says to the program around it: what is to be done, and what came.
+//! What a receiver asks of the program around it, and what it counts.
 
 use crate::assembly::Assembly;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub enum LeaveReason {
     KeyCompromised,
 }
 
-/// Bytes by unicast cannot be taken.
+/// Bytes by unicast cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{length} bytes at {offset} are not whole symbols of one block of the multicast object; fetch only ranges that were asked for"
@@ -57,7 +57,7 @@ impl bootstash_base::error::Classified for UnicastError {
 /// What came, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams that were taken.
+    /// Datagrams that were accepted.
     pub taken: u64,
     /// Symbols for which there was no room.
     pub without_room: u64,
@@ -73,7 +73,7 @@ pub struct Counters {
     pub wrong_seal: u64,
     /// Keys for another object.
     pub wrong_keys: u64,
-    /// Bytes that came by unicast and were of use.
+    /// Bytes that came by unicast and were needed.
     pub unicast_bytes: u64,
     /// Blocks that were not what was announced.
     pub bad_blocks: u32,

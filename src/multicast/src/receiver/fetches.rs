@@ -26,7 +26,7 @@ impl Fetches {
         self.all
     }
 
-    /// Blocks that are to be fetched because so many were sent; each comes once.
+    /// Blocks that are to be fetched now that this number was sent; each is given once.
     pub(super) fn advance(&mut self, blocks_sent: u32) -> Range<u32> {
         let due = self.queued_below..blocks_sent;
         if !self.all {

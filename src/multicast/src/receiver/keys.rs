@@ -1,6 +1,6 @@
 //! The keys of a receiver: the one in use, and the one that comes next.
 //!
-//! Promises: both are taken until the first datagram under the new one, from then on it alone; what was said
+//! Promises: both are accepted until the first datagram under the new one, from then on it alone; what was said
 //! under the old key of blocks that are not whole counts no more.
 
 use super::Receiver;
@@ -8,7 +8,7 @@ use crate::session::{Announcement, RekeyError, SessionId};
 use crate::wire::Opener;
 use std::time::{Duration, Instant};
 
-/// Who is sent forged blocks waits for a new key so long.
+/// A node that received forged blocks waits this long for a new key.
 const KEY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Keys {
@@ -16,7 +16,7 @@ pub(super) struct Keys {
     /// None where the cipher refuses the key.
     opener: Option<Opener>,
     next: Option<(SessionId, Option<Opener>)>,
-    /// Somebody forges under the key in use; so long there is hope for another.
+    /// Somebody forges under the key in use; without another by then, multicast is left.
     leave_at: Option<Instant>,
     /// Blocks that were forged under it.
     bad_blocks: u32,
@@ -85,7 +85,7 @@ impl Keys {
 }
 
 impl Receiver {
-    /// Takes the key that comes next; the one in use again changes nothing.
+    /// Accepts the key that comes next; the one in use changes nothing.
     ///
     /// # Errors
     /// Where it is for another object.

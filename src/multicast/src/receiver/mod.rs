@@ -47,7 +47,7 @@ pub const HELD_BYTES_MAX: usize = 32_000_000;
 ///
 /// Promises: it gives out each block once, and only bytes that were announced; it holds at most
 /// [`HELD_BYTES_MAX`]. Two blocks that turn out wrong and no new key for two seconds, or as long without a heartbeat,
-/// and it goes on by unicast alone. After [`ReceiverEvent::Done`] one report is due, the last.
+/// and it continues by unicast alone. After [`ReceiverEvent::Done`] one report is due, the last.
 pub struct Receiver {
     /// The first; later ones differ in name and key alone.
     announcement: Arc<Announcement>,
@@ -111,10 +111,10 @@ impl Receiver {
         }
     }
 
-    /// Takes a datagram; its bytes are deciphered in place.
+    /// Processes a datagram; its bytes are decrypted in place.
     ///
     /// # Errors
-    /// Where it is of no use; it is counted, and that is all.
+    /// Where it is rejected, which is counted and has no other effect.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8]) -> Result<(), Rejected> {
         let taken = self.take(now, datagram);
         match taken {
@@ -128,7 +128,7 @@ impl Receiver {
         taken
     }
 
-    /// Takes what the sender says.
+    /// Does what the sender says.
     pub fn handle_instruction(&mut self, instruction: &Instruction) {
         match instruction {
             Instruction::Fetch(blocks) => blocks.iter().for_each(|block| self.fetch(*block)),
@@ -208,7 +208,7 @@ impl Receiver {
         let first = self.sender.update(now, heartbeat, self.announcement.layout().blocks());
         self.reports.count_heartbeat(heartbeat, first.of_key);
         if first.of_all {
-            // What went by before this node came is not the others' business.
+            // What was sent before this node joined is not repaired for all.
             let unseen = self.blocks.without_symbols(self.sender.blocks_sent());
             unseen.into_iter().for_each(|block| self.fetch(block));
         }

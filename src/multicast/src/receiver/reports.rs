@@ -1,12 +1,12 @@
-//! When a report is due, and what part of the symbols came that it speaks of.
+//! When a report is due, and what loss it reports.
 
 use crate::wire::Heartbeat;
 use std::time::{Duration, Instant};
 
-/// Fewer symbols say nothing of a loss.
+/// Fewer symbols do not tell a loss.
 const SYMBOLS_MIN: u64 = 64;
 
-/// So many symbols were sent, so many of them received.
+/// Symbols that were sent, and of them received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     sent: u64,
@@ -25,7 +25,7 @@ pub(super) struct Reports {
     reported: Count,
 }
 
-/// The symbols that a report speaks of; none where they are too few.
+/// What a report says of symbols; zero where they were too few.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reception {
     pub(super) expected: u64,

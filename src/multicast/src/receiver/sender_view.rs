@@ -47,7 +47,7 @@ impl SenderView {
         self.heartbeat.is_some_and(|last| last >= number)
     }
 
-    /// Takes a heartbeat of an object with so many blocks.
+    /// Records a heartbeat; the object has this number of blocks.
     pub(super) fn update(&mut self, now: Instant, heartbeat: &Heartbeat, blocks: u32) -> First {
         let of_key = self.heartbeat.replace(heartbeat.number).is_none();
         self.blocks_sent = self.blocks_sent.max(heartbeat.blocks_sent.min(blocks));

@@ -1,15 +1,15 @@
-//! Who is no longer waited for, and when it is over.
+//! Which nodes are no longer waited for, and when a session is over.
 
 use super::{Sender, SenderEvent};
 use crate::members::Demotion;
 use bootstash_base::names::NodeName;
 use std::time::{Duration, Instant};
 
-/// After the last symbol; then whoever still lacks something goes on by unicast.
+/// After the last symbol; nodes that still lack something then continue by unicast.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
-/// A larger part of nodes that lose too much is no longer their fault.
+/// If more than this fraction of nodes are outliers, the cause is not theirs.
 const MANY: f64 = 0.3;
-/// For so long heartbeats go on for who was sent to unicast at the end, that its report can be answered so.
+/// For how long heartbeats continue after the end: nodes that were sent to unicast report once more, and are told.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How far a session is.
@@ -35,7 +35,7 @@ impl Sender {
         nodes.iter().for_each(|node| self.demote(node, why));
     }
 
-    /// Many that lose too much: first slower, and if that does not help, not at all.
+    /// Where many are outliers: first halves the rate, then gives up.
     pub(super) fn judge_outliers(&mut self, now: Instant) {
         let outliers = self.members.outliers;
         let all = outliers + self.members.active().count();
@@ -49,7 +49,7 @@ impl Sender {
         self.give_up(now);
     }
 
-    /// All go on by unicast.
+    /// All nodes continue by unicast.
     pub(super) fn give_up(&mut self, now: Instant) {
         self.demote_all(&self.members.names(|member| !member.done), Demotion::GaveUp);
         self.events.push_back(SenderEvent::GaveUp);
@@ -77,7 +77,7 @@ impl Sender {
         }
     }
 
-    /// Heartbeats alone from now on. They say that all was sent: who is to fetch what was sent does not wait for more.
+    /// Heartbeats alone from now on. They announce all blocks as sent: nodes that fetch what was sent do not wait for more.
     fn end(&mut self, now: Instant) {
         self.heartbeats.announce_sent(self.schedule.layout().blocks());
         self.phase = Phase::Lingering { since: now };

@@ -48,7 +48,7 @@ pub enum SenderEvent {
         /// The last one handed in.
         session: SessionId,
     },
-    /// Too many lose too much; multicast is no use for this object.
+    /// Too many nodes lose too much: multicast is given up for this object.
     GaveUp,
     /// It is over.
     Finished,

@@ -35,12 +35,12 @@ impl Heartbeats {
         self.last.map_or(0, |heartbeat| heartbeat.number + 1)
     }
 
-    /// Blocks that receivers are told, or will be by the next heartbeat, to have been sent.
+    /// Blocks that the last heartbeat announced as sent, or the next will.
     pub(super) fn blocks_sent(&self) -> u32 {
         self.blocks_sent
     }
 
-    /// From the next heartbeat on receivers are told that at least so many blocks were sent.
+    /// From the next heartbeat on at least this number of blocks is announced as sent.
     pub(super) fn announce_sent(&mut self, blocks: u32) {
         self.blocks_sent = self.blocks_sent.max(blocks);
     }

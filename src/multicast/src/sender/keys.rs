@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// For the new key to be made, and then for all to get it.
 const ROTATION: Duration = Duration::from_secs(1);
-/// A node that has not heard the new key yet reports on the old one.
+/// A node that has received nothing under the new key yet reports on the old one.
 const OLD_REPORTS: Duration = Duration::from_secs(5);
 
 /// Which keys there are, by their sessions.
@@ -40,11 +40,11 @@ struct Rotation {
 /// What a report of forged blocks means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Forgery {
-    /// The key is known to somebody else; whether this node is the first time heard of so.
+    /// Somebody else has the key; the node may not have reported it before.
     KeyCompromised { new_reporter: bool },
-    /// One node alone says so, under the new key as under the old: it is the node.
+    /// One node alone reports it, under the new key as under the old: the fault is the node's.
     NodeAtFault,
-    /// The new key is known too.
+    /// Somebody else has the new key too.
     NewKeyCompromised,
 }
 

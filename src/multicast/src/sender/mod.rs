@@ -1,7 +1,7 @@
 //! The sender: source symbols once, at a rate; between them repair for the block that somebody lacks most of.
 //!
 //! Each part of its state has an owner: [`Schedule`] which symbol is next, [`Pacer`] when it may go out,
-//! [`Heartbeats`] what receivers are told of it, [`Members`] who is waited for, [`Keys`] what is sealed with, and
+//! [`Heartbeats`] what is announced of it, [`Members`] which nodes are waited for, [`Keys`] what is sealed with, and
 //! [`Phase`] whether it is over. The sender itself asks one what another must know.
 
 mod ending;
@@ -39,7 +39,7 @@ const AROUND_BYTES: usize = 14 + 20 + 8 + 16;
 ///   [`Packer::pack`](crate::Packer::pack) and sent to the group;
 /// - [`poll_event`](Self::poll_event) until it gives none, after any other call;
 /// - [`handle_report`](Self::handle_report) with each report of a node, which comes over a channel that
-///   authenticates it; what events say a node is to be told goes back with the reply;
+///   authenticates it; instructions for the node, which events name, go back with the reply;
 /// - [`handle_timeout`](Self::handle_timeout), or `poll_transmit`, at the time that
 ///   [`poll_timeout`](Self::poll_timeout) gives, which is to be asked again after any other call;
 /// - [`rekey`](Self::rekey) where an event asks for a key.
@@ -85,8 +85,8 @@ impl Sender {
         }
     }
 
-    /// One more node; what was sent before it gets by unicast. It is to be told of the latest announcement, also where
-    /// that is not in use yet.
+    /// Adds a node; what was sent before it gets by unicast. It must be given the latest announcement, even if that
+    /// is not in use yet.
     pub fn add_node(&mut self, now: Instant, node: NodeName) {
         self.members.add(now, node, self.keys.is_rotating());
     }

@@ -1,4 +1,4 @@
-//! Reports: which are taken, and what they ask for.
+//! Reports: which are accepted, and what they request.
 
 use super::schedule::Requested;
 use super::{Sender, SenderEvent};
@@ -8,10 +8,10 @@ use bootstash_base::names::NodeName;
 use std::time::Instant;
 
 impl Sender {
-    /// Takes what a node reports.
+    /// Processes a node's report.
     ///
     /// # Errors
-    /// Where it comes from nobody who takes part, too often, or cannot be true.
+    /// Where the node does not take part, reports too often, or reports what is impossible.
     pub fn handle_report(
         &mut self,
         now: Instant,

@@ -50,7 +50,7 @@ impl ReceiverSocket {
         2 * BUFFER_BYTES
     }
 
-    /// Waits for datagrams, and hands out each that is here. Whoever stops waiting loses none.
+    /// Waits for datagrams, and passes each that is here to `take`. Cancel safe: none is lost.
     ///
     /// # Errors
     /// Where the socket is broken.
@@ -76,7 +76,7 @@ impl ReceiverSocket {
         Ok(())
     }
 
-    /// How many datagrams the kernel dropped here because nobody fetched them in time; none where it does
+    /// How many datagrams the kernel dropped here because they were not read in time; none where it does
     /// not tell.
     pub fn dropped(&self) -> Option<u64> {
         let inode = nix::sys::stat::fstat(&self.socket).ok()?.st_ino.to_string();
@@ -97,17 +97,17 @@ fn dropped(table: &str, inode: &str) -> Option<u64> {
 fn open(group: Group, interface: &Interface) -> io::Result<ReceiverSocket> {
     let domain = if group.ip().is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    // Another agent, or a doctor, may hear the same group.
+    // Another agent, or a doctor, may receive from the same group.
     socket.set_reuse_address(true)?;
     match group.ip() {
-        // Else it would hear what any other program on this host joined.
+        // Else it would receive from groups that other programs on this host joined.
         IpAddr::V4(_) => socket.set_multicast_all_v4(false)?,
         IpAddr::V6(_) => {
             socket.set_only_v6(true)?;
             socket.set_multicast_all_v6(false)?;
         }
     }
-    // The group's own address: what is sent to this host's is not heard.
+    // The group's own address: what is sent to the host's is not received.
     socket.bind(&destination(group, interface).into())?;
     join(&socket, group, interface)?;
     socket.set_recv_buffer_size(BUFFER_BYTES)?;

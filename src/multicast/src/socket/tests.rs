@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// A port of its own, so that tests do not hear each other.
+/// A port of its own, so that tests do not receive each other's datagrams.
 fn group(ip: &str) -> Group {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("{ip}:{free}").parse().unwrap()
