@@ -123,7 +123,7 @@ impl Agent {
         let follower =
             Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
                 .as_member(member.clone())
-                .hearing(config.multicast.clone())
+                .multicast(config.multicast.clone())
                 .offering(offer.clone());
         let peers = offer.map(|offer| PeerSite {
             shelf: offer.shelf,

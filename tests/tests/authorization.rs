@@ -52,7 +52,7 @@ async fn ask(client: &Client, method: &Method, path: &str, body: &Value) -> Resu
 }
 
 fn report() -> NodeReport {
-    NodeReport { head: None, version: "1".to_owned(), problem: None, peer: None, hears: false }
+    NodeReport { head: None, version: "1".to_owned(), problem: None, peer: None, multicast_ok: false }
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@
 //! announced; a file that is not is gone afterwards.
 
 use super::peers::{self, Peer, PeerError, Peers};
-use crate::hear::{Heard, Hearer};
 use crate::metrics::Metrics;
+use crate::multicast::{MulticastClient, Outcome};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_daemon::config::HearingConfig;
+use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_delta::DeltaReadError;
 use bootstash_delta::DeltaRecord;
 use bootstash_multicast::Group;
@@ -108,37 +108,37 @@ pub(super) struct Fetcher {
     metrics: Metrics,
     /// Who sent a part of which file, by digest.
     helped: Option<(String, Peer)>,
-    /// Hears what is sent to all; none in tests on fakes.
-    hearer: Option<Hearer>,
+    /// Receives what is sent to all; none in tests on fakes.
+    multicast: Option<MulticastClient>,
 }
 
 impl Fetcher {
     pub(super) fn new(registrar: Client, dialer: Dialer, dir: PathBuf, metrics: Metrics) -> Self {
-        Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None, hearer: None }
+        Self { registrar, dir, peers: Peers::new(dialer), metrics, helped: None, multicast: None }
     }
 
-    /// Hears what is sent to all.
-    pub(super) fn hearing(&mut self, config: HearingConfig) {
-        self.hearer = Some(Hearer::new(self.registrar.clone(), config, self.metrics.hear()));
+    /// Receives what is sent to all.
+    pub(super) fn enable_multicast(&mut self, config: MulticastReceiverConfig) {
+        self.multicast = Some(MulticastClient::new(self.registrar.clone(), config, self.metrics.multicast()));
     }
 
     /// Takes note of where that is sent to.
     pub(super) async fn tune(&mut self, group: Option<Group>) {
-        if let Some(hearer) = &mut self.hearer {
-            hearer.tune(group).await;
+        if let Some(client) = &mut self.multicast {
+            client.set_group(group).await;
         }
     }
 
-    /// Whether it would be heard now.
-    pub(super) fn hears(&self) -> bool {
-        self.hearer.as_ref().is_some_and(Hearer::hears)
+    /// Whether it would be received now.
+    pub(super) fn multicast_ok(&self) -> bool {
+        self.multicast.as_ref().is_some_and(MulticastClient::is_usable)
     }
 
     /// The verified file of `record`. Goes on where an earlier try ended; discard it when done.
     pub(super) async fn fetch(&mut self, record: &DeltaRecord) -> Result<PathBuf, FetchError> {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
-        if self.hear(record, &path).await == Heard::Fetch {
+        if self.receive(record, &path).await == Outcome::Fetch {
             self.bring(record, &path).await?;
         }
         kill_point(KillPoint::FetchWhole);
@@ -153,10 +153,10 @@ impl Fetcher {
     }
 
     /// With all others, where nothing of it is here yet.
-    async fn hear(&mut self, record: &DeltaRecord, path: &Path) -> Heard {
-        match &mut self.hearer {
-            Some(hearer) if !path.exists() => hearer.hear(record, path).await,
-            _ => Heard::Fetch,
+    async fn receive(&mut self, record: &DeltaRecord, path: &Path) -> Outcome {
+        match &mut self.multicast {
+            Some(client) if !path.exists() => client.receive(record, path).await,
+            _ => Outcome::Fetch,
         }
     }
 

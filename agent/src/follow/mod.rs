@@ -20,14 +20,14 @@ pub use fetch::FetchError;
 pub use pace::Pace;
 
 use crate::enrolment::Membership;
-use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::multicast::Doctor;
 use crate::peer::Offer;
 use crate::volume::VolumeHandle;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{Guid, NodeName};
-use bootstash_daemon::config::HearingConfig;
+use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_delta::VolumeLog;
 use bootstash_delta::replication;
 use bootstash_delta::replication::{Conflict, FullReason, Plan};
@@ -122,13 +122,13 @@ impl Follower {
 
     /// Hears deltas that the registrar sends to all nodes at once.
     #[must_use]
-    pub fn hearing(mut self, config: HearingConfig) -> Self {
-        self.fetcher.hearing(config);
+    pub fn multicast(mut self, config: MulticastReceiverConfig) -> Self {
+        self.fetcher.enable_multicast(config);
         self
     }
 
     /// Finds out whether this node would hear them.
-    pub fn doctor(&self, config: HearingConfig) -> Doctor {
+    pub fn doctor(&self, config: MulticastReceiverConfig) -> Doctor {
         Doctor::new(self.registrar.clone(), config)
     }
 
@@ -230,7 +230,7 @@ impl Follower {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
                 for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.offer.is_some() || self.fetcher.hears()) {
+                    if number > 0 && (self.offer.is_some() || self.fetcher.multicast_ok()) {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
@@ -287,6 +287,8 @@ impl Follower {
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.offer.as_ref().map(Offer::now);
-        self.reporter.tell(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
+        self.reporter
+            .tell(NodeReport { head, version, problem, peer, multicast_ok: self.fetcher.multicast_ok() })
+            .await;
     }
 }

@@ -13,9 +13,9 @@ mod tests;
 pub use caller::Peer;
 pub(crate) use refusal::Refusal;
 
-use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::multicast::Doctor;
 use crate::volume::VolumeHandle;
 use axum::Router;
 use axum::routing::{get, post};

@@ -36,7 +36,7 @@ pub(super) async fn follow(
         }
     }
     let log = log.borrow().clone();
-    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.transmitter.group() })
+    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.multicast.group() })
 }
 
 pub(super) async fn report(

@@ -61,7 +61,7 @@ pub(super) async fn expel(
     };
     let reply = soon(&state, move |members| members.expel(&query.identity)).await?;
     if let Some(node) = node {
-        state.transmitter.expel(&node);
+        state.multicast.expel(&node);
     }
     Ok(Json(reply))
 }

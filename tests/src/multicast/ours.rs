@@ -21,7 +21,7 @@ const SOURCE: &str = "source";
 const POLL: Duration = Duration::from_millis(2);
 const STOP: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(2);
-/// Less than the beats of that time, headers included.
+/// Less than the heartbeats of that time, headers included.
 const QUIET_BYTES: u64 = 200;
 const SHOWN_LINES: usize = 20;
 /// The snapshot that all nodes have before, and the one that is measured.
@@ -161,7 +161,7 @@ fn start_registrar(storage: &Host, delta_bytes: u64) -> Result<()> {
     register(storage, "first", &source, |_| ()).map(drop)
 }
 
-/// Until no transmission of the first snapshot is left, which beats at least twice a second to its end, and has
+/// Until no transmission of the first snapshot is left, which heartbeats at least twice a second to its end, and has
 /// its share of the rate.
 fn wait_for_quiet(storage: &Host) -> Result<()> {
     wait::until("the wire to be quiet", STOP, || {

@@ -11,7 +11,9 @@ use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, Guid, SnapshotName};
-use bootstash_daemon::config::{AgentConfig, HearingConfig, MulticastConfig, PeersConfig, RegistrarConfig};
+use bootstash_daemon::config::{
+    AgentConfig, MulticastConfig, MulticastReceiverConfig, PeersConfig, RegistrarConfig,
+};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2;
 use bootstash_net::api::*;
@@ -152,10 +154,10 @@ impl Cluster {
     }
 
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
-        self.start_node_that(name, HearingConfig::default()).await
+        self.start_node_that(name, MulticastReceiverConfig::default()).await
     }
 
-    pub(super) async fn start_node_that(&self, name: &str, multicast: HearingConfig) -> Result<()> {
+    pub(super) async fn start_node_that(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
             registrar: Some(self.proxy.url()),

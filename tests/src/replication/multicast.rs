@@ -4,7 +4,7 @@ use super::capturer::{CACHE_BYTES, cache_of};
 use super::cases::cases;
 use super::cluster::Cluster;
 use anyhow::{Context, Result, ensure};
-use bootstash_daemon::config::{HearingConfig, MulticastConfig};
+use bootstash_daemon::config::{MulticastConfig, MulticastReceiverConfig};
 use std::net::UdpSocket;
 use std::num::NonZeroU64;
 
@@ -30,7 +30,7 @@ pub(super) fn loopback() -> Result<MulticastConfig> {
 async fn nodes_with_one_image(cluster: &Cluster, nodes: &[(&str, bool)]) -> Result<()> {
     cluster.register("one").await?;
     for (node, enabled) in nodes {
-        cluster.start_node_that(node, HearingConfig { enabled: *enabled, interface: None }).await?;
+        cluster.start_node_that(node, MulticastReceiverConfig { enabled: *enabled, interface: None }).await?;
     }
     for (node, _) in nodes {
         cluster.in_step(node).await?;

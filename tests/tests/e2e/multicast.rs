@@ -44,7 +44,7 @@ fn examined(node: &Host) -> (bool, String) {
 fn a_node_behind_a_firewall_fetches_and_its_doctor_says_why() {
     let setting = setting(3, GROUP);
     let (lab, blocked) = (&setting.lab, setting.lab.host("node3"));
-    lab.expect_log("nothing is heard of multicast group");
+    lab.expect_log("nothing is received from multicast group");
     blocked.drop_udp_to(7434).unwrap();
     setting.register("a", 1);
     lab.wait_in_step().unwrap();

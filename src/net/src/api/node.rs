@@ -49,9 +49,9 @@ pub struct NodeReport {
     /// What it offers other nodes, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerOffer>,
-    /// Whether it hears what is sent to all, as far as it knows.
-    #[serde(default)]
-    pub hears: bool,
+    /// Whether multicast from the registrar reaches it, as far as it knows.
+    #[serde(default, rename = "hears")]
+    pub multicast_ok: bool,
 }
 
 /// A node as the registrar knows it.

@@ -43,7 +43,7 @@ fn report() -> NodeReport {
         version: "0.1.0".to_owned(),
         problem: None,
         peer: Some(peer),
-        hears: true,
+        multicast_ok: true,
     }
 }
 

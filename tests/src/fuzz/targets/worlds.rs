@@ -9,14 +9,14 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use bootstash_agent::hear::Doctor;
 use bootstash_agent::http::{Peer, Site, command_routes};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
+use bootstash_agent::multicast::Doctor;
 use bootstash_agent::peer::{self, PeerSite, Shelf};
 use bootstash_agent::volume::Volume;
 use bootstash_base::impersonate::UnixPeer;
-use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
+use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig, RegistrarConfig};
 use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity;
@@ -183,7 +183,7 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
     let peers = PeerSite { shelf, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
     let nobody = Client::new(Endpoint::Tcp("http://127.0.0.1:1".to_owned()))?;
     let site = Site {
-        doctor: Doctor::new(nobody, HearingConfig::default()),
+        doctor: Doctor::new(nobody, MulticastReceiverConfig::default()),
         node: "c17".parse()?,
         registrar: "https://127.0.0.1:1".to_owned(),
         zfs,
