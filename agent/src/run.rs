@@ -5,7 +5,7 @@ use crate::follow::{Follower, Pace};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::peer::{self, Offer, PeerSite, Shelf};
+use crate::peer::{self, Offer, PeerCache, PeerSite};
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use axum::Router;
 use bootstash_base::error::Chain;
@@ -69,7 +69,7 @@ pub enum StartError {
     },
     /// The directory of deltas for other nodes.
     #[error("cannot keep deltas for other nodes in {}", .path.display())]
-    Shelf {
+    PeerCache {
         /// It.
         path: PathBuf,
         /// Why.
@@ -126,7 +126,7 @@ impl Agent {
                 .hearing(config.multicast.clone())
                 .offering(offer.clone());
         let peers = offer.map(|offer| PeerSite {
-            shelf: offer.shelf,
+            cache: offer.cache,
             downloads,
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
@@ -222,11 +222,11 @@ impl Listeners {
     /// What is offered to other nodes, where there is a listener for them.
     async fn offer(&self, config: &AgentConfig, layout: &Layout) -> Result<Option<Offer>, StartError> {
         let Some(listener) = &self.peers else { return Ok(None) };
-        let path = layout.shelf_dir.clone();
-        let shelf = Shelf::open(path.clone(), config.peers.keep_bytes).await;
-        let shelf = shelf.map_err(|source| StartError::Shelf { path: path.clone(), source })?;
-        let port = listener.local_addr().map_err(|source| StartError::Shelf { path, source })?.port();
-        Ok(Some(Offer { port, advertise: config.peers.advertise.clone(), shelf }))
+        let path = layout.peer_cache_dir.clone();
+        let cache = PeerCache::open(path.clone(), config.peers.keep_bytes).await;
+        let cache = cache.map_err(|source| StartError::PeerCache { path: path.clone(), source })?;
+        let port = listener.local_addr().map_err(|source| StartError::PeerCache { path, source })?.port();
+        Ok(Some(Offer { port, advertise: config.peers.advertise.clone(), cache }))
     }
 
     fn serve(

@@ -52,7 +52,7 @@ impl Follower {
     /// Keeps the file for others, where this node serves them.
     async fn put_away(&self, file: &Path, record: &DeltaRecord) {
         if let Some(offer) = &self.offer
-            && let Err(error) = offer.shelf.keep(file, record).await
+            && let Err(error) = offer.cache.keep(file, record).await
         {
             tracing::warn!("cannot keep {} for other nodes: {error}", record.file);
         }

@@ -1,6 +1,6 @@
 //! What a node tells the registrar of what it offers.
 
-use super::Shelf;
+use super::PeerCache;
 use bootstash_net::api::PeerOffer;
 
 /// Where this node serves, and what.
@@ -11,12 +11,12 @@ pub struct Offer {
     /// `host:port`, where the registrar cannot know it.
     pub advertise: Option<String>,
     /// The deltas.
-    pub shelf: Shelf,
+    pub cache: PeerCache,
 }
 
 impl Offer {
     /// As it is now.
     pub fn now(&self) -> PeerOffer {
-        PeerOffer { port: self.port, advertise: self.advertise.clone(), holds: self.shelf.holds() }
+        PeerOffer { port: self.port, advertise: self.advertise.clone(), holds: self.cache.holds() }
     }
 }

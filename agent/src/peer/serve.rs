@@ -1,6 +1,6 @@
 //! The listener for peers, and for a registrar that lost its volume.
 
-use super::Shelf;
+use super::PeerCache;
 use crate::http::Refusal;
 use crate::volume::VolumeHandle;
 use axum::body::Body;
@@ -27,7 +27,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct PeerSite {
     /// The deltas.
-    pub shelf: Shelf,
+    pub cache: PeerCache,
     /// Lets downloads begin.
     pub downloads: Downloads,
     /// For seeing the volume.
@@ -51,7 +51,7 @@ async fn delta(
     request: Request,
 ) -> Result<Response, Refusal> {
     let gone = || Refusal::missing(format!("this node has no delta {digest}"));
-    let path = site.shelf.path(&digest).ok_or_else(gone)?;
+    let path = site.cache.path(&digest).ok_or_else(gone)?;
     let download = begin(&site, Kind::Delta)?;
     // It may have gone to make room since.
     let response = ServeFile::new(path).try_call(request).await.map_err(|_| gone())?;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 /// Deltas on disk, by digest. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct PeerCache {
     dir: PathBuf,
     keep_bytes: u64,
     kept: Arc<Mutex<Vec<Kept>>>,
@@ -25,7 +25,7 @@ struct Kept {
     bytes: u64,
 }
 
-impl Shelf {
+impl PeerCache {
     /// What lies in `dir`, which is made where it is missing; what is no delta of its name goes.
     ///
     /// # Errors
@@ -42,9 +42,9 @@ impl Shelf {
         }
         found.sort_by_key(|(modified, _)| *modified);
         let kept = found.into_iter().map(|(_, kept)| kept).collect();
-        let shelf = Self { dir, keep_bytes, kept: Arc::new(Mutex::new(kept)) };
-        shelf.make_room(0);
-        Ok(shelf)
+        let cache = Self { dir, keep_bytes, kept: Arc::new(Mutex::new(kept)) };
+        cache.make_room(0);
+        Ok(cache)
     }
 
     /// Takes the verified file of a delta, moving it; one too large to keep stays where it is.
@@ -133,16 +133,16 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_newest_that_fit_also_over_a_restart() {
         let (work, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let open = async |bytes| Shelf::open(dir.path().to_owned(), bytes).await.unwrap();
-        let shelf = open(40_000).await;
+        let open = async |bytes| PeerCache::open(dir.path().to_owned(), bytes).await.unwrap();
+        let cache = open(40_000).await;
         let mut digests = Vec::new();
         for number in 1..=4 {
             let (file, record) = delta(work.path(), number).await;
-            shelf.keep(&file, &record).await.unwrap();
+            cache.keep(&file, &record).await.unwrap();
             digests.insert(0, record.digest);
         }
-        assert_eq!(shelf.holds(), digests[..2], "two of 14 kB fit into 40 kB, and not a third");
-        assert!(shelf.path(&digests[3]).is_none() && shelf.path("../work").is_none());
+        assert_eq!(cache.holds(), digests[..2], "two of 14 kB fit into 40 kB, and not a third");
+        assert!(cache.path(&digests[3]).is_none() && cache.path("../work").is_none());
         assert_eq!(open(40_000).await.holds(), digests[..2]);
         assert_eq!(open(20_000).await.holds(), digests[..1]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -152,10 +152,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_large_stays_where_it_is() {
         let (work, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let shelf = Shelf::open(dir.path().to_owned(), 1000).await.unwrap();
+        let cache = PeerCache::open(dir.path().to_owned(), 1000).await.unwrap();
         let (file, record) = delta(work.path(), 1).await;
-        shelf.keep(&file, &record).await.unwrap();
-        assert!(file.exists() && shelf.holds().is_empty() && shelf.bytes() == 0);
+        cache.keep(&file, &record).await.unwrap();
+        assert!(file.exists() && cache.holds().is_empty() && cache.bytes() == 0);
     }
 
     #[tokio::test]
@@ -165,7 +165,7 @@ mod tests {
         std::fs::write(dir.path().join("ab".repeat(32)), std::fs::read(&file).unwrap()).unwrap();
         let short = std::fs::read(&file).unwrap();
         std::fs::write(dir.path().join(&record.digest), &short[..short.len() - 1]).unwrap();
-        assert!(Shelf::open(dir.path().to_owned(), 1 << 20).await.unwrap().holds().is_empty());
+        assert!(PeerCache::open(dir.path().to_owned(), 1 << 20).await.unwrap().holds().is_empty());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }
