@@ -5,7 +5,7 @@ use crate::follow::{Follower, Pace};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::peer::{self, Offer, PeerCache, PeerSite};
+use crate::peer::{self, Advertiser, PeerCache, PeerSite};
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use axum::Router;
 use bootstash_base::error::Chain;
@@ -117,16 +117,16 @@ impl Agent {
         let (handle, orders) = volume.handle();
         let downloads = Downloads::new(config.peers.limits());
         let metrics = Metrics::serving(&downloads);
-        let offer = listeners.offer(config, &layout).await?;
+        let advertiser = listeners.advertiser(config, &layout).await?;
         let keeping = member.clone().keep(registrar.clone());
         let (dialer, volume_of) = (member.dialer(), handle.clone());
         let follower =
             Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
                 .as_member(member.clone())
                 .hearing(config.multicast.clone())
-                .offering(offer.clone());
-        let peers = offer.map(|offer| PeerSite {
-            cache: offer.cache,
+                .advertising(advertiser.clone());
+        let peers = advertiser.map(|advertiser| PeerSite {
+            cache: advertiser.cache,
             downloads,
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
@@ -219,14 +219,18 @@ impl Listeners {
         Ok(Self { command: unix_socket::listen(&config.socket, &config.socket_group).await?, metrics, peers })
     }
 
-    /// What is offered to other nodes, where there is a listener for them.
-    async fn offer(&self, config: &AgentConfig, layout: &Layout) -> Result<Option<Offer>, StartError> {
+    /// What is advertised to other nodes, where there is a listener for them.
+    async fn advertiser(
+        &self,
+        config: &AgentConfig,
+        layout: &Layout,
+    ) -> Result<Option<Advertiser>, StartError> {
         let Some(listener) = &self.peers else { return Ok(None) };
         let path = layout.peer_cache_dir.clone();
         let cache = PeerCache::open(path.clone(), config.peers.keep_bytes).await;
         let cache = cache.map_err(|source| StartError::PeerCache { path: path.clone(), source })?;
         let port = listener.local_addr().map_err(|source| StartError::PeerCache { path, source })?.port();
-        Ok(Some(Offer { port, advertise: config.peers.advertise.clone(), cache }))
+        Ok(Some(Advertiser { port, advertise: config.peers.advertise.clone(), cache }))
     }
 
     fn serve(

@@ -4,7 +4,7 @@
 //! who is sent where spreads evenly.
 
 use bootstash_base::names::NodeName;
-use bootstash_net::api::{MOST_HELD, PeerOffer, routes};
+use bootstash_net::api::{MOST_HELD, PeerAdvertisement, routes};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,16 +42,16 @@ pub struct Asker<'a> {
 }
 
 impl Peers {
-    /// Notes what a node offers, or that it offers nothing any more. `url`: where.
-    pub fn note(&self, node: &NodeName, offered: Option<(&PeerOffer, &str)>, from: IpAddr) {
+    /// Notes what a node serves, or that it serves nothing any more. `url`: where.
+    pub fn note(&self, node: &NodeName, advertised: Option<(&PeerAdvertisement, &str)>, from: IpAddr) {
         let mut peers = self.lock();
-        let Some((offer, url)) = offered else {
+        let Some((advertisement, url)) = advertised else {
             peers.remove(node);
             return;
         };
         let digest = |text: &&String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let holds = offer.holds.iter().filter(digest).take(MOST_HELD).cloned().collect();
-        let loopback = offer.advertise.is_none() && from.to_canonical().is_loopback();
+        let holds = advertisement.holds.iter().filter(digest).take(MOST_HELD).cloned().collect();
+        let loopback = advertisement.advertise.is_none() && from.to_canonical().is_loopback();
         let sent = peers.remove(node).map(|known| known.sent).unwrap_or_default();
         if peers.len() < MAX_PEERS {
             let peer = Peer { url: url.to_owned(), loopback, holds, heard: Instant::now(), sent };
@@ -167,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn an_asker_is_sent_to_the_delta_and_nobody_to_one_that_offers_no_more() {
+    fn an_asker_is_sent_to_the_delta_and_nobody_to_one_that_serves_no_more() {
         let peers = Peers::default();
         let holds = vec![digest("ab"), "../../etc/passwd".to_owned()];
-        let offer = PeerOffer { port: 7, advertise: None, holds };
-        let url = offer.url(HERE).unwrap();
-        peers.note(&name("c1"), Some((&offer, &url)), HERE);
+        let advertisement = PeerAdvertisement { port: 7, advertise: None, holds };
+        let url = advertisement.url(HERE).unwrap();
+        peers.note(&name("c1"), Some((&advertisement, &url)), HERE);
         let asker = Asker { node: None, from: HERE };
         let location = format!("https://10.0.0.1:7/v1/deltas/{}", digest("ab"));
         assert_eq!(peers.send(asker, &digest("ab")), Some(location));

@@ -51,8 +51,8 @@ impl Follower {
 
     /// Keeps the file for others, where this node serves them.
     async fn put_away(&self, file: &Path, record: &DeltaRecord) {
-        if let Some(offer) = &self.offer
-            && let Err(error) = offer.cache.keep(file, record).await
+        if let Some(advertiser) = &self.advertiser
+            && let Err(error) = advertiser.cache.keep(file, record).await
         {
             tracing::warn!("cannot keep {} for other nodes: {error}", record.file);
         }

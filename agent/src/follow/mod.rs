@@ -23,7 +23,7 @@ use crate::enrolment::Membership;
 use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::peer::Offer;
+use crate::peer::Advertiser;
 use crate::volume::VolumeHandle;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{Guid, NodeName};
@@ -64,7 +64,7 @@ pub struct Follower {
     /// Told who was expelled; none in tests on fakes.
     membership: Option<Membership>,
     /// What this node keeps for others, if it does.
-    offer: Option<Offer>,
+    advertiser: Option<Advertiser>,
     /// Others may come back at this moment as well.
     in_a_crowd: bool,
 }
@@ -96,7 +96,7 @@ impl Follower {
             fetched_is_cleared: false,
             resyncing: None,
             membership: None,
-            offer: None,
+            advertiser: None,
             // After a power cut every node is in the same place; one that is new is alone.
             in_a_crowd: volume.state().head().is_some(),
             registrar,
@@ -115,8 +115,8 @@ impl Follower {
 
     /// Keeps the deltas it applies for other nodes, and tells the registrar.
     #[must_use]
-    pub fn offering(mut self, offer: Option<Offer>) -> Self {
-        self.offer = offer;
+    pub fn advertising(mut self, advertiser: Option<Advertiser>) -> Self {
+        self.advertiser = advertiser;
         self
     }
 
@@ -230,7 +230,7 @@ impl Follower {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
                 for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.offer.is_some() || self.fetcher.hears()) {
+                    if number > 0 && (self.advertiser.is_some() || self.fetcher.hears()) {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
@@ -286,7 +286,7 @@ impl Follower {
         };
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let peer = self.offer.as_ref().map(Offer::now);
+        let peer = self.advertiser.as_ref().map(Advertiser::advertisement);
         self.reporter.tell(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
     }
 }

@@ -3,10 +3,10 @@
 //! Promises: reads only; only deltas that were verified and applied are handed out, and who fetches one
 //! verifies it again; never more at once, nor faster, than configured.
 
+mod advertiser;
 mod cache;
-mod offer;
 mod serve;
 
+pub use advertiser::Advertiser;
 pub use cache::PeerCache;
-pub use offer::Offer;
 pub use serve::{PeerSite, routes};

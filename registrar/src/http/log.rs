@@ -50,9 +50,9 @@ pub(super) async fn report(
     if let Some(refused) = refusal(Some(&caller), &Permission::Report(node.clone())) {
         return Ok(refused);
     }
-    let offer = report.peer.take();
-    let url = offer.as_ref().and_then(|offer| offer.url(from.ip()));
-    state.peers.note(&node, offer.as_ref().zip(url.as_deref()), from.ip());
+    let advertisement = report.peer.take();
+    let url = advertisement.as_ref().and_then(|advertisement| advertisement.url(from.ip()));
+    state.peers.note(&node, advertisement.as_ref().zip(url.as_deref()), from.ip());
     state.nodes.report(&node, report, url);
     Ok(Json(()).into_response())
 }
