@@ -143,7 +143,7 @@ impl Fetcher {
         }
         kill_point(KillPoint::FetchWhole);
         match verified(record, &path).await {
-            Err(FetchError::Damaged { .. }) if self.drop_liar(record) => {
+            Err(FetchError::Damaged { .. }) if self.quarantine_peer(record) => {
                 self.download(record, &path, Source::Registrar).await?;
                 verified(record, &path).await?;
             }
@@ -173,13 +173,13 @@ impl Fetcher {
     }
 
     /// Whether a peer sent a part of what turned out to be damaged; it is left alone then.
-    fn drop_liar(&mut self, record: &DeltaRecord) -> bool {
-        let liar = self.helped.take().filter(|(digest, _)| *digest == record.digest);
-        if let Some((_, peer)) = &liar {
-            self.peers.avoid(peer, &PeerError::Lied);
+    fn quarantine_peer(&mut self, record: &DeltaRecord) -> bool {
+        let sender = self.helped.take().filter(|(digest, _)| *digest == record.digest);
+        if let Some((_, peer)) = &sender {
+            self.peers.quarantine(peer, &PeerError::WrongContent);
             self.metrics.peer_failed();
         }
-        liar.is_some()
+        sender.is_some()
     }
 
     /// An answer from byte `offset` on, and the peer it comes from, if it is one.
@@ -248,7 +248,7 @@ impl Fetcher {
     ) -> Result<u64, FetchError> {
         match timeout_at(peers::deadline(record.bytes), appending).await {
             Ok(Err(FetchError::Broken { .. })) | Err(_) => {
-                self.peers.avoid(peer, &PeerError::Slow);
+                self.peers.quarantine(peer, &PeerError::Slow);
                 Err(FetchError::Peer { peer: peer.to_string() })
             }
             Ok(done) => done.inspect(|bytes| self.metrics.fetched_from_peer(*bytes)),

@@ -434,7 +434,7 @@ async fn what_a_peer_cannot_send_comes_from_the_registrar_and_what_came_counts()
 }
 
 #[tokio::test]
-async fn a_peer_that_lies_costs_a_download_and_is_left_alone() {
+async fn a_peer_that_sends_wrong_content_costs_a_download_and_is_quarantined() {
     let mut watch = fail_on_warnings();
     watch.expect("leaving peer");
     let (mut node, registrar, second, mut bytes) = behind().await;
