@@ -65,8 +65,8 @@ pub struct Follower {
     membership: Option<Membership>,
     /// What this node keeps for others, if it does.
     advertiser: Option<Advertiser>,
-    /// Others may come back at this moment as well.
-    in_a_crowd: bool,
+    /// Other nodes may come back at this moment too: the next download begins after a random delay.
+    jitter_pending: bool,
 }
 
 /// What one comparison led to.
@@ -98,7 +98,7 @@ impl Follower {
             membership: None,
             advertiser: None,
             // After a power cut every node is in the same place; one that is new is alone.
-            in_a_crowd: volume.state().head().is_some(),
+            jitter_pending: volume.state().head().is_some(),
             registrar,
             volume,
             pace,
@@ -149,7 +149,7 @@ impl Follower {
                 Err(error) => {
                     self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
-                    self.in_a_crowd |= self.health.is_silent();
+                    self.jitter_pending |= self.health.is_silent();
                     self.state.send_replace(state);
                     wait
                 }
@@ -167,7 +167,7 @@ impl Follower {
         let mut changed = false;
         loop {
             let log = self.log(poll).await?;
-            self.step_out_of_the_crowd(&log).await;
+            self.wait_for_jitter(&log).await;
             match self.advance(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
@@ -179,10 +179,10 @@ impl Follower {
     }
 
     /// Waits a moment of its own before the first download after a start, or after the registrar was away.
-    async fn step_out_of_the_crowd(&mut self, log: &VolumeLog) {
+    async fn wait_for_jitter(&mut self, log: &VolumeLog) {
         let behind = log.snapshots.last().map(|newest| newest.guid)
             != self.volume.state().head().map(|head| head.guid);
-        if std::mem::take(&mut self.in_a_crowd) && behind {
+        if std::mem::take(&mut self.jitter_pending) && behind {
             tokio::time::sleep(self.pace.spread.mul_f64(fastrand::f64())).await;
         }
     }
