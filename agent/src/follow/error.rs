@@ -46,7 +46,7 @@ pub enum FollowError {
 }
 
 impl FollowError {
-    /// When to come again, where the registrar has enough to do.
+    /// When to retry, where the registrar has enough to do.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Registrar(CallError::Busy { retry_after, .. })

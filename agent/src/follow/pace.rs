@@ -45,7 +45,7 @@ impl Pace {
         full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// The wait of a node that was told to come again: never less than it was told, and up to twice that,
+    /// The wait of a node that was told to retry later: never less than it was told, and up to twice that,
     /// as others were told the same at the same moment.
     pub fn turn(retry_after: Duration, jitter: f64) -> Duration {
         retry_after.mul_f64(1.0 + jitter.clamp(0.0, 1.0))

@@ -28,7 +28,7 @@ impl Refusal {
         Self::malformed(error).with(StatusCode::NOT_FOUND)
     }
 
-    /// There is enough to do; when to come again.
+    /// There is enough to do; when to retry.
     pub(crate) fn busy(error: &str, retry_after: Duration) -> Self {
         let body = ErrorBody { error: error.to_owned(), kind: ErrorClass::Busy };
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(retry_after) }

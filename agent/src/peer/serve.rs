@@ -20,7 +20,7 @@ use tokio_util::io::ReaderStream;
 use tower_http::services::ServeFile;
 
 const CHUNK_BYTES: usize = 64 << 10;
-/// When to come again.
+/// When to retry.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What the answers are made of. Cheap to clone.
@@ -87,6 +87,6 @@ async fn stream(State(site): State<PeerSite>) -> Result<Response, Refusal> {
 fn begin(site: &PeerSite, kind: Kind) -> Result<Download, Refusal> {
     site.downloads.begin(kind).ok_or_else(|| {
         site.downloads.refused();
-        Refusal::busy("this node serves enough others; come again soon", RETRY_AFTER)
+        Refusal::busy("this node serves enough others; retry later", RETRY_AFTER)
     })
 }

@@ -42,7 +42,7 @@ struct Shared {
     offsets: Arc<Mutex<Vec<usize>>>,
     /// Where nodes are sent for deltas, unless they want none of it.
     peer: Arc<Mutex<Option<String>>>,
-    /// How many of the next are told to come again.
+    /// How many of the next are told to retry later.
     busy: Arc<Mutex<usize>>,
     reports: watch::Sender<Vec<NodeReport>>,
 }
@@ -215,7 +215,7 @@ impl StubRegistrar {
         *self.shared.peer.lock().unwrap() = Some(url.to_owned());
     }
 
-    /// Tells the next to come again, at once.
+    /// Tells the next to retry, at once.
     pub(crate) fn be_busy(&self, times: usize) {
         *self.shared.busy.lock().unwrap() = times;
     }

@@ -30,9 +30,9 @@ pub(super) async fn download(
     let (record, path) =
         found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
     let download = match admit(&state, &record, query, Asker { node: caller.node(), from: from.ip() }) {
-        Admission::Here(download) => download,
-        Admission::Peer(location) => return Ok(elsewhere(location)),
-        Admission::Later => return Err(Refusal::busy(&state.serving.downloads)),
+        Admission::Serve(download) => download,
+        Admission::Redirect(location) => return Ok(redirect(location)),
+        Admission::RetryLater => return Err(Refusal::busy(&state.serving.downloads)),
     };
     match ServeFile::new(path).try_call(request).await {
         Ok(response) => Ok(response.map(|body| {
@@ -46,11 +46,11 @@ pub(super) async fn download(
 /// What becomes of one who asks.
 enum Admission {
     /// It is served.
-    Here(Download),
-    /// It is sent to this URL.
-    Peer(String),
-    /// It comes again.
-    Later,
+    Serve(Download),
+    /// It is redirected to this URL.
+    Redirect(String),
+    /// It is told to retry later.
+    RetryLater,
 }
 
 /// A peer stands in where there are enough downloads here, or wherever that is preferred.
@@ -59,17 +59,17 @@ fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, asker: Asker<'_
     let peer = || (!query.direct).then(|| state.peers.send(asker, &record.digest)).flatten();
     let begin = || state.serving.downloads.begin(kind);
     let admitted = if state.serving.prefers_peers() {
-        peer().map(Admission::Peer).or_else(|| begin().map(Admission::Here))
+        peer().map(Admission::Redirect).or_else(|| begin().map(Admission::Serve))
     } else {
-        begin().map(Admission::Here).or_else(|| peer().map(Admission::Peer))
+        begin().map(Admission::Serve).or_else(|| peer().map(Admission::Redirect))
     };
-    if matches!(admitted, Some(Admission::Peer(_))) {
+    if matches!(admitted, Some(Admission::Redirect(_))) {
         state.metrics.redirected();
     }
-    admitted.unwrap_or(Admission::Later)
+    admitted.unwrap_or(Admission::RetryLater)
 }
 
-fn elsewhere(location: String) -> Response {
+fn redirect(location: String) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Refusal {
     retry_after: Option<Duration>,
 }
 
-/// When to come again; who comes adds a random part of it, so that not all come at once.
+/// When to retry; who does adds a random part of it, so that not all do at once.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Refusal {
@@ -47,7 +47,7 @@ impl Refusal {
     /// Enough is being downloaded.
     pub(super) fn busy(downloads: &Downloads) -> Self {
         downloads.refused();
-        let error = "enough downloads are under way here; come again soon".to_owned();
+        let error = "enough downloads are under way here; retry later".to_owned();
         let body = ErrorBody { error, kind: ErrorClass::Busy };
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body, retry_after: Some(RETRY_AFTER) }
     }
