@@ -1,7 +1,7 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::enrolment::{Membership, MembershipError};
-use crate::follow::{Follower, Pace};
+use crate::follow::{Follower, Intervals};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -105,12 +105,12 @@ impl Agent {
         config: &AgentConfig,
         zfs: Arc<dyn Zfs>,
         overlays: Arc<dyn OverlayMaker>,
-        pace: Pace,
+        intervals: Intervals,
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
         let layout = Layout::of(config)?;
-        let registrar = member.registrar(pace.silence)?;
+        let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
         let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;
@@ -120,11 +120,18 @@ impl Agent {
         let advertiser = listeners.advertiser(config, &layout).await?;
         let keeping = member.clone().keep(registrar.clone());
         let (dialer, volume_of) = (member.dialer(), handle.clone());
-        let follower =
-            Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
-                .as_member(member.clone())
-                .hearing(config.multicast.clone())
-                .advertising(advertiser.clone());
+        let follower = Follower::new(
+            &member.node,
+            registrar,
+            dialer,
+            layout.clone(),
+            volume_of,
+            intervals,
+            metrics.clone(),
+        )
+        .as_member(member.clone())
+        .hearing(config.multicast.clone())
+        .advertising(advertiser.clone());
         let peers = advertiser.map(|advertiser| PeerSite {
             cache: advertiser.cache,
             downloads,

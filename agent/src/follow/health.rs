@@ -3,7 +3,7 @@
 //! Logs changes, not each try: a registrar that is gone for a night is two lines.
 
 use super::error::FollowError;
-use super::pace::Pace;
+use super::intervals::Intervals;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::AgentState;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How following goes.
 #[derive(Debug)]
 pub(super) struct Health {
-    pace: Pace,
+    intervals: Intervals,
     transient_failures: u32,
     trouble: Option<Trouble>,
 }
@@ -27,8 +27,8 @@ enum Trouble {
 }
 
 impl Health {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, transient_failures: 0, trouble: None }
+    pub(super) fn new(intervals: Intervals) -> Self {
+        Self { intervals, transient_failures: 0, trouble: None }
     }
 
     /// A round ended in step.
@@ -52,12 +52,15 @@ impl Health {
         if let Some(retry_after) = error.retry_after() {
             // It lives and is well; there is nothing to warn of.
             tracing::debug!("waiting for a turn: {text}");
-            return (AgentState::Waiting { error: text }, Pace::turn(retry_after, fastrand::f64()));
+            return (
+                AgentState::Waiting { error: text },
+                Intervals::jittered_retry_after(retry_after, fastrand::f64()),
+            );
         }
         match error.kind() {
             ErrorClass::Permanent | ErrorClass::Operator => {
                 self.enter(Trouble::Stopped(text.clone()), &text);
-                (AgentState::Stopped { error: text }, self.pace.stopped)
+                (AgentState::Stopped { error: text }, self.intervals.stopped_retry)
             }
             ErrorClass::Transient | ErrorClass::Busy | ErrorClass::Cancelled => {
                 self.transient_failures = self.transient_failures.saturating_add(1);
@@ -65,7 +68,7 @@ impl Health {
                     let trouble = if error.is_silence() { Trouble::Silence } else { Trouble::Hitch };
                     self.enter(trouble, &text);
                 }
-                let wait = self.pace.back_off(self.transient_failures, fastrand::f64());
+                let wait = self.intervals.back_off(self.transient_failures, fastrand::f64());
                 (AgentState::Waiting { error: text }, wait)
             }
         }

@@ -7,7 +7,7 @@ mod bring;
 mod error;
 mod fetch;
 mod health;
-mod pace;
+mod intervals;
 mod peers;
 mod report;
 mod stream;
@@ -17,7 +17,7 @@ mod tests;
 
 pub use error::FollowError;
 pub use fetch::FetchError;
-pub use pace::Pace;
+pub use intervals::Intervals;
 
 use crate::enrolment::Membership;
 use crate::hear::Doctor;
@@ -52,7 +52,7 @@ pub struct Follower {
     fetcher: Fetcher,
     reporter: Reporter,
     health: Health,
-    pace: Pace,
+    intervals: Intervals,
     metrics: Metrics,
     state: watch::Sender<AgentState>,
     catalog_is_current: bool,
@@ -84,13 +84,13 @@ impl Follower {
         dialer: Dialer,
         layout: Layout,
         volume: VolumeHandle,
-        pace: Pace,
+        intervals: Intervals,
         metrics: Metrics,
     ) -> Self {
         Self {
             fetcher: Fetcher::new(registrar.clone(), dialer, layout.fetch_dir.clone(), metrics.clone()),
-            reporter: Reporter::new(registrar.clone(), node, pace.report),
-            health: Health::new(pace),
+            reporter: Reporter::new(registrar.clone(), node, intervals.report),
+            health: Health::new(intervals),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             fetched_is_cleared: false,
@@ -101,7 +101,7 @@ impl Follower {
             jitter_pending: volume.state().head().is_some(),
             registrar,
             volume,
-            pace,
+            intervals,
             metrics,
         }
     }
@@ -162,7 +162,7 @@ impl Follower {
     /// Waits for news where this node is in step, compares, applies, until it is in step. Gives the
     /// time to wait before the next round.
     async fn round(&mut self) -> Result<Duration, FollowError> {
-        let mut poll = self.poll();
+        let mut poll = self.long_poll();
         let asked = Instant::now();
         let mut changed = false;
         loop {
@@ -183,7 +183,7 @@ impl Follower {
         let behind = log.snapshots.last().map(|newest| newest.guid)
             != self.volume.state().head().map(|head| head.guid);
         if std::mem::take(&mut self.jitter_pending) && behind {
-            tokio::time::sleep(self.pace.spread.mul_f64(fastrand::f64())).await;
+            tokio::time::sleep(self.intervals.download_jitter.mul_f64(fastrand::f64())).await;
         }
     }
 
@@ -204,9 +204,9 @@ impl Follower {
 
     /// Lets the registrar hold its answer back only where this node is known to be in step: what is
     /// shown of it must not be older than needs be.
-    fn poll(&self) -> Duration {
+    fn long_poll(&self) -> Duration {
         match *self.state.borrow() {
-            AgentState::InStep => self.pace.poll_of(fastrand::f64()),
+            AgentState::InStep => self.intervals.jittered_poll(fastrand::f64()),
             _ => Duration::ZERO,
         }
     }

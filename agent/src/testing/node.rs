@@ -1,6 +1,6 @@
 //! A node: a volume and a follower on a ZFS in memory, with overlays that are no more than files.
 
-use crate::follow::{Follower, Pace};
+use crate::follow::{Follower, Intervals};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
@@ -26,14 +26,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Waits are short, so that tests are; the long poll ends with news.
-const PACE: Pace = Pace {
-    first: Duration::from_millis(2),
-    longest: Duration::from_millis(10),
-    stopped: Duration::from_millis(10),
-    poll: Duration::from_secs(30),
-    silence: Duration::from_secs(90),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(2),
+    longest_retry: Duration::from_millis(10),
+    stopped_retry: Duration::from_millis(10),
+    long_poll: Duration::from_secs(30),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
-    spread: Duration::from_millis(5),
+    download_jitter: Duration::from_millis(5),
 };
 
 /// Writes an empty qcow2 file that chains onto `backing`.
@@ -146,7 +146,8 @@ impl Node {
         let running = self.running.as_mut().unwrap();
         let node = "c17".parse().unwrap();
         let dialer = Dialer::without_tls();
-        let follower = Follower::new(&node, registrar, dialer, layout, running.volume.clone(), PACE, metrics);
+        let follower =
+            Follower::new(&node, registrar, dialer, layout, running.volume.clone(), INTERVALS, metrics);
         running.state = Some(follower.state());
         running.tasks.spawn(follower.run(running.cancel.clone()));
     }

@@ -8,7 +8,7 @@ use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use bootstash_agent::follow::{Follower, Pace};
+use bootstash_agent::follow::{Follower, Intervals};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 /// As systemd does.
 const RESTART_MS: u64 = 5000;
-const PACE: Pace = Pace {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(30),
-    stopped: Duration::from_secs(60),
-    poll: Duration::from_secs(60),
-    spread: Duration::from_secs(3),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_secs(1),
+    longest_retry: Duration::from_secs(30),
+    stopped_retry: Duration::from_secs(60),
+    long_poll: Duration::from_secs(60),
+    download_jitter: Duration::from_secs(3),
     // The network's own doing: nothing here waits for a real answer.
-    silence: Duration::from_secs(90),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
 };
 
@@ -168,7 +168,8 @@ impl Node {
         let cable = Cable { network: Arc::clone(&self.network), life: life.clone(), sound: false };
         let registrar = self.client.clone().over(Arc::new(cable));
         let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
-        let follower = Follower::new(&name, registrar, dialer, layout, handle.clone(), PACE, Metrics::new());
+        let follower =
+            Follower::new(&name, registrar, dialer, layout, handle.clone(), INTERVALS, Metrics::new());
         let (state, mut tasks) = (follower.state(), JoinSet::new());
         tasks.spawn(volume.run(orders));
         tasks.spawn(follower.run(cancel.clone()));
