@@ -56,7 +56,7 @@ impl FollowError {
     }
 
     /// Whether it is the registrar that does not answer.
-    pub(super) fn is_silence(&self) -> bool {
+    pub(super) fn is_unreachable(&self) -> bool {
         matches!(
             self,
             Self::Registrar(CallError::Unreachable { .. })

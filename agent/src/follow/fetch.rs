@@ -30,7 +30,9 @@ const REGISTRAR_STALL: Duration = Duration::from_secs(90);
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// What the registrar announced cannot be.
-    #[error("the registrar announced a delta file {file:?} with digest {digest:?}, which are no such names")]
+    #[error(
+        "the registrar announced a delta file {file:?} with digest {digest:?}, which are not a valid file name and digest"
+    )]
     Announcement {
         /// The file.
         file: String,
@@ -139,7 +141,7 @@ impl Fetcher {
         let path = self.dir.join(local_name(record)?);
         self.sweep(&path).await;
         if self.hear(record, &path).await == Heard::Fetch {
-            self.bring(record, &path).await?;
+            self.fetch_by_http(record, &path).await?;
         }
         kill_point(KillPoint::FetchWhole);
         match verified(record, &path).await {
@@ -161,7 +163,7 @@ impl Fetcher {
     }
 
     /// From a peer where the registrar sends us to one; what that does not give, from the registrar.
-    async fn bring(&mut self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
+    async fn fetch_by_http(&mut self, record: &DeltaRecord, path: &Path) -> Result<(), FetchError> {
         match self.download(record, path, Source::Anybody).await {
             Err(FetchError::Peer { peer }) => {
                 tracing::debug!("having {} from the registrar, not from {peer}", record.file);

@@ -19,9 +19,9 @@ pub(super) struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Trouble {
     /// The registrar does not answer.
-    Silence,
+    Unreachable,
     /// Something else that may pass.
-    Hitch,
+    Transient,
     /// It needs a person.
     Stopped(String),
 }
@@ -35,15 +35,15 @@ impl Health {
     pub(super) fn in_step(&mut self) {
         self.transient_failures = 0;
         match self.trouble.take() {
-            Some(Trouble::Silence) => tracing::info!("the registrar is back"),
-            Some(Trouble::Hitch | Trouble::Stopped(_)) => tracing::info!("going on"),
+            Some(Trouble::Unreachable) => tracing::info!("the registrar is back"),
+            Some(Trouble::Transient | Trouble::Stopped(_)) => tracing::info!("going on"),
             None => (),
         }
     }
 
     /// Whether the last round met a registrar that does not answer.
-    pub(super) fn is_silent(&self) -> bool {
-        self.trouble == Some(Trouble::Silence)
+    pub(super) fn registrar_unreachable(&self) -> bool {
+        self.trouble == Some(Trouble::Unreachable)
     }
 
     /// A round failed: the state to show, and how long to wait.
@@ -65,7 +65,8 @@ impl Health {
             ErrorClass::Transient | ErrorClass::Busy | ErrorClass::Cancelled => {
                 self.transient_failures = self.transient_failures.saturating_add(1);
                 if !matches!(error, FollowError::FullInPreparation) {
-                    let trouble = if error.is_silence() { Trouble::Silence } else { Trouble::Hitch };
+                    let trouble =
+                        if error.is_unreachable() { Trouble::Unreachable } else { Trouble::Transient };
                     self.enter(trouble, &text);
                 }
                 let wait = self.intervals.back_off(self.transient_failures, fastrand::f64());
@@ -80,8 +81,8 @@ impl Health {
             return;
         }
         match &trouble {
-            Trouble::Silence => tracing::warn!("lost the registrar, waiting for it: {text}"),
-            Trouble::Hitch => tracing::warn!("will try again: {text}"),
+            Trouble::Unreachable => tracing::warn!("lost the registrar, waiting for it: {text}"),
+            Trouble::Transient => tracing::warn!("will try again: {text}"),
             Trouble::Stopped(_) => tracing::error!("stopped: {text}"),
         }
         self.trouble = Some(trouble);

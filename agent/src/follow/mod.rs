@@ -3,14 +3,14 @@
 //! Promises: nothing is asked for that is here; a registrar that is gone is waited for; a failure
 //! that only a person can mend changes nothing, is reported, and heals by itself once mended.
 
-mod bring;
+mod apply;
 mod error;
 mod fetch;
+mod full;
 mod health;
 mod intervals;
 mod peers;
 mod report;
-mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 /// An answer that says nothing new and came faster than this was not held back; asking again at once
 /// would keep both sides busy for nothing.
-const HASTY: Duration = Duration::from_secs(1);
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows one registrar with one volume.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub struct Follower {
     /// its work was done.
     fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
-    resyncing: Option<String>,
+    resync_reason: Option<String>,
     /// Told who was expelled; none in tests on fakes.
     membership: Option<Membership>,
     /// What this node keeps for others, if it does.
@@ -94,7 +94,7 @@ impl Follower {
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             fetched_is_cleared: false,
-            resyncing: None,
+            resync_reason: None,
             membership: None,
             advertiser: None,
             // After a power cut every node is in the same place; one that is new is alone.
@@ -139,17 +139,17 @@ impl Follower {
 
     /// Follows until the agent stops.
     pub async fn run(mut self, cancel: CancellationToken) {
-        cancel.run_until_cancelled(self.rounds()).await;
+        cancel.run_until_cancelled(self.follow_forever()).await;
     }
 
-    async fn rounds(&mut self) {
+    async fn follow_forever(&mut self) {
         loop {
             let wait = match self.round().await {
                 Ok(wait) => wait,
                 Err(error) => {
                     self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
-                    self.jitter_pending |= self.health.is_silent();
+                    self.jitter_pending |= self.health.registrar_unreachable();
                     self.state.send_replace(state);
                     wait
                 }
@@ -168,14 +168,14 @@ impl Follower {
         loop {
             let log = self.log(poll).await?;
             self.wait_for_jitter(&log).await;
-            match self.advance(&log).await? {
+            match self.carry_out_plan(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
             }
         }
-        self.arrive().await?;
-        let hasty = !changed && !poll.is_zero() && asked.elapsed() < HASTY.min(poll);
-        Ok(if hasty { HASTY } else { Duration::ZERO })
+        self.finish_in_step().await?;
+        let too_soon = !changed && !poll.is_zero() && asked.elapsed() < MIN_POLL_INTERVAL.min(poll);
+        Ok(if too_soon { MIN_POLL_INTERVAL } else { Duration::ZERO })
     }
 
     /// Waits a moment of its own before the first download after a start, or after the registrar was away.
@@ -187,7 +187,7 @@ impl Follower {
         }
     }
 
-    async fn arrive(&mut self) -> Result<(), FollowError> {
+    async fn finish_in_step(&mut self) -> Result<(), FollowError> {
         if !self.catalog_is_current {
             self.volume.read_catalog().await?;
             self.catalog_is_current = true;
@@ -196,7 +196,7 @@ impl Follower {
             self.fetcher.clear().await;
         }
         self.health.in_step();
-        self.resyncing = None;
+        self.resync_reason = None;
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -225,7 +225,7 @@ impl Follower {
         Ok(log)
     }
 
-    async fn advance(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
+    async fn carry_out_plan(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
@@ -234,11 +234,11 @@ impl Follower {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
-                    self.bring(delta).await?;
+                    self.fetch_and_apply(delta).await?;
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
-                return self.bring_whole().await;
+                return self.receive_full_volume().await;
             }
             Plan::Full { reason } => return self.resync(reason.to_string(), false).await,
             Plan::Diverged { conflict: conflict @ Conflict::RegistrarEmpty { .. } } => {
@@ -267,16 +267,16 @@ impl Follower {
             self.volume.keep_unknown(why.clone()).await?;
             kill_point(KillPoint::ResyncNoted);
         }
-        if self.resyncing.as_ref() != Some(&why) {
+        if self.resync_reason.as_ref() != Some(&why) {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
             self.metrics.resync();
-            self.resyncing = Some(why);
+            self.resync_reason = Some(why);
         }
-        self.bring_whole().await
+        self.receive_full_volume().await
     }
 
     pub(super) async fn report(&mut self) {
-        if self.health.is_silent() {
+        if self.health.registrar_unreachable() {
             self.reporter.forget();
             return;
         }
@@ -287,6 +287,6 @@ impl Follower {
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.advertiser.as_ref().map(Advertiser::advertisement);
-        self.reporter.tell(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
+        self.reporter.send(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
     }
 }
