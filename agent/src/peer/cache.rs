@@ -4,7 +4,7 @@
 //! was verified, also after a crash.
 
 use bootstash_delta::DeltaRecord;
-use bootstash_net::api::MOST_HELD;
+use bootstash_net::api::MAX_ADVERTISED;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,7 +72,7 @@ impl PeerCache {
 
     /// The digests of what is kept, newest first, as many as are told.
     pub fn holds(&self) -> Vec<String> {
-        self.lock().iter().rev().take(MOST_HELD).map(|kept| kept.digest.clone()).collect()
+        self.lock().iter().rev().take(MAX_ADVERTISED).map(|kept| kept.digest.clone()).collect()
     }
 
     /// Bytes of what is kept.

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::reply::Refusal;
-use crate::peers::Asker;
+use crate::peers::Requester;
 use crate::volume::FullStream;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
@@ -29,7 +29,7 @@ pub(super) async fn download(
     let found = state.log.delta(&file);
     let (record, path) =
         found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
-    let download = match admit(&state, &record, query, Asker { node: caller.node(), from: from.ip() }) {
+    let download = match admit(&state, &record, query, Requester { node: caller.node(), from: from.ip() }) {
         Admission::Serve(download) => download,
         Admission::Redirect(location) => return Ok(redirect(location)),
         Admission::RetryLater => return Err(Refusal::busy(&state.serving.downloads)),
@@ -54,9 +54,9 @@ enum Admission {
 }
 
 /// A peer stands in where there are enough downloads here, or wherever that is preferred.
-fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, asker: Asker<'_>) -> Admission {
+fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, requester: Requester<'_>) -> Admission {
     let kind = if record.from.is_some() { Kind::Delta } else { Kind::Full };
-    let peer = || (!query.direct).then(|| state.peers.send(asker, &record.digest)).flatten();
+    let peer = || (!query.direct).then(|| state.peers.redirect(requester, &record.digest)).flatten();
     let begin = || state.serving.downloads.begin(kind);
     let admitted = if state.serving.prefers_peers() {
         peer().map(Admission::Redirect).or_else(|| begin().map(Admission::Serve))

@@ -52,7 +52,7 @@ pub(super) async fn report(
     }
     let advertisement = report.peer.take();
     let url = advertisement.as_ref().and_then(|advertisement| advertisement.url(from.ip()));
-    state.peers.note(&node, advertisement.as_ref().zip(url.as_deref()), from.ip());
+    state.peers.update(&node, advertisement.as_ref().zip(url.as_deref()), from.ip());
     state.nodes.report(&node, report, url);
     Ok(Json(()).into_response())
 }

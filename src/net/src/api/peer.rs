@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// More deltas than this a node does not report, newest first: a report is to stay small.
-pub const MOST_HELD: usize = 256;
+/// The most deltas a node advertises, newest first: a report is to stay small.
+pub const MAX_ADVERTISED: usize = 256;
 
 /// What a node tells the registrar of the deltas it serves to other nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
