@@ -262,7 +262,7 @@ async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> 
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
 }
 
-/// Who asks decides what is done. DownloadLimits has no error of its own: a connection that fails is that
+/// Who asks decides what is done. Serving has no error of its own: a connection that fails is that
 /// connection's end.
 fn spawn_command_server(
     tasks: &mut JoinSet<&'static str>,
@@ -278,7 +278,7 @@ fn spawn_command_server(
     }));
 }
 
-/// On the network nobody gets further than the door without a right.
+/// On the network no route is reached without the permission for it.
 fn guarded(routes: Router, permission: Permission) -> Router {
     members_only(guard(routes, permission), None)
 }

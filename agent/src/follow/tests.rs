@@ -6,16 +6,16 @@ use bootstash_net::api::AgentState;
 use bootstash_zfs::fake::Verb;
 use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 
-async fn live_registrar(node: &Node) -> StubRegistrar {
+async fn serving_registrar(node: &Node) -> StubRegistrar {
     let mut registrar = StubRegistrar::new(node.dir.path()).await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     registrar
 }
 
 /// A node in step at the first snapshot.
 async fn followed() -> (Node, StubRegistrar, Snapshot) {
     let mut node = Node::new();
-    let registrar = live_registrar(&node).await;
+    let registrar = serving_registrar(&node).await;
     let first = registrar.publish(&["alpine"]).await;
     registrar.offer_full(0).await;
     node.start(registrar.address()).await;
@@ -36,7 +36,7 @@ fn fetched_files(node: &Node) -> usize {
 async fn empty_node_takes_a_full_stream_once_it_is_made() {
     let _watch = fail_on_warnings();
     let mut node = Node::new();
-    let registrar = live_registrar(&node).await;
+    let registrar = serving_registrar(&node).await;
     registrar.publish(&["alpine"]).await;
     let newest = registrar.publish(&["debian12"]).await;
     registrar.offer_full(2).await;
@@ -55,7 +55,7 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     let mut watch = fail_on_warnings();
     watch.expect("broke off");
     let mut node = Node::new();
-    let registrar = live_registrar(&node).await;
+    let registrar = serving_registrar(&node).await;
     let newest = registrar.publish(&["alpine", "debian12"]).await;
     registrar.stream(&[400_000, 150_000]);
     node.start(registrar.address()).await;
@@ -70,7 +70,7 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
 #[tokio::test]
 async fn what_a_cut_download_left_goes_when_the_node_comes_in_step_another_way() {
     let mut node = Node::new();
-    let registrar = live_registrar(&node).await;
+    let registrar = serving_registrar(&node).await;
     let newest = registrar.publish(&["alpine"]).await;
     registrar.stream(&[]);
     std::fs::create_dir_all(node.layout().fetch_dir).unwrap();
@@ -86,14 +86,14 @@ async fn a_restarted_node_goes_on_with_its_stream() {
     let mut watch = fail_on_warnings();
     watch.expect("broke off");
     let mut node = Node::new();
-    let mut registrar = live_registrar(&node).await;
+    let mut registrar = serving_registrar(&node).await;
     let newest = registrar.publish(&["alpine", "debian12"]).await;
     registrar.stream(&[400_000]);
     node.start(registrar.address()).await;
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
-    registrar.die().await;
+    registrar.stop_serving().await;
     node.stop().await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     assert!(registrar.asked_for_rest()[1..].iter().all(|rest| *rest));
@@ -105,16 +105,16 @@ async fn a_stream_of_a_snapshot_that_is_gone_starts_anew() {
     let mut watch = fail_on_warnings();
     watch.expect("broke off");
     let mut node = Node::new();
-    let mut registrar = live_registrar(&node).await;
+    let mut registrar = serving_registrar(&node).await;
     registrar.publish(&["alpine", "debian12"]).await;
     registrar.stream(&[400_000]);
     node.start(registrar.address()).await;
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
-    registrar.die().await;
+    registrar.stop_serving().await;
     node.stop().await;
     let newest = registrar.publish(&["debian12-nginx"]).await;
     registrar.forget_old().await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     assert_eq!(registrar.asked_for_rest()[1..], [true, false]);
@@ -127,23 +127,23 @@ async fn a_registrar_that_streams_no_more_is_asked_for_the_file() {
     let mut watch = fail_on_warnings();
     watch.expect("broke off");
     let mut node = Node::new();
-    let mut registrar = live_registrar(&node).await;
+    let mut registrar = serving_registrar(&node).await;
     let newest = registrar.publish(&["alpine", "debian12"]).await;
     registrar.stream(&[400_000]);
     node.start(registrar.address()).await;
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
-    registrar.die().await;
+    registrar.stop_serving().await;
     node.stop().await;
     registrar.stream_no_more();
     registrar.offer_full(0).await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     node.start(registrar.address()).await;
     node.in_step_at(&newest.name).await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn straight_road_is_followed_event_by_event_and_reported() {
+async fn direct_delta_path_is_followed_event_by_event_and_reported() {
     let _watch = fail_on_warnings();
     let (mut node, registrar, first) = followed().await;
     let second = registrar.publish(&["debian12"]).await;
@@ -179,7 +179,7 @@ async fn dead_registrar_is_waited_for_and_told_of_once() {
     registrar.offer_full(0).await;
     node.start(registrar.address()).await;
     node.state(|state| matches!(state, AgentState::Waiting { .. })).await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     node.in_step_at(&first.name).await;
     assert_eq!(watch.lines().len(), 1, "{:?}", watch.lines());
     node.stop().await;
@@ -379,7 +379,7 @@ async fn what_a_dead_agent_left_of_its_fetches_goes_once_the_node_is_in_step() {
 async fn an_empty_file_system_that_a_killed_receive_left_is_no_obstacle() {
     let _watch = fail_on_warnings();
     let mut node = Node::new();
-    let registrar = live_registrar(&node).await;
+    let registrar = serving_registrar(&node).await;
     let newest = registrar.publish(&["alpine"]).await;
     registrar.offer_full(0).await;
     let layout = node.layout();

@@ -84,7 +84,7 @@ impl StubRegistrar {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut registrar =
             Self { zfs, streams, volume, root, shared, listener: Some(listener), address, serving: None };
-        registrar.die().await;
+        registrar.stop_serving().await;
         registrar
     }
 
@@ -92,8 +92,8 @@ impl StubRegistrar {
         self.address.clone()
     }
 
-    /// From now on each connection is closed as it comes.
-    pub(crate) async fn die(&mut self) {
+    /// From now on each connection is closed as soon as it is accepted.
+    pub(crate) async fn stop_serving(&mut self) {
         let listener = self.take_listener().await;
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -104,7 +104,7 @@ impl StubRegistrar {
     }
 
     /// From now on it answers.
-    pub(crate) async fn credentials(&mut self) {
+    pub(crate) async fn start_serving(&mut self) {
         let listener = self.take_listener().await;
         let routes = routes(self.shared.clone()).merge(self.streams.routes());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

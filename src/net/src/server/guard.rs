@@ -1,4 +1,4 @@
-//! The door of a group of routes.
+//! The permission that a group of routes asks for.
 
 use crate::api::ErrorBody;
 use crate::identity::{Permission, Principal};
