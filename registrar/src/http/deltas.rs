@@ -1,7 +1,6 @@
 //! Delta files, with ranges, from here or from a node that has them.
 
 use super::State;
-use super::reply::Refusal;
 use crate::peers::Requester;
 use crate::volume::FullStream;
 use axum::body::Body;
@@ -14,6 +13,7 @@ use bootstash_delta::DeltaRecord;
 use bootstash_net::api::DeltaQuery;
 use bootstash_net::download_limits::{Download, Kind};
 use bootstash_net::identity::Principal;
+use bootstash_net::server::Refusal;
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
 
