@@ -1,7 +1,7 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::enrolment::{Membership, MembershipError};
-use crate::follow::{Follower, Intervals};
+use crate::follow::{Follower, FollowerParts, Intervals};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
@@ -119,19 +119,18 @@ impl Agent {
         let metrics = Metrics::serving(&downloads);
         let advertiser = listeners.advertiser(config, &layout).await?;
         let keeping = member.clone().keep(registrar.clone());
-        let (dialer, volume_of) = (member.dialer(), handle.clone());
-        let follower = Follower::new(
-            &member.node,
+        let follower = Follower::new(FollowerParts {
+            node: member.node.clone(),
             registrar,
-            dialer,
-            layout.clone(),
-            volume_of,
+            dialer: member.dialer(),
+            fetch_dir: layout.fetch_dir.clone(),
+            volume: handle.clone(),
+            revocations: member.revocations.clone(),
+            advertiser: advertiser.clone(),
+            multicast: config.multicast.clone(),
             intervals,
-            metrics.clone(),
-        )
-        .as_member(member.clone())
-        .hearing(config.multicast.clone())
-        .advertising(advertiser.clone());
+            metrics: metrics.clone(),
+        });
         let peers = advertiser.map(|advertiser| PeerSite {
             cache: advertiser.cache,
             downloads,
@@ -291,7 +290,7 @@ fn spawn_network(
     routes: Router,
     member: &Membership,
 ) {
-    let (store, revoked, stop) = (member.store.clone(), member.revoked.clone(), cancel.clone());
+    let (store, revoked, stop) = (member.store.clone(), member.revocations.list().clone(), cancel.clone());
     tasks.spawn(named(name, async move {
         if let Err(error) = server::serve(listener, routes, &store, revoked, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));

@@ -1,6 +1,7 @@
 //! One delta: fetched, verified, applied to the volume.
 
-use super::fetch::{FetchError, discard};
+use super::fetch::discard;
+use super::fetch_error::FetchError;
 use super::{FollowError, Follower};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};

@@ -1,6 +1,6 @@
 //! Why a round of following did not end in step.
 
-use super::fetch::FetchError;
+use super::fetch_error::FetchError;
 use crate::volume::{ApplyError, CatalogReadError};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_delta::replication::Conflict;

@@ -6,22 +6,23 @@
 mod apply;
 mod error;
 mod fetch;
+mod fetch_error;
 mod full;
 mod health;
 mod intervals;
-mod peers;
+mod partial_file;
 mod report;
+mod source;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::FollowError;
-pub use fetch::FetchError;
+pub use fetch_error::FetchError;
 pub use intervals::Intervals;
 
-use crate::enrolment::Membership;
+use crate::enrolment::Revocations;
 use crate::hear::Doctor;
-use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::peer::Advertiser;
 use crate::volume::VolumeHandle;
@@ -35,6 +36,7 @@ use bootstash_net::api::{AgentState, Client, Dialer, LogQuery, LogReply, NodeRep
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -43,6 +45,31 @@ use tokio_util::sync::CancellationToken;
 /// An answer that says nothing new and came faster than this was not held back; asking again at once
 /// would keep both sides busy for nothing.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a follower works with.
+#[derive(Debug)]
+pub struct FollowerParts {
+    /// The name it reports under.
+    pub node: NodeName,
+    /// The registrar it follows.
+    pub registrar: Client,
+    /// Calls peers.
+    pub dialer: Dialer,
+    /// Where deltas are kept until they are applied. It belongs to the follower alone.
+    pub fetch_dir: PathBuf,
+    /// The volume it keeps up to date.
+    pub volume: VolumeHandle,
+    /// Told which certificates the registrar revoked.
+    pub revocations: Revocations,
+    /// Keeps applied deltas for peers, and tells the registrar of them; none where this node serves no peers.
+    pub advertiser: Option<Advertiser>,
+    /// Whether and where multicast is received.
+    pub multicast: HearingConfig,
+    /// How long it waits for what.
+    pub intervals: Intervals,
+    /// Where it counts.
+    pub metrics: Metrics,
+}
 
 /// Follows one registrar with one volume.
 #[derive(Debug)]
@@ -61,9 +88,8 @@ pub struct Follower {
     fetched_is_cleared: bool,
     /// Why a whole volume is being received beside the one that is here.
     resync_reason: Option<String>,
-    /// Told who was expelled; none in tests on fakes.
-    membership: Option<Membership>,
-    /// What this node keeps for others, if it does.
+    revocations: Revocations,
+    /// None where this node serves no peers.
     advertiser: Option<Advertiser>,
     /// Other nodes may come back at this moment too: the next download begins after a random delay.
     jitter_pending: bool,
@@ -77,54 +103,27 @@ enum Step {
 }
 
 impl Follower {
-    /// A follower; [`Self::run`] makes it go. `dialer` calls peers.
-    pub fn new(
-        node: &NodeName,
-        registrar: Client,
-        dialer: Dialer,
-        layout: Layout,
-        volume: VolumeHandle,
-        intervals: Intervals,
-        metrics: Metrics,
-    ) -> Self {
+    /// A follower; [`Self::run`] makes it go.
+    pub fn new(parts: FollowerParts) -> Self {
+        let FollowerParts { node, registrar, dialer, fetch_dir, volume, .. } = parts;
+        let FollowerParts { revocations, advertiser, multicast, intervals, metrics, .. } = parts;
         Self {
-            fetcher: Fetcher::new(registrar.clone(), dialer, layout.fetch_dir.clone(), metrics.clone()),
-            reporter: Reporter::new(registrar.clone(), node, intervals.report),
+            fetcher: Fetcher::new(registrar.clone(), dialer, multicast, fetch_dir, metrics.clone()),
+            reporter: Reporter::new(registrar.clone(), &node, intervals.report),
             health: Health::new(intervals),
             state: watch::Sender::new(AgentState::Starting),
             catalog_is_current: true,
             fetched_is_cleared: false,
             resync_reason: None,
-            membership: None,
-            advertiser: None,
             // After a power cut every node is in the same place; one that is new is alone.
             jitter_pending: volume.state().head().is_some(),
             registrar,
             volume,
+            revocations,
+            advertiser,
             intervals,
             metrics,
         }
-    }
-
-    /// Tells it who was expelled.
-    #[must_use]
-    pub fn as_member(mut self, membership: Membership) -> Self {
-        self.membership = Some(membership);
-        self
-    }
-
-    /// Keeps the deltas it applies for other nodes, and tells the registrar.
-    #[must_use]
-    pub fn advertising(mut self, advertiser: Option<Advertiser>) -> Self {
-        self.advertiser = advertiser;
-        self
-    }
-
-    /// Hears deltas that the registrar sends to all nodes at once.
-    #[must_use]
-    pub fn hearing(mut self, config: HearingConfig) -> Self {
-        self.fetcher.hearing(config);
-        self
     }
 
     /// Finds out whether this node would hear them.
@@ -214,14 +213,13 @@ impl Follower {
     async fn log(&mut self, poll: Duration) -> Result<VolumeLog, FollowError> {
         let query = LogQuery {
             after: self.volume.state().head().map(|head| head.guid),
-            expelled: self.membership.as_ref().map_or(0, |member| member.revoked.expelled().len()),
+            expelled: self.revocations.list().expelled().len(),
             wait_seconds: poll.as_secs(),
         };
         let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
-        self.fetcher.tune(multicast).await;
-        if let Some(membership) = self.membership.clone() {
-            let _ = tokio::task::spawn_blocking(move || membership.expel(expelled)).await;
-        }
+        self.fetcher.join(multicast).await;
+        let revocations = self.revocations.clone();
+        let _ = tokio::task::spawn_blocking(move || revocations.replace(expelled)).await;
         Ok(log)
     }
 
@@ -230,7 +228,7 @@ impl Follower {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
                 for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.advertiser.is_some() || self.fetcher.hears()) {
+                    if number > 0 && (self.advertiser.is_some() || self.fetcher.receives_multicast()) {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
@@ -287,6 +285,8 @@ impl Follower {
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.advertiser.as_ref().map(Advertiser::advertisement);
-        self.reporter.send(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
+        self.reporter
+            .send(NodeReport { head, version, problem, peer, hears: self.fetcher.receives_multicast() })
+            .await;
     }
 }

@@ -1,13 +1,14 @@
 //! A node: a volume and a follower on a ZFS in memory, with overlays that are no more than files.
 
-use crate::follow::{Follower, Intervals};
+use crate::enrolment::Revocations;
+use crate::follow::{Follower, FollowerParts, Intervals};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, SnapshotName};
-use bootstash_daemon::config::AgentConfig;
+use bootstash_daemon::config::{AgentConfig, HearingConfig};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2;
 use bootstash_disk::qcow2::ClusterRuns;
@@ -142,12 +143,20 @@ impl Node {
     pub(crate) async fn start(&mut self, address: String) {
         self.start_volume().await.unwrap();
         let registrar = Client::new(Endpoint::Tcp(address)).unwrap();
-        let (layout, metrics) = (self.layout(), self.metrics.clone());
+        let (fetch_dir, config) = (self.layout().fetch_dir, self.config());
         let running = self.running.as_mut().unwrap();
-        let node = "c17".parse().unwrap();
-        let dialer = Dialer::without_tls();
-        let follower =
-            Follower::new(&node, registrar, dialer, layout, running.volume.clone(), INTERVALS, metrics);
+        let follower = Follower::new(FollowerParts {
+            node: "c17".parse().unwrap(),
+            registrar,
+            dialer: Dialer::without_tls(),
+            fetch_dir,
+            volume: running.volume.clone(),
+            revocations: Revocations::load(&config.state_dir),
+            advertiser: None,
+            multicast: HearingConfig { enabled: false, interface: None },
+            intervals: INTERVALS,
+            metrics: self.metrics.clone(),
+        });
         running.state = Some(follower.state());
         running.tasks.spawn(follower.run(running.cancel.clone()));
     }

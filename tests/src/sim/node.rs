@@ -8,11 +8,12 @@ use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
 use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use bootstash_agent::follow::{Follower, Intervals};
+use bootstash_agent::enrolment::Revocations;
+use bootstash_agent::follow::{Follower, FollowerParts, Intervals};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
-use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig};
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -167,9 +168,18 @@ impl Node {
         let (handle, orders) = volume.handle();
         let cable = Cable { network: Arc::clone(&self.network), life: life.clone(), sound: false };
         let registrar = self.client.clone().over(Arc::new(cable));
-        let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
-        let follower =
-            Follower::new(&name, registrar, dialer, layout, handle.clone(), INTERVALS, Metrics::new());
+        let follower = Follower::new(FollowerParts {
+            node: self.host.name.parse()?,
+            registrar,
+            dialer: Dialer::without_tls(),
+            revocations: Revocations::load(&layout.fetch_dir.with_file_name("identity")),
+            fetch_dir: layout.fetch_dir,
+            volume: handle.clone(),
+            advertiser: None,
+            multicast: HearingConfig { enabled: false, interface: None },
+            intervals: INTERVALS,
+            metrics: Metrics::new(),
+        });
         let (state, mut tasks) = (follower.state(), JoinSet::new());
         tasks.spawn(volume.run(orders));
         tasks.spawn(follower.run(cancel.clone()));

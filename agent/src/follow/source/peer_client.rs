@@ -20,7 +20,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) const STALL: Duration = Duration::from_secs(10);
 /// What a peer must send a second to be better than waiting for the registrar.
 const MIN_BYTES_PER_SECOND: u64 = 128 << 10;
-/// Peers in quarantine at once; no more are remembered.
+/// PeerClient in quarantine at once; no more are remembered.
 const MAX_QUARANTINED: usize = 1024;
 
 /// A node that serves, as `host:port`.
@@ -33,7 +33,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A peer did not help.
+/// Why a peer did not help.
 #[derive(Debug, Error)]
 pub(super) enum PeerError {
     #[error("{location:?} is no place of this delta on a peer")]
@@ -68,14 +68,14 @@ pub(super) fn deadline(bytes: u64) -> Instant {
     Instant::now() + STALL + Duration::from_secs(bytes / MIN_BYTES_PER_SECOND)
 }
 
-/// Peers, and those of them in quarantine because they did not help.
+/// PeerClient, and those of them in quarantine because they did not help.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub(super) struct PeerClient {
     dialer: Dialer,
     quarantined: HashMap<Peer, Instant>,
 }
 
-impl Peers {
+impl PeerClient {
     pub(super) fn new(dialer: Dialer) -> Self {
         Self { dialer, quarantined: HashMap::new() }
     }
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_did_not_help_is_quarantined() {
-        let mut peers = Peers::new(Dialer::without_tls());
+        let mut peers = PeerClient::new(Dialer::without_tls());
         let location = format!("http://127.0.0.1:1/v1/deltas/{}", record().digest);
         let error = peers.ask(&location, &record(), 0).await.unwrap_err();
         assert!(matches!(error, PeerError::Call(CallError::Unreachable { .. })), "{error}");
