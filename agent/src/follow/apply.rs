@@ -2,6 +2,7 @@
 
 use super::fetch::discard;
 use super::fetch_error::FetchError;
+use super::stage::Event;
 use super::{FollowError, Follower};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -43,7 +44,7 @@ impl Follower {
             Err(_) => {}
         }
         let snapshot = applied?;
-        self.catalog_is_current = false;
+        self.enter_after(Event::Applied);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);

@@ -1,6 +1,7 @@
 //! Receiving the whole volume straight from the registrar's ZFS into ours. Where both can go on after
 //! a cut, that needs no file on either side; where one cannot, a file is fetched.
 
+use super::stage::Event;
 use super::{FollowError, Follower, Step};
 use crate::volume::Incoming;
 use bootstash_base::error::{Classified, ErrorClass};
@@ -70,7 +71,7 @@ impl Follower {
             self.volume.drop_partial().await?;
         }
         let snapshot = received?;
-        self.catalog_is_current = false;
+        self.enter_after(Event::Applied);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("received {} in {seconds:.1} s", snapshot.name);
         self.metrics.streamed(&snapshot.name, seconds);

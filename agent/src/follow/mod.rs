@@ -13,6 +13,7 @@ mod intervals;
 mod partial_file;
 mod report;
 mod source;
+mod stage;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use bootstash_net::api::{AgentState, Client, Dialer, LogQuery, LogReply, NodeRep
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
+use stage::{Event, Stage};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -82,17 +84,10 @@ pub struct Follower {
     intervals: Intervals,
     metrics: Metrics,
     state: watch::Sender<AgentState>,
-    catalog_is_current: bool,
-    /// False where a delta's file can have been left: of an agent that died, or by a call that failed when
-    /// its work was done.
-    fetched_is_cleared: bool,
-    /// Why a whole volume is being received beside the one that is here.
-    resync_reason: Option<String>,
+    stage: Stage,
     revocations: Revocations,
     /// None where this node serves no peers.
     advertiser: Option<Advertiser>,
-    /// Other nodes may come back at this moment too: the next download begins after a random delay.
-    jitter_pending: bool,
 }
 
 /// What one comparison led to.
@@ -112,11 +107,7 @@ impl Follower {
             reporter: Reporter::new(registrar.clone(), &node, intervals.report),
             health: Health::new(intervals),
             state: watch::Sender::new(AgentState::Starting),
-            catalog_is_current: true,
-            fetched_is_cleared: false,
-            resync_reason: None,
-            // After a power cut every node is in the same place; one that is new is alone.
-            jitter_pending: volume.state().head().is_some(),
+            stage: Stage::at_start(volume.state().head().is_some()),
             registrar,
             volume,
             revocations,
@@ -146,9 +137,8 @@ impl Follower {
             let wait = match self.round().await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
-                    self.jitter_pending |= self.health.registrar_unreachable();
+                    self.enter_after(Event::Failed { unreachable: self.health.registrar_unreachable() });
                     self.state.send_replace(state);
                     wait
                 }
@@ -167,6 +157,7 @@ impl Follower {
         loop {
             let log = self.log(poll).await?;
             self.wait_for_jitter(&log).await;
+            self.enter_after(Event::LogReceived);
             match self.carry_out_plan(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
@@ -177,25 +168,30 @@ impl Follower {
         Ok(if too_soon { MIN_POLL_INTERVAL } else { Duration::ZERO })
     }
 
+    fn enter_after(&mut self, event: Event) {
+        self.stage = std::mem::replace(&mut self.stage, Stage::InStep).after(event);
+    }
+
     /// Waits a moment of its own before the first download after a start, or after the registrar was away.
     async fn wait_for_jitter(&mut self, log: &VolumeLog) {
         let behind = log.snapshots.last().map(|newest| newest.guid)
             != self.volume.state().head().map(|head| head.guid);
-        if std::mem::take(&mut self.jitter_pending) && behind {
+        if self.stage.wants_jitter() && behind {
             tokio::time::sleep(self.intervals.download_jitter.mul_f64(fastrand::f64())).await;
         }
     }
 
     async fn finish_in_step(&mut self) -> Result<(), FollowError> {
-        if !self.catalog_is_current {
+        if self.stage.has_stale_catalog() {
             self.volume.read_catalog().await?;
-            self.catalog_is_current = true;
+            self.enter_after(Event::CatalogRead);
         }
-        if !std::mem::replace(&mut self.fetched_is_cleared, true) {
+        if self.stage != Stage::InStep {
+            // Of an agent that died, or of a call that failed when its work was done.
             self.fetcher.clear().await;
         }
+        self.enter_after(Event::CameInStep);
         self.health.in_step();
-        self.resync_reason = None;
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -265,10 +261,10 @@ impl Follower {
             self.volume.keep_unknown(why.clone()).await?;
             kill_point(KillPoint::ResyncNoted);
         }
-        if self.resync_reason.as_ref() != Some(&why) {
+        if !self.stage.resyncs_for(&why) {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
             self.metrics.resync();
-            self.resync_reason = Some(why);
+            self.enter_after(Event::ResyncStarted(why));
         }
         self.receive_full_volume().await
     }
