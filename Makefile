@@ -23,7 +23,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
+.PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
   bench bench-libzetta bench-load bench-catch-up bench-multicast lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -42,16 +42,21 @@ build: setup ## Compile everything, tests included
 	@start=$$SECONDS; cargo build --quiet --workspace --all-targets; \
 	  echo "build: done in $$((SECONDS - start)) s"
 
-lint: ## Check format, clippy, shell scripts and file lengths
+lint: ## Check format, clippy, shell scripts, file lengths, and which crate imports which
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/*/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@tests/ground/no-kill-points.sh
+	@tests/ground/crate-walls.sh
+	@tests/ground/doc-paths.sh
 	@find src registrar agent tests -name '*.rs' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 500 \
 	  { print "lint: " $$2 " has " $$1 " lines; the limit is 500"; bad = 1 } END { exit bad }'
 	@echo "lint: clean"
+
+deny: ## Check what we depend on: licences, sources, double versions, and advisories where they can be had
+	@tests/ground/deny.sh
 
 test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
 

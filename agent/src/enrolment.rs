@@ -3,7 +3,7 @@
 //! Promises: a node follows the registrar it joined under the name it was invited by; who was expelled is
 //! known to it as soon as the registrar says so, and still after a restart.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::files::replace_file;
 use bootstash_base::names::NodeName;
 use bootstash_daemon::config::AgentConfig;
@@ -31,7 +31,8 @@ pub struct Membership {
 }
 
 /// This node belongs to no registrar, or to another.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub enum MembershipError {
     /// It never joined one.
     #[error(
@@ -54,12 +55,6 @@ pub enum MembershipError {
     /// Key or certificate.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-}
-
-impl Classified for MembershipError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
 }
 
 const EXPELLED_FILE: &str = "expelled.json";

@@ -41,13 +41,15 @@ pub enum OpenError {
 }
 
 /// A view could not be made or mounted.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ViewError {
     /// The configured names are too long.
     #[error(transparent)]
+    #[class(operator)]
     Name(#[from] NameError),
     /// No volume here has the snapshot.
     #[error("no volume of this node has the snapshot {snapshot}")]
+    #[class(permanent)]
     Missing {
         /// The snapshot.
         snapshot: SnapshotName,
@@ -56,15 +58,18 @@ pub enum ViewError {
     #[error(
         "two volumes of this node have different snapshots called {snapshot}; drop the one that was replaced"
     )]
+    #[class(operator)]
     Ambiguous {
         /// The snapshot.
         snapshot: SnapshotName,
     },
     /// Cloning and mounting.
     #[error(transparent)]
+    #[class(source)]
     Clone(Box<CloneError>),
     /// Destroying.
     #[error(transparent)]
+    #[class(source)]
     Destroy(#[from] DestroyError),
 }
 
@@ -74,46 +79,29 @@ impl From<CloneError> for ViewError {
     }
 }
 
-impl Classified for ViewError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Name(_) | Self::Ambiguous { .. } => ErrorClass::Operator,
-            Self::Missing { .. } => ErrorClass::Permanent,
-            Self::Clone(error) => error.kind(),
-            Self::Destroy(error) => error.kind(),
-        }
-    }
-}
-
 /// The images of a snapshot could not be read.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CatalogReadError {
     /// Its view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// Its files.
     #[error(transparent)]
+    #[class(source)]
     Catalog(#[from] CatalogError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
 }
 
-impl Classified for CatalogReadError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::View(error) => error.kind(),
-            Self::Catalog(error) => catalog_kind(error),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
-}
-
 /// A delta was not applied. But for [`ApplyError::WrongResult`], the volume is as it was.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ApplyError {
     /// The file.
     #[error("cannot read delta {file}")]
+    #[class(source)]
     Delta {
         /// Its name at the registrar.
         file: String,
@@ -122,6 +110,7 @@ pub enum ApplyError {
     },
     /// Its header speaks of other snapshots than the registrar's log.
     #[error("delta {file} is not the one announced: it leads to snapshot GUID {got}, not to {wanted}")]
+    #[class(permanent)]
     WrongHeader {
         /// Its name at the registrar.
         file: String,
@@ -132,18 +121,21 @@ pub enum ApplyError {
     },
     /// It starts from another snapshot than the newest here.
     #[error("delta {file} does not start from this node's newest snapshot")]
+    #[class(permanent)]
     WrongBase {
         /// Its name at the registrar.
         file: String,
     },
     /// ZFS.
     #[error(transparent)]
+    #[class(with = of_receive)]
     Receive(#[from] ReceiveError),
     /// It was received, and something else came of it than was announced.
     #[error(
         "delta {file} made snapshot GUID {got}, not {wanted} as announced; this volume is not to be trusted: \
          destroy it (zfs destroy -r) and let the agent fetch it anew"
     )]
+    #[class(operator)]
     WrongResult {
         /// Its name at the registrar.
         file: String,
@@ -154,12 +146,15 @@ pub enum ApplyError {
     },
     /// The state of ZFS.
     #[error(transparent)]
+    #[class(source)]
     Read(#[from] ReadError),
     /// The configured names are too long.
     #[error(transparent)]
+    #[class(operator)]
     Name(#[from] NameError),
     /// A note cannot be written.
     #[error("cannot write a note to {}", .path.display())]
+    #[class(operator)]
     Note {
         /// Its directory.
         path: PathBuf,
@@ -168,10 +163,20 @@ pub enum ApplyError {
     },
     /// What came wrong does not go away.
     #[error(transparent)]
+    #[class(source)]
     Destroy(#[from] DestroyError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
+}
+
+/// The file was whole, so the same file will end early again.
+fn of_receive(error: &ApplyError) -> ErrorClass {
+    match error {
+        ApplyError::Receive(error) if !matches!(error, ReceiveError::Truncated { .. }) => error.kind(),
+        _ => ErrorClass::Permanent,
+    }
 }
 
 impl ApplyError {
@@ -188,39 +193,26 @@ impl ApplyError {
     }
 }
 
-impl Classified for ApplyError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Delta { source, .. } => source.kind(),
-            Self::WrongHeader { .. } | Self::WrongBase { .. } => ErrorClass::Permanent,
-            // The file was whole, so the same file will end early again.
-            Self::Receive(ReceiveError::Truncated { .. }) => ErrorClass::Permanent,
-            Self::Receive(error) => error.kind(),
-            Self::WrongResult { .. } | Self::Name(_) | Self::Note { .. } => ErrorClass::Operator,
-            Self::Destroy(error) => error.kind(),
-            Self::Read(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
-}
-
 /// An overlay was not made; nothing of it is left.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CreateOverlayError {
     /// Not an absolute path of a file.
     #[error("{} is no absolute path of a file; give one, as /var/lib/vms/a.qcow2", .path.display())]
+    #[class(permanent)]
     Path {
         /// What was given.
         path: PathBuf,
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does, or give another path", .path.display())]
+    #[class(transient)]
     Silent {
         /// The overlay.
         path: PathBuf,
     },
     /// What the caller may do is not known.
     #[error("cannot act with your rights; ask as root")]
+    #[class(operator)]
     Rights {
         /// Why.
         source: io::Error,
@@ -230,6 +222,7 @@ pub enum CreateOverlayError {
         "{user} may not make {}; give a path in a directory where that user may make files, or ask as root",
         .path.display()
     )]
+    #[class(permanent)]
     NotAllowed {
         /// Who asked.
         user: User,
@@ -238,12 +231,14 @@ pub enum CreateOverlayError {
     },
     /// Its directory.
     #[error("the directory of {} does not exist; create it first", .path.display())]
+    #[class(permanent)]
     NoDirectory {
         /// The overlay.
         path: PathBuf,
     },
     /// Something is there.
     #[error("{} exists; remove it or give another path", .path.display())]
+    #[class(permanent)]
     Exists {
         /// The overlay.
         path: PathBuf,
@@ -253,6 +248,7 @@ pub enum CreateOverlayError {
         "{} is recorded as an overlay of {image}, though its file is gone; run `bootstash overlay remove` on it first",
         .path.display()
     )]
+    #[class(permanent)]
     Recorded {
         /// The overlay.
         path: PathBuf,
@@ -261,9 +257,11 @@ pub enum CreateOverlayError {
     },
     /// Nothing was received yet.
     #[error("this node holds no images yet; `bootstash status` tells how far it is")]
+    #[class(transient)]
     Empty,
     /// The image.
     #[error(transparent)]
+    #[class(source)]
     Catalog(#[from] CatalogError),
     /// Its base is not what it was.
     #[error(
@@ -271,6 +269,7 @@ pub enum CreateOverlayError {
          deregister and register it again",
         .path.display()
     )]
+    #[class(permanent)]
     BaseChanged {
         /// The image.
         image: ImageName,
@@ -281,6 +280,7 @@ pub enum CreateOverlayError {
     },
     /// Its base cannot be looked at.
     #[error("cannot use the base of image {image}")]
+    #[class(source)]
     Base {
         /// The image.
         image: ImageName,
@@ -289,62 +289,49 @@ pub enum CreateOverlayError {
     },
     /// The view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// The record.
     #[error(transparent)]
+    #[class(source)]
     Lease(#[from] LeaseError),
     /// Making the file.
     #[error(transparent)]
+    #[class(source)]
     Overlay(#[from] OverlayError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
 }
 
-impl Classified for CreateOverlayError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Empty | Self::Silent { .. } => ErrorClass::Transient,
-            Self::Path { .. }
-            | Self::NoDirectory { .. }
-            | Self::NotAllowed { .. }
-            | Self::Exists { .. }
-            | Self::Recorded { .. }
-            | Self::BaseChanged { .. } => ErrorClass::Permanent,
-            Self::Catalog(error) => catalog_kind(error),
-            Self::Base { source, .. } => source.kind(),
-            Self::Rights { .. } => ErrorClass::Operator,
-            Self::View(error) => error.kind(),
-            Self::Lease(error) => error.kind(),
-            Self::Overlay(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
-}
-
 /// An overlay was not removed.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum RemoveOverlayError {
     /// There is a file, which is none of ours.
     #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    #[class(permanent)]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// Its storage does not answer.
     #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    #[class(transient)]
     Silent {
         /// The overlay.
         path: PathBuf,
     },
     /// What the caller may do is not known.
     #[error("cannot act with your rights; ask as root")]
+    #[class(operator)]
     Rights {
         /// Why.
         source: io::Error,
     },
     /// The caller may not.
     #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    #[class(permanent)]
     NotAllowed {
         /// Who asked.
         user: User,
@@ -353,12 +340,14 @@ pub enum RemoveOverlayError {
     },
     /// A VM has it open.
     #[error("{} is open in a running VM; stop that first", .path.display())]
+    #[class(busy)]
     InUse {
         /// The overlay.
         path: PathBuf,
     },
     /// The file.
     #[error("cannot remove {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The overlay.
         path: PathBuf,
@@ -367,30 +356,20 @@ pub enum RemoveOverlayError {
     },
     /// The record.
     #[error(transparent)]
+    #[class(source)]
     Lease(#[from] LeaseError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
 }
 
-impl Classified for RemoveOverlayError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Foreign { .. } | Self::NotAllowed { .. } => ErrorClass::Permanent,
-            Self::Silent { .. } => ErrorClass::Transient,
-            Self::InUse { .. } => ErrorClass::Busy,
-            Self::Io { .. } | Self::Rights { .. } => ErrorClass::Operator,
-            Self::Lease(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
-}
-
 /// Collecting broke off; what went before stays gone.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CollectError {
     /// A snapshot.
     #[error("cannot collect snapshot {snapshot}")]
+    #[class(source)]
     Snapshot {
         /// The snapshot.
         snapshot: SnapshotName,
@@ -399,29 +378,14 @@ pub enum CollectError {
     },
     /// A view.
     #[error(transparent)]
+    #[class(source)]
     View(#[from] ViewError),
     /// The state of ZFS.
     #[error(transparent)]
+    #[class(source)]
     Read(#[from] ReadError),
     /// The agent stops.
     #[error(transparent)]
+    #[class(cancelled)]
     Stopping(#[from] Stopping),
-}
-
-impl Classified for CollectError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Snapshot { source, .. } => source.kind(),
-            Self::View(error) => error.kind(),
-            Self::Read(error) => error.kind(),
-            Self::Stopping(_) => ErrorClass::Cancelled,
-        }
-    }
-}
-
-fn catalog_kind(error: &CatalogError) -> ErrorClass {
-    match error {
-        CatalogError::NotFound { .. } => ErrorClass::Permanent,
-        CatalogError::Io { .. } | CatalogError::Manifest { .. } => ErrorClass::Operator,
-    }
 }

@@ -3,7 +3,7 @@
 //! Promises: a record is on disk, whole and synced, before its overlay exists, and goes only after it;
 //! a crash in between leaves a record too many, never one too few. No overlay is looked at here.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::OverlayView;
@@ -57,7 +57,8 @@ impl From<DamagedRecord> for LeaseError {
 }
 
 /// A record could not be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub enum LeaseError {
     /// The file or its directory.
     #[error("cannot access the overlay record {}", .path.display())]
@@ -78,12 +79,6 @@ pub enum LeaseError {
         /// Why.
         source: serde_json::Error,
     },
-}
-
-impl Classified for LeaseError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
 }
 
 /// All records, in memory as on disk.

@@ -1,6 +1,6 @@
 //! Why somebody was not let in, or out.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_net::api::Joiner;
 use bootstash_net::identity::{Identity, IdentityError};
 
@@ -9,7 +9,8 @@ use bootstash_net::identity::{Identity, IdentityError};
 pub(super) const MOST_CERTIFICATES: usize = 8;
 
 /// An invitation, a certificate or an expulsion was not to be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(permanent)]
 pub enum MemberError {
     /// One sentence for a token that never was, one that was used and one that is late: the difference
     /// is none of a stranger's business.
@@ -42,14 +43,6 @@ pub enum MemberError {
     Lifetime,
     /// The files, or TLS.
     #[error(transparent)]
+    #[class(source)]
     Identity(#[from] IdentityError),
-}
-
-impl Classified for MemberError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Identity(error) => error.kind(),
-            _ => ErrorClass::Permanent,
-        }
-    }
 }

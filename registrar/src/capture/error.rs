@@ -1,7 +1,7 @@
 //! What capturing and verifying can meet.
 
 use super::detect::Failure;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
 use bootstash_disk::nbd::OpenBaseError;
 use bootstash_disk::qcow2::LayoutError;
@@ -13,10 +13,11 @@ use std::io;
 use std::path::PathBuf;
 
 /// An image was not captured; nothing of the attempt is left.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum CaptureError {
     /// It did not come up.
     #[error("{} did not boot (boot {boot}): {failure}; {}", .path.display(), Console(.console))]
+    #[class(permanent)]
     NeverBooted {
         /// The image.
         path: PathBuf,
@@ -29,21 +30,26 @@ pub enum CaptureError {
     },
     /// Whoever asked for it wants it no more.
     #[error("the capture of {} was cancelled", .path.display())]
+    #[class(cancelled)]
     Cancelled {
         /// The image.
         path: PathBuf,
     },
     /// KVM was demanded and does not work.
     #[error(transparent)]
+    #[class(source)]
     Accelerator(#[from] AcceleratorError),
     /// The image could not be opened.
     #[error(transparent)]
+    #[class(source)]
     Open(#[from] OpenBaseError),
     /// The cache to adopt was refused.
     #[error(transparent)]
+    #[class(source)]
     Foreign(#[from] InspectCacheError),
     /// The image, or the cache to adopt, could not be read through.
     #[error("cannot read {}", .path.display())]
+    #[class(operator)]
     Scan {
         /// The file.
         path: PathBuf,
@@ -52,6 +58,7 @@ pub enum CaptureError {
     },
     /// The work directory cannot be used.
     #[error("cannot work in {}; check that it is writable and has space", .dir.display())]
+    #[class(operator)]
     Scratch {
         /// The directory.
         dir: PathBuf,
@@ -60,9 +67,11 @@ pub enum CaptureError {
     },
     /// The guest's overlay could not be made.
     #[error(transparent)]
+    #[class(source)]
     Overlay(#[from] OverlayError),
     /// The guest could not be run.
     #[error("cannot run boot {boot} of {}", .path.display())]
+    #[class(source)]
     Machine {
         /// The image.
         path: PathBuf,
@@ -73,31 +82,17 @@ pub enum CaptureError {
     },
     /// No cache of this image can be laid out.
     #[error(transparent)]
+    #[class(source)]
     Layout(#[from] LayoutError),
     /// The cache could not be written.
     #[error("cannot write {}; check that its file system has space", .path.display())]
+    #[class(operator)]
     Write {
         /// The cache.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-}
-
-impl Classified for CaptureError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NeverBooted { .. } => ErrorClass::Permanent,
-            Self::Cancelled { .. } => ErrorClass::Cancelled,
-            Self::Accelerator(error) => error.kind(),
-            Self::Open(error) => error.kind(),
-            Self::Foreign(error) => error.kind(),
-            Self::Overlay(error) => error.kind(),
-            Self::Layout(error) => error.kind(),
-            Self::Machine { source, .. } => source.kind(),
-            Self::Scan { .. } | Self::Scratch { .. } | Self::Write { .. } => ErrorClass::Operator,
-        }
-    }
 }
 
 impl fmt::Display for Failure {
@@ -128,32 +123,25 @@ impl fmt::Display for Console<'_> {
 }
 
 /// A cache was not accepted.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum VerifyError {
     /// The base is not what was inspected.
     #[error("{} was written to while it was being registered; register it again when nobody does", .path.display())]
+    #[class(permanent)]
     Changed {
         /// The image.
         path: PathBuf,
     },
     /// The base could not be looked at.
     #[error(transparent)]
+    #[class(source)]
     Base(#[from] BaseReadError),
     /// Its metadata is wrong.
     #[error(transparent)]
+    #[class(source)]
     Check(#[from] CheckError),
     /// Its bytes are not the base's.
     #[error(transparent)]
+    #[class(source)]
     Compare(#[from] CompareError),
-}
-
-impl Classified for VerifyError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Changed { .. } => ErrorClass::Permanent,
-            Self::Base(error) => error.kind(),
-            Self::Check(error) => error.kind(),
-            Self::Compare(error) => error.kind(),
-        }
-    }
 }

@@ -5,7 +5,7 @@ use crate::job::{JobState, Submitted};
 use crate::register::{Known, look_up};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
@@ -14,26 +14,20 @@ use bootstash_net::server::Refusal;
 use std::path::PathBuf;
 
 /// A request to register or deregister cannot be taken as it is.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 enum RequestError {
     #[error("{} is not an absolute path", .path.display())]
+    #[class(permanent)]
     Relative { path: PathBuf },
     #[error(transparent)]
+    #[class(permanent)]
     Url(#[from] bootstash_disk::UrlError),
     #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
+    #[class(busy)]
     UnderWay { name: ImageName, step: bootstash_net::api::Step },
     #[error("cannot read the volume")]
+    #[class(operator)]
     Catalog(#[from] catalog::CatalogError),
-}
-
-impl Classified for RequestError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Relative { .. } | Self::Url(_) => ErrorClass::Permanent,
-            Self::UnderWay { .. } => ErrorClass::Busy,
-            Self::Catalog(_) => ErrorClass::Operator,
-        }
-    }
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Vec<ImageView>>, Refusal> {

@@ -4,7 +4,7 @@ use super::State;
 use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::Guid;
 use bootstash_delta::Encoding;
 use bootstash_delta::VolumeLog;
@@ -22,37 +22,32 @@ use tokio::sync::watch;
 use tokio_util::io::StreamReader;
 
 /// A volume could not be brought back; nothing was changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 enum RestoreError {
     #[error(
         "node {node} has not told where it serves others (its [peers] listen); give the URL instead, as \
          https://HOST:7432"
     )]
+    #[class(permanent)]
     Unknown { node: String },
     #[error("{from:?} is neither a node's name nor a URL as https://HOST:7432")]
+    #[class(permanent)]
     NoUrl { from: String },
     #[error("the node at {url} has no snapshot; ask another")]
+    #[class(permanent)]
     Empty { url: String },
     #[error("the node at {url} sent a stream that does not say what it is; is its version far from ours?")]
+    #[class(operator)]
     Stream { url: String },
     #[error("another restore is under way")]
+    #[class(busy)]
     UnderWay,
     #[error("cannot ask the node at {url}")]
+    #[class(source)]
     Call { url: String, source: CallError },
     #[error(transparent)]
+    #[class(source)]
     Volume(#[from] VolumeError),
-}
-
-impl Classified for RestoreError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Unknown { .. } | Self::NoUrl { .. } | Self::Empty { .. } => ErrorClass::Permanent,
-            Self::Stream { .. } => ErrorClass::Operator,
-            Self::UnderWay => ErrorClass::Busy,
-            Self::Call { source, .. } => source.kind(),
-            Self::Volume(error) => error.kind(),
-        }
-    }
 }
 
 /// How far a restore is, for who looks; none while there is none.

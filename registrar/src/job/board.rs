@@ -1,7 +1,7 @@
 //! All registrations: asked for here, followed from here.
 
 use super::{Done, IllegalTransition, JobId, JobRecord, JobState, JobStore, StoreError};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use std::collections::BTreeMap;
@@ -37,13 +37,14 @@ pub enum Submitted {
 }
 
 /// A registration could not be taken or moved on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum SubmitError {
     /// Another image is being registered under the name, or this one with another cache.
     #[error(
         "image {name} is being registered from {}{} right now (job {job}); wait for it, or choose another name",
         .source_path.display(), WithCache(.cache.as_deref())
     )]
+    #[class(busy)]
     NameTaken {
         /// The name.
         name: ImageName,
@@ -56,20 +57,12 @@ pub enum SubmitError {
     },
     /// The record could not be kept.
     #[error("cannot take the registration")]
+    #[class(operator)]
     Store(#[from] StoreError),
     /// A step reported something out of order.
     #[error("cannot move the registration on")]
+    #[class(permanent)]
     Illegal(#[from] IllegalTransition),
-}
-
-impl Classified for SubmitError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NameTaken { .. } => ErrorClass::Busy,
-            Self::Store(_) => ErrorClass::Operator,
-            Self::Illegal(_) => ErrorClass::Permanent,
-        }
-    }
 }
 
 impl Board {

@@ -1,6 +1,6 @@
 //! What a name already stands for: the same image (fine) or another one (refused).
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CatalogError, Manifest};
@@ -16,13 +16,14 @@ pub enum Known {
 }
 
 /// The name stands for something else.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum KnownError {
     /// Another image.
     #[error(
         "image {name} is already registered from {}; choose another name, or `bootstash deregister {name}` first",
         .registered.display()
     )]
+    #[class(permanent)]
     OtherSource {
         /// The name.
         name: ImageName,
@@ -35,6 +36,7 @@ pub enum KnownError {
          `bootstash deregister {name}` and register it again",
         .source_path.display()
     )]
+    #[class(permanent)]
     Changed {
         /// The name.
         name: ImageName,
@@ -43,20 +45,12 @@ pub enum KnownError {
     },
     /// The image cannot be looked at.
     #[error(transparent)]
+    #[class(source)]
     Base(#[from] bootstash_disk::BaseReadError),
     /// The volume cannot be read.
     #[error(transparent)]
+    #[class(operator)]
     Catalog(#[from] CatalogError),
-}
-
-impl Classified for KnownError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::OtherSource { .. } | Self::Changed { .. } => ErrorClass::Permanent,
-            Self::Base(error) => error.kind(),
-            Self::Catalog(_) => ErrorClass::Operator,
-        }
-    }
 }
 
 /// What `name` stands for in the volume mounted at `mountpoint`, asked for `source`. Blocking, short.

@@ -1,6 +1,6 @@
 //! How changes to the volume fail.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::{Guid, ImageName};
 use bootstash_delta::DeltaWriteError;
 use bootstash_delta::catalog::CatalogError;
@@ -8,13 +8,14 @@ use std::io;
 use std::path::PathBuf;
 
 /// A change to the volume failed; the volume is as it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum VolumeError {
     /// The pool cannot take the cache.
     #[error(
         "no space in the pool for the cache of {name} ({cache_bytes} bytes); free some \
          (bootstash deregister, bootstash gc) or add a disk, and register it again"
     )]
+    #[class(operator)]
     NoSpace {
         /// The image.
         name: ImageName,
@@ -23,6 +24,7 @@ pub enum VolumeError {
     },
     /// A file or directory of the volume.
     #[error("cannot write {}", .path.display())]
+    #[class(operator)]
     Io {
         /// It.
         path: PathBuf,
@@ -31,42 +33,53 @@ pub enum VolumeError {
     },
     /// The volume's content cannot be read.
     #[error(transparent)]
+    #[class(operator)]
     Catalog(#[from] CatalogError),
     /// ZFS cannot say what there is.
     #[error(transparent)]
+    #[class(source)]
     Read(#[from] bootstash_zfs::ReadError),
     /// The file systems cannot be made.
     #[error(transparent)]
+    #[class(source)]
     Create(#[from] bootstash_zfs::CreateError),
     /// The volume cannot be mounted.
     #[error(transparent)]
+    #[class(source)]
     Mount(#[from] bootstash_zfs::MountError),
     /// No snapshot.
     #[error(transparent)]
+    #[class(source)]
     Snapshot(#[from] bootstash_zfs::SnapshotError),
     /// No stream for the delta.
     #[error(transparent)]
+    #[class(source)]
     Send(#[from] bootstash_zfs::SendError),
     /// No delta file.
     #[error(transparent)]
+    #[class(source)]
     Delta(#[from] DeltaWriteError),
     /// A snapshot stays.
     #[error(transparent)]
+    #[class(source)]
     Destroy(#[from] bootstash_zfs::DestroyError),
     /// What a node sent was not received.
     #[error(transparent)]
+    #[class(source)]
     Receive(#[from] bootstash_zfs::ReceiveError),
     /// The volume is not lost.
     #[error(
         "the registrar's volume holds {what}, and only an empty one is replaced; to replace it all the same, stop \
          the registrar, set its volume aside with `zfs rename`, and start it again"
     )]
+    #[class(permanent)]
     NotEmpty {
         /// What it holds.
         what: String,
     },
     /// Another snapshot came than was announced.
     #[error("the node announced snapshot {wanted} and sent {got}; ask another node")]
+    #[class(permanent)]
     OtherSnapshot {
         /// What was announced.
         wanted: Guid,
@@ -75,37 +88,21 @@ pub enum VolumeError {
     },
     /// There is no snapshot yet.
     #[error("nothing is published yet; register an image first")]
+    #[class(transient)]
     Empty,
     /// A snapshot has no delta.
     #[error("no delta leads to snapshot {snapshot}")]
+    #[class(transient)]
     NoDelta {
         /// The snapshot.
         snapshot: bootstash_base::names::SnapshotName,
     },
     /// Work on files broke off in the middle.
     #[error("work on the volume's files broke off; see the log")]
+    #[class(operator)]
     Broken,
     /// The registrar stops.
     #[error("the registrar is stopping")]
+    #[class(cancelled)]
     Stopping,
-}
-
-impl Classified for VolumeError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NoSpace { .. } | Self::Io { .. } | Self::Catalog(_) => ErrorClass::Operator,
-            Self::Read(error) => error.kind(),
-            Self::Create(error) => error.kind(),
-            Self::Mount(error) => error.kind(),
-            Self::Snapshot(error) => error.kind(),
-            Self::Send(error) => error.kind(),
-            Self::Delta(error) => error.kind(),
-            Self::Destroy(error) => error.kind(),
-            Self::Receive(error) => error.kind(),
-            Self::NotEmpty { .. } | Self::OtherSnapshot { .. } => ErrorClass::Permanent,
-            Self::Empty | Self::NoDelta { .. } => ErrorClass::Transient,
-            Self::Broken => ErrorClass::Operator,
-            Self::Stopping => ErrorClass::Cancelled,
-        }
-    }
 }

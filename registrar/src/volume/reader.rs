@@ -1,7 +1,7 @@
 //! Reading the images in the head for whoever asks: a ZFS that stands still costs a few threads and no
 //! worker of the runtime.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,12 @@ pub struct VolumeReader {
 }
 
 /// The volume's file system gave no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 #[error("{} gave no answer for {after:?}; is ZFS standing still?", .mountpoint.display())]
+#[class(transient)]
 pub struct NoAnswer {
     mountpoint: PathBuf,
     after: Duration,
-}
-
-impl Classified for NoAnswer {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Transient
-    }
 }
 
 impl VolumeReader {

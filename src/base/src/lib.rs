@@ -3,6 +3,8 @@
 //!
 //! Promises: nothing here speaks to a network, to ZFS or to QEMU.
 
+extern crate self as bootstash_base;
+
 pub mod clock;
 pub mod error;
 pub mod files;

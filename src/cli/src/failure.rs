@@ -19,25 +19,31 @@ use std::process::ExitCode;
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// Why a verb was not done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub(super) enum CommandError {
     /// A daemon refused, or did not answer.
     #[error(transparent)]
+    #[class(source)]
     Call(#[from] CallError),
     /// A configuration is not accepted.
     #[error(transparent)]
+    #[class(source)]
     Config(#[from] ConfigError),
     /// The verb needs a daemon this host does not have.
     #[error("there is no {} on this host: nothing at {}", .daemon.word(), .socket.display())]
     NoDaemon { daemon: Daemon, socket: PathBuf },
     /// Key or certificate for another machine's registrar.
     #[error(transparent)]
+    #[class(source)]
     Identity(#[from] IdentityError),
     /// Nobody was joined.
     #[error(transparent)]
+    #[class(source)]
     Join(#[from] JoinError),
     /// The certificate of it was not renewed.
     #[error(transparent)]
+    #[class(source)]
     Renew(#[from] RenewError),
     /// Multicast does not work here.
     #[error("nothing is heard of multicast group {group} here")]
@@ -47,6 +53,7 @@ pub(super) enum CommandError {
     NotJoined { dir: PathBuf },
     /// A name.
     #[error(transparent)]
+    #[class(permanent)]
     Name(#[from] IdentityParseError),
     /// There is nowhere to keep a key.
     #[error("cannot tell where to keep a key: neither HOME nor --identity is given")]
@@ -56,15 +63,19 @@ pub(super) enum CommandError {
     NoDaemons { registrar: PathBuf, agent: PathBuf },
     /// The registration failed.
     #[error("registering {name} failed at {step}: {error}")]
+    #[class(with = of_registration)]
     Registration { name: ImageName, step: Step, error: String, kind: ErrorClass },
     /// The registrar went away while its job was followed.
     #[error("the registrar does not answer any more; job {job} goes on or is cleaned up when it is back")]
+    #[class(source)]
     Lost { job: JobId, source: CallError },
     /// A path cannot be made absolute.
     #[error("cannot find {}", .path.display())]
+    #[class(permanent)]
     Path { path: PathBuf, source: io::Error },
     /// A URL is no path.
     #[error(transparent)]
+    #[class(permanent)]
     Url(#[from] UrlError),
     /// The answer cannot be written.
     #[error("cannot write to standard output")]
@@ -80,18 +91,11 @@ pub(super) enum CommandError {
     Runtime(#[source] io::Error),
 }
 
-impl Classified for CommandError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Call(error) | Self::Lost { source: error, .. } => error.kind(),
-            Self::Config(error) => error.kind(),
-            Self::Registration { kind, .. } => *kind,
-            Self::Path { .. } | Self::Name(_) | Self::Url(_) => ErrorClass::Permanent,
-            Self::Identity(error) => error.kind(),
-            Self::Join(error) => error.kind(),
-            Self::Renew(error) => error.kind(),
-            _ => ErrorClass::Operator,
-        }
+/// The registrar told what class of error ended the registration.
+fn of_registration(error: &CommandError) -> ErrorClass {
+    match error {
+        CommandError::Registration { kind, .. } => *kind,
+        _ => ErrorClass::Operator,
     }
 }
 

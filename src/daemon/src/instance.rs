@@ -1,6 +1,6 @@
 //! One daemon for one state directory.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 pub struct InstanceLock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
 
 /// The lock could not be taken.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum InstanceError {
     /// Another process has it.
     #[error("another {daemon} (pid {pid}) already runs on {}; stop it first, or give this one another state_dir", .dir.display())]
+    #[class(busy)]
     Running {
         /// Which daemon.
         daemon: &'static str,
@@ -26,21 +27,13 @@ pub enum InstanceError {
     },
     /// The directory or lock file cannot be made.
     #[error("cannot lock the state directory {}", .dir.display())]
+    #[class(operator)]
     Io {
         /// The state directory.
         dir: PathBuf,
         /// Why.
         source: io::Error,
     },
-}
-
-impl Classified for InstanceError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Running { .. } => ErrorClass::Busy,
-            Self::Io { .. } => ErrorClass::Operator,
-        }
-    }
 }
 
 impl InstanceLock {

@@ -1,6 +1,6 @@
 //! Listening on a Unix socket, in the place of a daemon that died but not of one that lives.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::GroupName;
 use nix::unistd::{Gid, Group};
 use std::fs::{self, Permissions};
@@ -16,37 +16,31 @@ const ROOT_ALONE: u32 = 0o600;
 const WITH_GROUP: u32 = 0o660;
 
 /// A socket could not be listened on.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ListenError {
     /// Somebody answers there.
     #[error("another daemon answers on {}; stop it first, or give this one another socket", .path.display())]
+    #[class(busy)]
     Taken {
         /// The socket.
         path: PathBuf,
     },
     /// There is something else.
     #[error("{} exists and is no socket; remove it, or configure another socket", .path.display())]
+    #[class(operator)]
     NoSocket {
         /// The socket.
         path: PathBuf,
     },
     /// Anything else.
     #[error("cannot listen on {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The socket.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-}
-
-impl Classified for ListenError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Taken { .. } => ErrorClass::Busy,
-            Self::NoSocket { .. } | Self::Io { .. } => ErrorClass::Operator,
-        }
-    }
 }
 
 /// Listens on `path`, making its directory, for root and the members of `group`. Where the host has no such

@@ -1,7 +1,7 @@
 //! A base: where an image's bytes live, and whether they are still what was registered.
 
 use super::ImageFormat;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -40,37 +40,31 @@ pub struct BaseIdentity {
 }
 
 /// A base could not be read, or is no regular file.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum BaseReadError {
     /// Nothing there.
     #[error("the image {} does not exist on this host; check the path, and that its storage is mounted", .path.display())]
+    #[class(permanent)]
     Missing {
         /// The base.
         path: PathBuf,
     },
     /// A directory, a device, ….
     #[error("{} is not a regular file; give the path of a raw or qcow2 file", .path.display())]
+    #[class(permanent)]
     NotAFile {
         /// The base.
         path: PathBuf,
     },
     /// Anything else.
     #[error("cannot read {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The base.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-}
-
-impl Classified for BaseReadError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Missing { .. } | Self::NotAFile { .. } => ErrorClass::Permanent,
-            Self::Io { .. } => ErrorClass::Operator,
-        }
-    }
 }
 
 impl BaseIdentity {

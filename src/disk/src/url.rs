@@ -1,22 +1,17 @@
 //! URLs where a file is needed: refused with their own reason, not as files that are missing.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::path::Path;
 
 /// A URL was given as the source of an image.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 #[error(
     "{url} is a URL, and nothing is read from URLs; \
      put the image on storage that every node sees under the same path, and give that path"
 )]
+#[class(permanent)]
 pub struct UrlError {
     url: String,
-}
-
-impl Classified for UrlError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Permanent
-    }
 }
 
 /// Refuses `http://…`, `nbd+unix://…` and the like.

@@ -1,6 +1,6 @@
 //! Errors, a type for each operation.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// What any call to a QEMU program can meet, and the text of what no type foresees.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum QemuFailure {
     /// The program could not be started.
     #[error("cannot run {}", .program.display())]
+    #[class(operator)]
     Spawn {
         /// Its absolute path.
         program: PathBuf,
@@ -20,6 +21,7 @@ pub enum QemuFailure {
     },
     /// It did not end in time, and was killed.
     #[error("{command} did not end within {} s", .after.as_secs())]
+    #[class(transient)]
     Deadline {
         /// The command line.
         command: String,
@@ -28,6 +30,7 @@ pub enum QemuFailure {
     },
     /// It said something we have no word for.
     #[error("{command} failed ({status}): {stderr}")]
+    #[class(operator)]
     Unexpected {
         /// The command line.
         command: String,
@@ -38,6 +41,7 @@ pub enum QemuFailure {
     },
     /// It answered in a form we cannot read.
     #[error("{command} answered in a form this version cannot read")]
+    #[class(operator)]
     Answer {
         /// The command line.
         command: String,
@@ -46,17 +50,9 @@ pub enum QemuFailure {
     },
 }
 
-impl Classified for QemuFailure {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Answer { .. } => ErrorClass::Operator,
-            Self::Deadline { .. } => ErrorClass::Transient,
-        }
-    }
-}
-
 /// QEMU is not installed, or not whole.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(operator)]
 pub enum FindError {
     /// A program is missing.
     #[error("{program} is not installed on this host; install it (apt-get install {package})")]
@@ -68,29 +64,26 @@ pub enum FindError {
     },
 }
 
-impl Classified for FindError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
-}
-
 /// An overlay could not be made; nothing of it is left.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum OverlayError {
     /// Something is there.
     #[error("{} exists; remove it or give another path", .path.display())]
+    #[class(permanent)]
     Exists {
         /// The overlay.
         path: PathBuf,
     },
     /// Its directory is not there.
     #[error("the directory {} does not exist; create it first", .directory.display())]
+    #[class(permanent)]
     NoDirectory {
         /// The directory.
         directory: PathBuf,
     },
     /// Its directory cannot be written to.
     #[error("cannot create {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The overlay.
         path: PathBuf,
@@ -99,6 +92,7 @@ pub enum OverlayError {
     },
     /// Anything else.
     #[error("cannot create the overlay {}", .path.display())]
+    #[class(source)]
     Other {
         /// The overlay.
         path: PathBuf,
@@ -107,21 +101,12 @@ pub enum OverlayError {
     },
 }
 
-impl Classified for OverlayError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Exists { .. } | Self::NoDirectory { .. } => ErrorClass::Permanent,
-            Self::Io { .. } => ErrorClass::Operator,
-            Self::Other { source, .. } => source.kind(),
-        }
-    }
-}
-
 /// A cache's metadata is wrong, or could not be checked.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CheckError {
     /// It contradicts itself.
     #[error("the qcow2 file {} is corrupt: {found}", .path.display())]
+    #[class(permanent)]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -130,6 +115,7 @@ pub enum CheckError {
     },
     /// Anything else.
     #[error("cannot check {}", .path.display())]
+    #[class(source)]
     Other {
         /// The file.
         path: PathBuf,
@@ -138,20 +124,12 @@ pub enum CheckError {
     },
 }
 
-impl Classified for CheckError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Corrupt { .. } => ErrorClass::Permanent,
-            Self::Other { source, .. } => source.kind(),
-        }
-    }
-}
-
 /// A cache does not show the bytes of its base, or could not be compared.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum CompareError {
     /// They differ.
     #[error("{} does not show the bytes of {}: {found}; was the image written to meanwhile?", .cache.display(), .base.display())]
+    #[class(permanent)]
     Different {
         /// The cache.
         cache: PathBuf,
@@ -162,6 +140,7 @@ pub enum CompareError {
     },
     /// They cannot be handed to the process that compares them.
     #[error("cannot serve {} and {} to the process that compares them", .cache.display(), .base.display())]
+    #[class(operator)]
     Serve {
         /// The cache.
         cache: PathBuf,
@@ -172,6 +151,7 @@ pub enum CompareError {
     },
     /// Anything else.
     #[error("cannot compare {} with {}", .cache.display(), .base.display())]
+    #[class(source)]
     Other {
         /// The cache.
         cache: PathBuf,
@@ -182,32 +162,18 @@ pub enum CompareError {
     },
 }
 
-impl Classified for CompareError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Different { .. } => ErrorClass::Permanent,
-            Self::Serve { .. } => ErrorClass::Operator,
-            Self::Other { source, .. } => source.kind(),
-        }
-    }
-}
-
 /// KVM was demanded and does not work.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 #[error("KVM does not work on this host: {why}; mend it, or configure accelerator = \"auto\" or \"tcg\"")]
+#[class(operator)]
 pub struct AcceleratorError {
     /// What the probe met.
     pub(super) why: String,
 }
 
-impl Classified for AcceleratorError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
-}
-
 /// A guest could not be started, or does not obey.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(operator)]
 pub enum MachineError {
     /// The program could not be started or waited for.
     #[error("cannot run QEMU")]
@@ -231,6 +197,7 @@ pub enum MachineError {
     },
     /// Its control channel broke.
     #[error("QEMU's control channel broke at {command}")]
+    #[class(transient)]
     Channel {
         /// What it was asked.
         command: &'static str,
@@ -239,6 +206,7 @@ pub enum MachineError {
     },
     /// It did not do what it was told in time.
     #[error("QEMU gave no answer to {command} within {} s", .after.as_secs())]
+    #[class(transient)]
     NoAnswer {
         /// What it was asked.
         command: &'static str,
@@ -255,17 +223,9 @@ pub enum MachineError {
     },
 }
 
-impl Classified for MachineError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Channel { .. } | Self::NoAnswer { .. } => ErrorClass::Transient,
-            _ => ErrorClass::Operator,
-        }
-    }
-}
-
 /// A guest on the terminal did not run.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(operator)]
 pub enum ConsoleError {
     /// The program could not be started or ended.
     #[error("cannot boot {}", .overlay.display())]
@@ -283,10 +243,4 @@ pub enum ConsoleError {
         /// How it ended.
         status: ExitStatus,
     },
-}
-
-impl Classified for ConsoleError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
 }

@@ -18,10 +18,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A file was not taken as a boot cache.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum InspectCacheError {
     /// Missing, unreadable.
     #[error("cannot read the cache {}; check the path, and that the registrar's host sees it", .path.display())]
+    #[class(with = of_read)]
     Read {
         /// The file.
         path: PathBuf,
@@ -34,6 +35,7 @@ pub enum InspectCacheError {
          give the cache.qcow2 that a registrar made of this image, or register it without a cache",
         .path.display(), .base.display()
     )]
+    #[class(permanent)]
     Unfit {
         /// The file.
         path: PathBuf,
@@ -44,17 +46,17 @@ pub enum InspectCacheError {
     },
     /// It is broken, or could not be checked.
     #[error(transparent)]
+    #[class(source)]
     Damaged(#[from] InspectError),
 }
 
-impl Classified for InspectCacheError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorClass::Permanent,
-            Self::Read { .. } => ErrorClass::Operator,
-            Self::Unfit { .. } => ErrorClass::Permanent,
-            Self::Damaged(error) => error.kind(),
+/// A wrong path is the caller's to mend, a file that cannot be read the operator's.
+fn of_read(error: &InspectCacheError) -> ErrorClass {
+    match error {
+        InspectCacheError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            ErrorClass::Permanent
         }
+        _ => ErrorClass::Operator,
     }
 }
 

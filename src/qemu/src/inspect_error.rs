@@ -1,7 +1,7 @@
 //! Why an image is not taken.
 
 use super::QemuFailure;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
 use bootstash_disk::qcow2::header::Qcow2Header;
 use bootstash_disk::qcow2::inspect::{Feature, Flaw, Refusal};
@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// An image was refused, or could not be looked at.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(permanent)]
 pub enum InspectError {
     /// Missing, a directory, unreadable.
     #[error(transparent)]
+    #[class(source)]
     File(#[from] BaseReadError),
     /// It has a backing file.
     #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
@@ -95,6 +97,7 @@ pub enum InspectError {
     },
     /// It cannot be handed to the process that looks at it.
     #[error("cannot serve {} to the process that inspects it; check that {} can be written to", .path.display(), std::env::temp_dir().display())]
+    #[class(operator)]
     Serve {
         /// The image.
         path: PathBuf,
@@ -111,30 +114,20 @@ pub enum InspectError {
     },
     /// Somebody writes to it.
     #[error("{} is in use by a running QEMU; shut that machine down, or register a copy", .path.display())]
+    #[class(busy)]
     InUse {
         /// The image.
         path: PathBuf,
     },
     /// Anything else.
     #[error("cannot inspect {}", .path.display())]
+    #[class(source)]
     Other {
         /// The image.
         path: PathBuf,
         /// Why.
         source: QemuFailure,
     },
-}
-
-impl Classified for InspectError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::File(error) => error.kind(),
-            Self::InUse { .. } => ErrorClass::Busy,
-            Self::Serve { .. } => ErrorClass::Operator,
-            Self::Other { source, .. } => source.kind(),
-            _ => ErrorClass::Permanent,
-        }
-    }
 }
 
 impl InspectError {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// What any call to ZFS can meet, and the text of what no type foresees.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(operator)]
 pub enum ZfsFailure {
     /// The program could not be started.
     #[error("cannot run {program}")]
@@ -20,6 +21,7 @@ pub enum ZfsFailure {
     /// No answer in time. A program was told to end; a call into the kernel cannot be ended, and may
     /// yet do what it was asked.
     #[error("{command} gave no answer for {} s", .after.as_secs())]
+    #[class(transient)]
     Deadline {
         /// The command line, or the call.
         command: String,
@@ -28,6 +30,7 @@ pub enum ZfsFailure {
     },
     /// Somebody killed the program; that says nothing of what it was asked, and the next may live.
     #[error("{command} was killed by signal {signal}")]
+    #[class(transient)]
     Killed {
         /// The command line.
         command: String,
@@ -36,6 +39,7 @@ pub enum ZfsFailure {
     },
     /// The daemon or kernel module is not there.
     #[error("{command}: ZFS is not running: {stderr}")]
+    #[class(transient)]
     Unavailable {
         /// The command line.
         command: String,
@@ -52,6 +56,7 @@ pub enum ZfsFailure {
     },
     /// The kernel refused a call that was made to it without a program.
     #[error("{call} was refused{}", remedy(.source))]
+    #[class(with = of_refusal)]
     Refused {
         /// The call and what it was about.
         call: String,
@@ -68,6 +73,11 @@ pub enum ZfsFailure {
         /// What was looked for.
         wanted: &'static str,
     },
+}
+
+/// Of what ZFS refuses, only "in use" passes by itself.
+fn of_refusal(failure: &ZfsFailure) -> ErrorClass {
+    if failure.errno() == Some(Errno::EBUSY) { ErrorClass::Busy } else { ErrorClass::Operator }
 }
 
 impl ZfsFailure {
@@ -93,18 +103,6 @@ fn remedy(source: &io::Error) -> &'static str {
         Some(Errno::ENOTSUP) => "; upgrade the pool (zpool upgrade)",
         Some(Errno::EIO | Errno::ENXIO) => "; look at the pool's health (zpool status)",
         _ => "",
-    }
-}
-
-impl Classified for ZfsFailure {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Refused { .. } if self.errno() == Some(Errno::EBUSY) => ErrorClass::Busy,
-            Self::Spawn { .. } | Self::Unexpected { .. } | Self::Refused { .. } | Self::Answer { .. } => {
-                ErrorClass::Operator
-            }
-            Self::Deadline { .. } | Self::Killed { .. } | Self::Unavailable { .. } => ErrorClass::Transient,
-        }
     }
 }
 

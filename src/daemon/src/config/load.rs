@@ -1,7 +1,7 @@
 //! Reading a configuration file, with errors that name the file, the line and the remedy.
 
 use super::{AgentConfig, ConfigKind, RegistrarConfig, check};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ pub enum ConfigFile {
 }
 
 /// A configuration was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read {}", .path.display())]
@@ -49,12 +50,6 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseProblem(String);
-
-impl Classified for ConfigError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
-}
 
 /// Reads and checks the registrar's configuration.
 ///

@@ -6,6 +6,7 @@ mod manifest;
 
 pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 
+use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use std::path::{Path, PathBuf};
 
@@ -30,10 +31,12 @@ pub fn cache_path(root: &Path, name: &ImageName) -> PathBuf {
 }
 
 /// A volume's content could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub enum CatalogError {
     /// No such image.
     #[error("no image {name} is registered here; `bootstash images` lists those that are")]
+    #[class(permanent)]
     NotFound {
         /// The image.
         name: ImageName,

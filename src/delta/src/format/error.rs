@@ -1,15 +1,16 @@
 //! How writing and reading a delta file can fail.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
 /// Making a delta file failed; nothing of it is left.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum DeltaWriteError {
     /// The ZFS stream broke off.
     #[error("the ZFS stream for {} broke off", .path.display())]
+    #[class(transient)]
     Stream {
         /// The file that was to be.
         path: PathBuf,
@@ -18,6 +19,7 @@ pub enum DeltaWriteError {
     },
     /// The file cannot be written.
     #[error("cannot write {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The file.
         path: PathBuf,
@@ -26,20 +28,12 @@ pub enum DeltaWriteError {
     },
 }
 
-impl Classified for DeltaWriteError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Stream { .. } => ErrorClass::Transient,
-            Self::Io { .. } => ErrorClass::Operator,
-        }
-    }
-}
-
 /// A delta file cannot be used.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum DeltaReadError {
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The file.
         path: PathBuf,
@@ -48,6 +42,7 @@ pub enum DeltaReadError {
     },
     /// It is no delta, or its header is damaged.
     #[error("{} is no delta file: {problem}", .path.display())]
+    #[class(permanent)]
     Header {
         /// The file.
         path: PathBuf,
@@ -56,6 +51,7 @@ pub enum DeltaReadError {
     },
     /// It is not the file that was announced.
     #[error("{} is damaged: it has {what} {got}, announced was {wanted}", .path.display())]
+    #[class(permanent)]
     Mismatch {
         /// The file.
         path: PathBuf,
@@ -66,13 +62,4 @@ pub enum DeltaReadError {
         /// As announced.
         wanted: String,
     },
-}
-
-impl Classified for DeltaReadError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Io { .. } => ErrorClass::Operator,
-            Self::Header { .. } | Self::Mismatch { .. } => ErrorClass::Permanent,
-        }
-    }
 }

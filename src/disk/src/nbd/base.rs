@@ -3,7 +3,7 @@
 use super::{BlockSource, Extent, ExtentKind};
 use crate::ImageFormat;
 use async_trait::async_trait;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use imago::file::File as ImagoFile;
 use imago::qcow2::Qcow2;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
@@ -37,8 +37,9 @@ enum Disk {
 }
 
 /// An image could not be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 #[error("cannot open the {format} image {}", .path.display())]
+#[class(operator)]
 pub struct OpenBaseError {
     /// The image.
     pub path: PathBuf,
@@ -46,12 +47,6 @@ pub struct OpenBaseError {
     pub format: ImageFormat,
     /// Why.
     pub source: io::Error,
-}
-
-impl Classified for OpenBaseError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
 }
 
 impl Base {

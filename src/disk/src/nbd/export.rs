@@ -1,7 +1,7 @@
 //! Listening for clients of an export.
 
 use super::{BlockSource, ReadTrace, session};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,19 +26,14 @@ pub struct Export {
 struct Socket(PathBuf);
 
 /// An export could not be started.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 #[error("cannot listen on {}", .socket.display())]
+#[class(operator)]
 pub struct ExportError {
     /// The socket.
     pub socket: PathBuf,
     /// Why.
     pub source: io::Error,
-}
-
-impl Classified for ExportError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Operator
-    }
 }
 
 impl Export {

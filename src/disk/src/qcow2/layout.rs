@@ -5,7 +5,7 @@
 use super::backing::BACKING_MAX_BYTES;
 use super::{CLUSTER_BYTES, ClusterRuns};
 use crate::ImageFormat;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ pub struct Layout {
 }
 
 /// No cache file can be laid out so.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(permanent)]
 pub enum LayoutError {
     /// QEMU would not take the name from the file's header.
     #[error("the path {} is not absolute or longer than 1023 bytes; move the image to a shorter path", .path.display())]
@@ -53,12 +54,6 @@ pub enum LayoutError {
         /// Size of the disk.
         virtual_size_bytes: u64,
     },
-}
-
-impl Classified for LayoutError {
-    fn kind(&self) -> ErrorClass {
-        ErrorClass::Permanent
-    }
 }
 
 impl Layout {

@@ -38,10 +38,11 @@ impl fmt::Display for Endpoint {
 }
 
 /// A call did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum CallError {
     /// Nobody answered, or the connection broke.
     #[error("no answer from {endpoint}")]
+    #[class(transient)]
     Unreachable {
         /// Who was called.
         endpoint: Endpoint,
@@ -50,6 +51,7 @@ pub enum CallError {
     },
     /// The daemon said no.
     #[error("{error}")]
+    #[class(with = of_refusal)]
     Refused {
         /// HTTP status.
         status: u16,
@@ -60,6 +62,7 @@ pub enum CallError {
     },
     /// The daemon has enough to do, and says when to retry.
     #[error("{error}")]
+    #[class(busy)]
     Busy {
         /// What it said.
         error: String,
@@ -68,6 +71,7 @@ pub enum CallError {
     },
     /// It answered in a form we cannot read, or without end.
     #[error("{endpoint} answered in a form this version cannot read")]
+    #[class(operator)]
     Answer {
         /// Who was called.
         endpoint: Endpoint,
@@ -76,14 +80,11 @@ pub enum CallError {
     },
 }
 
-impl Classified for CallError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Unreachable { .. } => ErrorClass::Transient,
-            Self::Refused { kind, .. } => *kind,
-            Self::Busy { .. } => ErrorClass::Busy,
-            Self::Answer { .. } => ErrorClass::Operator,
-        }
+/// The daemon told the class of its error.
+fn of_refusal(error: &CallError) -> ErrorClass {
+    match error {
+        CallError::Refused { kind, .. } => *kind,
+        _ => ErrorClass::Operator,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::api::{CallError, UrlProblem};
 use crate::identity::{IdentityError, TokenError};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 
 /// Joining failed; nothing was changed here.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum JoinError {
     /// The URL.
     #[error("cannot join {url:?}")]
+    #[class(permanent)]
     Url {
         /// As given.
         url: String,
@@ -17,12 +18,15 @@ pub enum JoinError {
     },
     /// The token.
     #[error(transparent)]
+    #[class(permanent)]
     Token(#[from] TokenError),
     /// The token cannot be read.
     #[error("cannot read the token from standard input")]
+    #[class(operator)]
     Read(#[source] std::io::Error),
     /// The registrar does not answer, is another than the one that made the token, or refuses.
     #[error("cannot join the registrar at {url}")]
+    #[class(source)]
     Call {
         /// Where it was asked.
         url: String,
@@ -31,36 +35,19 @@ pub enum JoinError {
     },
     /// What came, or what is here, is no good.
     #[error(transparent)]
+    #[class(source)]
     Identity(#[from] IdentityError),
-}
-
-impl Classified for JoinError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Url { .. } | Self::Token(_) => ErrorClass::Permanent,
-            Self::Call { source, .. } => source.kind(),
-            Self::Read(_) => ErrorClass::Operator,
-            Self::Identity(error) => error.kind(),
-        }
-    }
 }
 
 /// A certificate was not renewed; the one that is here still counts until its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum RenewError {
     /// The registrar does not answer, or refuses.
     #[error("the registrar gave no new certificate")]
+    #[class(source)]
     Call(#[from] CallError),
     /// What came, or what is here, is no good.
     #[error(transparent)]
+    #[class(source)]
     Identity(#[from] IdentityError),
-}
-
-impl Classified for RenewError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Call(error) => error.kind(),
-            Self::Identity(error) => error.kind(),
-        }
-    }
 }

@@ -19,6 +19,7 @@ const FILE: &str = "authority.pem";
 /// The clocks of hosts differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(3650 * 86400);
+const SERIAL_BYTES: usize = 16;
 
 /// Makes certificates.
 pub struct Authority {
@@ -100,7 +101,7 @@ impl Authority {
     ) -> Result<Issued, IdentityError> {
         let request =
             CertificateSigningRequestParams::from_pem(request_pem).map_err(IdentityError::Request)?;
-        let (number, serial) = Serial::new()?;
+        let (number, serial) = new_serial()?;
         let mut params = params_of(identity, lifetime)?;
         params.serial_number = Some(SerialNumber::from_slice(&number));
         let made = params.signed_by(&request.public_key, &self.issuer).map_err(IdentityError::Make)?;
@@ -117,7 +118,7 @@ impl fmt::Debug for Authority {
 }
 
 fn params() -> Result<CertificateParams, IdentityError> {
-    let (number, serial) = Serial::new()?;
+    let (number, serial) = new_serial()?;
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from_slice(&number));
     // No two have the same name, so that a certificate of a former one is told at once.
@@ -152,4 +153,11 @@ fn named(text: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, text);
     name
+}
+
+fn new_serial() -> Result<([u8; SERIAL_BYTES], Serial), IdentityError> {
+    let mut bytes: [u8; SERIAL_BYTES] = super::random()?;
+    // Positive, and of full length in its encoding (RFC 5280, 4.1.2.2).
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok((bytes, Serial::of(&bytes)))
 }

@@ -1,11 +1,12 @@
 //! Why an identity could not be made, read or believed.
 
 use super::IdentityParseError;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::path::PathBuf;
 
 /// An identity, its key or its certificate is no good.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
 pub enum IdentityError {
     /// There is none yet.
     #[error("there is no identity in {}", .dir.display())]
@@ -40,12 +41,15 @@ pub enum IdentityError {
     Mismatch(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A certificate is none of ours.
     #[error("the certificate is not one of bootstash")]
+    #[class(permanent)]
     Foreign,
     /// Its name is none of ours.
     #[error("the certificate names nobody")]
+    #[class(permanent)]
     Name(#[from] IdentityParseError),
     /// A request for a certificate is not well-formed, or not signed with its own key.
     #[error("this is no request for a certificate")]
+    #[class(permanent)]
     Request(#[source] rcgen::Error),
     /// A certificate could not be made.
     #[error("cannot make a certificate")]
@@ -56,13 +60,4 @@ pub enum IdentityError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
-}
-
-impl Classified for IdentityError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Request(_) | Self::Foreign | Self::Name(_) => ErrorClass::Permanent,
-            _ => ErrorClass::Operator,
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! Promises: a private key is made where it is used, never leaves it, is readable by its owner alone and
 //! never shown; TLS 1.3 and nothing older; who cannot be told is a stranger and may only join.
 
+#[cfg(any(feature = "ca", test))]
 mod authority;
 mod authorization;
 mod certificate;
@@ -19,6 +20,7 @@ mod serial;
 mod token;
 mod verify;
 
+#[cfg(any(feature = "ca", test))]
 pub use authority::{Authority, Issued};
 pub use authorization::{Permission, Principal};
 pub use credential_store::{CredentialStore, ExpectedPeer, joining, without_trust_roots};

@@ -6,7 +6,7 @@ use super::stderr::{self, ZfsMessage};
 use super::{CommandZfs, Limits};
 use crate::call_monitor::Calls;
 use crate::{Capabilities, Flavor, ZfsFailure};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -22,7 +22,8 @@ pub struct Programs {
 }
 
 /// ZFS could not be opened.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
+#[class(operator)]
 pub enum OpenError {
     /// The program is in none of the usual places.
     #[error("{name} is in none of /usr/sbin, /sbin, /usr/local/sbin; install zfsutils-linux or zfs-fuse")]
@@ -47,29 +48,20 @@ pub enum OpenError {
     NoKernel,
     /// libzfs_core was asked for and does not start.
     #[error("cannot initialise libzfs_core; install the libraries of the kernel module's version")]
+    #[class(source)]
     Library {
         /// Why.
         source: ZfsFailure,
     },
     /// Anything else.
     #[error("cannot open the ZFS pool {pool}")]
+    #[class(source)]
     Other {
         /// The pool.
         pool: String,
         /// Why.
         source: ZfsFailure,
     },
-}
-
-impl Classified for OpenError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoPool { .. } | Self::NoKernel => {
-                ErrorClass::Operator
-            }
-            Self::Library { source } | Self::Other { source, .. } => source.kind(),
-        }
-    }
 }
 
 impl Programs {
