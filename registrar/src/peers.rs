@@ -5,9 +5,9 @@
 
 use bootstash_base::names::NodeName;
 use bootstash_net::api::{MAX_ADVERTISED, PeerAdvertisement, routes};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An agent in step asks for news at least twice in this time.
@@ -44,7 +44,7 @@ pub struct Requester<'a> {
 impl Peers {
     /// Takes over what a node advertises, and the URL it serves at; none where it serves nothing any more.
     pub fn update(&self, node: &NodeName, advertised: Option<(&PeerAdvertisement, &str)>, from: IpAddr) {
-        let mut peers = self.lock();
+        let mut peers = self.0.lock();
         let Some((advertisement, url)) = advertised else {
             peers.remove(node);
             return;
@@ -61,24 +61,19 @@ impl Peers {
 
     /// Notes that a node has just been in contact.
     pub fn contact(&self, node: &NodeName) {
-        if let Some(peer) = self.lock().get_mut(node) {
+        if let Some(peer) = self.0.lock().get_mut(node) {
             peer.last_contact = Instant::now();
         }
     }
 
     /// The URL to which a requester is redirected for a delta; none where no peer has it, or all that have are busy.
     pub fn redirect(&self, requester: Requester<'_>, digest: &str) -> Option<String> {
-        let (mut peers, now) = (self.lock(), Instant::now());
+        let (mut peers, now) = (self.0.lock(), Instant::now());
         let chosen = choose(&peers, requester, digest, now)?.clone();
         let peer = peers.get_mut(&chosen)?;
         peer.redirects.retain(|at| now.saturating_duration_since(*at) < REDIRECT_WINDOW);
         peer.redirects.push_back(now);
         Some(format!("{}{}/{digest}", peer.url, routes::DELTAS))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, Peer>> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,9 +5,10 @@
 
 use bootstash_delta::DeltaRecord;
 use bootstash_net::api::MAX_ADVERTISED;
+use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Deltas on disk, by digest. Cheap to clone.
@@ -59,7 +60,7 @@ impl PeerCache {
         tokio::fs::File::open(file).await?.sync_data().await?;
         self.make_room(record.bytes);
         tokio::fs::rename(file, self.dir.join(&record.digest)).await?;
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         kept.retain(|kept| kept.digest != record.digest);
         kept.push(Kept { digest: record.digest.clone(), bytes: record.bytes });
         Ok(())
@@ -67,33 +68,28 @@ impl PeerCache {
 
     /// The file of a delta that is kept.
     pub fn path(&self, digest: &str) -> Option<PathBuf> {
-        self.lock().iter().any(|kept| kept.digest == digest).then(|| self.dir.join(digest))
+        self.kept.lock().iter().any(|kept| kept.digest == digest).then(|| self.dir.join(digest))
     }
 
     /// The digests of what is kept, newest first, as many as are told.
     pub fn holds(&self) -> Vec<String> {
-        self.lock().iter().rev().take(MAX_ADVERTISED).map(|kept| kept.digest.clone()).collect()
+        self.kept.lock().iter().rev().take(MAX_ADVERTISED).map(|kept| kept.digest.clone()).collect()
     }
 
     /// Bytes of what is kept.
     pub fn bytes(&self) -> u64 {
-        self.lock().iter().map(|kept| kept.bytes).sum()
+        self.kept.lock().iter().map(|kept| kept.bytes).sum()
     }
 
     /// Removes the oldest until so many more bytes fit. Who reads one of them reads on.
     fn make_room(&self, bytes: u64) {
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         let mut sum: u64 = kept.iter().map(|kept| kept.bytes).sum();
         while sum + bytes > self.keep_bytes && !kept.is_empty() {
             let oldest = kept.remove(0);
             sum -= oldest.bytes;
             remove(&self.dir.join(oldest.digest));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
-        // Nothing panics while it is held.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
