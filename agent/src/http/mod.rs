@@ -3,7 +3,6 @@
 mod caller;
 mod doctor;
 mod overlays;
-mod refusal;
 mod scrape;
 mod status;
 
@@ -11,7 +10,6 @@ mod status;
 mod tests;
 
 pub use caller::Peer;
-pub(crate) use refusal::Refusal;
 
 use crate::layout::Layout;
 use crate::metrics::Metrics;

@@ -1,7 +1,6 @@
 //! Multicast: sessions, reports, and the parts that a node lacks.
 
 use super::State;
-use super::reply::Refusal;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use bootstash_multicast::Report;
 use bootstash_net::api::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 use bootstash_net::download_limits::Kind;
 use bootstash_net::identity::Principal;
+use bootstash_net::server::Refusal;
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
@@ -74,7 +74,7 @@ fn read(path: &std::path::Path, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>>
 }
 
 fn node_of(caller: &Principal) -> Result<&NodeName, Refusal> {
-    caller.node().ok_or_else(|| Refusal::conflict("only nodes take part in multicast sessions".to_owned()))
+    caller.node().ok_or_else(|| Refusal::conflict("only nodes take part in multicast sessions"))
 }
 
 fn no_delta(file: &str) -> Refusal {

@@ -4,7 +4,7 @@ use super::{LIMIT, TestRegistrar};
 use crate::address::free_address;
 use crate::replication::OverlayFiles;
 use anyhow::Result;
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{AgentConfig, PeersConfig};
 use bootstash_zfs::fake::FakeZfs;
@@ -17,14 +17,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Tries again soon, and waits long for news.
-const PACE: Pace = Pace {
-    first: Duration::from_millis(20),
-    longest: Duration::from_millis(200),
-    stopped: Duration::from_millis(200),
-    poll: Duration::from_secs(30),
-    silence: Duration::from_secs(90),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(20),
+    longest_retry: Duration::from_millis(200),
+    stopped_retry: Duration::from_millis(200),
+    long_poll: Duration::from_secs(30),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
-    spread: Duration::from_millis(5),
+    download_jitter: Duration::from_millis(5),
 };
 
 /// An agent that runs.
@@ -46,7 +46,7 @@ impl Node {
         let (peers, metrics) = (free_address()?, free_address()?);
         let config = config(&registrar.dir.path().join(name), url, peers, metrics)?;
         let (zfs, stop) = (Arc::new(FakeZfs::seeded(2)), CancellationToken::new());
-        let agent = Agent::start(&config, zfs, Arc::new(OverlayFiles), PACE, stop.clone()).await?;
+        let agent = Agent::start(&config, zfs, Arc::new(OverlayFiles), INTERVALS, stop.clone()).await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         Ok(Self { peers, metrics, stop, task })
     }

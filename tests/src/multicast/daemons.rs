@@ -3,7 +3,7 @@
 use crate::load::null_zfs::NullZfs;
 use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result};
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{load_agent, load_registrar};
 use bootstash_daemon::signals::shutdown_on_signal;
@@ -39,7 +39,7 @@ pub fn node(config: &Path) -> Result<()> {
     Runtime::new()?.block_on(async {
         let stop = shutdown_on_signal()?;
         let (config, overlays) = (load_agent(config)?, Arc::new(OverlayFiles));
-        let agent = Agent::start(&config, zfs, overlays, Pace::default(), stop.clone()).await?;
+        let agent = Agent::start(&config, zfs, overlays, Intervals::default(), stop.clone()).await?;
         tokio::spawn(async move {
             while let Some(arrival) = arrived.recv().await {
                 writeln!(std::io::stdout(), "{}", serde_json::to_string(&arrival)?)?;

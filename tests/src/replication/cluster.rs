@@ -6,7 +6,7 @@ use crate::address::free_address;
 use crate::enrolment;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
 use bootstash_base::impersonate::ActAs;
@@ -33,14 +33,14 @@ use tokio_util::sync::CancellationToken;
 /// Under emulation, and with other cases at the same time.
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
-const PACE: Pace = Pace {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(1),
-    stopped: Duration::from_secs(1),
-    poll: Duration::from_secs(2),
-    silence: Duration::from_secs(5),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(100),
+    longest_retry: Duration::from_secs(1),
+    stopped_retry: Duration::from_secs(1),
+    long_poll: Duration::from_secs(2),
+    read_timeout: Duration::from_secs(5),
     report: Duration::from_secs(2),
-    spread: Duration::from_millis(100),
+    download_jitter: Duration::from_millis(100),
 };
 
 /// A daemon that runs.
@@ -175,7 +175,8 @@ impl Cluster {
         enrolment::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
         let agent =
-            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), PACE, stop.clone()).await?;
+            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), INTERVALS, stop.clone())
+                .await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         self.nodes.lock().await.push((name.to_owned(), (stop, task)));
         Ok(())

@@ -8,11 +8,12 @@ use super::overlays::SimOverlays;
 use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
 use super::zfs::SimZfs;
-use bootstash_agent::follow::{Follower, Pace};
+use bootstash_agent::enrolment::Revocations;
+use bootstash_agent::follow::{Follower, FollowerParts, Intervals};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
-use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig};
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 /// As systemd does.
 const RESTART_MS: u64 = 5000;
-const PACE: Pace = Pace {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(30),
-    stopped: Duration::from_secs(60),
-    poll: Duration::from_secs(60),
-    spread: Duration::from_secs(3),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_secs(1),
+    longest_retry: Duration::from_secs(30),
+    stopped_retry: Duration::from_secs(60),
+    long_poll: Duration::from_secs(60),
+    download_jitter: Duration::from_secs(3),
     // The network's own doing: nothing here waits for a real answer.
-    silence: Duration::from_secs(90),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
 };
 
@@ -167,8 +168,18 @@ impl Node {
         let (handle, orders) = volume.handle();
         let transport = SimTransport { network: Arc::clone(&self.network), life: life.clone(), sound: false };
         let registrar = self.client.clone().over(Arc::new(transport));
-        let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
-        let follower = Follower::new(&name, registrar, dialer, layout, handle.clone(), PACE, Metrics::new());
+        let follower = Follower::new(FollowerParts {
+            node: self.host.name.parse()?,
+            registrar,
+            dialer: Dialer::without_tls(),
+            revocations: Revocations::load(&layout.fetch_dir.with_file_name("identity")),
+            fetch_dir: layout.fetch_dir,
+            volume: handle.clone(),
+            advertiser: None,
+            multicast: MulticastReceiverConfig { enabled: false, interface: None },
+            intervals: INTERVALS,
+            metrics: Metrics::new(),
+        });
         let (state, mut tasks) = (follower.state(), JoinSet::new());
         tasks.spawn(volume.run(orders));
         tasks.spawn(follower.run(cancel.clone()));

@@ -13,7 +13,7 @@ use bootstash_agent::http::{Peer, Site, command_routes};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::multicast::Doctor;
-use bootstash_agent::peer::{self, PeerSite, Shelf};
+use bootstash_agent::peer::{self, PeerCache, PeerSite};
 use bootstash_agent::volume::Volume;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig, RegistrarConfig};
@@ -179,8 +179,8 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
     let (handle, orders) = volume.handle();
     tokio::spawn(volume.run(orders));
     let downloads = Downloads::new(PeersConfig::default().limits());
-    let shelf = Shelf::open(layout.shelf_dir.clone(), 1 << 20).await?;
-    let peers = PeerSite { shelf, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
+    let cache = PeerCache::open(layout.peer_cache_dir.clone(), 1 << 20).await?;
+    let peers = PeerSite { cache, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
     let nobody = Client::new(Endpoint::Tcp("http://127.0.0.1:1".to_owned()))?;
     let site = Site {
         doctor: Doctor::new(nobody, MulticastReceiverConfig::default()),

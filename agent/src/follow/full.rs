@@ -1,6 +1,7 @@
-//! Bringing the whole volume straight from the registrar's ZFS into ours. Where both can go on after
+//! Receiving the whole volume straight from the registrar's ZFS into ours. Where both can go on after
 //! a cut, that needs no file on either side; where one cannot, a file is fetched.
 
+use super::stage::Event;
 use super::{FollowError, Follower, Step};
 use crate::volume::Incoming;
 use bootstash_base::error::{Classified, ErrorClass};
@@ -23,13 +24,13 @@ use tokio_util::io::StreamReader;
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 impl Follower {
-    /// Brings a volume that is not here yet.
-    pub(super) async fn bring_whole(&mut self) -> Result<Step, FollowError> {
+    /// Receives a volume that is not here yet, as a stream or as a file.
+    pub(super) async fn receive_full_volume(&mut self) -> Result<Step, FollowError> {
         let state = self.volume.state();
         let resume = state.partial.as_ref().map(ToString::to_string);
         if !state.resumable || !self.try_stream(resume).await? {
             let record = self.full_record().await?;
-            self.bring(&record).await?;
+            self.fetch_and_apply(&record).await?;
         }
         Ok(Step::Again)
     }
@@ -70,7 +71,7 @@ impl Follower {
             self.volume.drop_partial().await?;
         }
         let snapshot = received?;
-        self.catalog_is_current = false;
+        self.enter_after(Event::Applied);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("received {} in {seconds:.1} s", snapshot.name);
         self.metrics.streamed(&snapshot.name, seconds);

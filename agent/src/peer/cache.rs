@@ -4,15 +4,16 @@
 //! was verified, also after a crash.
 
 use bootstash_delta::DeltaRecord;
-use bootstash_net::api::MOST_HELD;
+use bootstash_net::api::MAX_ADVERTISED;
+use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Deltas on disk, by digest. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct PeerCache {
     dir: PathBuf,
     keep_bytes: u64,
     kept: Arc<Mutex<Vec<Kept>>>,
@@ -25,7 +26,7 @@ struct Kept {
     bytes: u64,
 }
 
-impl Shelf {
+impl PeerCache {
     /// What lies in `dir`, which is made where it is missing; what is no delta of its name goes.
     ///
     /// # Errors
@@ -42,9 +43,9 @@ impl Shelf {
         }
         found.sort_by_key(|(modified, _)| *modified);
         let kept = found.into_iter().map(|(_, kept)| kept).collect();
-        let shelf = Self { dir, keep_bytes, kept: Arc::new(Mutex::new(kept)) };
-        shelf.make_room(0);
-        Ok(shelf)
+        let cache = Self { dir, keep_bytes, kept: Arc::new(Mutex::new(kept)) };
+        cache.make_room(0);
+        Ok(cache)
     }
 
     /// Takes the verified file of a delta, moving it; one too large to keep stays where it is.
@@ -59,7 +60,7 @@ impl Shelf {
         tokio::fs::File::open(file).await?.sync_data().await?;
         self.make_room(record.bytes);
         tokio::fs::rename(file, self.dir.join(&record.digest)).await?;
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         kept.retain(|kept| kept.digest != record.digest);
         kept.push(Kept { digest: record.digest.clone(), bytes: record.bytes });
         Ok(())
@@ -67,33 +68,28 @@ impl Shelf {
 
     /// The file of a delta that is kept.
     pub fn path(&self, digest: &str) -> Option<PathBuf> {
-        self.lock().iter().any(|kept| kept.digest == digest).then(|| self.dir.join(digest))
+        self.kept.lock().iter().any(|kept| kept.digest == digest).then(|| self.dir.join(digest))
     }
 
     /// The digests of what is kept, newest first, as many as are told.
     pub fn holds(&self) -> Vec<String> {
-        self.lock().iter().rev().take(MOST_HELD).map(|kept| kept.digest.clone()).collect()
+        self.kept.lock().iter().rev().take(MAX_ADVERTISED).map(|kept| kept.digest.clone()).collect()
     }
 
     /// Bytes of what is kept.
     pub fn bytes(&self) -> u64 {
-        self.lock().iter().map(|kept| kept.bytes).sum()
+        self.kept.lock().iter().map(|kept| kept.bytes).sum()
     }
 
     /// Removes the oldest until so many more bytes fit. Who reads one of them reads on.
     fn make_room(&self, bytes: u64) {
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         let mut sum: u64 = kept.iter().map(|kept| kept.bytes).sum();
         while sum + bytes > self.keep_bytes && !kept.is_empty() {
             let oldest = kept.remove(0);
             sum -= oldest.bytes;
             remove(&self.dir.join(oldest.digest));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
-        // Nothing panics while it is held.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,16 +129,16 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_newest_that_fit_also_over_a_restart() {
         let (work, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let open = async |bytes| Shelf::open(dir.path().to_owned(), bytes).await.unwrap();
-        let shelf = open(40_000).await;
+        let open = async |bytes| PeerCache::open(dir.path().to_owned(), bytes).await.unwrap();
+        let cache = open(40_000).await;
         let mut digests = Vec::new();
         for number in 1..=4 {
             let (file, record) = delta(work.path(), number).await;
-            shelf.keep(&file, &record).await.unwrap();
+            cache.keep(&file, &record).await.unwrap();
             digests.insert(0, record.digest);
         }
-        assert_eq!(shelf.holds(), digests[..2], "two of 14 kB fit into 40 kB, and not a third");
-        assert!(shelf.path(&digests[3]).is_none() && shelf.path("../work").is_none());
+        assert_eq!(cache.holds(), digests[..2], "two of 14 kB fit into 40 kB, and not a third");
+        assert!(cache.path(&digests[3]).is_none() && cache.path("../work").is_none());
         assert_eq!(open(40_000).await.holds(), digests[..2]);
         assert_eq!(open(20_000).await.holds(), digests[..1]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -152,10 +148,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_large_stays_where_it_is() {
         let (work, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let shelf = Shelf::open(dir.path().to_owned(), 1000).await.unwrap();
+        let cache = PeerCache::open(dir.path().to_owned(), 1000).await.unwrap();
         let (file, record) = delta(work.path(), 1).await;
-        shelf.keep(&file, &record).await.unwrap();
-        assert!(file.exists() && shelf.holds().is_empty() && shelf.bytes() == 0);
+        cache.keep(&file, &record).await.unwrap();
+        assert!(file.exists() && cache.holds().is_empty() && cache.bytes() == 0);
     }
 
     #[tokio::test]
@@ -165,7 +161,7 @@ mod tests {
         std::fs::write(dir.path().join("ab".repeat(32)), std::fs::read(&file).unwrap()).unwrap();
         let short = std::fs::read(&file).unwrap();
         std::fs::write(dir.path().join(&record.digest), &short[..short.len() - 1]).unwrap();
-        assert!(Shelf::open(dir.path().to_owned(), 1 << 20).await.unwrap().holds().is_empty());
+        assert!(PeerCache::open(dir.path().to_owned(), 1 << 20).await.unwrap().holds().is_empty());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -19,9 +19,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The longest without a byte of its answer.
 pub(super) const STALL: Duration = Duration::from_secs(10);
 /// What a peer must send a second to be better than waiting for the registrar.
-const LEAST_BYTES_PER_SECOND: u64 = 128 << 10;
-/// More peers than this are not remembered.
-const MOST_AVOIDED: usize = 1024;
+const MIN_BYTES_PER_SECOND: u64 = 128 << 10;
+/// PeerClient in quarantine at once; no more are remembered.
+const MAX_QUARANTINED: usize = 1024;
 
 /// A node that serves, as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,51 +33,51 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A peer did not help.
+/// Why a peer did not help.
 #[derive(Debug, Error)]
 pub(super) enum PeerError {
     #[error("{location:?} is no place of this delta on a peer")]
     Location { location: String },
     #[error("it did not help before")]
-    Avoided,
+    Quarantined,
     #[error("it did not answer within {} s", ANSWER.as_secs())]
-    Silent,
+    NoAnswer,
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("it is too slow")]
     Slow,
     #[error("what it sent is not what was asked for")]
-    Lied,
+    WrongContent,
 }
 
 impl PeerError {
-    /// How long to leave it alone.
-    fn penalty(&self) -> Duration {
+    /// How long it is not asked again.
+    fn quarantine_time(&self) -> Duration {
         Duration::from_secs(match self {
             // Its room is needed for something else, or others were faster.
             Self::Call(CallError::Refused { .. } | CallError::Busy { .. }) => 5,
-            Self::Location { .. } | Self::Avoided => 0,
-            Self::Silent | Self::Call(_) | Self::Slow => 60,
-            Self::Lied => 3600,
+            Self::Location { .. } | Self::Quarantined => 0,
+            Self::NoAnswer | Self::Call(_) | Self::Slow => 60,
+            Self::WrongContent => 3600,
         })
     }
 }
 
 /// The time by which a peer must have sent so many bytes.
 pub(super) fn deadline(bytes: u64) -> Instant {
-    Instant::now() + STALL + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND)
+    Instant::now() + STALL + Duration::from_secs(bytes / MIN_BYTES_PER_SECOND)
 }
 
-/// Those that did not help.
+/// PeerClient, and those of them in quarantine because they did not help.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub(super) struct PeerClient {
     dialer: Dialer,
-    avoided: HashMap<Peer, Instant>,
+    quarantined: HashMap<Peer, Instant>,
 }
 
-impl Peers {
+impl PeerClient {
     pub(super) fn new(dialer: Dialer) -> Self {
-        Self { dialer, avoided: HashMap::new() }
+        Self { dialer, quarantined: HashMap::new() }
     }
 
     /// Asks for the delta where the registrar says it is, from byte `offset` on.
@@ -90,8 +90,8 @@ impl Peers {
         let scheme = self.dialer.scheme();
         let peer = peer_of(scheme, location, record);
         let peer = peer.ok_or_else(|| PeerError::Location { location: location.to_owned() })?;
-        if self.avoids(&peer) {
-            return Err(PeerError::Avoided);
+        if self.is_quarantined(&peer) {
+            return Err(PeerError::Quarantined);
         }
         let answer = async {
             let url = format!("{scheme}://{peer}");
@@ -100,35 +100,35 @@ impl Peers {
         };
         let answered = match timeout(ANSWER, answer).await {
             Ok(answered) => answered.map_err(PeerError::from),
-            Err(_) => Err(PeerError::Silent),
+            Err(_) => Err(PeerError::NoAnswer),
         };
         match answered {
             Ok(response) => Ok((peer, response)),
             Err(error) => {
-                self.avoid(&peer, &error);
+                self.quarantine(&peer, &error);
                 Err(error)
             }
         }
     }
 
-    /// Leaves a peer alone for a while.
-    pub(super) fn avoid(&mut self, peer: &Peer, why: &PeerError) {
+    /// Does not ask this peer again until the time its failure calls for has passed.
+    pub(super) fn quarantine(&mut self, peer: &Peer, why: &PeerError) {
         match why {
             PeerError::Call(error) if error.kind() == ErrorClass::Busy => {
                 tracing::debug!("peer {peer}: {}", Chain(why))
             }
-            PeerError::Lied => tracing::warn!("leaving peer {peer} alone: {}", Chain(why)),
+            PeerError::WrongContent => tracing::warn!("leaving peer {peer} alone: {}", Chain(why)),
             _ => tracing::info!("leaving peer {peer} alone for a while: {}", Chain(why)),
         }
         let now = Instant::now();
-        self.avoided.retain(|_, until| *until > now);
-        if self.avoided.len() < MOST_AVOIDED {
-            self.avoided.insert(peer.clone(), now + why.penalty());
+        self.quarantined.retain(|_, until| *until > now);
+        if self.quarantined.len() < MAX_QUARANTINED {
+            self.quarantined.insert(peer.clone(), now + why.quarantine_time());
         }
     }
 
-    fn avoids(&self, peer: &Peer) -> bool {
-        self.avoided.get(peer).is_some_and(|until| *until > Instant::now())
+    fn is_quarantined(&self, peer: &Peer) -> bool {
+        self.quarantined.get(peer).is_some_and(|until| *until > Instant::now())
     }
 }
 
@@ -183,11 +183,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_did_not_help_is_left_alone() {
-        let mut peers = Peers::new(Dialer::without_tls());
+    async fn one_that_did_not_help_is_quarantined() {
+        let mut peers = PeerClient::new(Dialer::without_tls());
         let location = format!("http://127.0.0.1:1/v1/deltas/{}", record().digest);
         let error = peers.ask(&location, &record(), 0).await.unwrap_err();
         assert!(matches!(error, PeerError::Call(CallError::Unreachable { .. })), "{error}");
-        assert!(matches!(peers.ask(&location, &record(), 0).await, Err(PeerError::Avoided)));
+        assert!(matches!(peers.ask(&location, &record(), 0).await, Err(PeerError::Quarantined)));
     }
 }

@@ -1,6 +1,8 @@
-//! Bringing one delta into the volume: fetch, verify, apply.
+//! One delta: fetched, verified, applied to the volume.
 
-use super::fetch::{FetchError, discard};
+use super::fetch::discard;
+use super::fetch_error::FetchError;
+use super::stage::Event;
 use super::{FollowError, Follower};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -13,36 +15,36 @@ use tokio::time::Instant;
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Follower {
-    /// Brings in one delta. A file that turns out to be damaged is fetched a second time, not a third.
-    pub(super) async fn bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
+    /// Fetches and applies one delta. A file that turns out to be damaged is fetched a second time, not a third.
+    pub(super) async fn fetch_and_apply(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
         self.state.send_replace(AgentState::Applying { to: record.to_name.clone(), transfer: None });
-        let brought = match self.try_bring(record).await {
+        let applied = match self.try_fetch_and_apply(record).await {
             Err(error) if blames_the_file(&error) => {
                 tracing::warn!("fetching {} again: {}", record.file, Chain(&error));
-                self.try_bring(record).await
+                self.try_fetch_and_apply(record).await
             }
             other => other,
         };
-        if let Err(error) = &brought {
+        if let Err(error) = &applied {
             self.metrics.failed(error.kind());
         }
-        brought
+        applied
     }
 
-    async fn try_bring(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
+    async fn try_fetch_and_apply(&mut self, record: &DeltaRecord) -> Result<(), FollowError> {
         let started = Instant::now();
         let file = self.fetcher.fetch(record).await?;
         kill_point(KillPoint::FetchVerified);
         let applied = self.volume.apply(record.clone(), file.clone()).await;
         kill_point(KillPoint::Applied);
         match &applied {
-            Ok(_) => self.put_away(&file, record).await,
+            Ok(_) => self.keep_for_peers(&file, record).await,
             Err(error) if error.kind() == ErrorClass::Permanent => discard(&file).await,
             // After a failure that may pass, the good file serves the next try.
             Err(_) => {}
         }
         let snapshot = applied?;
-        self.catalog_is_current = false;
+        self.enter_after(Event::Applied);
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);
@@ -50,9 +52,9 @@ impl Follower {
     }
 
     /// Keeps the file for others, where this node serves them.
-    async fn put_away(&self, file: &Path, record: &DeltaRecord) {
-        if let Some(offer) = &self.offer
-            && let Err(error) = offer.shelf.keep(file, record).await
+    async fn keep_for_peers(&self, file: &Path, record: &DeltaRecord) {
+        if let Some(advertiser) = &self.advertiser
+            && let Err(error) = advertiser.cache.keep(file, record).await
         {
             tracing::warn!("cannot keep {} for other nodes: {error}", record.file);
         }
