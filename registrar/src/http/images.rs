@@ -52,13 +52,13 @@ pub(super) async fn register(
         return Err(RequestError::Relative { path: path.clone() }.into());
     }
     // An import under way shows in the head before it is published: its job speaks for it.
-    if state.board.active_step(&name).is_none()
+    if state.jobs.active_step(&name).is_none()
         && let Known::Same(manifest) = known(&state, &name, &request.source).await?
     {
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
-    let job = match state.board.submit(name.clone(), &request)? {
+    let job = match state.jobs.submit(name.clone(), &request)? {
         Submitted::UnderWay(job) => job,
         Submitted::New(job) => {
             tracing::info!(%job, image = %name, source = %request.source.display(), "registration begins");
@@ -75,7 +75,7 @@ pub(super) async fn deregister(
     Query(query): Query<DeregisterQuery>,
 ) -> Result<Json<DeregisterReply>, Refusal> {
     let name: ImageName = name.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if let Some(step) = state.board.active_step(&name) {
+    if let Some(step) = state.jobs.active_step(&name) {
         return Err(RequestError::UnderWay { name, step }.into());
     }
     Ok(Json(state.volume.deregister(name, query.publish).await?))
@@ -84,7 +84,7 @@ pub(super) async fn deregister(
 /// The images that are registered: what a job has only imported does not count yet.
 pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
     let mut manifests = state.reader.read(catalog::read_all).await?.map_err(RequestError::from)?;
-    manifests.retain(|manifest| state.board.active_step(&manifest.name).is_none());
+    manifests.retain(|manifest| state.jobs.active_step(&manifest.name).is_none());
     Ok(manifests)
 }
 
@@ -94,7 +94,7 @@ async fn known(state: &State, name: &ImageName, source: &std::path::Path) -> Res
 }
 
 fn view(state: &State, manifest: Manifest) -> ImageView {
-    let snapshot = state.board.latest(&manifest.name).and_then(|record| match record.state {
+    let snapshot = state.jobs.latest(&manifest.name).and_then(|record| match record.state {
         JobState::Published { snapshot, .. } => Some(snapshot),
         _ => None,
     });

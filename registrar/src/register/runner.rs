@@ -3,7 +3,7 @@
 use super::manifest::manifest;
 use super::{Capturer, StepFailure, look_up};
 use crate::capture::Captured;
-use crate::job::{Board, Done, JobId, JobRecord, JobState};
+use crate::job::{Done, JobId, JobRecord, JobRegistry, JobState};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{ImportRequest, VolumeHandle};
@@ -33,7 +33,7 @@ pub struct Runner {
 
 #[derive(Debug)]
 struct Inner {
-    board: Arc<Board>,
+    jobs: Arc<JobRegistry>,
     capturer: Arc<dyn Capturer>,
     volume: VolumeHandle,
     layout: Layout,
@@ -46,7 +46,7 @@ struct Inner {
 impl Runner {
     /// A runner that captures at most `parallel` images at once.
     pub fn new(
-        board: Arc<Board>,
+        jobs: Arc<JobRegistry>,
         capturer: Arc<dyn Capturer>,
         volume: VolumeHandle,
         layout: Layout,
@@ -56,7 +56,7 @@ impl Runner {
     ) -> Self {
         let captures = Semaphore::new(parallel);
         let tasks = TaskTracker::new();
-        Self { inner: Arc::new(Inner { board, capturer, volume, layout, metrics, captures, tasks, stop }) }
+        Self { inner: Arc::new(Inner { jobs, capturer, volume, layout, metrics, captures, tasks, stop }) }
     }
 
     /// Runs a job in a task of its own.
@@ -75,7 +75,7 @@ impl Runner {
 impl Inner {
     /// Runs a job to its end, or until the registrar stops: then it goes on at the next start.
     async fn run(&self, job: JobId) {
-        while let Some(record) = self.board.record(job) {
+        while let Some(record) = self.jobs.record(job) {
             let Some(step) = record.state.next_step() else { break };
             kill_point(reached(step));
             let started = Instant::now();
@@ -90,7 +90,7 @@ impl Inner {
                     None => return,
                 },
             };
-            if let Err(error) = self.board.advance(job, done, started.elapsed()) {
+            if let Err(error) = self.jobs.advance(job, done, started.elapsed()) {
                 let error = Chain(&error).to_string();
                 tracing::error!(%job, %step, error, "a registration stands still until the next start");
                 return;
@@ -184,7 +184,7 @@ impl Inner {
                 () = tokio::time::sleep(PROGRESS_EVERY) => {
                     let bytes = Some(written_bytes.load(Ordering::Relaxed));
                     let progress = Progress { bytes, total_bytes: Some(manifest.cache.bytes), ..Progress::default() };
-                    self.board.progress(record.id, progress);
+                    self.jobs.progress(record.id, progress);
                 }
             }
         }
@@ -205,7 +205,7 @@ impl Inner {
                 () = tokio::time::sleep(PROGRESS_EVERY) => {
                     if seen.has_changed().unwrap_or(false) {
                         let progress = seen.borrow_and_update().clone();
-                        self.board.progress(job, progress);
+                        self.jobs.progress(job, progress);
                     }
                 }
             }
@@ -250,7 +250,7 @@ impl Inner {
     fn end(&self, job: JobId) {
         kill_point(KillPoint::Published);
         remove_scratch(&self.layout.job_dir(job));
-        if let Some(record) = self.board.record(job) {
+        if let Some(record) = self.jobs.record(job) {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
                 tracing::info!(image = %record.name, %snapshot, cache_bytes, "registered");
             }

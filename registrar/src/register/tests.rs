@@ -2,7 +2,7 @@
 
 use super::testing::{FakeCapturer, manifest};
 use super::{Capturer, Runner};
-use crate::job::{Board, Done, JobId, JobState, JobStore, Submitted};
+use crate::job::{Done, JobId, JobRegistry, JobState, JobStore, Submitted};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Bench {
     zfs: Arc<FakeZfs>,
     layout: Layout,
-    board: Arc<Board>,
+    jobs: Arc<JobRegistry>,
     volume: VolumeHandle,
     log: PublicationLog,
     capturer: Arc<FakeCapturer>,
@@ -40,7 +40,7 @@ impl Bench {
         let layout = Layout::new(&config).unwrap();
         layout.make_dirs().unwrap();
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone()).unwrap());
-        let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone())).unwrap());
+        let jobs = Arc::new(JobRegistry::load(JobStore::new(layout.jobs.clone())).unwrap());
         let log = PublicationLog::new(layout.deltas.clone());
         let (task, volume) =
             VolumeTask::open(zfs.clone(), layout.clone(), log.clone(), nodes, config.window).await.unwrap();
@@ -49,7 +49,7 @@ impl Bench {
         let capturer = Arc::new(FakeCapturer::default());
         let dyn_capturer: Arc<dyn Capturer> = capturer.clone();
         let runner = Runner::new(
-            Arc::clone(&board),
+            Arc::clone(&jobs),
             dyn_capturer,
             volume.clone(),
             layout.clone(),
@@ -60,7 +60,7 @@ impl Bench {
             2,
             stop.clone(),
         );
-        Self { zfs, layout, board, volume, log, capturer, stop, runner, _logs: logs }
+        Self { zfs, layout, jobs, volume, log, capturer, stop, runner, _logs: logs }
     }
 
     fn submit(&self, name: &str) -> JobId {
@@ -68,14 +68,14 @@ impl Bench {
     }
 
     fn submit_as(&self, request: &RegisterRequest) -> JobId {
-        match self.board.submit(request.name.parse().unwrap(), request).unwrap() {
+        match self.jobs.submit(request.name.parse().unwrap(), request).unwrap() {
             Submitted::New(job) => job,
             Submitted::UnderWay(job) => panic!("job {job} is under way"),
         }
     }
 
     async fn outcome(&self, job: JobId) -> JobOutcome {
-        let mut view = self.board.watch(job).unwrap();
+        let mut view = self.jobs.watch(job).unwrap();
         let ended = tokio::time::timeout(DEADLINE, view.wait_for(|view| view.outcome.is_some())).await;
         ended.unwrap().unwrap().outcome.clone().unwrap()
     }
@@ -175,13 +175,13 @@ async fn goes_on_after_a_restart_from_every_state() {
         let bench = Bench::open(dir.path(), zfs.clone()).await;
         let job = bench.submit("debian");
         for done in whole.iter().take(reached).cloned() {
-            bench.board.advance(job, done, Duration::ZERO).unwrap();
+            bench.jobs.advance(job, done, Duration::ZERO).unwrap();
         }
         FakeCapturer::write_cache(&bench.layout.job_dir(job));
         bench.close().await;
 
         let bench = Bench::open(dir.path(), zfs).await;
-        assert_eq!(bench.board.unfinished(), [job]);
+        assert_eq!(bench.jobs.unfinished(), [job]);
         bench.runner.start(job);
         assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }), "after {reached} steps");
         assert_eq!(bench.images(), ["debian"]);
@@ -249,12 +249,12 @@ async fn one_name_is_registered_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
     let job = bench.submit("debian");
-    let again = bench.board.submit("debian".parse().unwrap(), &request("debian")).unwrap();
+    let again = bench.jobs.submit("debian".parse().unwrap(), &request("debian")).unwrap();
     assert_eq!(again, Submitted::UnderWay(job));
-    let other = bench.board.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
+    let other = bench.jobs.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
     assert_eq!(bootstash_base::error::Classified::kind(&other), ErrorClass::Busy);
     assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
-    assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
+    assert!(matches!(bench.jobs.record(job).unwrap().state, JobState::Submitted));
     bench.close().await;
 }
 
@@ -319,7 +319,7 @@ async fn one_name_takes_one_cache_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
     let job = bench.submit_as(&request_with("debian", "/mnt/a.qcow2"));
-    let again = |request: &RegisterRequest| bench.board.submit("debian".parse().unwrap(), request);
+    let again = |request: &RegisterRequest| bench.jobs.submit("debian".parse().unwrap(), request);
     assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).unwrap(), Submitted::UnderWay(job));
     for other in [request_with("debian", "/mnt/b.qcow2"), request("debian")] {
         let error = again(&other).unwrap_err();

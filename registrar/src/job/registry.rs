@@ -16,7 +16,7 @@ const FAILED_KEPT: usize = 50;
 
 /// The registrations, on disk and live.
 #[derive(Debug)]
-pub struct Board {
+pub struct JobRegistry {
     store: JobStore,
     jobs: Mutex<BTreeMap<JobId, Entry>>,
 }
@@ -72,7 +72,7 @@ impl Classified for SubmitError {
     }
 }
 
-impl Board {
+impl JobRegistry {
     /// The registrations that lie in `store`.
     ///
     /// # Errors
