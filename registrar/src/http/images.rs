@@ -3,7 +3,7 @@
 use super::State;
 use super::reply::Refusal;
 use crate::job::{JobState, Submitted};
-use crate::register::{Known, look_up};
+use crate::register::{ExistingImage, look_up};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::{Classified, ErrorClass};
@@ -53,7 +53,7 @@ pub(super) async fn register(
     }
     // An import under way shows in the head before it is published: its job speaks for it.
     if state.jobs.active_step(&name).is_none()
-        && let Known::Same(manifest) = known(&state, &name, &request.source).await?
+        && let ExistingImage::Same(manifest) = existing_image(&state, &name, &request.source).await?
     {
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
@@ -88,7 +88,11 @@ pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
     Ok(manifests)
 }
 
-async fn known(state: &State, name: &ImageName, source: &std::path::Path) -> Result<Known, Refusal> {
+async fn existing_image(
+    state: &State,
+    name: &ImageName,
+    source: &std::path::Path,
+) -> Result<ExistingImage, Refusal> {
     let (name, source) = (name.clone(), source.to_owned());
     Ok(state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??)
 }
