@@ -8,5 +8,5 @@ mod store;
 pub use bootstash_net::api::JobId;
 pub use record::JobRecord;
 pub use registry::{JobRegistry, SubmitError, Submitted};
-pub use state::{Done, IllegalTransition, JobState};
+pub use state::{IllegalTransition, JobState, StepOutput};
 pub use store::{JobStore, StoreError};

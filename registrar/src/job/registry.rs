@@ -1,6 +1,6 @@
 //! All registrations: asked for here, followed from here.
 
-use super::{Done, IllegalTransition, JobId, JobRecord, JobState, JobStore, StoreError};
+use super::{IllegalTransition, JobId, JobRecord, JobState, JobStore, StepOutput, StoreError};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::ImageName;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
@@ -104,7 +104,7 @@ impl JobRegistry {
     ///
     /// # Errors
     /// When `done` does not follow from its state, or the record cannot be kept.
-    pub fn advance(&self, id: JobId, done: Done, took: Duration) -> Result<JobState, SubmitError> {
+    pub fn advance(&self, id: JobId, done: StepOutput, took: Duration) -> Result<JobState, SubmitError> {
         let mut jobs = self.lock();
         let Some(entry) = jobs.get_mut(&id) else { return Ok(JobState::Submitted) };
         let mut record = entry.record.clone();

@@ -3,7 +3,7 @@
 use super::manifest::manifest;
 use super::{Capturer, StepFailure, look_up};
 use crate::capture::Captured;
-use crate::job::{Done, JobId, JobRecord, JobRegistry, JobState};
+use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{ImportRequest, VolumeHandle};
@@ -99,23 +99,23 @@ impl Inner {
         self.end(job);
     }
 
-    async fn step(&self, record: &JobRecord) -> Result<Done, StepFailure> {
+    async fn step(&self, record: &JobRecord) -> Result<StepOutput, StepFailure> {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                self.unless_stopped(inspect).await.map(Done::Inspected)
+                self.unless_stopped(inspect).await.map(StepOutput::Inspected)
             }
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,
             JobState::Verified { manifest } => self.import(record, manifest).await,
             JobState::Imported { .. } => {
                 self.is_in_the_head(record)?;
-                Ok(Done::Snapshotted(self.volume.snapshot().await?))
+                Ok(StepOutput::Snapshotted(self.volume.snapshot().await?))
             }
             JobState::Snapshotted { snapshot, .. } => {
                 self.is_in_the_head(record)?;
                 let delta = self.volume.publish(snapshot.clone()).await?;
-                Ok(Done::Published { delta_bytes: delta.bytes })
+                Ok(StepOutput::Published { delta_bytes: delta.bytes })
             }
             ended => Err(StepFailure {
                 error: format!("a job at {ended:?} has no next step"),
@@ -132,12 +132,12 @@ impl Inner {
         }
     }
 
-    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<Done, StepFailure> {
+    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<StepOutput, StepFailure> {
         let captured = match &record.cache {
             Some(cache) => self.adopt(record, source, cache).await?,
             None => self.boot(record, source).await?,
         };
-        Ok(Done::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
+        Ok(StepOutput::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
     }
 
     /// Boots nothing, so it waits for none of the boots that run.
@@ -161,13 +161,13 @@ impl Inner {
         captured
     }
 
-    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         let cache = self.layout.captured_cache(record.id);
         let verified = self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await;
-        verified.map(|()| Done::Verified).map_err(|failure| name_adopted(record, failure))
+        verified.map(|()| StepOutput::Verified).map_err(|failure| name_adopted(record, failure))
     }
 
-    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         // Another registration under the name can have ended while this one was being taken.
         look_up(&self.layout.mountpoint, &record.name, &record.source)?;
         let written_bytes = Arc::new(AtomicU64::new(0));
@@ -188,7 +188,7 @@ impl Inner {
                 }
             }
         }
-        Ok(Done::Imported)
+        Ok(StepOutput::Imported)
     }
 
     /// Shows a step's progress while it runs, at most every [`PROGRESS_EVERY`].
@@ -227,7 +227,7 @@ impl Inner {
 
     /// Takes what the job has put into the volume out again. While ZFS is away that waits; none where the
     /// registrar stops meanwhile.
-    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<Done> {
+    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<StepOutput> {
         let StepFailure { mut error, kind } = failure;
         while step > Step::Import
             && let Err(left) = self.volume.discard(record.name.clone()).await
@@ -244,7 +244,7 @@ impl Inner {
         kill_point(KillPoint::FailureDiscarded);
         // Whoever asked for the registration is told; to the log it is an event like others.
         tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
-        Some(Done::Failed { error, kind })
+        Some(StepOutput::Failed { error, kind })
     }
 
     fn end(&self, job: JobId) {

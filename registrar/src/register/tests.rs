@@ -2,7 +2,7 @@
 
 use super::testing::{FakeCapturer, manifest};
 use super::{Capturer, Runner};
-use crate::job::{Done, JobId, JobRegistry, JobState, JobStore, Submitted};
+use crate::job::{JobId, JobRegistry, JobState, JobStore, StepOutput, Submitted};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -165,9 +165,9 @@ async fn a_failed_step_is_named_and_leaves_nothing() {
 #[tokio::test]
 async fn goes_on_after_a_restart_from_every_state() {
     let whole = [
-        Done::Inspected(manifest("debian").source),
-        Done::Captured(Box::new(manifest("debian"))),
-        Done::Verified,
+        StepOutput::Inspected(manifest("debian").source),
+        StepOutput::Captured(Box::new(manifest("debian"))),
+        StepOutput::Verified,
     ];
     for reached in 0..=whole.len() {
         let dir = tempfile::tempdir().unwrap();
