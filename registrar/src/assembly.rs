@@ -63,10 +63,11 @@ impl Registrar {
             transmit_metrics.clone(),
             stop.clone(),
         );
+        let reader = VolumeReader::new(&layout.mountpoint);
         let runner = Runner::new(
             Arc::clone(&jobs),
             capturer,
-            volume.clone(),
+            (volume.clone(), reader.clone()),
             layout.clone(),
             metrics.clone(),
             config.capture.parallel,
@@ -75,7 +76,6 @@ impl Registrar {
         take_up(&jobs, &runner, &layout)?;
         let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
         let (window, peers) = (config.window, Arc::default());
-        let reader = VolumeReader::new(&layout.mountpoint);
         let state = State {
             jobs,
             runner,

@@ -23,11 +23,14 @@ use std::time::Duration;
 
 const MEMBERS_FILE: &str = "members.json";
 
-/// The members. Its methods block, shortly: a small file is written.
+/// The members. What changes them blocks for as long as the disk takes to write a small file.
 #[derive(Debug)]
 pub struct Members {
     authority: Authority,
+    /// Held to look or to replace, never while the disk works: the list of members does not wait for it.
     records: Mutex<MemberRecords>,
+    /// Held for the whole of a change.
+    changing: Mutex<()>,
     path: PathBuf,
     store: CredentialStore,
     revoked: RevocationList,
@@ -71,7 +74,16 @@ impl Members {
         let records = MemberRecords::read(&path)?;
         let revoked = RevocationList::default();
         revoked.expel(records.expelled(Utc::now()));
-        Ok(Self { authority, records: Mutex::new(records), path, store, revoked, lifetime, port })
+        Ok(Self {
+            authority,
+            records: Mutex::new(records),
+            changing: Mutex::default(),
+            path,
+            store,
+            revoked,
+            lifetime,
+            port,
+        })
     }
 
     /// Our own credentials.
@@ -163,20 +175,21 @@ impl Members {
         }
     }
 
-    /// Changes the records, writes it down, and only then lets the change count.
+    /// Changes the records, writes them to disk, and only then lets the change count.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut MemberRecords, DateTime<Utc>) -> T,
     ) -> Result<T, MemberError> {
-        let (mut records, now) = (self.lock(), Utc::now());
-        let mut changed = records.clone();
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, now) = (self.lock().clone(), Utc::now());
+        let mut changed = before.clone();
         changed.forget_ended(now);
         let outcome = change(&mut changed, now);
-        if changed != *records {
+        if changed != before {
             let written = changed.to_json().and_then(|text| replace_secret_file(&self.path, &text));
             written.map_err(|source| IdentityError::Io { path: self.path.clone(), source })?;
             self.revoked.expel(changed.expelled(now));
-            *records = changed;
+            *self.lock() = changed;
         }
         Ok(outcome)
     }

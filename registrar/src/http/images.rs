@@ -12,6 +12,10 @@ use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
 use bootstash_net::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a record may take to reach the disk while somebody waits for the answer.
+const SUBMIT_LIMIT: Duration = Duration::from_secs(15);
 
 /// A request to register or deregister cannot be taken as it is.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,11 @@ enum RequestError {
     Url(#[from] bootstash_disk::UrlError),
     #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
     UnderWay { name: ImageName, step: bootstash_net::api::Step },
+    #[error(
+        "the state directory has not accepted the registration for {SUBMIT_LIMIT:?}; \
+         it begins once the disk answers: see `bootstash jobs`"
+    )]
+    SlowDisk,
     #[error("cannot read the volume")]
     Catalog(#[from] catalog::CatalogError),
 }
@@ -31,6 +40,7 @@ impl Classified for RequestError {
         match self {
             Self::Relative { .. } | Self::Url(_) => ErrorClass::Permanent,
             Self::UnderWay { .. } => ErrorClass::Busy,
+            Self::SlowDisk => ErrorClass::Transient,
             Self::Catalog(_) => ErrorClass::Operator,
         }
     }
@@ -58,14 +68,9 @@ pub(super) async fn register(
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
-    let job = match state.jobs.submit(name.clone(), &request)? {
-        Submitted::UnderWay(job) => job,
-        Submitted::New(job) => {
-            tracing::info!(%job, image = %name, source = %request.source.display(), "registration begins");
-            state.runner.start(job);
-            job
-        }
-    };
+    let submitted = tokio::time::timeout(SUBMIT_LIMIT, state.runner.submit(name, request)).await;
+    let (Submitted::New(job) | Submitted::UnderWay(job)) =
+        submitted.map_err(|_| RequestError::SlowDisk)??;
     Ok(Json(RegisterReply::Started { job }))
 }
 

@@ -105,9 +105,10 @@ impl PublicationLog {
     }
 
     /// Notes snapshots that are about to be collected.
-    pub(super) fn note_collected(&self, guids: &[Guid]) -> std::io::Result<()> {
-        let collected =
-            collected_guids::note(&self.collected_file(), self.log.borrow().collected.clone(), guids)?;
+    pub(super) async fn note_collected(&self, guids: Vec<Guid>) -> std::io::Result<()> {
+        let (file, before) = (self.collected_file(), self.log.borrow().collected.clone());
+        let noting = tokio::task::spawn_blocking(move || collected_guids::note(&file, before, &guids));
+        let collected = noting.await.map_err(std::io::Error::other)??;
         self.log.send_modify(|log| log.collected = collected);
         Ok(())
     }
