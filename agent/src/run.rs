@@ -167,7 +167,7 @@ impl Agent {
             }
         }
         // One that stays is replaced by the next agent.
-        let _ = std::fs::remove_file(&self.socket);
+        drop(std::fs::remove_file(&self.socket));
         outcome
     }
 }

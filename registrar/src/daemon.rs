@@ -71,7 +71,7 @@ pub async fn run_with_limits(
         network.await.context("cannot serve the network")
     },);
     registrar.finish().await?;
-    let _ = std::fs::remove_file(&config.socket);
+    drop(std::fs::remove_file(&config.socket));
     served.map(drop)
 }
 

@@ -7,11 +7,12 @@ use bootstash_base::names::{Guid, NodeName};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::{NodeReport, NodeView};
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -172,7 +173,7 @@ impl Nodes {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, NodeRecord>> {
         // Nothing panics while it is held.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

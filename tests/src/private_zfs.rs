@@ -31,7 +31,7 @@ pub(crate) fn run_again(dir: &Path, limit: Duration) -> ExitCode {
 
 fn inside(dir: &Path, limit: Duration) -> Result<bool> {
     ZfsHost::clean(dir)?;
-    let _ = std::fs::remove_dir_all(dir);
+    drop(std::fs::remove_dir_all(dir));
     let host = ZfsHost::start(&ZfsHostOptions {
         dir: dir.to_owned(),
         pool: "tank".to_owned(),

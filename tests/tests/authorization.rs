@@ -95,7 +95,7 @@ async fn an_operator_orders_and_a_monitor_reads_metrics_alone() -> Result<()> {
 
 /// A client that shows no certificate and verifies none.
 fn unauthenticated() -> Result<reqwest::Client> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    drop(rustls::crypto::ring::default_provider().install_default());
     Ok(reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build()?)
 }
 
@@ -345,7 +345,7 @@ async fn raw_as(
 async fn rest(mut stream: impl tokio::io::AsyncRead + Unpin) -> Result<String> {
     let mut said = Vec::new();
     // However it ends, it ends.
-    let _ = timeout(LIMIT, stream.read_to_end(&mut said)).await.context("the connection was not ended")?;
+    drop(timeout(LIMIT, stream.read_to_end(&mut said)).await.context("the connection was not ended")?);
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
@@ -377,7 +377,7 @@ async fn who_says_nothing_or_too_slowly_or_too_much_is_dropped() -> Result<()> {
         ensure!(rest(large).await?.starts_with("HTTP/1.1 413"), "{head}");
     }
     let mut large = raw(&registrar, address).await?;
-    let _ = large.write_all(format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(70_000)).as_bytes()).await;
+    drop(large.write_all(format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(70_000)).as_bytes()).await);
     ensure!(!rest(large).await?.contains("200 OK"));
     // And one who behaves is served all the while.
     let mut good = raw(&registrar, address).await?;

@@ -81,7 +81,7 @@ impl Measured {
         let (receiver, now, whole) = (&mut self.receiver, self.now, &mut self.whole);
         let step = measure(|| {
             for datagram in datagrams {
-                let _ = receiver.handle_datagram(now, datagram);
+                receiver.handle_datagram(now, datagram).ok();
                 while let Some(event) = receiver.poll_event() {
                     match event {
                         ReceiverEvent::Assemble(assembly) => receiver.handle_assembled(now, assembly.run()),

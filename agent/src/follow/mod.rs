@@ -215,7 +215,7 @@ impl Follower {
         let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
         self.fetcher.join(multicast).await;
         let revocations = self.revocations.clone();
-        let _ = tokio::task::spawn_blocking(move || revocations.replace(expelled)).await;
+        drop(tokio::task::spawn_blocking(move || revocations.replace(expelled)).await);
         Ok(log)
     }
 

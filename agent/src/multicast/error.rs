@@ -1,6 +1,6 @@
 //! Why a delta was not received by multicast.
 
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_multicast::UnicastError;
 use bootstash_multicast::socket::SocketError;
 use bootstash_net::api::CallError;
@@ -9,28 +9,34 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// A delta was not received; it is to be fetched.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum MulticastError {
     /// The registrar announced something else.
     #[error("the registrar announced a multicast session for {file} that does not fit it")]
+    #[class(permanent)]
     Announcement {
         /// The delta's file.
         file: String,
     },
     /// The registrar.
     #[error(transparent)]
+    #[class(source)]
     Call(#[from] CallError),
     /// The socket.
     #[error(transparent)]
+    #[class(source)]
     Socket(#[from] SocketError),
     /// The socket broke.
     #[error("cannot receive from the multicast group any longer")]
+    #[class(operator)]
     Receive(#[source] io::Error),
     /// What was fetched is no part of it.
     #[error(transparent)]
+    #[class(permanent)]
     Unicast(#[from] UnicastError),
     /// What was fetched is not what was announced.
     #[error("block {block} of {file} is not what was announced, not even where it was fetched")]
+    #[class(permanent)]
     Damaged {
         /// Which block.
         block: u32,
@@ -39,6 +45,7 @@ pub enum MulticastError {
     },
     /// Parts came short.
     #[error("the registrar sent {got} bytes of {wanted} that were asked for")]
+    #[class(transient)]
     Short {
         /// How many.
         got: u64,
@@ -47,6 +54,7 @@ pub enum MulticastError {
     },
     /// Neither multicast nor unicast made progress.
     #[error("nothing more of {file} came for {seconds} s")]
+    #[class(transient)]
     Stalled {
         /// The delta's file.
         file: String,
@@ -55,22 +63,11 @@ pub enum MulticastError {
     },
     /// The disk.
     #[error("cannot write {}", .path.display())]
+    #[class(operator)]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-}
-
-impl Classified for MulticastError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Call(error) => error.kind(),
-            Self::Socket(error) => error.kind(),
-            Self::Io { .. } | Self::Receive(_) => ErrorClass::Operator,
-            Self::Announcement { .. } | Self::Unicast(_) | Self::Damaged { .. } => ErrorClass::Permanent,
-            Self::Short { .. } | Self::Stalled { .. } => ErrorClass::Transient,
-        }
-    }
 }

@@ -18,37 +18,30 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It could not even be tried.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Classified)]
 pub enum ProbeError {
     /// The registrar does not send so.
     #[error(
         "the registrar sends nothing by multicast; give it multicast.group and multicast.interface in registrar.toml, and restart it"
     )]
+    #[class(operator)]
     Off,
     /// The registrar.
     #[error(transparent)]
+    #[class(source)]
     Call(#[from] CallError),
     /// The registrar does not answer.
     #[error("the registrar did not answer within {} s; look at its log", REPLY_TIMEOUT.as_secs())]
+    #[class(transient)]
     Silent,
     /// The interface.
     #[error(transparent)]
+    #[class(source)]
     Interface(#[from] InterfaceError),
     /// The socket.
     #[error(transparent)]
+    #[class(source)]
     Socket(#[from] SocketError),
-}
-
-impl Classified for ProbeError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Off => ErrorClass::Operator,
-            Self::Silent => ErrorClass::Transient,
-            Self::Call(error) => error.kind(),
-            Self::Interface(error) => error.kind(),
-            Self::Socket(error) => error.kind(),
-        }
-    }
 }
 
 /// Finds out whether multicast from the registrar reaches this node.
@@ -76,7 +69,7 @@ impl Doctor {
         let mut socket = ReceiverSocket::open(group, &interface)?;
         let reply = self.begin().await?;
         let mut findings = self.findings(group, &interface, &socket, reply.bytes_per_second.get());
-        let _ = timeout(PROBE_TIMEOUT, self.listen(&mut socket, reply, &mut findings)).await;
+        drop(timeout(PROBE_TIMEOUT, self.listen(&mut socket, reply, &mut findings)).await);
         findings.socket_drops = socket.dropped().unwrap_or_default();
         Ok(findings)
     }
@@ -148,7 +141,7 @@ impl Doctor {
             let wake = receiver.poll_timeout().unwrap_or(now + PROBE_TIMEOUT);
             let receiving = socket.receive(|datagram| {
                 // What is refused is counted.
-                let _ = receiver.handle_datagram(Instant::now(), datagram);
+                receiver.handle_datagram(Instant::now(), datagram).ok();
             });
             tokio::select! {
                 received = receiving => if received.is_err() { return },

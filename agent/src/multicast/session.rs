@@ -117,7 +117,7 @@ impl ReceiveSession {
         tokio::select! {
             received = self.socket.receive(|datagram| {
                 // What is refused is counted.
-                let _ = receiver.handle_datagram(Instant::now(), datagram);
+                receiver.handle_datagram(Instant::now(), datagram).ok();
             }) => {
                 received.map_err(MulticastError::Receive)
             }
@@ -227,7 +227,7 @@ impl ReceiveSession {
 
     async fn report_completion(&mut self) {
         if let Some(report) = self.receiver.poll_report(Instant::now()) {
-            let _ = send(self.registrar.clone(), report, FINAL_REPORT_TIMEOUT).await;
+            drop(send(self.registrar.clone(), report, FINAL_REPORT_TIMEOUT).await);
         }
     }
 }

@@ -286,7 +286,7 @@ fn routes(shared: Shared) -> Router {
 async fn log(State(shared): State<Shared>, Query(query): Query<LogQuery>) -> Json<VolumeLog> {
     let mut log = shared.log.subscribe();
     let is_news = |log: &VolumeLog| log.snapshots.last().map(|newest| newest.guid) != query.after;
-    let _ = tokio::time::timeout(Duration::from_secs(query.wait_seconds), log.wait_for(is_news)).await;
+    drop(tokio::time::timeout(Duration::from_secs(query.wait_seconds), log.wait_for(is_news)).await);
     Json(shared.log.borrow().clone())
 }
 

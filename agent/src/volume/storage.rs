@@ -4,9 +4,10 @@
 //! asked, and all of it together holds no more than [`THREADS`].
 
 use bootstash_base::clock;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{Mutex as Turn, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -58,7 +59,7 @@ impl Storage {
     }
 
     fn turn(&self, at: &Path) -> Arc<Turn<()>> {
-        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.0.turns.lock();
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(at.to_owned()).or_default())
     }

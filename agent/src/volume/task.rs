@@ -161,7 +161,7 @@ impl Volume {
 
     fn answer<T, E>(&self, reply: Reply<T, E>, done: Result<T, E>) {
         self.publish();
-        let _ = reply.send(done);
+        drop(reply.send(done));
     }
 }
 

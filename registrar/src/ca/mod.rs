@@ -17,8 +17,8 @@ use bootstash_net::identity::{
 use bootstash_net::server::RevocationList;
 use chrono::{DateTime, Utc};
 use member_records::MemberRecords;
+use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const MEMBERS_FILE: &str = "members.json";
@@ -180,7 +180,7 @@ impl Members {
         &self,
         change: impl FnOnce(&mut MemberRecords, DateTime<Utc>) -> T,
     ) -> Result<T, MemberError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         let (before, now) = (self.lock().clone(), Utc::now());
         let mut changed = before.clone();
         changed.forget_ended(now);
@@ -196,6 +196,6 @@ impl Members {
 
     fn lock(&self) -> MutexGuard<'_, MemberRecords> {
         // What panics in it has not changed it yet.
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 }

@@ -5,13 +5,14 @@
 //! dropped meanwhile still ends before the next begins.
 
 use super::{IllegalTransition, JobId, JobRecord, JobState, JobStore, StepOutput, StoreError};
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
 
@@ -45,13 +46,14 @@ pub enum Submitted {
 }
 
 /// A registration could not be submitted.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum SubmitError {
     /// Another image is being registered under the name, or this one with another cache.
     #[error(
         "image {name} is being registered from {}{} right now (job {job}); wait for it, or choose another name",
         .source_path.display(), WithCache(.cache.as_deref())
     )]
+    #[class(busy)]
     NameTaken {
         /// The name.
         name: ImageName,
@@ -64,33 +66,27 @@ pub enum SubmitError {
     },
     /// The record could not be written.
     #[error("cannot accept the registration")]
+    #[class(operator)]
     Store(#[from] StoreError),
     /// The registrar stopped before the record was written.
     #[error("the registrar is stopping")]
+    #[class(transient)]
     Stopping,
 }
 
-impl Classified for SubmitError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NameTaken { .. } => ErrorClass::Busy,
-            Self::Store(_) => ErrorClass::Operator,
-            Self::Stopping => ErrorClass::Transient,
-        }
-    }
-}
-
 /// A job could not be moved on to its next state.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum AdvanceError {
     /// It was never submitted, or is forgotten.
     #[error("there is no job {job}")]
+    #[class(permanent)]
     NoSuchJob {
         /// The number asked for.
         job: JobId,
     },
     /// A step reported something out of order.
     #[error("cannot move job {job} on")]
+    #[class(permanent)]
     Illegal {
         /// The job.
         job: JobId,
@@ -99,21 +95,13 @@ pub enum AdvanceError {
     },
     /// The record could not be written.
     #[error("cannot move job {job} on")]
+    #[class(operator)]
     Store {
         /// The job.
         job: JobId,
         /// What the disk said.
         source: StoreError,
     },
-}
-
-impl Classified for AdvanceError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::NoSuchJob { .. } | Self::Illegal { .. } => ErrorClass::Permanent,
-            Self::Store { .. } => ErrorClass::Operator,
-        }
-    }
 }
 
 impl JobRegistry {
@@ -238,7 +226,7 @@ impl JobRegistry {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Entry>> {
         // Nothing panics while it is held; were it so, each entry is still whole.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 
@@ -300,6 +288,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootstash_base::error::ErrorClass;
     use bootstash_base::files::replace_file;
     use std::sync::mpsc;
 

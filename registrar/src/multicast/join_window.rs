@@ -3,8 +3,9 @@
 use super::Session;
 use bootstash_base::names::{Guid, NodeName};
 use bootstash_delta::{DeltaRecord, VolumeLog};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -61,7 +62,7 @@ impl JoinWindow {
                 self.joined_changed.notified().await;
             }
         };
-        let _ = timeout(longest, all).await;
+        drop(timeout(longest, all).await);
         self.lock().clone()
     }
 
@@ -83,7 +84,7 @@ impl JoinWindow {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+        self.joined.lock()
     }
 }
 

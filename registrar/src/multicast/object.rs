@@ -1,7 +1,7 @@
 //! What is sent: a file, hashed block by block, or zeros of which only the arrival matters.
 
 use super::MulticastTarget;
-use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::error::Classified;
 use bootstash_multicast::socket::{Interface, InterfaceError, SenderSocket, SocketError};
 use bootstash_multicast::{Announcement, AnnouncementError, BlockLayout, BlockLayoutError, BlockSource};
 use std::fs::File;
@@ -24,10 +24,11 @@ pub(super) enum Bytes {
 }
 
 /// It cannot be sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum PrepareError {
     /// The file.
     #[error("cannot read {}", .path.display())]
+    #[class(operator)]
     Read {
         /// It.
         path: PathBuf,
@@ -36,28 +37,20 @@ pub enum PrepareError {
     },
     /// It cannot be cut into blocks.
     #[error(transparent)]
+    #[class(permanent)]
     BlockLayout(#[from] BlockLayoutError),
     /// It cannot be announced.
     #[error(transparent)]
+    #[class(source)]
     Announcement(#[from] AnnouncementError),
     /// The interface is not there.
     #[error(transparent)]
+    #[class(source)]
     Interface(#[from] InterfaceError),
     /// The socket.
     #[error(transparent)]
+    #[class(source)]
     Socket(#[from] SocketError),
-}
-
-impl Classified for PrepareError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::BlockLayout(_) => ErrorClass::Permanent,
-            Self::Read { .. } => ErrorClass::Operator,
-            Self::Announcement(error) => error.kind(),
-            Self::Interface(error) => error.kind(),
-            Self::Socket(error) => error.kind(),
-        }
-    }
 }
 
 impl Object {

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::delta_session::begin;
 use super::object::{Object, PrepareError};
-use bootstash_base::error::{Chain, Classified, ErrorClass};
+use bootstash_base::error::{Chain, Classified};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::SealError;
 use bootstash_net::api::SessionReply;
@@ -16,33 +16,26 @@ const PROBE_BYTES_MAX: u64 = 4 << 20;
 const PROBE_SECONDS: u64 = 2;
 
 /// There can be no probe.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum ProbeError {
     /// It is not configured.
     #[error(
         "the registrar does not send by multicast; give it multicast.group and multicast.interface in registrar.toml, and restart it"
     )]
+    #[class(operator)]
     Off,
     /// Others are under way.
     #[error("the registrar is sending to all just now; ask again in a while")]
+    #[class(busy)]
     Busy,
     /// Nothing can be sent.
     #[error("the registrar cannot send by multicast")]
+    #[class(source)]
     Prepare(#[from] PrepareError),
     /// Nothing can be sealed.
     #[error("the registrar cannot start a multicast session")]
+    #[class(source)]
     Start(#[from] SealError),
-}
-
-impl Classified for ProbeError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::Off => ErrorClass::Operator,
-            Self::Busy => ErrorClass::Busy,
-            Self::Prepare(error) => error.kind(),
-            Self::Start(error) => error.kind(),
-        }
-    }
 }
 
 /// One at a time; it goes under a name that no delta has.
@@ -71,6 +64,7 @@ pub(super) async fn begin_probe(shared: &Arc<Shared>, node: &NodeName) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootstash_base::error::ErrorClass;
     use bootstash_multicast::SessionId;
 
     #[test]

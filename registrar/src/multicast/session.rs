@@ -1,16 +1,16 @@
 //! A session under way: its sender, and the instructions that go back with each node's next report.
 
 use super::object::Object;
-use bootstash_base::error::{Chain, Classified, ErrorClass};
+use bootstash_base::error::{Chain, Classified};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::{
     Announcement, Demotion, Group, Instruction, RateLimits, Report, ReportError, Sender, SenderEvent,
     SessionId, Transmit,
 };
 use bootstash_net::api::{ReportReply, SessionReply};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Sending wakes up no more often: what is due until then goes out in few calls.
@@ -43,28 +43,21 @@ struct State {
 }
 
 /// A report is for no session here.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Classified)]
 pub enum SessionReportError {
     /// It is over, or was never here.
     #[error(
         "there is no multicast session {session}; it is over, or the registrar was restarted: fetch what is lacking"
     )]
+    #[class(permanent)]
     UnknownSession {
         /// As reported.
         session: SessionId,
     },
     /// It is refused.
     #[error(transparent)]
+    #[class(source)]
     Report(#[from] ReportError),
-}
-
-impl Classified for SessionReportError {
-    fn kind(&self) -> ErrorClass {
-        match self {
-            Self::UnknownSession { .. } => ErrorClass::Permanent,
-            Self::Report(error) => error.kind(),
-        }
-    }
 }
 
 /// What is to be done next.
@@ -164,7 +157,7 @@ impl Session {
         }
         let Some(until) = state.sender.poll_timeout() else { return Next::Over };
         let wait = until.saturating_duration_since(now).clamp(WAKE_INTERVAL_MIN, WAKE_INTERVAL_MAX);
-        drop(self.wake.wait_timeout(state, wait));
+        self.wake.wait_for(&mut state, wait);
         Next::Again
     }
 
@@ -189,7 +182,7 @@ impl Session {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -3,8 +3,9 @@
 use super::SESSIONS_MAX;
 use super::join_window::JoinWindow;
 use super::session::Session;
+use parking_lot::{Mutex, MutexGuard};
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A session, before and after its first datagram.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(String, Slot)>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock()
     }
 }
 

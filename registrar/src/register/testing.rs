@@ -35,7 +35,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
     }
 }
 
-pub(crate) fn source(path: &std::path::Path) -> Source {
+pub(crate) fn source(path: &Path) -> Source {
     Source {
         path: path.to_owned(),
         format: ImageFormat::Raw,

@@ -33,7 +33,7 @@ pub fn replace_secret_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let unfinished = unfinished(path);
     // One that a crash left has the mode of its time.
-    let _ = std::fs::remove_file(&unfinished);
+    drop(std::fs::remove_file(&unfinished));
     let mut file = File::options().write(true).create_new(true).mode(mode).open(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;

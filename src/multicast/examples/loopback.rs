@@ -115,7 +115,7 @@ async fn send(
         if let Ok(Some(Reported { node, report, answer })) = timeout_at(wake.into(), reported.recv()).await {
             sender.handle_report(Instant::now(), &node, &report)?;
             // A node that is gone needs no answer.
-            let _ = answer.send(answers.remove(&node).unwrap_or_default());
+            answer.send(answers.remove(&node).unwrap_or_default()).ok();
         }
     }
     let (source, repair) = (sender.source_symbols_sent(), sender.repair_symbols_sent());
@@ -146,7 +146,7 @@ impl Node {
                 datagrams += 1;
                 if !datagrams.is_multiple_of(drop_every) {
                     // What is refused is counted.
-                    let _ = receiver.handle_datagram(Instant::now(), datagram);
+                    receiver.handle_datagram(Instant::now(), datagram).ok();
                 }
             });
             tokio::select! {

@@ -6,19 +6,14 @@ use super::block_layout::BlockLayout;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 /// The code cannot be computed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
 #[error("the repair symbols of block {block} cannot be computed; send it by unicast")]
+#[class(permanent)]
 pub struct FecError {
     /// Which block.
     pub block: u32,
     /// Why.
     pub source: reed_solomon_simd::Error,
-}
-
-impl bootstash_base::error::Classified for FecError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Permanent
-    }
 }
 
 /// The repair symbols of a block, one after the other. `padded` is all its source symbols.

@@ -25,10 +25,11 @@ pub trait BlockSource {
 }
 
 /// A datagram cannot be made; the session is at its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
 pub enum PackError {
     /// The object cannot be read.
     #[error("block {block} of multicast session {session} cannot be read; nodes go on by unicast")]
+    #[class(operator)]
     Read {
         /// Which session.
         session: SessionId,
@@ -41,6 +42,7 @@ pub enum PackError {
     #[error(
         "block {block} of multicast session {session} is not what was announced; the file changed, start a new session"
     )]
+    #[class(permanent)]
     Changed {
         /// Which session.
         session: SessionId,
@@ -49,21 +51,12 @@ pub enum PackError {
     },
     /// The code cannot be computed.
     #[error(transparent)]
+    #[class(source)]
     Code(#[from] FecError),
     /// It cannot be sealed.
     #[error(transparent)]
+    #[class(source)]
     Seal(#[from] SealError),
-}
-
-impl bootstash_base::error::Classified for PackError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        match self {
-            Self::Read { .. } => bootstash_base::error::ErrorClass::Operator,
-            Self::Changed { .. } => bootstash_base::error::ErrorClass::Permanent,
-            Self::Code(error) => error.kind(),
-            Self::Seal(error) => error.kind(),
-        }
-    }
 }
 
 /// Makes datagrams.

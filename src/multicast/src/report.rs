@@ -75,7 +75,8 @@ pub enum Instruction {
 }
 
 /// A report is refused. Nothing of it counts.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
+#[class(permanent)]
 pub enum ReportError {
     /// No such node takes part.
     #[error(
@@ -101,6 +102,7 @@ pub enum ReportError {
     },
     /// Too many of them.
     #[error("node {node} reports more often than announced; the report is ignored")]
+    #[class(transient)]
     TooOften {
         /// Who.
         node: NodeName,
@@ -113,13 +115,4 @@ pub enum ReportError {
         /// What in it is.
         what: &'static str,
     },
-}
-
-impl bootstash_base::error::Classified for ReportError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        match self {
-            Self::TooOften { .. } => bootstash_base::error::ErrorClass::Transient,
-            _ => bootstash_base::error::ErrorClass::Permanent,
-        }
-    }
 }

@@ -79,15 +79,17 @@ pub struct Announcement {
 }
 
 /// A session cannot be announced, or an announcement not be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
 pub enum AnnouncementError {
     /// The object cannot be cut so.
     #[error("the multicast session cannot be: use unicast")]
+    #[class(permanent)]
     BlockLayout(#[from] BlockLayoutError),
     /// Not base64, or not of the right length.
     #[error(
         "the multicast session's {what} is not {wanted}; registrar and agent must be of the same version"
     )]
+    #[class(permanent)]
     Field {
         /// Which.
         what: &'static str,
@@ -96,20 +98,13 @@ pub enum AnnouncementError {
     },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers; a multicast session needs them for its key")]
+    #[class(operator)]
     Random,
 }
 
-impl bootstash_base::error::Classified for AnnouncementError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        match self {
-            Self::BlockLayout(_) | Self::Field { .. } => bootstash_base::error::ErrorClass::Permanent,
-            Self::Random => bootstash_base::error::ErrorClass::Operator,
-        }
-    }
-}
-
 /// A key does not fit the session.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
+#[class(permanent)]
 pub enum RekeyError {
     /// Of another layout, or with other hashes.
     #[error("multicast session {given} is not of the object of {session}; make it by Announcement::rekeyed")]
@@ -136,12 +131,6 @@ pub enum RekeyError {
     /// It cannot seal.
     #[error(transparent)]
     Seal(#[from] super::wire::SealError),
-}
-
-impl bootstash_base::error::Classified for RekeyError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Permanent
-    }
 }
 
 impl Announcement {

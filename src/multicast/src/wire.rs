@@ -68,7 +68,8 @@ pub(super) enum UnverifiedHeader {
 }
 
 /// A datagram cannot be sealed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
+#[class(permanent)]
 pub enum SealError {
     /// It was sealed before, or comes after one that follows it.
     #[error("symbol {} of block {} of multicast session {session} would be sealed twice; start a new session", .at.index, .at.block)]
@@ -84,12 +85,6 @@ pub enum SealError {
         /// Which session.
         session: SessionId,
     },
-}
-
-impl bootstash_base::error::Classified for SealError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Permanent
-    }
 }
 
 /// Seals each position once.

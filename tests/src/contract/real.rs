@@ -48,7 +48,7 @@ pub fn on_real_zfs(dir: &Path, driver: Driver) -> ExitCode {
 
 fn run(arguments: &Arguments, dir: &Path, driver: Driver) -> Result<ExitCode> {
     ZfsHost::clean(dir)?;
-    let _ = std::fs::remove_dir_all(dir);
+    drop(std::fs::remove_dir_all(dir));
     let host = ZfsHost::start(&options(dir, POOL_BYTES))?;
     let direct = Arc::new(RealAccess { host, dir: dir.to_owned(), driver });
     let code = libtest_mimic::run(arguments, trials(Some(&direct))).exit_code();
@@ -165,7 +165,7 @@ impl RealAccess {
 
     fn end(self) -> Result<()> {
         // Only the case that wants the second pool makes it.
-        let _ = self.run(&self.host.zpool(), &["destroy", "-f", &self.cramped_pool()]);
+        drop(self.run(&self.host.zpool(), &["destroy", "-f", &self.cramped_pool()]));
         let pid = self.host.pid();
         self.host.stop()?;
         ensure!(!Path::new("/proc").join(pid.to_string()).exists(), "the host's ZFS is still running");

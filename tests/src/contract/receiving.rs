@@ -180,13 +180,13 @@ pub(super) async fn still_receives(fixture: &Fixture, copy: &DatasetName, increm
 
 /// These bytes, and then an error.
 pub(super) fn broken_after(bytes: &[u8]) -> ByteStream {
-    Box::pin(std::io::Cursor::new(bytes.to_vec()).chain(Broken))
+    Box::pin(io::Cursor::new(bytes.to_vec()).chain(Broken))
 }
 
 /// These bytes, and then nothing for ever; and the moment when it comes to that.
 fn silent_after(bytes: &[u8]) -> (ByteStream, oneshot::Receiver<()>) {
     let (at, reached) = oneshot::channel();
-    (Box::pin(std::io::Cursor::new(bytes.to_vec()).chain(Silent(Some(at)))), reached)
+    (Box::pin(io::Cursor::new(bytes.to_vec()).chain(Silent(Some(at)))), reached)
 }
 
 /// A reader whose wire was cut.
@@ -204,7 +204,7 @@ struct Silent(Option<oneshot::Sender<()>>);
 impl AsyncRead for Silent {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Some(at) = self.0.take() {
-            let _ = at.send(());
+            at.send(()).ok();
         }
         Poll::Pending
     }

@@ -111,7 +111,7 @@ impl Trier {
         for number in numbers {
             let input = input(self.target, &seeds, self.plan.seed, number);
             if number % TELL_EVERY == 1 {
-                let _ = self.sender.send((number, input.clone()));
+                drop(self.sender.send((number, input.clone())));
             }
             let verdict = self.attempt(&mut reader, number, &input, &mut report)?;
             report.accepted += u64::from(verdict == Verdict::Accepted);

@@ -16,9 +16,10 @@ mod trial;
 use crate::private_zfs;
 use anyhow::{Result, bail};
 use libtest_mimic::{Arguments, Failed, Trial};
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use testbed::Testbed;
 use tokio::runtime::Runtime;
@@ -66,7 +67,7 @@ fn trials(runner: &Arc<Runner>) -> Vec<Trial> {
 
 impl Runner {
     fn run(&self, trial: trial::KillTrial) -> Result<()> {
-        let mut guard = self.testbed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.testbed.lock();
         let (kept, number) = &mut *guard;
         self.runtime.block_on(async {
             let mut testbed = match kept.take() {

@@ -99,7 +99,7 @@ impl Tools {
 
     /// Has the next call of `program` with this word among its arguments end so.
     pub(super) fn plan(&self, program: &str, word: &str, moment: Moment, target: KillTarget) -> Result<()> {
-        let _ = std::fs::remove_file(self.reached(program));
+        drop(std::fs::remove_file(self.reached(program)));
         let new = self.dir.join("new");
         std::fs::write(&new, format!("{word} {moment} {target}\n"))?;
         Ok(std::fs::rename(new, self.dir.join(format!("{program}.plan")))?)

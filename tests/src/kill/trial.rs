@@ -128,7 +128,7 @@ async fn kill_daemon(testbed: &mut Testbed, point: KillPoint) -> Result<()> {
     scenario.prepare(testbed).await.context("before the kill")?;
     testbed.daemon(scenario.victim()).arm(point)?;
     // An error here is the death of who was asked.
-    let _ = scenario.trigger(testbed).await;
+    drop(scenario.trigger(testbed).await);
     testbed.daemon(scenario.victim()).dies().await?;
     testbed.start_daemon(scenario.victim()).await.context("after the kill")?;
     testbed.in_step().await.context("after the kill")?;
@@ -144,7 +144,7 @@ async fn kill_zfs(testbed: &mut Testbed, word: &str, moment: Moment, scenario: S
     scenario.prepare(testbed).await.context("before the kill")?;
     testbed.tools.plan("zfs", word, moment, KillTarget::Program)?;
     // What became of it shows in what is left.
-    let _ = scenario.trigger(testbed).await;
+    drop(scenario.trigger(testbed).await);
     testbed.until("zfs is killed", async || Ok(testbed.tools.was_killed("zfs").then_some(()))).await?;
     ensure!(testbed.registrar.is_running() && testbed.agent.is_running(), "a daemon died of it");
     testbed.node_is_at_the_log().await.context("after the kill")?;
@@ -164,7 +164,7 @@ async fn kill_zfs_fuse(testbed: &mut Testbed, word: &str, moment: Moment, scenar
         wait::until("zfs-fuse to be killed", REACH, || Ok(reached.exists().then_some(())))?;
         zfs_host::revive_zfs_fuse(&zfs_dir)
     });
-    let _ = scenario.trigger(testbed).await;
+    drop(scenario.trigger(testbed).await);
     after_zfs_fuse(testbed, reviving.await??).await?;
     scenario.clean_up(testbed).await.context("cleaning up after the kill")?;
     testbed.in_step().await?;

@@ -90,7 +90,7 @@ impl Host {
 
     pub(super) fn spawn(&self, program: Program, call: &Call) -> Result<()> {
         let log = self.log(program);
-        let mut daemons = self.daemons.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut daemons = self.daemons.lock();
         if daemons.get_mut(&program).is_some_and(|daemon| daemon.process.is_running()) {
             bail!("{} runs on {} already", program.name(), self.name());
         }
@@ -136,18 +136,18 @@ impl Host {
 
     /// The logs of the daemons that were started.
     pub fn logs(&self) -> Vec<PathBuf> {
-        let daemons = self.daemons.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let daemons = self.daemons.lock();
         daemons.values().map(|daemon| daemon.log.clone()).collect()
     }
 
     /// Lets the daemons outlive this value.
     pub(super) fn let_daemons_stay(&self) {
-        let mut daemons = self.daemons.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut daemons = self.daemons.lock();
         std::mem::take(&mut *daemons).into_values().for_each(|daemon| daemon.process.stay());
     }
 
     fn with<T>(&self, program: Program, act: impl FnOnce(&mut Daemon) -> T) -> Option<T> {
-        let mut daemons = self.daemons.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut daemons = self.daemons.lock();
         daemons.get_mut(&program).map(act)
     }
 

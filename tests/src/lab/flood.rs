@@ -62,7 +62,7 @@ fn flood(group: Group, bytes_per_second: u64, stop: &AtomicBool, sent: &AtomicU6
     let (start, mut real) = (Instant::now(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let listening = receiver.receive(|datagram| keep(&mut real, datagram));
-        let _ = runtime.block_on(async { timeout(LISTEN, listening).await });
+        drop(runtime.block_on(async { timeout(LISTEN, listening).await }));
         let due = start.elapsed().as_secs_f64() * bytes_per_second as f64;
         while (sent.load(Ordering::Relaxed) as f64) < due {
             for datagram in forgeries(&real) {

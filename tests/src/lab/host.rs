@@ -8,11 +8,11 @@ use super::record::HostRecord;
 use super::run::{Call, Finished};
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// A host that runs.
 #[derive(Debug)]

@@ -38,13 +38,13 @@ use init::{HostPlan, READY, STAY};
 use namespaces::Namespaces;
 use network::Port;
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use record::{HostRecord, LabRecord, ProcessId};
 use run::{Call, Process};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
-use std::sync::Mutex;
 
 /// Name of the storage node.
 pub const STORAGE: &str = "storage";
@@ -180,7 +180,7 @@ impl Lab {
 
     /// Announces that warnings with this text are part of the test.
     pub fn expect_log(&self, text: &str) {
-        self.expected.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text.to_owned());
+        self.expected.lock().push(text.to_owned());
     }
 
     /// Stops the daemons and takes the lab down.
@@ -203,7 +203,7 @@ impl Lab {
     /// # Errors
     /// Says what they are.
     pub fn check_logs(&self) -> Result<()> {
-        let expected = self.expected.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let expected = self.expected.lock();
         let files = self.hosts.iter().flat_map(Host::logs);
         logs::check(files, &expected)
     }

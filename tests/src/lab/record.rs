@@ -84,7 +84,7 @@ impl ProcessId {
 
     fn kill(self) {
         if self.runs() {
-            let _ = kill(self.pid(), Signal::SIGKILL);
+            kill(self.pid(), Signal::SIGKILL).ok();
         }
     }
 
@@ -222,7 +222,7 @@ fn remove_made() -> Result<()> {
     let made = fs::read_to_string(Path::new(LABS).join(MADE)).unwrap_or_default();
     for path in made.lines().rev() {
         // One that is in use by now, or gone, is no longer ours to remove.
-        let _ = fs::remove_dir(path);
+        drop(fs::remove_dir(path));
     }
     Ok(fs::remove_dir_all(LABS)?)
 }

@@ -10,13 +10,13 @@ use fuser::{
     MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request, Session,
     SessionACL,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
 const NO_CACHING: Duration = Duration::ZERO;
@@ -103,7 +103,7 @@ impl RefusingFs {
     }
 
     fn refuse(&self, number: INodeNo, offset: u64, bytes: u32) {
-        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         counts.reads += 1;
         counts.bytes += u64::from(bytes);
         if counts.first.len() < DESCRIBED_READS {

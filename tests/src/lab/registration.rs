@@ -45,7 +45,7 @@ pub fn register(
     mut on_news: impl FnMut(&JobView),
 ) -> Result<Registration> {
     let log = host.dir().join(format!("register-{name}.log"));
-    let _ = std::fs::remove_file(&log);
+    drop(std::fs::remove_file(&log));
     let call = host.command("bootstash", ["register", name, "--json"]).args([source]);
     let (start, mut process, mut seen) = (Instant::now(), call.start(&log)?, 0);
     let what = format!("{name} to be registered");

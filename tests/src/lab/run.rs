@@ -231,8 +231,8 @@ impl Process {
         // WNOWAIT leaves the reaping to us, so that its number stays its own until then. The thread
         // ends with the process.
         std::thread::spawn(move || {
-            let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-            let _ = sender.send(());
+            waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).ok();
+            sender.send(()).ok();
         });
         match ended.recv_timeout(deadline) {
             Ok(()) => Ok(Some(self.child.wait()?)),
@@ -259,9 +259,9 @@ impl Process {
 
     /// Kills it with SIGKILL and reaps it.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
+        drop(self.child.kill());
         // What SIGKILL does not end within this time hangs in the kernel, and no wait would help.
-        let _ = self.wait(KILL_DEADLINE);
+        drop(self.wait(KILL_DEADLINE));
     }
 
     /// Lets it outlive this value.

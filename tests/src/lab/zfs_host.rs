@@ -161,7 +161,7 @@ impl ZfsHost {
             }
             _ => destroy_pool(&self.dir, &self.pool, self.pid),
         }
-        let _ = signal(self.pid, nix::sys::signal::Signal::SIGTERM);
+        drop(signal(self.pid, nix::sys::signal::Signal::SIGTERM));
         if wait(&mut holder, STOP_LIMIT)?.is_none() {
             holder.kill()?;
             holder.wait()?;
@@ -262,7 +262,7 @@ fn await_death(dir: &Path) -> Result<()> {
 /// When it does not come up.
 pub fn revive_zfs_fuse(dir: &Path) -> Result<Child> {
     await_death(dir)?;
-    let _ = fs::remove_file(dir.join("run/zfs_socket"));
+    drop(fs::remove_file(dir.join("run/zfs_socket")));
     let log = fs::File::options().append(true).create(true).open(dir.join("zfs.log"))?;
     let mut command = Command::new("zfs-fuse");
     command.args(["--no-daemon", "--no-kstat-mount", "-a", "0", "-e", "0", "--disable-page-cache"]);
@@ -389,7 +389,7 @@ fn signal(pid: u32, signal: nix::sys::signal::Signal) -> Result<()> {
 }
 
 fn end_pid(pid: u32) -> Result<()> {
-    let _ = signal(pid, nix::sys::signal::Signal::SIGTERM);
+    drop(signal(pid, nix::sys::signal::Signal::SIGTERM));
     let deadline = Instant::now() + STOP_LIMIT;
     while start_ticks(pid).is_some() {
         if Instant::now() > deadline {

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_zfs::*;
 use chrono::Utc;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -75,7 +75,7 @@ impl NullZfs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DatasetName, FileSystem>> {
-        self.file_systems.lock().unwrap_or_else(PoisonError::into_inner)
+        self.file_systems.lock()
     }
 
     fn find(&self, of: &DatasetName, name: &SnapshotName) -> Option<Snapshot> {
@@ -231,7 +231,7 @@ impl Zfs for NullZfs {
         found.snapshots.push(to.clone());
         if let Some(arrivals) = &self.arrivals {
             // Nobody listens any more: then nobody wants to know.
-            let _ = arrivals.send(Arrival { snapshot: to.name.number(), digest });
+            drop(arrivals.send(Arrival { snapshot: to.name.number(), digest }));
         }
         Ok(Received { from, to })
     }

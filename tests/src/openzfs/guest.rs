@@ -4,10 +4,10 @@ use super::machine::{GuestOptions, MadeGuest, port_socket};
 use super::serial_protocol::{News, PORTS, Run};
 use crate::lab::run::Process;
 use anyhow::{Context, Result, bail, ensure};
+use parking_lot::{Condvar, Mutex};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A boot takes 11 s on two idle cores; the rest is for cores that are not.
@@ -132,16 +132,15 @@ impl Guest {
         let told = ask(&mut port, &run, limit + GRACE, |text| line(&self.name, text));
         // After an error it is not known what is still under way on that port.
         if told.is_ok() {
-            self.ports.lock().unwrap_or_else(PoisonError::into_inner).push(port);
+            self.ports.lock().push(port);
             self.returned.notify_one();
         }
         told.with_context(|| format!("guest {}: {}", self.name, words.join(" ")))
     }
 
     fn take_port(&self, limit: Duration) -> Result<BufReader<UnixStream>> {
-        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.returned.wait_timeout_while(ports, limit, |ports| ports.is_empty());
-        let (mut ports, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut ports = self.ports.lock();
+        self.returned.wait_while_for(&mut ports, |ports| ports.is_empty(), limit);
         ports.pop().with_context(|| format!("guest {}: no port became free", self.name))
     }
 

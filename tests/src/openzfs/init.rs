@@ -2,12 +2,13 @@
 
 use super::serial_protocol::{News, PORT_NAME, Run};
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MODULES: &str = "/usr/lib/bootstash-guest";
@@ -98,13 +99,13 @@ struct ToHost(Arc<Mutex<Option<File>>>);
 
 impl ToHost {
     fn say(&self, news: &News) {
-        if let Some(file) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(file) = self.0.lock().as_mut() {
             write(file, news);
         }
     }
 
     fn end(&self, news: &News) {
-        if let Some(mut file) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(mut file) = self.0.lock().take() {
             write(&mut file, news);
         }
     }
@@ -113,7 +114,7 @@ impl ToHost {
 fn write(file: &mut File, news: &News) {
     let text = serde_json::to_string(news).unwrap_or_default() + "\n";
     // A host that is gone needs no news.
-    let _ = file.write_all(text.as_bytes());
+    drop(file.write_all(text.as_bytes()));
 }
 
 fn execute(run: &Run, to_host: &ToHost) -> News {
@@ -146,7 +147,7 @@ fn follow(mut child: Child, limit: Duration, to_host: &ToHost) -> News {
     ];
     let Some(status) = wait(&mut child, limit) else {
         let group = nix::unistd::Pid::from_raw(child.id().cast_signed());
-        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).ok();
         return News::Overdue;
     };
     let deadline = Instant::now() + REST;

@@ -4,11 +4,12 @@
 use crate::enrolment;
 use anyhow::Result;
 use bootstash_net::identity::{CredentialStore, Credentials};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -72,8 +73,8 @@ impl FaultyProxy {
     }
 }
 
-fn lock(faults: &Faults) -> std::sync::MutexGuard<'_, VecDeque<Fault>> {
-    faults.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(faults: &Faults) -> parking_lot::MutexGuard<'_, VecDeque<Fault>> {
+    faults.lock()
 }
 
 async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, faults: Faults) {
@@ -82,7 +83,7 @@ async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, faults
         // Ends with its connection, and that with the test's runtime.
         tokio::spawn(async move {
             if take(&faults, |fault| fault == Fault::ServerError).is_some() {
-                let _ = answer(near, &state_dir).await;
+                drop(answer(near, &state_dir).await);
             } else if let Ok(far) = TcpStream::connect(to).await {
                 pass(near, far, &faults).await;
             }

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use fuser::{
     Errno, FileHandle, Filesystem, INodeNo, OpenFlags, ReplyAttr, ReplyEntry, ReplyOpen, Request, Session,
 };
+use parking_lot::Mutex;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Set in the process that serves: the directory to mount over.
@@ -67,7 +67,7 @@ struct HangingFs(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
 
 impl HangingFs {
     fn keep(&self, answer: impl FnOnce() + Send + 'static) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(answer));
+        self.0.lock().push(Box::new(answer));
     }
 }
 

@@ -2,8 +2,9 @@
 //! command must do again.
 
 use super::storage::StorageNode;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Commands by image: how many ever began, and how many run.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ impl RunningCommands {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (u64, u64)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,9 +4,10 @@
 
 use super::model::Model;
 use super::time;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// More than there are hosts; a divisor of every wait in whole seconds, so that those keep to it.
@@ -37,7 +38,7 @@ impl Host {
 
     /// Draws from this host's own random numbers.
     pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+        draw(&mut self.rng.lock())
     }
 
     /// Whether what happens `in_a_thousand` times of a thousand happens now.
@@ -53,7 +54,7 @@ impl Host {
 
     /// An instant of this host, at or after `wanted_ms`, at which nothing else of it wakes.
     fn instant(&self, wanted_ms: u64) -> u64 {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         *taken = taken.split_off(&time::now_ms());
         let mut at = wanted_ms + 1;
         at += (self.class + CLASSES - at % CLASSES) % CLASSES;

@@ -4,10 +4,11 @@
 use super::trace::Trace;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_delta::VolumeLog;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The files of a snapshot.
 pub(super) type Tree = BTreeMap<PathBuf, Arc<Vec<u8>>>;
@@ -70,7 +71,7 @@ impl Model {
     }
 
     pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.facts.lock()
     }
 
     /// A promise was broken.

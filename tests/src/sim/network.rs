@@ -9,9 +9,10 @@ use axum::body::Body;
 use bootstash_net::api::{Transport, TransportError};
 use bootstash_net::identity::{Identity, Principal};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::{Request, Response};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
@@ -54,7 +55,7 @@ pub(super) struct Network {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl Network {
@@ -138,7 +139,7 @@ impl SimTransport {
                 tokio::spawn(async move {
                     transport.life.host.pause(0, LATE_MS).await;
                     if let Some(late) = late {
-                        let _ = transport.deliver(late).await;
+                        drop(transport.deliver(late).await);
                     }
                 });
                 self.life.pause(0, CONNECT_MS).await;
@@ -160,7 +161,7 @@ impl SimTransport {
         let (reply, answer) = oneshot::channel();
         let (name, served) = (self.life.host.name.clone(), server.clone());
         tokio::spawn(async move {
-            let _ = reply.send(serve(served, name, request).await);
+            drop(reply.send(serve(served, name, request).await));
         });
         tokio::select! {
             biased;

@@ -15,9 +15,10 @@ use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
 use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig};
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
+use parking_lot::{Mutex, MutexGuard};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -112,7 +113,7 @@ impl Node {
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock()
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -193,7 +194,7 @@ impl Node {
             Phase::Busy(life) => life.kill(),
             Phase::Up(running) => {
                 running.life.kill();
-                self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(running);
+                self.dead.lock().push(running);
             }
         }
         self.host.note(format_args!("killed"));
@@ -212,7 +213,7 @@ impl Node {
     pub(super) async fn lose(&self) -> std::io::Result<()> {
         self.kill();
         for dir in ["state", "vms"] {
-            let _ = std::fs::remove_dir_all(self.dir.join(dir));
+            drop(std::fs::remove_dir_all(self.dir.join(dir)));
         }
         std::fs::create_dir_all(self.dir.join("vms"))?;
         self.host.model.facts().nodes.remove(&self.host.name);

@@ -4,10 +4,11 @@ use super::host::Host;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::{Checkpoint, FakeZfs};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a daemon keeps everything below, on every host.
 pub(super) const ROOT: &str = "tank/bootstash";
@@ -63,7 +64,7 @@ impl Pool {
 
     pub(super) async fn restore(&self, to: &Checkpoint) -> std::io::Result<()> {
         self.fake.restore(to)?;
-        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = self.foreign_now().await;
+        *self.foreign.lock() = self.foreign_now().await;
         Ok(())
     }
 
@@ -79,9 +80,9 @@ impl Pool {
         for name in FOREIGN.map(dataset) {
             self.fake.insert_foreign(&name);
             let snapshot = SnapshotName::new(1, chrono::DateTime::UNIX_EPOCH);
-            let _ = self.fake.snapshot(&name, &snapshot).await;
+            drop(self.fake.snapshot(&name, &snapshot).await);
         }
-        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = self.foreign_now().await;
+        *self.foreign.lock() = self.foreign_now().await;
     }
 
     async fn foreign_now(&self) -> Foreign {
@@ -97,7 +98,7 @@ impl Pool {
     /// Whether foreign file systems are as they were.
     pub(super) async fn check(&self, host: &Host) {
         let now = self.foreign_now().await;
-        let before = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.foreign.lock();
         for (name, found) in before.iter().filter(|(name, found)| now.get(name) != Some(found)) {
             host.model.violated(format_args!("{name} of {} is not as it was: {found:?}", host.name));
         }

@@ -35,7 +35,7 @@ impl ScratchDir {
     }
 
     fn prepare(&self) -> Result<()> {
-        let _ = std::fs::remove_dir_all(&self.dir);
+        drop(std::fs::remove_dir_all(&self.dir));
         std::fs::create_dir_all(self.dir.join("bases"))?;
         for base in self.bases() {
             std::fs::write(&base, base.as_os_str().as_encoded_bytes())?;
@@ -57,9 +57,9 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+        drop(std::fs::remove_dir_all(&self.dir));
         // Still locked: whoever makes it anew has another.
-        let _ = std::fs::remove_file(self.dir.with_extension("lock"));
+        drop(std::fs::remove_file(self.dir.with_extension("lock")));
         let _ = &self.lock;
     }
 }

@@ -18,12 +18,13 @@ use bootstash_registrar::ca::Members;
 use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::Checkpoint;
+use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +127,7 @@ impl StorageNode {
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock()
     }
 
     /// Another number each time that something was lost or restored.
@@ -204,7 +205,7 @@ impl StorageNode {
             Phase::Busy(life) => life.kill(),
             Phase::Up(life, registrar) => {
                 life.kill();
-                self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(registrar);
+                self.dead.lock().push(registrar);
             }
         }
         self.host.note(format_args!("killed"));

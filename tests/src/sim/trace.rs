@@ -1,8 +1,8 @@
 //! What happened in a seed, line by line, and a digest of it: the same seed gives the same.
 
 use super::time;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Line by line.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Trace {
         let lines = &mut *lines;
         lines.line.clear();
         // Writing into a string does not fail.
-        let _ = writeln!(lines.line, "{:>9} {what}", time::now_ms());
+        writeln!(lines.line, "{:>9} {what}", time::now_ms()).ok();
         lines.digest.update(lines.line.as_bytes());
         lines.count += 1;
         if self.shown {
@@ -44,6 +44,6 @@ impl Trace {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock()
     }
 }

@@ -22,7 +22,7 @@ impl StoppedZfsFuse {
 
 impl Drop for StoppedZfsFuse {
     fn drop(&mut self) {
-        let _ = kill(self.0, Signal::SIGCONT);
+        kill(self.0, Signal::SIGCONT).ok();
     }
 }
 

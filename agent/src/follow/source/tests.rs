@@ -63,7 +63,7 @@ async fn keeps_the_promises(bench: &Bench, source: &mut dyn DeltaSource) {
     let too_long = [&bench.bytes[..], b"more"].concat();
     for before in [None, Some(half), Some(&too_long), Some(&bench.bytes)] {
         let file = bench.file();
-        let _ = std::fs::remove_file(file.path());
+        drop(std::fs::remove_file(file.path()));
         if let Some(before) = before {
             std::fs::write(file.path(), before).unwrap();
         }

@@ -97,7 +97,7 @@ async fn overlay_on_storage_that_is_not_mounted_is_kept() {
         assert_eq!((report.overlays_released, report.views), (Vec::new(), Vec::new()), "{mounted}");
         let overlays = node.volume().overlays().await;
         assert_eq!((overlays[0].state, overlays[0].missing_since), (OverlayState::Unreachable, None));
-        let _ = std::fs::remove_dir(&mount_point);
+        drop(std::fs::remove_dir(&mount_point));
     }
     assert_eq!((node.views().await.len(), node.volume().state().missing_overlays()), (1, 0));
     node.stop().await;

@@ -52,7 +52,7 @@ impl Watch for Live {
 
     fn notice(&mut self, text: &str) {
         // Standard error is the screen itself: where it is closed there is nobody to tell.
-        let _ = self.screen.println(text);
+        drop(self.screen.println(text));
     }
 
     fn close(&mut self) {

@@ -37,21 +37,16 @@ pub enum LeaveReason {
 }
 
 /// Bytes by unicast cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
 #[error(
     "{length} bytes at {offset} are not whole symbols of one block of the multicast object; fetch only ranges that were asked for"
 )]
+#[class(permanent)]
 pub struct UnicastError {
     /// Where they would belong.
     pub offset: u64,
     /// How many there are.
     pub length: u64,
-}
-
-impl bootstash_base::error::Classified for UnicastError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Permanent
-    }
 }
 
 /// What came, for metrics.

@@ -15,7 +15,8 @@ pub struct Interface {
 }
 
 /// There is no such interface.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
+#[class(operator)]
 pub enum InterfaceError {
     /// None of that name.
     #[error(
@@ -38,12 +39,6 @@ pub enum InterfaceError {
     /// They cannot be listed.
     #[error("the network interfaces of this host cannot be listed")]
     List(#[source] io::Error),
-}
-
-impl bootstash_base::error::Classified for InterfaceError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Operator
-    }
 }
 
 impl Interface {

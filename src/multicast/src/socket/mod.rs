@@ -22,8 +22,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// A socket for multicast cannot be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
 #[error("cannot {action} multicast group {group} on {interface}")]
+#[class(operator)]
 pub struct SocketError {
     /// What was tried.
     pub action: &'static str,
@@ -33,12 +34,6 @@ pub struct SocketError {
     pub interface: String,
     /// Why.
     pub source: io::Error,
-}
-
-impl bootstash_base::error::Classified for SocketError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Operator
-    }
 }
 
 /// Where datagrams to the group go on this interface: IPv6 groups of a link are one on each.

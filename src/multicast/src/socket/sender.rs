@@ -24,7 +24,8 @@ pub struct SenderSocket {
 }
 
 /// Datagrams could not be sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, bootstash_base::error::Classified)]
+#[class(operator)]
 pub enum SendError {
     /// They do not fit the interface.
     #[error("datagrams of {bytes} bytes do not fit {interface}; lower multicast.symbol_bytes by as much as its MTU is below {}", bytes + 28)]
@@ -44,12 +45,6 @@ pub enum SendError {
         /// Why.
         source: io::Error,
     },
-}
-
-impl bootstash_base::error::Classified for SendError {
-    fn kind(&self) -> bootstash_base::error::ErrorClass {
-        bootstash_base::error::ErrorClass::Operator
-    }
 }
 
 impl SenderSocket {

@@ -216,7 +216,7 @@ fn at_the_end_heartbeats_go_on_until_everybody_can_be_told_or_for_a_second() {
         let gave_up = millis.find(|now| {
             heartbeats(&mut sender, *now);
             // Alive, but it never has all.
-            let _ = sender.handle_report(*now, &node, &report(&announcement));
+            drop(sender.handle_report(*now, &node, &report(&announcement)));
             std::iter::from_fn(|| sender.poll_event())
                 .any(|event| matches!(event, SenderEvent::Demoted { .. }))
         });
@@ -307,7 +307,7 @@ proptest! {
         for (wait, mut report) in reports {
             now += Duration::from_millis(wait);
             report.session = announcement.session();
-            let _ = sender.handle_report(now, &node, &report);
+            drop(sender.handle_report(now, &node, &report));
             sent(&mut sender, now);
         }
         let end = now + Duration::from_secs(60);

@@ -65,7 +65,7 @@ mod tests {
         for (bad, of) in [
             (vec![], 100),
             (vec![0..0], 100),
-            (vec![std::ops::Range { start: 5, end: 4 }], 100),
+            (vec![Range { start: 5, end: 4 }], 100),
             (vec![0..101], 100),
             (vec![0..(2 << 20) + 1], 4 << 20),
             (vec![0..1; 1025], 100),

@@ -67,7 +67,7 @@ mod tests {
     #[tokio::test]
     async fn shows_how_far_it_is() {
         let mut seen = Vec::new();
-        let stream: ByteStream = Box::pin(std::io::Cursor::new(vec![7; 5]));
+        let stream: ByteStream = Box::pin(io::Cursor::new(vec![7; 5]));
         let mut shown = Shown::new(stream, Some(5), |transfer: Transfer| seen.push(transfer.bytes));
         let mut piece = [0; 3];
         shown.read_exact(&mut piece).await.unwrap();

@@ -68,7 +68,7 @@ impl Download {
                 Err(error) => {
                     let error = io::Error::other(error);
                     tracing::warn!(%error, "a download broke off here");
-                    let _ = timeout(stall, to.send(Err(error))).await;
+                    drop(timeout(stall, to.send(Err(error))).await);
                     return;
                 }
             };
@@ -89,7 +89,7 @@ impl Download {
                 }
             }
         }
-        let _ = timeout(stall, to.send(Ok(Part::End))).await;
+        drop(timeout(stall, to.send(Ok(Part::End))).await);
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
         stream::iter((0..number).map(|_| Ok(Bytes::from(vec![7; 100_000]))))
     }
 
-    async fn until_free(downloads: &Downloads) -> super::super::Download {
+    async fn until_free(downloads: &Downloads) -> Download {
         for _ in 0..10_000 {
             if let Some(download) = downloads.begin(Kind::Delta) {
                 return download;

@@ -56,7 +56,7 @@ impl Connection {
             }
         } else {
             let Ok(Ok(_turn)) = timeout(timeouts.handshake, self.strangers.acquire()).await else { return };
-            let _ = timeout(timeouts.stranger, exchange.serve(&self.stop)).await;
+            drop(timeout(timeouts.stranger, exchange.serve(&self.stop)).await);
         }
     }
 }

@@ -90,7 +90,7 @@ pub async fn serve_with_timeouts(
     }
     drop(listener);
     tracker.close();
-    let _ = tokio::time::timeout(drain, tracker.wait()).await;
+    drop(tokio::time::timeout(drain, tracker.wait()).await);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ impl RevocationList {
     /// Waits until more or fewer are expelled than `known`.
     pub async fn others_than(&self, known: usize) {
         // The sender lives in us.
-        let _ = self.0.subscribe().wait_for(|now| now.len() != known).await;
+        drop(self.0.subscribe().wait_for(|now| now.len() != known).await);
     }
 
     /// Waits until this certificate does not count any more.

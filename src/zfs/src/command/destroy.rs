@@ -128,6 +128,6 @@ impl CommandZfs {
 /// to remove it is no failure.
 async fn remove_mountpoint(state: &Dataset) {
     if let (Some(Role::View), Some(path)) = (state.role, &state.mountpoint) {
-        let _ = tokio::fs::remove_dir(path).await;
+        drop(tokio::fs::remove_dir(path).await);
     }
 }

@@ -211,7 +211,7 @@ impl CommandZfs {
             return Err(CloneError::Missing { of: of.clone(), snapshot: snapshot.clone() });
         }
         // It can be there although its mount failed, and then it goes again. The first error tells why.
-        let _ = self.remove_dataset(clone).await;
+        drop(self.remove_dataset(clone).await);
         Err(failed(failure(answer)))
     }
 }

@@ -123,7 +123,7 @@ impl Running {
     }
 
     async fn overdue(mut self, after: Duration) -> ZfsFailure {
-        let _ = timeout(KILL_LIMIT, self.child.kill()).await;
+        drop(timeout(KILL_LIMIT, self.child.kill()).await);
         ZfsFailure::Deadline { command: self.command, after }
     }
 }
@@ -137,8 +137,8 @@ async fn bounded(from: Option<impl AsyncRead + Unpin>, bytes: u64) -> String {
     let Some(mut from) = from else { return String::new() };
     let mut kept = Vec::new();
     // An error here is a broken pipe: the exit status says what went wrong.
-    let _ = (&mut from).take(bytes).read_to_end(&mut kept).await;
-    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+    drop((&mut from).take(bytes).read_to_end(&mut kept).await);
+    drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
     String::from_utf8_lossy(&kept).trim_end().to_owned()
 }
 

@@ -62,12 +62,12 @@ impl Hanging {
     /// Waits until the call has come to the point where it hangs.
     pub async fn reached(&mut self) {
         // An error says that the fake is gone, and then there is nothing to wait for.
-        let _ = (&mut self.reached).await;
+        drop((&mut self.reached).await);
     }
 
     /// Lets the call go on.
     pub fn release(self) {
-        let _ = self.released.send(());
+        self.released.send(()).ok();
     }
 }
 
@@ -92,8 +92,8 @@ impl Faults {
             }
             Some(Fault::Hang { reached, released }) => {
                 let _waiting = self.calls.begin(&format!("{verb:?}"));
-                let _ = reached.send(());
-                let _ = released.await;
+                reached.send(()).ok();
+                drop(released.await);
                 Ok(())
             }
         }

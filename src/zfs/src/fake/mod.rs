@@ -99,7 +99,7 @@ impl FakeZfs {
     /// Unmounts a file system, as a ZFS leaves it that starts anew.
     pub fn unmount(&self, name: &DatasetName) {
         if let Some(found) = self.state().file_systems.get_mut(name) {
-            let _ = found.unmount();
+            drop(found.unmount());
         }
     }
 

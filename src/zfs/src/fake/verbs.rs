@@ -134,7 +134,7 @@ impl State {
             .map_err(|error| DestroyError::Other { name: name.to_string(), source: disk(&error) })?;
         if let (Some(Role::View), Some(path)) = (found.role, &found.mountpoint) {
             // As with the real one: ours only while empty.
-            let _ = std::fs::remove_dir(path);
+            drop(std::fs::remove_dir(path));
         }
         self.file_systems.remove(name);
         Ok(Removed::Removed)

@@ -191,7 +191,7 @@ impl Net {
                 self.with_receiver(peer, |receiver, now| receiver.handle_timeout(now));
             }
             Action::Datagram(peer, datagram) => self.with_receiver(peer, |receiver, now| {
-                let _ = receiver.handle_datagram(now, &mut (*datagram).clone());
+                receiver.handle_datagram(now, &mut (*datagram).clone()).ok();
             }),
             Action::Instruct(peer, instruction) => {
                 if self.peers[peer].behaviour != Behaviour::OverRequests {

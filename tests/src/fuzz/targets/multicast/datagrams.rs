@@ -165,7 +165,7 @@ impl Node {
             UNICAST => self.answer(argument)?,
             _ => {
                 self.given += 1;
-                let _ = self.receiver.handle_datagram(self.now, &mut body.to_vec());
+                self.receiver.handle_datagram(self.now, &mut body.to_vec()).ok();
             }
         }
         self.receiver.handle_timeout(self.now);
@@ -176,7 +176,7 @@ impl Node {
     fn answer(&mut self, argument: u8) -> Result<()> {
         let Some(range) = self.wanted.pop() else {
             let anywhere = u64::from(argument) * 37;
-            let _ = self.receiver.handle_unicast(anywhere, &vec![argument; usize::from(argument) * 5]);
+            drop(self.receiver.handle_unicast(anywhere, &vec![argument; usize::from(argument) * 5]));
             return Ok(());
         };
         let mut bytes = self.object[range.start as usize..range.end as usize].to_vec();
