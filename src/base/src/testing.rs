@@ -3,8 +3,9 @@
 //! The watch sees what the test's own thread logs, which in a `#[tokio::test]` (one thread) is every
 //! task; what other threads log (`spawn_blocking`, a multi-threaded runtime) passes it by.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
@@ -79,7 +80,7 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

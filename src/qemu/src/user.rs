@@ -7,12 +7,12 @@
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::{Gid, Group, Uid, User};
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// The numbers that systemd gives to dynamic users.
 const RANGE: std::ops::RangeInclusive<u32> = 61184..=65519;
@@ -41,7 +41,7 @@ impl DynamicUser {
     }
 
     fn take_from(locks: &Path) -> io::Result<Self> {
-        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = HELD.lock();
         let running = users_of_processes()?;
         for number in RANGE {
             if held.contains(&number) || running.contains(&number) || has_account(number)? {
@@ -65,7 +65,7 @@ impl DynamicUser {
 
 impl Drop for DynamicUser {
     fn drop(&mut self) {
-        HELD.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        HELD.lock().remove(&self.number);
     }
 }
 

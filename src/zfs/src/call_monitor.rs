@@ -6,10 +6,11 @@
 use super::{Usage, Zfs};
 use bootstash_base::error::Chain;
 use bootstash_base::names::DatasetName;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -65,8 +66,7 @@ impl Calls {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u64, (String, Instant)>) -> T) -> T {
-        // Nothing panics while it is held.
-        look(&mut self.under_way.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.under_way.lock())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which clusters were read, in the order of their first reads.
 
 use crate::qcow2::CLUSTER_BYTES;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -60,9 +60,8 @@ impl ReadTrace {
         self.lock().order.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
-        // No code that holds it can stop half-way through a change.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock()
     }
 }
 

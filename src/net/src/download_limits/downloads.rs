@@ -2,9 +2,10 @@
 
 use super::bucket::Bucket;
 use super::stats::{Kind, Stats};
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::registry::Registry;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -127,8 +128,7 @@ impl Downloads {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics while it is held.
-        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.inner.lock()
     }
 }
 

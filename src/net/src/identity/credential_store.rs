@@ -2,11 +2,12 @@
 
 use super::verify::{ExpectIdentity, Trust, clients_of};
 use super::{Credentials, Identity, IdentityError, Token};
+use parking_lot::RwLock;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The credentials in use. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,12 +24,12 @@ impl CredentialStore {
 
     /// Those in use now.
     pub fn now(&self) -> Arc<Credentials> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 
     /// New connections use these.
     pub fn replace(&self, credentials: Credentials) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+        *self.0.write() = Arc::new(credentials);
     }
 
     /// For serving. Who comes without a certificate is let in as a stranger: joining starts so.

@@ -16,7 +16,7 @@ use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::DatasetName;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdin;
@@ -34,11 +34,11 @@ const CHUNK: usize = 256 << 10;
 
 /// Who receives into what, within this process.
 #[derive(Debug, Default)]
-pub(super) struct Locks(std::sync::Mutex<HashMap<DatasetName, Arc<Mutex<()>>>>);
+pub(super) struct Locks(parking_lot::Mutex<HashMap<DatasetName, Arc<Mutex<()>>>>);
 
 impl Locks {
     fn of(&self, into: &DatasetName) -> Arc<Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = self.0.lock();
         // Whoever holds or awaits a lock has a copy; the others are of no use any more.
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(into.clone()).or_default())

@@ -2,8 +2,8 @@
 
 use crate::ZfsFailure;
 use crate::call_monitor::Calls;
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// A verb of the trait.
@@ -100,10 +100,10 @@ impl Faults {
     }
 
     fn push(&self, verb: Verb, fault: Fault) {
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).entry(verb).or_default().push_back(fault);
+        self.planned.lock().entry(verb).or_default().push_back(fault);
     }
 
     fn pop(&self, verb: Verb) -> Option<Fault> {
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&verb)?.pop_front()
+        self.planned.lock().get_mut(&verb)?.pop_front()
     }
 }

@@ -25,10 +25,10 @@ use super::{
 use async_trait::async_trait;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use fault::Faults;
+use parking_lot::{Mutex, MutexGuard};
 use state::State;
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// ZFS in memory. Shared by `Arc`.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl FakeZfs {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn reading(&self, verb: Verb, name: &DatasetName) -> Result<MutexGuard<'_, State>, ReadError> {

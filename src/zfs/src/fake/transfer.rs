@@ -6,9 +6,9 @@ use super::stream::{Sent, Unreadable};
 use crate::{ByteStream, ReceiveError, Received, Role, SendError, Snapshot};
 use bootstash_base::clock;
 use bootstash_base::names::{DatasetName, SnapshotName};
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::io::{self, Cursor};
-use std::sync::{Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 
 /// Takes a stream in, as the fake's receive needs all of it at once; and the error that cut it.
@@ -26,7 +26,7 @@ impl<'a> Alone<'a> {
         all: &'a Mutex<HashSet<DatasetName>>,
         into: &DatasetName,
     ) -> Result<Self, ReceiveError> {
-        match all.lock().unwrap_or_else(PoisonError::into_inner).insert(into.clone()) {
+        match all.lock().insert(into.clone()) {
             true => Ok(Self(all, into.clone())),
             false => Err(ReceiveError::Busy { into: into.clone() }),
         }
@@ -35,7 +35,7 @@ impl<'a> Alone<'a> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.lock().remove(&self.1);
     }
 }
 
