@@ -51,7 +51,7 @@ pub enum CallError {
     },
     /// The daemon said no.
     #[error("{error}")]
-    #[class(with = of_refusal)]
+    #[class(field = kind)]
     Refused {
         /// HTTP status.
         status: u16,
@@ -78,14 +78,6 @@ pub enum CallError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// The daemon told the class of its error.
-fn of_refusal(error: &CallError) -> ErrorClass {
-    match error {
-        CallError::Refused { kind, .. } => *kind,
-        _ => ErrorClass::Operator,
-    }
 }
 
 /// Where a download can be had.
