@@ -1,4 +1,4 @@
-# The one door to bootstash: `make` alone lists what it does.
+# Builds, tests and runs bootstash: `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -29,13 +29,13 @@ endif
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing (apt); as root, and says what
+setup: ## Install missing packages by apt, and list them (root)
 	@tests/ground/setup.sh
 
-images: setup ## Make the guest images, unless they are cached
+images: setup ## Build the guest images, unless they are cached
 	@tests/ground/images.sh
 
-openzfs: setup ## Make the guest with OpenZFS in its kernel, unless it is cached
+openzfs: setup ## Build the guest with OpenZFS in its kernel, unless it is cached
 	@tests/ground/openzfs.sh
 
 build: setup ## Compile everything, tests included
@@ -60,59 +60,59 @@ deny: ## Check what we depend on: licences, sources, double versions, and adviso
 
 test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
 
-test-unit: ## Unit and other tests on fakes: no root, under a minute
+test-unit: ## Unit tests, and others over fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
 
 sim: binaries ## Simulate SEEDS=500 histories of the whole system in virtual time; no root
 	@$(BIN)/sim --seeds $(SEEDS)
 
-fuzz: ## Try INPUTS=1000000 inputs with each reader of others' bytes; TARGET= and SEED= choose, no root
+fuzz: ## Fuzz all readers of untrusted bytes, INPUTS=1000000 each; TARGET= and SEED= select; no root
 	FUZZ_INPUTS=$(INPUTS) FUZZ_SEED=$(SEED) FUZZ_NUMBER=$(NUMBER) $(CARGO_TEST) --test fuzz -- --nocapture $(TARGET)
 
-test-zfs: root setup ## Tests on a real ZFS of this machine (root)
+test-zfs: root setup ## Tests over a real ZFS of this machine (root)
 	$(CARGO_TEST) --test zfs --test replication
 
 test-kill: root setup ## Kill daemons, programs and ZFS at every step, on a real ZFS of this machine (root)
 	@cargo build --quiet --workspace --bins
 	$(CARGO_TEST) --test kill
 
-test-openzfs: ground openzfs ## Tests on the OpenZFS of a guest's kernel (root)
+test-openzfs: ground openzfs ## Tests over OpenZFS in the kernel of a guest (root)
 	$(CARGO_TEST) --test openzfs -- --test-threads=1 --nocapture
 
-test-libzetta: root openzfs ## The same by libzfs_core, with the feature libzetta (root)
+test-libzetta: root openzfs ## The ZFS contract over libzfs_core, with the feature libzetta (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --test-threads=1 --nocapture
 
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
 
-demo: stage ## Do the main job on real parts and show it (root)
+demo: stage ## Register, replicate and boot real guests, and show it (root)
 	@$(BIN)/demo
 
-bench: stage ## Measure, and write target/bench/main.json (root)
+bench: stage ## Measure registering, replicating and booting, in target/bench/main.json (root)
 	@$(BIN)/bench
 
-bench-load: binaries ## Two hundred nodes come back at once: what that costs the registrar, in target/bench/load.json
+bench-load: binaries ## Measure the registrar when 200 nodes come back at once, in target/bench/load.json
 	@$(BIN)/bench-load
 
-bench-catch-up: root setup binaries ## What it takes a node to catch up, on a real ZFS, in target/bench/catch-up.json (root)
+bench-catch-up: root setup binaries ## Measure how fast a node catches up, over a real ZFS, in target/bench/catch-up.json (root)
 	@$(BIN)/bench-catch-up
 
-bench-multicast: root setup binaries ## One delta to eight nodes: multicast, uftp and HTTP copies, in target/bench/multicast.json (root)
+bench-multicast: root setup binaries ## Measure one delta to 8 nodes by multicast, uftp and HTTP, in target/bench/multicast.json (root)
 	@tests/ground/setup.sh uftp ethtool
 	@$(BIN)/bench-multicast $(if $(BYTES),--bytes $(BYTES) --copied-bytes $(BYTES))
 
 bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures
 
-lab: stage ## Start a storage node and NODES=2 compute nodes, leave them running (root)
+lab: stage ## Start a storage node and NODES=2 compute nodes, and leave them running (root)
 	@$(BIN)/lab up --nodes $(NODES)
 
-lab-down: root ## Remove every trace of the lab, also of one that died (root)
+lab-down: root ## Remove every trace of labs, of crashed ones too (root)
 	@[[ -x $(BIN)/lab ]] || cargo build --quiet --workspace --bins
 	@$(BIN)/lab down
 
-record-zfs-texts: root openzfs ## Record anew what zfs and zpool say on stderr, as fixtures, of both kinds (root)
+record-zfs-texts: root openzfs ## Record the error messages of zfs and zpool again, as fixtures (root)
 	@cargo build --quiet --package bootstash-tests --bin openzfs-guest
 	@tests/ground/record-zfs-texts.sh texts
 
@@ -122,11 +122,11 @@ clean: ## Remove what was compiled
 clean-images: ## Remove the cached guests and their images
 	@rm -rf "$(CACHE)/images" "$(CACHE)/openzfs"
 
-# What the real thing stands on. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
+# What tests with real parts need. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
 ground: root setup
 	@$(MAKE) -j2 images build
 
-# The same without the tests, for who only wants to see it run.
+# The same without the tests, for demo, bench and lab.
 stage: root setup
 	@$(MAKE) -j2 images binaries
 

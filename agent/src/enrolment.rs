@@ -13,7 +13,7 @@ use bootstash_net::identity::{
 };
 use bootstash_net::server::RevocationList;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What this node is a member with. Cheap to clone.
@@ -25,8 +25,8 @@ pub struct Membership {
     pub registrar: String,
     /// Key and certificate.
     pub store: CredentialStore,
-    /// Who does not count any more.
-    pub revoked: RevocationList,
+    /// Certificates that do not count any more.
+    pub revocations: Revocations,
     dir: PathBuf,
 }
 
@@ -75,9 +75,8 @@ impl Membership {
             Some(registrar) => registrar.trim_end_matches('/').to_owned(),
             None => Joined::load(&dir)?.ok_or(MembershipError::Nowhere)?.registrar,
         };
-        let revoked = RevocationList::default();
-        revoked.expel(expelled_before(&dir.join(EXPELLED_FILE)));
-        Ok(Self { node, registrar, store: CredentialStore::new(credentials), revoked, dir })
+        let revocations = Revocations::load(&dir);
+        Ok(Self { node, registrar, store: CredentialStore::new(credentials), revocations, dir })
     }
 
     /// Calls as this node.
@@ -101,14 +100,37 @@ impl Membership {
     pub async fn keep(self, registrar: Client) {
         bootstash_net::enrolment::keep(self.dir, self.store, registrar).await;
     }
+}
 
-    /// Takes over what the registrar says of who was expelled. Blocking, short.
-    pub fn expel(&self, serials: BTreeSet<Serial>) {
-        if !self.revoked.expel(serials) {
+/// The certificates that the registrar revoked, as this node knows them: in a file, so that they stay revoked over a
+/// restart while the registrar cannot be reached. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    list: RevocationList,
+    file: PathBuf,
+}
+
+impl Revocations {
+    /// As they were when this node last heard of them. Blocking, short.
+    pub fn load(dir: &Path) -> Self {
+        let file = dir.join(EXPELLED_FILE);
+        let list = RevocationList::default();
+        list.expel(expelled_before(&file));
+        Self { list, file }
+    }
+
+    /// Those in force.
+    pub fn list(&self) -> &RevocationList {
+        &self.list
+    }
+
+    /// From now on these count, as the registrar says. Blocking, short.
+    pub fn replace(&self, serials: BTreeSet<Serial>) {
+        if !self.list.expel(serials) {
             return;
         }
-        let text = serde_json::to_vec(&self.revoked.expelled()).map_err(std::io::Error::from);
-        if let Err(error) = text.and_then(|text| replace_file(&self.dir.join(EXPELLED_FILE), &text)) {
+        let text = serde_json::to_vec(&self.list.expelled()).map_err(std::io::Error::from);
+        if let Err(error) = text.and_then(|text| replace_file(&self.file, &text)) {
             tracing::warn!(%error, "cannot write down who was expelled; the registrar says it again after a restart");
         }
     }
@@ -125,6 +147,6 @@ fn node_of(identity: &Identity, config: &AgentConfig) -> Result<NodeName, Member
 }
 
 /// What cannot be read is heard again from the registrar.
-fn expelled_before(path: &std::path::Path) -> BTreeSet<Serial> {
+fn expelled_before(path: &Path) -> BTreeSet<Serial> {
     std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }

@@ -25,7 +25,7 @@ pub struct Layout {
     /// Deltas being fetched.
     pub fetch_dir: PathBuf,
     /// Deltas kept for peers.
-    pub shelf_dir: PathBuf,
+    pub peer_cache_dir: PathBuf,
     /// A file for each replaced volume that the registrar does not know.
     pub unknown_dir: PathBuf,
 }
@@ -44,7 +44,7 @@ impl Layout {
             overlay_dirs: config.overlay_dirs.clone(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
-            shelf_dir: config.state_dir.join("deltas"),
+            peer_cache_dir: config.state_dir.join("deltas"),
             unknown_dir: config.state_dir.join("unknown"),
         })
     }
@@ -61,7 +61,7 @@ impl Layout {
     }
 
     /// The note that the registrar knows nothing of a generation.
-    pub fn unknown(&self, generation: u32) -> PathBuf {
+    pub fn unknown_note(&self, generation: u32) -> PathBuf {
         self.unknown_dir.join(generation.to_string())
     }
 

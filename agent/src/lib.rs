@@ -5,10 +5,10 @@
 
 pub mod enrolment;
 pub mod follow;
-pub mod hear;
 pub mod http;
 pub mod layout;
 pub mod metrics;
+pub mod multicast;
 pub mod peer;
 pub mod run;
 pub mod volume;

@@ -1,7 +1,7 @@
 //! `bootstash-agent`: the compute node's service.
 
 use anyhow::{Context, Result};
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{AgentConfig, load_agent};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
@@ -113,5 +113,5 @@ async fn serve(config: &AgentConfig) -> Result<()> {
 async fn start(config: &AgentConfig, stop: CancellationToken) -> Result<Agent> {
     let zfs = bootstash_zfs::open(&Programs::given_or_found()?, config.dataset.pool()).await?;
     let qemu = Qemu::find()?;
-    Ok(Agent::start(config, zfs, Arc::new(qemu), Pace::default(), stop).await?)
+    Ok(Agent::start(config, zfs, Arc::new(qemu), Intervals::default(), stop).await?)
 }

@@ -1,6 +1,6 @@
 //! What the agent counts, and what it looks up when Prometheus asks.
 
-use crate::hear::HearMetrics;
+use crate::multicast::MulticastMetrics;
 use crate::volume::VolumeState;
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
@@ -43,7 +43,7 @@ pub struct Metrics {
     missing_overlays: Gauge,
     views: Gauge,
     space: SpaceMetrics,
-    hear: HearMetrics,
+    multicast: MulticastMetrics,
 }
 
 impl Metrics {
@@ -69,14 +69,14 @@ impl Metrics {
             missing_overlays: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
-            hear: HearMetrics::default(),
+            multicast: MulticastMetrics::default(),
         };
         let mut registry = telemetry::new_registry("agent");
         metrics.register_following(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_volume(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.register_peers(registry.sub_registry_with_prefix("bootstash_agent"));
         downloads.register(registry.sub_registry_with_prefix("bootstash_agent_peer"));
-        metrics.hear.register(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.multicast.register(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -139,9 +139,9 @@ impl Metrics {
         registry.register("peer_failures", "Peers that did not help", self.peer_failures.clone());
     }
 
-    /// What hearing counts.
-    pub fn hear(&self) -> HearMetrics {
-        self.hear.clone()
+    /// What receiving by multicast counts.
+    pub fn multicast(&self) -> MulticastMetrics {
+        self.multicast.clone()
     }
 
     /// So much came from a peer.

@@ -1,11 +1,11 @@
 //! Putting an agent together, and ending it in order.
 
 use crate::enrolment::{Membership, MembershipError};
-use crate::follow::{Follower, Pace};
+use crate::follow::{Follower, FollowerParts, Intervals};
 use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::peer::{self, Offer, PeerSite, Shelf};
+use crate::peer::{self, Advertiser, PeerCache, PeerSite};
 use crate::volume::{OpenError, OverlayMaker, Volume};
 use axum::Router;
 use bootstash_base::error::Chain;
@@ -69,7 +69,7 @@ pub enum StartError {
     },
     /// The directory of deltas for other nodes.
     #[error("cannot keep deltas for other nodes in {}", .path.display())]
-    Shelf {
+    PeerCache {
         /// It.
         path: PathBuf,
         /// Why.
@@ -105,28 +105,34 @@ impl Agent {
         config: &AgentConfig,
         zfs: Arc<dyn Zfs>,
         overlays: Arc<dyn OverlayMaker>,
-        pace: Pace,
+        intervals: Intervals,
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
         let layout = Layout::of(config)?;
-        let registrar = member.registrar(pace.silence)?;
+        let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
         let volume = Volume::open(Arc::clone(&zfs), overlays, layout.clone(), cancel.clone()).await?;
         let (handle, orders) = volume.handle();
         let downloads = Downloads::new(config.peers.limits());
         let metrics = Metrics::serving(&downloads);
-        let offer = listeners.offer(config, &layout).await?;
+        let advertiser = listeners.advertiser(config, &layout).await?;
         let keeping = member.clone().keep(registrar.clone());
-        let (dialer, volume_of) = (member.dialer(), handle.clone());
-        let follower =
-            Follower::new(&member.node, registrar, dialer, layout.clone(), volume_of, pace, metrics.clone())
-                .as_member(member.clone())
-                .hearing(config.multicast.clone())
-                .offering(offer.clone());
-        let peers = offer.map(|offer| PeerSite {
-            shelf: offer.shelf,
+        let follower = Follower::new(FollowerParts {
+            node: member.node.clone(),
+            registrar,
+            dialer: member.dialer(),
+            fetch_dir: layout.fetch_dir.clone(),
+            volume: handle.clone(),
+            revocations: member.revocations.clone(),
+            advertiser: advertiser.clone(),
+            multicast: config.multicast.clone(),
+            intervals,
+            metrics: metrics.clone(),
+        });
+        let peers = advertiser.map(|advertiser| PeerSite {
+            cache: advertiser.cache,
             downloads,
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
@@ -219,14 +225,18 @@ impl Listeners {
         Ok(Self { command: unix_socket::listen(&config.socket, &config.socket_group).await?, metrics, peers })
     }
 
-    /// What is offered to other nodes, where there is a listener for them.
-    async fn offer(&self, config: &AgentConfig, layout: &Layout) -> Result<Option<Offer>, StartError> {
+    /// What is advertised to other nodes, where there is a listener for them.
+    async fn advertiser(
+        &self,
+        config: &AgentConfig,
+        layout: &Layout,
+    ) -> Result<Option<Advertiser>, StartError> {
         let Some(listener) = &self.peers else { return Ok(None) };
-        let path = layout.shelf_dir.clone();
-        let shelf = Shelf::open(path.clone(), config.peers.keep_bytes).await;
-        let shelf = shelf.map_err(|source| StartError::Shelf { path: path.clone(), source })?;
-        let port = listener.local_addr().map_err(|source| StartError::Shelf { path, source })?.port();
-        Ok(Some(Offer { port, advertise: config.peers.advertise.clone(), shelf }))
+        let path = layout.peer_cache_dir.clone();
+        let cache = PeerCache::open(path.clone(), config.peers.keep_bytes).await;
+        let cache = cache.map_err(|source| StartError::PeerCache { path: path.clone(), source })?;
+        let port = listener.local_addr().map_err(|source| StartError::PeerCache { path, source })?.port();
+        Ok(Some(Advertiser { port, advertise: config.peers.advertise.clone(), cache }))
     }
 
     fn serve(
@@ -251,7 +261,7 @@ async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> 
     TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
 }
 
-/// Who asks decides what is done. DownloadLimits has no error of its own: a connection that fails is that
+/// Who asks decides what is done. Serving has no error of its own: a connection that fails is that
 /// connection's end.
 fn spawn_command_server(
     tasks: &mut JoinSet<&'static str>,
@@ -267,7 +277,7 @@ fn spawn_command_server(
     }));
 }
 
-/// On the network nobody gets further than the door without a right.
+/// On the network no route is reached without the permission for it.
 fn guarded(routes: Router, permission: Permission) -> Router {
     members_only(guard(routes, permission), None)
 }
@@ -280,7 +290,7 @@ fn spawn_network(
     routes: Router,
     member: &Membership,
 ) {
-    let (store, revoked, stop) = (member.store.clone(), member.revoked.clone(), cancel.clone());
+    let (store, revoked, stop) = (member.store.clone(), member.revocations.list().clone(), cancel.clone());
     tasks.spawn(named(name, async move {
         if let Err(error) = server::serve(listener, routes, &store, revoked, stop, DRAIN).await {
             tracing::error!("{name}: {}", Chain(&error));

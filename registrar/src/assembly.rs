@@ -6,9 +6,9 @@ use crate::http::{self, Restoring, State};
 use crate::job::{Board, JobStore};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::multicast::{MulticastMetrics, MulticastSessions};
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
-use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
 use axum::Router;
@@ -54,13 +54,13 @@ impl Registrar {
             config.window,
         );
         let (task, volume) = opened.await?;
-        let transmit_metrics = TransmitMetrics::default();
-        let metrics = Metrics::new(&serving.downloads, &transmit_metrics);
-        let transmitter = Transmitter::new(
+        let multicast_metrics = MulticastMetrics::default();
+        let metrics = Metrics::new(&serving.downloads, &multicast_metrics);
+        let multicast = MulticastSessions::new(
             &config.multicast,
             Arc::clone(&nodes),
             log.clone(),
-            transmit_metrics.clone(),
+            multicast_metrics.clone(),
             stop.clone(),
         );
         let runner = Runner::new(
@@ -88,8 +88,8 @@ impl Registrar {
             zfs,
             peers,
             serving,
-            transmitter,
-            transmit_metrics,
+            multicast,
+            multicast_metrics,
             restoring: Restoring::default(),
             metrics,
             window,
@@ -118,7 +118,7 @@ impl Registrar {
         self.state.stop.cancel();
         self.keeping.await.context("the task that keeps what nodes reported broke")?;
         self.state.runner.finish().await;
-        self.state.transmitter.finish().await;
+        self.state.multicast.finish().await;
         // The volume's task outlives the jobs, which need it to finish their step.
         self.volume_stop.cancel();
         self.volume_task.await.context("the volume's task broke")

@@ -1,7 +1,7 @@
 //! The registrar's metrics.
 
 use crate::job::JobState;
-use crate::transmit::TransmitMetrics;
+use crate::multicast::MulticastMetrics;
 use crate::volume::PublicationLog;
 use bootstash_daemon::telemetry;
 use bootstash_daemon::telemetry::{BYTE_BUCKETS, SpaceMetrics};
@@ -52,8 +52,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero, and what `downloads` and `transmit` count.
-    pub fn new(downloads: &Downloads, transmit: &TransmitMetrics) -> Self {
+    /// All at zero, and what `downloads` and `multicast` count.
+    pub fn new(downloads: &Downloads, multicast: &MulticastMetrics) -> Self {
         let mut registry = telemetry::new_registry("registrar");
         let mut metrics = Self {
             registry: Arc::default(),
@@ -72,7 +72,7 @@ impl Metrics {
         };
         metrics.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         downloads.register(registry.sub_registry_with_prefix("bootstash_registrar"));
-        transmit.register(registry.sub_registry_with_prefix("bootstash_registrar"));
+        multicast.register(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_registrar"));
         metrics.registry = Arc::new(registry);
         metrics

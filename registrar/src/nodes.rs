@@ -145,7 +145,9 @@ impl Nodes {
     pub fn wanting(&self, silence: Duration, wants: impl Fn(Option<Guid>) -> bool) -> BTreeSet<NodeName> {
         let (now, known) = (clock::now(), self.lock());
         let listens = |report: &NodeReport| {
-            report.hears && report.problem.is_none() && wants(report.head.as_ref().map(|head| head.guid))
+            report.multicast_ok
+                && report.problem.is_none()
+                && wants(report.head.as_ref().map(|head| head.guid))
         };
         let recent = known.iter().filter(|(_, known)| known.spoke_within(silence, now));
         let wanting = recent.filter(|(_, known)| known.report.as_ref().is_some_and(listens));
@@ -207,7 +209,7 @@ mod tests {
             version: "1".to_owned(),
             problem: None,
             peer: None,
-            hears: true,
+            multicast_ok: true,
         }
     }
 

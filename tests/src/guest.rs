@@ -16,7 +16,7 @@ const FIRST_READ_BYTE: u64 = 1 << 20;
 const PACKET_AT: u16 = 52;
 const TEXT_AT: u16 = PACKET_AT + 16;
 
-/// A guest to make.
+/// The boot sector and disk of a guest to make.
 #[derive(Clone, Debug)]
 pub struct TinyGuest {
     /// What it prints; `login: ` at the end of a line is the sign of a boot that is done.

@@ -1,4 +1,4 @@
-//! The door to QEMU, the NBD export, the cache writer, the capture verb and adopting, with the real QEMU.
+//! Inspecting images, making overlays, the NBD export, the cache writer, capturing and adopting, with the real QEMU.
 //! Needs QEMU, no root and no guest images: guests are boot sectors made here.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
@@ -9,13 +9,13 @@ mod adopt;
 mod cache;
 #[path = "capture/confined.rs"]
 mod confined;
-#[path = "capture/door.rs"]
-mod door;
 #[path = "capture/export.rs"]
 mod export;
 #[path = "capture/guest.rs"]
 mod guest;
 #[path = "capture/hostile.rs"]
 mod hostile;
+#[path = "capture/inspect.rs"]
+mod inspect;
 #[path = "capture/verb.rs"]
 mod verb;

@@ -1,4 +1,4 @@
-//! Bytes of strangers: see `bootstash_tests::fuzz`. `make fuzz INPUTS=1000000` tries more of them.
+//! Untrusted bytes: see `bootstash_tests::fuzz`. `make fuzz INPUTS=1000000` tries more of them.
 
 use bootstash_tests::fuzz::{Plan, TARGETS, Target, run};
 use libtest_mimic::{Arguments, Failed, Trial};

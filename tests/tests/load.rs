@@ -3,20 +3,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_tests::load::{Fleet, Scenario, run};
 use bootstash_tests::prometheus;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-const PACE: Pace = Pace {
-    first: Duration::from_millis(50),
-    longest: Duration::from_secs(1),
-    stopped: Duration::from_secs(1),
-    poll: Duration::from_secs(2),
-    silence: Duration::from_secs(90),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(50),
+    longest_retry: Duration::from_secs(1),
+    stopped_retry: Duration::from_secs(1),
+    long_poll: Duration::from_secs(2),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(2),
-    spread: Duration::from_millis(200),
+    download_jitter: Duration::from_millis(200),
 };
 const PLAIN: Scenario = Scenario {
     nodes: 8,
@@ -29,14 +29,14 @@ const PLAIN: Scenario = Scenario {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_peers_the_registrar_sends_everything_to_few_at_once() {
-    let figures = run(PLAIN, PACE).await.unwrap();
+    let figures = run(PLAIN, INTERVALS).await.unwrap();
     assert_eq!(figures.registrar_bytes, figures.deltas_bytes * 8, "{figures:?}");
     assert!(figures.most_downloads <= 2 && figures.peers_bytes == 0, "{figures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_take_load_off_the_registrar() {
-    let figures = run(Scenario { peers: true, prefer_peers: true, ..PLAIN }, PACE).await.unwrap();
+    let figures = run(Scenario { peers: true, prefer_peers: true, ..PLAIN }, INTERVALS).await.unwrap();
     assert_eq!(figures.registrar_bytes + figures.peers_bytes, figures.deltas_bytes * 8, "{figures:?}");
     assert!(figures.peers_bytes > figures.registrar_bytes, "{figures:?}");
     assert!(figures.most_downloads <= 2, "{figures:?}");
@@ -45,10 +45,10 @@ async fn peers_take_load_off_the_registrar() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_delays_and_loses_nothing_and_metrics_tell_it() {
     let rate = NonZeroU64::new(20_000_000);
-    let figures = run(Scenario { nodes: 3, rate_bytes_per_second: rate, ..PLAIN }, PACE).await.unwrap();
+    let figures = run(Scenario { nodes: 3, rate_bytes_per_second: rate, ..PLAIN }, INTERVALS).await.unwrap();
     assert_eq!(figures.registrar_bytes, figures.deltas_bytes * 3, "{figures:?}");
 
-    let fleet = Fleet::start(1, false, PACE).await.unwrap();
+    let fleet = Fleet::start(1, false, INTERVALS).await.unwrap();
     fleet.limit(&Scenario { rate_bytes_per_second: rate, ..PLAIN });
     fleet.register("one").await.unwrap();
     fleet.in_step().await.unwrap();

@@ -4,8 +4,8 @@
 
 use allocation_counter::measure;
 use bootstash_multicast::{
-    Announcement, BlockSource, HELD_BYTES_MAX, Instruction, Packer, Position, Receiver, ReceiverEvent, Shape,
-    Transmit,
+    Announcement, BlockLayout, BlockSource, HELD_BYTES_MAX, Instruction, Packer, Position, Receiver,
+    ReceiverEvent, Transmit,
 };
 use std::collections::HashMap;
 use std::io;
@@ -22,15 +22,15 @@ impl BlockSource for Zeros {
     }
 }
 
-fn announce(shape: Shape) -> Announcement {
+fn announce(layout: BlockLayout) -> Announcement {
     let mut by_length = HashMap::new();
     let hash = |block| {
-        let range = shape.range(block);
+        let range = layout.range(block);
         let length = (range.end - range.start) as usize;
         *by_length.entry(length).or_insert_with(|| *blake3::hash(&vec![0; length]).as_bytes())
     };
-    let hashes = (0..shape.blocks()).map(hash).collect();
-    Announcement::new(shape, hashes, 12_500_000).unwrap()
+    let hashes = (0..layout.blocks()).map(hash).collect();
+    Announcement::new(layout, hashes, 12_500_000).unwrap()
 }
 
 /// A few datagrams at a time, so that only the receiver holds many.
@@ -40,8 +40,8 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn new(shape: Shape) -> Self {
-        let announcement = announce(shape);
+    fn new(layout: BlockLayout) -> Self {
+        let announcement = announce(layout);
         let packer = Packer::new(announcement.clone(), Zeros).unwrap();
         Self { announcement: Arc::new(announcement), packer }
     }
@@ -65,7 +65,7 @@ impl Measured {
     fn new(announcement: &Arc<Announcement>) -> Self {
         let (now, mut receiver) = (Instant::now(), None);
         // It is handed the announcement, which counts as its own.
-        let hashes = i64::from(announcement.shape().blocks()) * 32;
+        let hashes = i64::from(announcement.layout().blocks()) * 32;
         let made = measure(|| receiver = Some(Receiver::new(Arc::clone(announcement), 0.5, now)));
         let receiver = receiver.unwrap();
         Self { receiver, now, held: made.bytes_current + hashes, most: 0, whole: 0 }
@@ -97,10 +97,10 @@ impl Measured {
 }
 
 /// All open that may be open, something of every block, and then a block that is made whole from repair.
-fn most(shape: Shape, touched: u32) -> i64 {
-    let mut sealed = Sealed::new(shape);
+fn most(layout: BlockLayout, touched: u32) -> i64 {
+    let mut sealed = Sealed::new(layout);
     let mut receiver = Measured::new(&sealed.announcement);
-    let (full, all) = (shape.full_source_symbols(), shape.symbols(0));
+    let (full, all) = (layout.full_source_symbols(), layout.symbols(0));
     // Room that is kept for unicast is taken too.
     receiver.fetch(vec![0, 1, 2]);
     for block in 0..touched.min(70) {
@@ -116,27 +116,27 @@ fn most(shape: Shape, touched: u32) -> i64 {
         receiver.take(&mut sealed.symbols(block, all - 1..all));
     }
     assert_eq!(receiver.whole, 3, "nothing was assembled");
-    println!("{shape:?}, {touched} blocks touched: {open} bytes, {} with an assembly", receiver.most);
+    println!("{layout:?}, {touched} blocks touched: {open} bytes, {} with an assembly", receiver.most);
     receiver.most
 }
 
 #[test]
 fn it_is_at_most_what_was_promised() {
-    let shape = |blocks: u64, symbol: u16, source: u16, repair: u16| {
-        Shape::new(blocks * u64::from(source) * u64::from(symbol), symbol, source, repair).unwrap()
+    let layout = |blocks: u64, symbol: u16, source: u16, repair: u16| {
+        BlockLayout::new(blocks * u64::from(source) * u64::from(symbol), symbol, source, repair).unwrap()
     };
     // The usual cut; the largest account of the smallest symbols; the largest blocks, and symbols.
     let cases = [
-        (shape(16_384, 1408, 1024, 256), 400),
-        (shape(16_384, 64, 4096, 1024), 16_384),
-        (shape(16_384, 384, 4096, 1024), 1000),
-        (shape(1000, 8896, 190, 45), 400),
-        (shape(1000, 1408, 500, 900), 400),
-        (shape(1000, 1408, 1025, 256), 400),
-        (shape(1000, 128, 4096, 1024), 400),
+        (layout(16_384, 1408, 1024, 256), 400),
+        (layout(16_384, 64, 4096, 1024), 16_384),
+        (layout(16_384, 384, 4096, 1024), 1000),
+        (layout(1000, 8896, 190, 45), 400),
+        (layout(1000, 1408, 500, 900), 400),
+        (layout(1000, 1408, 1025, 256), 400),
+        (layout(1000, 128, 4096, 1024), 400),
     ];
-    for (shape, touched) in cases {
-        let most = most(shape, touched);
-        assert!(most > 1_000_000 && most <= HELD_BYTES_MAX as i64, "{shape:?}: {most}");
+    for (layout, touched) in cases {
+        let most = most(layout, touched);
+        assert!(most > 1_000_000 && most <= HELD_BYTES_MAX as i64, "{layout:?}: {most}");
     }
 }

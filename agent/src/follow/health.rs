@@ -3,7 +3,7 @@
 //! Logs changes, not each try: a registrar that is gone for a night is two lines.
 
 use super::error::FollowError;
-use super::pace::Pace;
+use super::intervals::Intervals;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::AgentState;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How following goes.
 #[derive(Debug)]
 pub(super) struct Health {
-    pace: Pace,
+    intervals: Intervals,
     transient_failures: u32,
     trouble: Option<Trouble>,
 }
@@ -19,31 +19,31 @@ pub(super) struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Trouble {
     /// The registrar does not answer.
-    Silence,
+    Unreachable,
     /// Something else that may pass.
-    Hitch,
+    Transient,
     /// It needs a person.
     Stopped(String),
 }
 
 impl Health {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, transient_failures: 0, trouble: None }
+    pub(super) fn new(intervals: Intervals) -> Self {
+        Self { intervals, transient_failures: 0, trouble: None }
     }
 
     /// A round ended in step.
     pub(super) fn in_step(&mut self) {
         self.transient_failures = 0;
         match self.trouble.take() {
-            Some(Trouble::Silence) => tracing::info!("the registrar is back"),
-            Some(Trouble::Hitch | Trouble::Stopped(_)) => tracing::info!("going on"),
+            Some(Trouble::Unreachable) => tracing::info!("the registrar is back"),
+            Some(Trouble::Transient | Trouble::Stopped(_)) => tracing::info!("going on"),
             None => (),
         }
     }
 
     /// Whether the last round met a registrar that does not answer.
-    pub(super) fn is_silent(&self) -> bool {
-        self.trouble == Some(Trouble::Silence)
+    pub(super) fn registrar_unreachable(&self) -> bool {
+        self.trouble == Some(Trouble::Unreachable)
     }
 
     /// A round failed: the state to show, and how long to wait.
@@ -52,20 +52,24 @@ impl Health {
         if let Some(retry_after) = error.retry_after() {
             // It lives and is well; there is nothing to warn of.
             tracing::debug!("waiting for a turn: {text}");
-            return (AgentState::Waiting { error: text }, Pace::turn(retry_after, fastrand::f64()));
+            return (
+                AgentState::Waiting { error: text },
+                Intervals::jittered_retry_after(retry_after, fastrand::f64()),
+            );
         }
         match error.kind() {
             ErrorClass::Permanent | ErrorClass::Operator => {
                 self.enter(Trouble::Stopped(text.clone()), &text);
-                (AgentState::Stopped { error: text }, self.pace.stopped)
+                (AgentState::Stopped { error: text }, self.intervals.stopped_retry)
             }
             ErrorClass::Transient | ErrorClass::Busy | ErrorClass::Cancelled => {
                 self.transient_failures = self.transient_failures.saturating_add(1);
                 if !matches!(error, FollowError::FullInPreparation) {
-                    let trouble = if error.is_silence() { Trouble::Silence } else { Trouble::Hitch };
+                    let trouble =
+                        if error.is_unreachable() { Trouble::Unreachable } else { Trouble::Transient };
                     self.enter(trouble, &text);
                 }
-                let wait = self.pace.back_off(self.transient_failures, fastrand::f64());
+                let wait = self.intervals.back_off(self.transient_failures, fastrand::f64());
                 (AgentState::Waiting { error: text }, wait)
             }
         }
@@ -77,8 +81,8 @@ impl Health {
             return;
         }
         match &trouble {
-            Trouble::Silence => tracing::warn!("lost the registrar, waiting for it: {text}"),
-            Trouble::Hitch => tracing::warn!("will try again: {text}"),
+            Trouble::Unreachable => tracing::warn!("lost the registrar, waiting for it: {text}"),
+            Trouble::Transient => tracing::warn!("will try again: {text}"),
             Trouble::Stopped(_) => tracing::error!("stopped: {text}"),
         }
         self.trouble = Some(trouble);

@@ -3,31 +3,33 @@
 //! Promises: nothing is asked for that is here; a registrar that is gone is waited for; a failure
 //! that only a person can mend changes nothing, is reported, and heals by itself once mended.
 
-mod bring;
+mod apply;
 mod error;
 mod fetch;
+mod fetch_error;
+mod full;
 mod health;
-mod pace;
-mod peers;
+mod intervals;
+mod partial_file;
 mod report;
-mod stream;
+mod source;
+mod stage;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::FollowError;
-pub use fetch::FetchError;
-pub use pace::Pace;
+pub use fetch_error::FetchError;
+pub use intervals::Intervals;
 
-use crate::enrolment::Membership;
-use crate::hear::Doctor;
-use crate::layout::Layout;
+use crate::enrolment::Revocations;
 use crate::metrics::Metrics;
-use crate::peer::Offer;
+use crate::multicast::Doctor;
+use crate::peer::Advertiser;
 use crate::volume::VolumeHandle;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{Guid, NodeName};
-use bootstash_daemon::config::HearingConfig;
+use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_delta::VolumeLog;
 use bootstash_delta::replication;
 use bootstash_delta::replication::{Conflict, FullReason, Plan};
@@ -35,6 +37,8 @@ use bootstash_net::api::{AgentState, Client, Dialer, LogQuery, LogReply, NodeRep
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
+use stage::{Event, Stage};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -42,7 +46,32 @@ use tokio_util::sync::CancellationToken;
 
 /// An answer that says nothing new and came faster than this was not held back; asking again at once
 /// would keep both sides busy for nothing.
-const HASTY: Duration = Duration::from_secs(1);
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a follower works with.
+#[derive(Debug)]
+pub struct FollowerParts {
+    /// The name it reports under.
+    pub node: NodeName,
+    /// The registrar it follows.
+    pub registrar: Client,
+    /// Calls peers.
+    pub dialer: Dialer,
+    /// Where deltas are kept until they are applied. It belongs to the follower alone.
+    pub fetch_dir: PathBuf,
+    /// The volume it keeps up to date.
+    pub volume: VolumeHandle,
+    /// Told which certificates the registrar revoked.
+    pub revocations: Revocations,
+    /// Keeps applied deltas for peers, and tells the registrar of them; none where this node serves no peers.
+    pub advertiser: Option<Advertiser>,
+    /// Whether and where multicast is received.
+    pub multicast: MulticastReceiverConfig,
+    /// How long it waits for what.
+    pub intervals: Intervals,
+    /// Where it counts.
+    pub metrics: Metrics,
+}
 
 /// Follows one registrar with one volume.
 #[derive(Debug)]
@@ -52,21 +81,13 @@ pub struct Follower {
     fetcher: Fetcher,
     reporter: Reporter,
     health: Health,
-    pace: Pace,
+    intervals: Intervals,
     metrics: Metrics,
     state: watch::Sender<AgentState>,
-    catalog_is_current: bool,
-    /// False where a delta's file can have been left: of an agent that died, or by a call that failed when
-    /// its work was done.
-    fetched_is_cleared: bool,
-    /// Why a whole volume is being received beside the one that is here.
-    resyncing: Option<String>,
-    /// Told who was expelled; none in tests on fakes.
-    membership: Option<Membership>,
-    /// What this node keeps for others, if it does.
-    offer: Option<Offer>,
-    /// Others may come back at this moment as well.
-    in_a_crowd: bool,
+    stage: Stage,
+    revocations: Revocations,
+    /// None where this node serves no peers.
+    advertiser: Option<Advertiser>,
 }
 
 /// What one comparison led to.
@@ -77,58 +98,27 @@ enum Step {
 }
 
 impl Follower {
-    /// A follower; [`Self::run`] makes it go. `dialer` calls peers.
-    pub fn new(
-        node: &NodeName,
-        registrar: Client,
-        dialer: Dialer,
-        layout: Layout,
-        volume: VolumeHandle,
-        pace: Pace,
-        metrics: Metrics,
-    ) -> Self {
+    /// A follower; [`Self::run`] makes it go.
+    pub fn new(parts: FollowerParts) -> Self {
+        let FollowerParts { node, registrar, dialer, fetch_dir, volume, .. } = parts;
+        let FollowerParts { revocations, advertiser, multicast, intervals, metrics, .. } = parts;
         Self {
-            fetcher: Fetcher::new(registrar.clone(), dialer, layout.fetch_dir.clone(), metrics.clone()),
-            reporter: Reporter::new(registrar.clone(), node, pace.report),
-            health: Health::new(pace),
+            fetcher: Fetcher::new(registrar.clone(), dialer, multicast, fetch_dir, metrics.clone()),
+            reporter: Reporter::new(registrar.clone(), &node, intervals.report),
+            health: Health::new(intervals),
             state: watch::Sender::new(AgentState::Starting),
-            catalog_is_current: true,
-            fetched_is_cleared: false,
-            resyncing: None,
-            membership: None,
-            offer: None,
-            // After a power cut every node is in the same place; one that is new is alone.
-            in_a_crowd: volume.state().head().is_some(),
+            stage: Stage::at_start(volume.state().head().is_some()),
             registrar,
             volume,
-            pace,
+            revocations,
+            advertiser,
+            intervals,
             metrics,
         }
     }
 
-    /// Tells it who was expelled.
-    #[must_use]
-    pub fn as_member(mut self, membership: Membership) -> Self {
-        self.membership = Some(membership);
-        self
-    }
-
-    /// Keeps the deltas it applies for other nodes, and tells the registrar.
-    #[must_use]
-    pub fn offering(mut self, offer: Option<Offer>) -> Self {
-        self.offer = offer;
-        self
-    }
-
-    /// Hears deltas that the registrar sends to all nodes at once.
-    #[must_use]
-    pub fn hearing(mut self, config: HearingConfig) -> Self {
-        self.fetcher.hearing(config);
-        self
-    }
-
     /// Finds out whether this node would hear them.
-    pub fn doctor(&self, config: HearingConfig) -> Doctor {
+    pub fn doctor(&self, config: MulticastReceiverConfig) -> Doctor {
         Doctor::new(self.registrar.clone(), config)
     }
 
@@ -139,17 +129,16 @@ impl Follower {
 
     /// Follows until the agent stops.
     pub async fn run(mut self, cancel: CancellationToken) {
-        cancel.run_until_cancelled(self.rounds()).await;
+        cancel.run_until_cancelled(self.follow_forever()).await;
     }
 
-    async fn rounds(&mut self) {
+    async fn follow_forever(&mut self) {
         loop {
             let wait = match self.round().await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    self.fetched_is_cleared = false;
                     let (state, wait) = self.health.failed(&error);
-                    self.in_a_crowd |= self.health.is_silent();
+                    self.enter_after(Event::Failed { unreachable: self.health.registrar_unreachable() });
                     self.state.send_replace(state);
                     wait
                 }
@@ -162,41 +151,47 @@ impl Follower {
     /// Waits for news where this node is in step, compares, applies, until it is in step. Gives the
     /// time to wait before the next round.
     async fn round(&mut self) -> Result<Duration, FollowError> {
-        let mut poll = self.poll();
+        let mut poll = self.long_poll();
         let asked = Instant::now();
         let mut changed = false;
         loop {
             let log = self.log(poll).await?;
-            self.step_out_of_the_crowd(&log).await;
-            match self.advance(&log).await? {
+            self.wait_for_jitter(&log).await;
+            self.enter_after(Event::LogReceived);
+            match self.carry_out_plan(&log).await? {
                 Step::InStep => break,
                 Step::Again => (poll, changed) = (Duration::ZERO, true),
             }
         }
-        self.arrive().await?;
-        let hasty = !changed && !poll.is_zero() && asked.elapsed() < HASTY.min(poll);
-        Ok(if hasty { HASTY } else { Duration::ZERO })
+        self.finish_in_step().await?;
+        let too_soon = !changed && !poll.is_zero() && asked.elapsed() < MIN_POLL_INTERVAL.min(poll);
+        Ok(if too_soon { MIN_POLL_INTERVAL } else { Duration::ZERO })
+    }
+
+    fn enter_after(&mut self, event: Event) {
+        self.stage = std::mem::replace(&mut self.stage, Stage::InStep).after(event);
     }
 
     /// Waits a moment of its own before the first download after a start, or after the registrar was away.
-    async fn step_out_of_the_crowd(&mut self, log: &VolumeLog) {
+    async fn wait_for_jitter(&mut self, log: &VolumeLog) {
         let behind = log.snapshots.last().map(|newest| newest.guid)
             != self.volume.state().head().map(|head| head.guid);
-        if std::mem::take(&mut self.in_a_crowd) && behind {
-            tokio::time::sleep(self.pace.spread.mul_f64(fastrand::f64())).await;
+        if self.stage.wants_jitter() && behind {
+            tokio::time::sleep(self.intervals.download_jitter.mul_f64(fastrand::f64())).await;
         }
     }
 
-    async fn arrive(&mut self) -> Result<(), FollowError> {
-        if !self.catalog_is_current {
+    async fn finish_in_step(&mut self) -> Result<(), FollowError> {
+        if self.stage.has_stale_catalog() {
             self.volume.read_catalog().await?;
-            self.catalog_is_current = true;
+            self.enter_after(Event::CatalogRead);
         }
-        if !std::mem::replace(&mut self.fetched_is_cleared, true) {
+        if self.stage != Stage::InStep {
+            // Of an agent that died, or of a call that failed when its work was done.
             self.fetcher.clear().await;
         }
+        self.enter_after(Event::CameInStep);
         self.health.in_step();
-        self.resyncing = None;
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -204,9 +199,9 @@ impl Follower {
 
     /// Lets the registrar hold its answer back only where this node is known to be in step: what is
     /// shown of it must not be older than needs be.
-    fn poll(&self) -> Duration {
+    fn long_poll(&self) -> Duration {
         match *self.state.borrow() {
-            AgentState::InStep => self.pace.poll_of(fastrand::f64()),
+            AgentState::InStep => self.intervals.jittered_poll(fastrand::f64()),
             _ => Duration::ZERO,
         }
     }
@@ -214,31 +209,30 @@ impl Follower {
     async fn log(&mut self, poll: Duration) -> Result<VolumeLog, FollowError> {
         let query = LogQuery {
             after: self.volume.state().head().map(|head| head.guid),
-            expelled: self.membership.as_ref().map_or(0, |member| member.revoked.expelled().len()),
+            expelled: self.revocations.list().expelled().len(),
             wait_seconds: poll.as_secs(),
         };
         let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
-        self.fetcher.tune(multicast).await;
-        if let Some(membership) = self.membership.clone() {
-            let _ = tokio::task::spawn_blocking(move || membership.expel(expelled)).await;
-        }
+        self.fetcher.join(multicast).await;
+        let revocations = self.revocations.clone();
+        let _ = tokio::task::spawn_blocking(move || revocations.replace(expelled)).await;
         Ok(log)
     }
 
-    async fn advance(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
+    async fn carry_out_plan(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
                 for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.offer.is_some() || self.fetcher.hears()) {
+                    if number > 0 && (self.advertiser.is_some() || self.fetcher.receives_multicast()) {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
-                    self.bring(delta).await?;
+                    self.fetch_and_apply(delta).await?;
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
-                return self.bring_whole().await;
+                return self.receive_full_volume().await;
             }
             Plan::Full { reason } => return self.resync(reason.to_string(), false).await,
             Plan::Diverged { conflict: conflict @ Conflict::RegistrarEmpty { .. } } => {
@@ -257,7 +251,7 @@ impl Follower {
     /// registrar does not know is kept.
     async fn resync(&mut self, why: String, unknown: bool) -> Result<Step, FollowError> {
         let planned = self.head();
-        self.volume.look().await?;
+        self.volume.refresh().await?;
         if self.head() != planned {
             // The plan was for another volume than the one that would be replaced now.
             return Ok(Step::Again);
@@ -267,16 +261,16 @@ impl Follower {
             self.volume.keep_unknown(why.clone()).await?;
             kill_point(KillPoint::ResyncNoted);
         }
-        if self.resyncing.as_ref() != Some(&why) {
+        if !self.stage.resyncs_for(&why) {
             tracing::warn!("receiving the whole volume beside the one that is here: {why}");
             self.metrics.resync();
-            self.resyncing = Some(why);
+            self.enter_after(Event::ResyncStarted(why));
         }
-        self.bring_whole().await
+        self.receive_full_volume().await
     }
 
     pub(super) async fn report(&mut self) {
-        if self.health.is_silent() {
+        if self.health.registrar_unreachable() {
             self.reporter.forget();
             return;
         }
@@ -286,7 +280,15 @@ impl Follower {
         };
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let peer = self.offer.as_ref().map(Offer::now);
-        self.reporter.tell(NodeReport { head, version, problem, peer, hears: self.fetcher.hears() }).await;
+        let peer = self.advertiser.as_ref().map(Advertiser::advertisement);
+        self.reporter
+            .send(NodeReport {
+                head,
+                version,
+                problem,
+                peer,
+                multicast_ok: self.fetcher.receives_multicast(),
+            })
+            .await;
     }
 }

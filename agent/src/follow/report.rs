@@ -23,7 +23,7 @@ impl Reporter {
 
     /// Reports unless the registrar knows all of it. A report that does not get through is no failure
     /// of its own: the next round meets the same registrar.
-    pub(super) async fn tell(&mut self, report: NodeReport) {
+    pub(super) async fn send(&mut self, report: NodeReport) {
         if self.is_known(&report) {
             return;
         }

@@ -3,7 +3,6 @@
 mod caller;
 mod doctor;
 mod overlays;
-mod refusal;
 mod scrape;
 mod status;
 
@@ -11,11 +10,10 @@ mod status;
 mod tests;
 
 pub use caller::Peer;
-pub(crate) use refusal::Refusal;
 
-use crate::hear::Doctor;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::multicast::Doctor;
 use crate::volume::VolumeHandle;
 use axum::Router;
 use axum::routing::{get, post};

@@ -2,7 +2,6 @@
 
 use super::Site;
 use super::caller::Peer;
-use super::refusal::Refusal;
 use crate::volume::{CreateOverlayError, RemoveOverlayError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -12,6 +11,7 @@ use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_net::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
+use bootstash_net::server::Refusal;
 use bootstash_zfs::Removed;
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub(super) async fn create(
     ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     request: Result<Json<OverlayRequest>, JsonRejection>,
 ) -> Answer<OverlayView> {
-    let Json(request) = request.map_err(Refusal::malformed)?;
-    let image = request.image.parse().map_err(|error: NameError| Refusal::malformed(error))?;
+    let Json(request) = request.map_err(|error| Refusal::bad_request(&error))?;
+    let image = request.image.parse().map_err(|error: NameError| Refusal::bad_request(&error))?;
     let made = site.volume.create_overlay_for(by, image, request.path).await;
     made.map(Json).map_err(|error| match error {
         CreateOverlayError::Catalog(CatalogError::NotFound { .. }) => {
@@ -44,7 +44,7 @@ pub(super) async fn remove(
     ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     query: Result<Query<OverlayQuery>, QueryRejection>,
 ) -> Answer<Removed> {
-    let Query(query) = query.map_err(Refusal::malformed)?;
+    let Query(query) = query.map_err(|error| Refusal::bad_request(&error))?;
     let removed = site.volume.remove_overlay_for(by, query.path).await;
     removed.map(Json).map_err(|error| match error {
         RemoveOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
@@ -58,7 +58,7 @@ pub(super) async fn collect(
     query: Result<Json<GcQuery>, JsonRejection>,
 ) -> Answer<GcReport> {
     for_owners(by)?;
-    let Json(query) = query.map_err(Refusal::malformed)?;
+    let Json(query) = query.map_err(|error| Refusal::bad_request(&error))?;
     let window = query.window_seconds.map_or(site.window, Duration::from_secs);
     Ok(Json(site.volume.collect(window, query.dry_run).await?))
 }
@@ -68,5 +68,5 @@ fn for_owners(by: UnixPeer) -> Result<(), Refusal> {
     if by.owns_us() {
         return Ok(());
     }
-    Err(Refusal::malformed("only root may collect on this node; use sudo").with(StatusCode::FORBIDDEN))
+    Err(Refusal::forbidden("only root may collect on this node; use sudo"))
 }

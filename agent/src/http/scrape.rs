@@ -1,11 +1,11 @@
 //! Answering Prometheus.
 
 use super::Site;
-use super::refusal::Refusal;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bootstash_daemon::telemetry;
+use bootstash_net::server::Refusal;
 
 /// A scrape shows what is known: a ZFS that does not answer must not hide the rest.
 pub(super) async fn scrape(State(site): State<Site>) -> Result<impl IntoResponse, Refusal> {

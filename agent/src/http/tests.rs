@@ -1,4 +1,4 @@
-use crate::follow::Pace;
+use crate::follow::Intervals;
 use crate::run::Agent;
 use crate::testing::{Node, OverlayFiles, soon};
 use bootstash_base::error::ErrorClass;
@@ -27,7 +27,7 @@ async fn agent_answers_while_its_registrar_is_dead_and_ends_in_order() {
     let config = node.config_of_a_member();
     let cancel = CancellationToken::new();
     let agent =
-        Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Pace::default(), cancel.clone())
+        Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Intervals::default(), cancel.clone())
             .await
             .unwrap();
     let client = Client::new(Endpoint::Unix(config.socket.clone())).unwrap();
@@ -65,8 +65,9 @@ async fn second_agent_on_the_socket_is_refused() {
     let node = Node::new();
     let cancel = CancellationToken::new();
     let config = node.config_of_a_member();
-    let start =
-        || Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Pace::default(), cancel.clone());
+    let start = || {
+        Agent::start(&config, node.zfs.clone(), Arc::new(OverlayFiles), Intervals::default(), cancel.clone())
+    };
     let first = start().await.unwrap();
     let error = start().await.unwrap_err().to_string();
     assert!(error.contains("agent.sock") && error.contains("stop it first"), "{error}");

@@ -1,7 +1,6 @@
 //! The listener for peers, and for a registrar that lost its volume.
 
-use super::Shelf;
-use crate::http::Refusal;
+use super::PeerCache;
 use crate::volume::VolumeHandle;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -13,21 +12,19 @@ use bootstash_delta::Encoding;
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, routes};
 use bootstash_net::download_limits::{Download, Downloads, Kind};
+use bootstash_net::server::Refusal;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::io::ReaderStream;
 use tower_http::services::ServeFile;
 
 const CHUNK_BYTES: usize = 64 << 10;
-/// When to come again.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What the answers are made of. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PeerSite {
     /// The deltas.
-    pub shelf: Shelf,
+    pub cache: PeerCache,
     /// Lets downloads begin.
     pub downloads: Downloads,
     /// For seeing the volume.
@@ -50,8 +47,8 @@ async fn delta(
     Path(digest): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let gone = || Refusal::missing(format!("this node has no delta {digest}"));
-    let path = site.shelf.path(&digest).ok_or_else(gone)?;
+    let gone = || Refusal::not_found(format!("this node has no delta {digest}"));
+    let path = site.cache.path(&digest).ok_or_else(gone)?;
     let download = begin(&site, Kind::Delta)?;
     // It may have gone to make room since.
     let response = ServeFile::new(path).try_call(request).await.map_err(|_| gone())?;
@@ -68,7 +65,7 @@ async fn log(State(site): State<PeerSite>) -> Json<VolumeLog> {
 async fn stream(State(site): State<PeerSite>) -> Result<Response, Refusal> {
     let state = site.volume.state();
     let (Some(dataset), Some(head)) = (&state.dataset, state.head()) else {
-        return Err(Refusal::missing("this node has no volume yet".to_owned()));
+        return Err(Refusal::not_found("this node has no volume yet"));
     };
     let download = begin(&site, Kind::Full)?;
     let size = site.zfs.send_size(dataset, None, &head.name).await?;
@@ -85,8 +82,5 @@ async fn stream(State(site): State<PeerSite>) -> Result<Response, Refusal> {
 }
 
 fn begin(site: &PeerSite, kind: Kind) -> Result<Download, Refusal> {
-    site.downloads.begin(kind).ok_or_else(|| {
-        site.downloads.refused();
-        Refusal::busy("this node serves enough others; come again soon", RETRY_AFTER)
-    })
+    site.downloads.begin(kind).ok_or_else(|| Refusal::busy(&site.downloads))
 }

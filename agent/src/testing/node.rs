@@ -1,13 +1,14 @@
 //! A node: a volume and a follower on a ZFS in memory, with overlays that are no more than files.
 
-use crate::follow::{Follower, Pace};
+use crate::enrolment::Revocations;
+use crate::follow::{Follower, FollowerParts, Intervals};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, SnapshotName};
-use bootstash_daemon::config::AgentConfig;
+use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2;
 use bootstash_disk::qcow2::ClusterRuns;
@@ -26,14 +27,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Waits are short, so that tests are; the long poll ends with news.
-const PACE: Pace = Pace {
-    first: Duration::from_millis(2),
-    longest: Duration::from_millis(10),
-    stopped: Duration::from_millis(10),
-    poll: Duration::from_secs(30),
-    silence: Duration::from_secs(90),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(2),
+    longest_retry: Duration::from_millis(10),
+    stopped_retry: Duration::from_millis(10),
+    long_poll: Duration::from_secs(30),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
-    spread: Duration::from_millis(5),
+    download_jitter: Duration::from_millis(5),
 };
 
 /// Writes an empty qcow2 file that chains onto `backing`.
@@ -142,11 +143,20 @@ impl Node {
     pub(crate) async fn start(&mut self, address: String) {
         self.start_volume().await.unwrap();
         let registrar = Client::new(Endpoint::Tcp(address)).unwrap();
-        let (layout, metrics) = (self.layout(), self.metrics.clone());
+        let (fetch_dir, config) = (self.layout().fetch_dir, self.config());
         let running = self.running.as_mut().unwrap();
-        let node = "c17".parse().unwrap();
-        let dialer = Dialer::without_tls();
-        let follower = Follower::new(&node, registrar, dialer, layout, running.volume.clone(), PACE, metrics);
+        let follower = Follower::new(FollowerParts {
+            node: "c17".parse().unwrap(),
+            registrar,
+            dialer: Dialer::without_tls(),
+            fetch_dir,
+            volume: running.volume.clone(),
+            revocations: Revocations::load(&config.state_dir),
+            advertiser: None,
+            multicast: MulticastReceiverConfig { enabled: false, interface: None },
+            intervals: INTERVALS,
+            metrics: self.metrics.clone(),
+        });
         running.state = Some(follower.state());
         running.tasks.spawn(follower.run(running.cancel.clone()));
     }

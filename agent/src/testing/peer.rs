@@ -2,16 +2,18 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, header};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+/// The path of each request, and from which byte on.
+type Requests = Arc<Mutex<Vec<(String, usize)>>>;
+
 /// The peer.
 pub(crate) struct StubPeer {
     url: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Requests,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -20,15 +22,18 @@ impl StubPeer {
     pub(crate) async fn sends(bytes: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&asked);
+        let requests = Requests::default();
+        let noted = Arc::clone(&requests);
         let routes = Router::new().fallback(async move |request: Request| {
-            noted.lock().unwrap().push(request.uri().path().to_owned());
-            assert!(request.headers().get(header::RANGE).is_none());
-            bytes.into_response()
+            let range = request.headers().get(header::RANGE).map(|range| range.to_str().unwrap());
+            let offset = range.map(|it| it.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
+            let from = offset.map_or(0, |offset| offset.parse().unwrap());
+            noted.lock().unwrap().push((request.uri().path().to_owned(), from));
+            let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+            (status, bytes[from..].to_vec())
         });
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, asked, _serving: AbortOnDropHandle::new(serving) }
+        Self { url, requests, _serving: AbortOnDropHandle::new(serving) }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -37,6 +42,11 @@ impl StubPeer {
 
     /// The paths it was asked for.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.requests.lock().unwrap().iter().map(|(path, _)| path.clone()).collect()
+    }
+
+    /// From which byte on each was asked for.
+    pub(crate) fn offsets(&self) -> Vec<usize> {
+        self.requests.lock().unwrap().iter().map(|(_, from)| *from).collect()
     }
 }

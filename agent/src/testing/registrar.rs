@@ -42,7 +42,7 @@ struct Shared {
     offsets: Arc<Mutex<Vec<usize>>>,
     /// Where nodes are sent for deltas, unless they want none of it.
     peer: Arc<Mutex<Option<String>>>,
-    /// How many of the next are told to come again.
+    /// How many of the next are told to retry later.
     busy: Arc<Mutex<usize>>,
     reports: watch::Sender<Vec<NodeReport>>,
 }
@@ -84,7 +84,7 @@ impl StubRegistrar {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut registrar =
             Self { zfs, streams, volume, root, shared, listener: Some(listener), address, serving: None };
-        registrar.die().await;
+        registrar.stop_serving().await;
         registrar
     }
 
@@ -92,8 +92,8 @@ impl StubRegistrar {
         self.address.clone()
     }
 
-    /// From now on each connection is closed as it comes.
-    pub(crate) async fn die(&mut self) {
+    /// From now on each connection is closed as soon as it is accepted.
+    pub(crate) async fn stop_serving(&mut self) {
         let listener = self.take_listener().await;
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -104,7 +104,7 @@ impl StubRegistrar {
     }
 
     /// From now on it answers.
-    pub(crate) async fn credentials(&mut self) {
+    pub(crate) async fn start_serving(&mut self) {
         let listener = self.take_listener().await;
         let routes = routes(self.shared.clone()).merge(self.streams.routes());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -215,7 +215,7 @@ impl StubRegistrar {
         *self.shared.peer.lock().unwrap() = Some(url.to_owned());
     }
 
-    /// Tells the next to come again, at once.
+    /// Tells the next to retry, at once.
     pub(crate) fn be_busy(&self, times: usize) {
         *self.shared.busy.lock().unwrap() = times;
     }

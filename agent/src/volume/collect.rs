@@ -1,21 +1,47 @@
 //! Collecting: overlays whose files are gone, views nobody needs, then snapshots past the window.
 
-use super::ledger::Ledger;
-use super::{CollectError, ViewError, Volume};
+use super::overlays::{LeasePlan, count_by_snapshot};
+use super::{Stopping, ViewError, Volume};
 use bootstash_base::clock;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention;
-use bootstash_delta::retention::SnapshotFate;
 use bootstash_delta::retention::{Pin, SnapshotFacts};
 use bootstash_net::api::{GcReport, OverlayView, ViewFate};
-use bootstash_zfs::DestroyError;
-use std::collections::{BTreeMap, BTreeSet};
+use bootstash_zfs::{DestroyError, ReadError};
+use std::collections::BTreeSet;
 use std::time::Duration;
+use thiserror::Error;
 
 /// What ZFS knows better than any record.
-const IN_USE: &str = "ZFS says that it is in use";
+pub(super) const IN_USE: &str = "ZFS says that it is in use";
+
+/// Collecting broke off; what went before stays gone.
+#[derive(Debug, Error, Classified)]
+pub enum CollectError {
+    /// A snapshot.
+    #[error("cannot collect snapshot {snapshot}")]
+    #[class(source)]
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotName,
+        /// Why.
+        source: DestroyError,
+    },
+    /// A view.
+    #[error(transparent)]
+    #[class(source)]
+    View(#[from] ViewError),
+    /// The state of ZFS.
+    #[error(transparent)]
+    #[class(source)]
+    Read(#[from] ReadError),
+    /// The agent stops.
+    #[error(transparent)]
+    #[class(cancelled)]
+    Stopping(#[from] Stopping),
+}
 
 impl Volume {
     /// Removes what may go, or says what would.
@@ -24,31 +50,31 @@ impl Volume {
         window: Duration,
         dry_run: bool,
     ) -> Result<GcReport, CollectError> {
-        self.read_volumes().await?;
-        let mut ledger = self.due(window).await;
-        let mut views = self.idle_views(&ledger);
-        let mut fates = retention::plan(&self.facts(&ledger), clock::now(), window);
+        self.generations.refresh().await?;
+        let mut plan = self.overlays.plan(window).await;
+        let mut views = self.idle_views(&plan);
+        let mut fates = retention::plan(&self.facts(&plan), clock::now(), window);
         if !dry_run {
-            let adopted = self.settle(&ledger);
-            ledger.released.retain(|released| self.leases.get(&released.path).is_none());
+            let adopted = self.overlays.apply_plan(&plan, self.views.present()).await;
+            plan.released.retain(|released| !self.overlays.leases().contains_key(&released.path));
             self.restore_views_of(&adopted).await;
             self.drop_views(&mut views).await?;
             kill_point(KillPoint::NodeCollectViews);
-            self.destroy_expired(&mut fates).await?;
-            self.sweep_mountpoints();
-            self.drop_replaced().await;
-            self.read_volumes().await?;
+            self.generations.destroy_expired(&mut fates).await?;
+            self.views.sweep_mountpoints();
+            self.generations.drop_replaced().await;
+            self.generations.refresh().await?;
         }
-        let overlays_released = ledger.released;
+        let overlays_released = plan.released;
         Ok(GcReport { dry_run, snapshots: fates, views, overlays_released, ..GcReport::default() })
     }
 
     /// The views that no record needs, and what becomes of them.
-    fn idle_views(&self, ledger: &Ledger) -> Vec<ViewFate> {
-        let (held, unsure) = (ledger.held(), self.unsure(ledger));
-        let idle = self.views.there.iter().filter(|view| !held.contains(view));
+    fn idle_views(&self, plan: &LeasePlan) -> Vec<ViewFate> {
+        let (held, unconfirmed) = (plan.held(), plan.unconfirmed(self.views.present()));
+        let idle = self.views.present().iter().filter(|view| !held.contains(view));
         let fate = |snapshot: &SnapshotName| {
-            let keep = unsure.contains(snapshot);
+            let keep = unconfirmed.contains(snapshot);
             let reason = match keep {
                 true => "an overlay that could not be seen may need it",
                 false => "no overlay needs it",
@@ -58,8 +84,9 @@ impl Volume {
         idle.map(fate).collect()
     }
 
-    fn facts(&self, ledger: &Ledger) -> Vec<SnapshotFacts> {
-        let held: BTreeSet<_> = ledger.held().into_iter().chain(self.unsure(ledger)).collect();
+    fn facts(&self, plan: &LeasePlan) -> Vec<SnapshotFacts> {
+        let held: BTreeSet<_> =
+            plan.held().into_iter().chain(plan.unconfirmed(self.views.present())).collect();
         let pins = |name: &SnapshotName| held.contains(name).then_some(Pin::View).into_iter().collect();
         self.generations
             .snapshots()
@@ -74,14 +101,10 @@ impl Volume {
 
     /// The views of overlays that were found without a record.
     async fn restore_views_of(&mut self, adopted: &[OverlayView]) {
-        let mut counts = BTreeMap::new();
-        for overlay in adopted {
-            *counts.entry(overlay.snapshot.clone()).or_default() += 1;
-        }
-        for (snapshot, overlays) in counts {
+        for (snapshot, overlays) in count_by_snapshot(adopted) {
             self.restore_view(&snapshot, overlays).await;
         }
-        self.say_lost(adopted);
+        self.report_lost_caches(adopted);
     }
 
     async fn drop_views(&mut self, fates: &mut [ViewFate]) -> Result<(), CollectError> {
@@ -93,26 +116,6 @@ impl Volume {
                     IN_USE.clone_into(&mut fate.reason);
                 }
                 Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn destroy_expired(&mut self, fates: &mut [SnapshotFate]) -> Result<(), CollectError> {
-        let Some(volume) = self.generations.current().map(|current| current.dataset.clone()) else {
-            return Ok(());
-        };
-        for fate in fates.iter_mut().filter(|fate| !fate.keep) {
-            match self.zfs.destroy_snapshot(&volume, &fate.name).await {
-                Ok(_) => {
-                    tracing::info!("collected {}: {}", fate.name, fate.reason);
-                    kill_point(KillPoint::NodeCollectDestroyed);
-                }
-                Err(DestroyError::Busy { .. } | DestroyError::HasDependents { .. }) => {
-                    fate.keep = true;
-                    IN_USE.clone_into(&mut fate.reason);
-                }
-                Err(source) => return Err(CollectError::Snapshot { snapshot: fate.name.clone(), source }),
             }
         }
         Ok(())

@@ -1,115 +1,92 @@
 //! The node's volume: one task owns it and makes all changes, one after the other.
 //!
+//! [`Generations`] are the data sets that are received, [`Views`] the mounted clones of their snapshots,
+//! [`Overlays`] the files that chain onto those. Each owns its own; what takes more than one is here.
+//!
 //! Promises: a record of an overlay is on disk before the overlay; a view in use is never removed; a
 //! delta is applied only to the snapshot it was made from. What can be seen of it is published after
 //! each change ([`VolumeState`]), so that looking never waits for a change under way.
 
-mod abortable;
-mod apply;
 mod catalog;
-mod chain;
 mod collect;
-mod error;
-mod found;
-mod generation;
-mod holdings;
-mod in_use;
-mod incoming;
-mod lease;
-mod ledger;
-mod look;
-mod mounted;
-mod mounts;
+mod generations;
+mod keep_views;
 mod open;
-mod overlay_maker;
-mod path;
-mod remove;
+mod overlay_lifecycle;
+mod overlays;
 mod state;
 mod storage;
-mod take_stock;
 mod task;
-mod view;
-mod whereabouts;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::{
-    ApplyError, CatalogReadError, CollectError, CreateOverlayError, OpenError, RemoveOverlayError, Stopping,
-    ViewError,
-};
-pub use incoming::Incoming;
-pub use lease::{Lease, LeaseError, Stage};
-pub use overlay_maker::OverlayMaker;
+pub use catalog::CatalogReadError;
+pub use collect::CollectError;
+pub use generations::{ApplyError, Incoming};
+pub use open::OpenError;
+pub use overlays::{CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage};
 pub use state::VolumeState;
-pub use task::VolumeHandle;
+pub use task::{Stopping, VolumeHandle};
+pub use views::ViewError;
 
 use crate::layout::Layout;
-use bootstash_base::names::SnapshotName;
+use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Manifest;
-use bootstash_net::api::ReplacedVolume;
-use bootstash_zfs::{ReadError, ResumeToken, Snapshot, Zfs};
-use generation::{Generation, Generations};
-use lease::Leases;
-use std::collections::BTreeSet;
+use bootstash_zfs::{Receive, Snapshot, Zfs};
+use generations::{Generations, open_delta};
+use overlays::Overlays;
+use std::path::Path;
 use std::sync::Arc;
 use storage::Storage;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use view::Views;
+use views::Views;
 
 /// The volume in the hands of its owner.
 #[derive(Debug)]
 pub struct Volume {
     zfs: Arc<dyn Zfs>,
-    overlays: Arc<dyn OverlayMaker>,
     layout: Layout,
-    leases: Leases,
     storage: Storage,
+    overlays: Overlays,
     views: Views,
     generations: Generations,
-    /// What a cut receive of a whole volume left.
-    partial: Option<ResumeToken>,
+    /// Those in the newest snapshot whose catalog was read.
     images: Arc<Vec<Manifest>>,
-    /// Views of which the log says that they are not mounted.
-    said_unmounted: BTreeSet<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
 
 impl Volume {
-    fn head(&self) -> Option<&Snapshot> {
-        self.generations.snapshots().last()
+    /// Applies the verified file of a delta; that of a full stream becomes a volume of its own.
+    async fn apply(&mut self, record: &DeltaRecord, file: &Path) -> Result<Snapshot, ApplyError> {
+        if let Some(from) = record.from {
+            return self.generations.apply(record, from, file).await;
+        }
+        let stream = open_delta(record, file).await?;
+        self.receive_full(Incoming { to: record.to, how: Receive::NonResumable, stream }).await
     }
 
-    async fn read_volumes(&mut self) -> Result<(), ReadError> {
-        self.generations = Generations::find(self.zfs.as_ref(), &self.layout).await?;
-        self.partial = match self.generations.begun() {
-            Some(begun) => self.zfs.partial(&begun.dataset).await?,
-            None => None,
-        };
-        Ok(())
-    }
-
-    /// The volumes that were replaced and are still there.
-    fn replaced(&self) -> Vec<ReplacedVolume> {
-        let view = |generation: &Generation| ReplacedVolume {
-            dataset: generation.dataset.clone(),
-            snapshot: generation.snapshots.last().map(|newest| newest.name.clone()),
-            unknown: std::fs::read_to_string(self.layout.unknown(generation.number)).ok(),
-        };
-        self.generations.replaced().map(view).collect()
+    /// Receives a whole volume. What was there before stays as long as a view stands on it.
+    async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
+        let received = self.generations.receive_full(incoming).await?;
+        // Nobody is to look for the old one while it goes.
+        self.publish();
+        self.generations.drop_replaced().await;
+        Ok(received)
     }
 
     fn publish(&self) {
         self.published.send_replace(VolumeState {
             dataset: self.generations.current().map(|current| current.dataset.clone()),
             snapshots: self.generations.snapshots().to_vec(),
-            replaced: self.replaced(),
+            replaced: self.generations.replaced_volumes(),
             resumable: self.zfs.capabilities().resumable_receive,
-            partial: self.partial.clone(),
-            views: self.views.there.iter().cloned().collect(),
-            leases: self.leases.all().values().cloned().collect(),
+            partial: self.generations.partial().cloned(),
+            views: self.views.present().iter().cloned().collect(),
+            leases: self.overlays.leases().values().cloned().collect(),
             images: Arc::clone(&self.images),
         });
     }

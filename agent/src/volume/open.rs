@@ -1,19 +1,42 @@
 //! Taking the volume over at start.
 
-use super::generation::Generations;
-use super::lease::Leases;
+use super::generations::Generations;
+use super::overlays::{LeaseError, Overlays};
 use super::storage::Storage;
-use super::view::Views;
-use super::{OpenError, OverlayMaker, Volume, VolumeState};
+use super::views::Views;
+use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_zfs::{Role, Zfs};
-use std::collections::BTreeSet;
-use std::path::Path;
+use bootstash_zfs::{CreateError, ReadError, Zfs};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// The volume could not be taken over at start.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A directory of ours.
+    #[error("cannot create the directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file system of ours.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The records of overlays.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The state of ZFS.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
 
 impl Volume {
     /// Makes what is missing of the layout, reads the records and brings them into line with the
@@ -23,7 +46,7 @@ impl Volume {
     /// Where going on could harm: a view that does not mount is logged instead.
     pub async fn open(
         zfs: Arc<dyn Zfs>,
-        overlays: Arc<dyn OverlayMaker>,
+        maker: Arc<dyn OverlayMaker>,
         layout: Layout,
         cancel: CancellationToken,
     ) -> Result<Self, OpenError> {
@@ -34,66 +57,28 @@ impl Volume {
             zfs.create(name, &new).await?;
         }
         kill_point(KillPoint::OpenMade);
-        let (leases, damaged) = Leases::load(&layout.leases_dir)?;
-        let views = existing_views(zfs.as_ref(), &layout).await?;
-        let published = watch::Sender::new(VolumeState::default());
-        let (images, generations) = (Arc::default(), Generations::default());
-        let mut volume = Self {
-            zfs,
-            overlays,
-            layout,
-            leases,
-            storage: Storage::new(),
-            views,
-            generations,
-            partial: None,
-            images,
-            said_unmounted: BTreeSet::new(),
-            published,
-            cancel,
-        };
-        volume.read_volumes().await?;
-        volume.forget_notes();
-        volume.take_stock(damaged).await?;
+        let storage = Storage::new();
+        let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone())?;
+        let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
+        let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
+        let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
+        let mut volume =
+            Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
+        volume.generations.forget_notes();
+        volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;
-        volume.sweep_mountpoints();
+        volume.views.sweep_mountpoints();
         kill_point(KillPoint::OpenRestored);
-        volume.drop_replaced().await;
+        volume.generations.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));
         }
-        volume.say_lost(volume.leases.overlays());
+        volume.report_lost_caches(volume.overlays.recorded());
         volume.publish();
         Ok(volume)
     }
 }
 
-impl Volume {
-    /// Drops the notes on volumes that are gone, whose numbers may come again.
-    fn forget_notes(&self) {
-        let there: Vec<_> = self.generations.numbers().map(|number| self.layout.unknown(number)).collect();
-        let notes = std::fs::read_dir(&self.layout.unknown_dir).into_iter().flatten().flatten();
-        for note in notes.map(|note| note.path()).filter(|note| !there.contains(note)) {
-            if let Err(error) = std::fs::remove_file(&note) {
-                tracing::debug!("cannot remove {}: {error}", note.display());
-            }
-        }
-    }
-}
-
 fn make_directory(path: &Path) -> Result<(), OpenError> {
     std::fs::create_dir_all(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
-}
-
-async fn existing_views(zfs: &dyn Zfs, layout: &Layout) -> Result<Views, OpenError> {
-    let mut views = Views::default();
-    for name in zfs.children(&layout.views).await? {
-        // Somebody else's can have any name.
-        if let Ok(snapshot) = name.leaf().parse()
-            && zfs.dataset(&name).await?.is_some_and(|found| found.role == Some(Role::View))
-        {
-            views.there.insert(snapshot);
-        }
-    }
-    Ok(views)
 }

@@ -1,10 +1,10 @@
-//! The task that owns the volume, and the handle by which others order changes.
+//! The task that owns the volume, and the handle by which others request changes.
 
-use super::mounted::LOOK_EVERY;
 use super::storage::Storage;
+use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
-    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Stopping,
-    Volume, VolumeState,
+    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Volume,
+    VolumeState,
 };
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
@@ -14,17 +14,23 @@ use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Orders that wait. More callers than this wait to get theirs in.
-const QUEUED_ORDERS: usize = 32;
+/// Requests that wait. More callers than this wait to get theirs in.
+const QUEUE: usize = 32;
+
+/// The agent stops, and takes no more orders.
+#[derive(Debug, Error)]
+#[error("the agent is stopping; try again when it runs")]
+pub struct Stopping;
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// A change to make.
-enum Order {
+enum Request {
     Apply {
         record: DeltaRecord,
         file: PathBuf,
@@ -38,7 +44,7 @@ enum Order {
         why: String,
         reply: Reply<(), ApplyError>,
     },
-    Look {
+    Refresh {
         reply: Reply<(), ApplyError>,
     },
     DropPartial {
@@ -65,43 +71,43 @@ enum Order {
     },
 }
 
-/// Orders changes, and sees what is published. Cheap to clone.
+/// Requests changes, and sees what is published. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct VolumeHandle {
-    orders: mpsc::Sender<Order>,
+    requests: mpsc::Sender<Request>,
     published: watch::Receiver<VolumeState>,
     pub(super) storage: Storage,
 }
 
-/// The orders, on their way to the owner.
+/// The requests, on their way to the owner.
 #[derive(Debug)]
-pub struct Orders(mpsc::Receiver<Order>);
+pub struct Requests(mpsc::Receiver<Request>);
 
 impl Volume {
-    /// The handle for others, and the orders for [`Self::run`].
-    pub fn handle(&self) -> (VolumeHandle, Orders) {
-        let (sender, receiver) = mpsc::channel(QUEUED_ORDERS);
+    /// The handle for others, and the requests for [`Self::run`].
+    pub fn handle(&self) -> (VolumeHandle, Requests) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
         let (published, storage) = (self.published.subscribe(), self.storage.clone());
-        (VolumeHandle { orders: sender, published, storage }, Orders(receiver))
+        (VolumeHandle { requests: sender, published, storage }, Requests(receiver))
     }
 
-    /// Carries out orders until the agent stops. The order under way then ends first; a receive ends
+    /// Carries out requests until the agent stops. The request under way then ends first; a receive ends
     /// by being broken off.
-    pub async fn run(mut self, mut orders: Orders) {
+    pub async fn run(mut self, mut requests: Requests) {
         let cancel = self.cancel.clone();
         let warming_up = bootstash_zfs::warm_up(Arc::clone(&self.zfs), self.layout.volume.clone());
         // Dropped, it ends: nobody waits for it.
         let _warming_up = AbortOnDropHandle::new(tokio::spawn(warming_up));
-        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut mount_checks = interval_at(Instant::now() + MOUNT_CHECK_INTERVAL, MOUNT_CHECK_INTERVAL);
+        mount_checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // A look comes first when it is due: orders can follow on each other without a pause.
+            // The check of mounts comes first when it is due: requests can follow on each other without a pause.
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = looks.tick() => self.keep_views_mounted().await,
-                order = orders.0.recv() => match order {
-                    Some(order) => self.carry_out(order).await,
+                _ = mount_checks.tick() => self.views.remount(self.overlays.count_by_snapshot()).await,
+                request = requests.0.recv() => match request {
+                    Some(request) => self.serve(request).await,
                     None => break,
                 },
             }
@@ -110,42 +116,43 @@ impl Volume {
 
     /// Publishes before it answers, so that whoever is answered sees the change. One who went away
     /// without waiting for the answer is no concern here.
-    async fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Apply { record, file, reply } => {
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Apply { record, file, reply } => {
                 let done = self.apply(&record, &file).await;
                 self.answer(reply, done);
             }
-            Order::ReceiveFull { incoming, reply } => {
+            Request::ReceiveFull { incoming, reply } => {
                 let done = self.receive_full(incoming).await;
                 self.answer(reply, done);
             }
-            Order::KeepUnknown { why, reply } => {
+            Request::KeepUnknown { why, reply } => {
                 let path = self.layout.unknown_dir.clone();
-                let done = self.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
+                let done =
+                    self.generations.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
                 self.answer(reply, done);
             }
-            Order::Look { reply } => {
-                let done = self.read_volumes().await.map_err(ApplyError::from);
+            Request::Refresh { reply } => {
+                let done = self.generations.refresh().await.map_err(ApplyError::from);
                 self.answer(reply, done);
             }
-            Order::DropPartial { reply } => {
-                let done = self.drop_partial().await;
+            Request::DropPartial { reply } => {
+                let done = self.generations.drop_partial().await;
                 self.answer(reply, done);
             }
-            Order::ReadCatalog { reply } => {
+            Request::ReadCatalog { reply } => {
                 let done = self.read_catalog().await;
                 self.answer(reply, done);
             }
-            Order::CreateOverlay { by, image, path, reply } => {
+            Request::CreateOverlay { by, image, path, reply } => {
                 let done = self.create_overlay(by, &image, &path).await;
                 self.answer(reply, done);
             }
-            Order::RemoveOverlay { by, path, reply } => {
+            Request::RemoveOverlay { by, path, reply } => {
                 let done = self.remove_overlay(by, &path).await;
                 self.answer(reply, done);
             }
-            Order::Collect { window, dry_run, reply } => {
+            Request::Collect { window, dry_run, reply } => {
                 let done = self.collect(window, dry_run).await;
                 self.answer(reply, done);
             }
@@ -174,7 +181,7 @@ impl VolumeHandle {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn apply(&self, record: DeltaRecord, file: PathBuf) -> Result<Snapshot, ApplyError> {
-        self.order(|reply| Order::Apply { record, file, reply }).await
+        self.request(|reply| Request::Apply { record, file, reply }).await
     }
 
     /// Receives a full stream into a volume that is not there yet.
@@ -182,7 +189,7 @@ impl VolumeHandle {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn receive_full(&self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
-        self.order(|reply| Order::ReceiveFull { incoming, reply }).await
+        self.request(|reply| Request::ReceiveFull { incoming, reply }).await
     }
 
     /// Notes that the registrar knows nothing of the volume that is there: once replaced, it stays until
@@ -191,15 +198,15 @@ impl VolumeHandle {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn keep_unknown(&self, why: String) -> Result<(), ApplyError> {
-        self.order(|reply| Order::KeepUnknown { why, reply }).await
+        self.request(|reply| Request::KeepUnknown { why, reply }).await
     }
 
     /// Publishes what is there, should that not be known: looking can have failed after the last change.
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub async fn look(&self) -> Result<(), ApplyError> {
-        self.order(|reply| Order::Look { reply }).await
+    pub async fn refresh(&self) -> Result<(), ApplyError> {
+        self.request(|reply| Request::Refresh { reply }).await
     }
 
     /// Gives up what a cut receive left.
@@ -207,7 +214,7 @@ impl VolumeHandle {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn drop_partial(&self) -> Result<Removed, ApplyError> {
-        self.order(|reply| Order::DropPartial { reply }).await
+        self.request(|reply| Request::DropPartial { reply }).await
     }
 
     /// Reads anew which images the newest snapshot holds.
@@ -215,7 +222,7 @@ impl VolumeHandle {
     /// # Errors
     /// See [`CatalogReadError`].
     pub async fn read_catalog(&self) -> Result<(), CatalogReadError> {
-        self.order(|reply| Order::ReadCatalog { reply }).await
+        self.request(|reply| Request::ReadCatalog { reply }).await
     }
 
     /// Makes an overlay of `image` at `path`.
@@ -244,7 +251,7 @@ impl VolumeHandle {
             // Not to wait behind the first receive, which can take long.
             return Err(CreateOverlayError::Empty);
         }
-        self.order(|reply| Order::CreateOverlay { by, image, path, reply }).await
+        self.request(|reply| Request::CreateOverlay { by, image, path, reply }).await
     }
 
     /// Removes the overlay at `path`.
@@ -264,7 +271,7 @@ impl VolumeHandle {
         by: UnixPeer,
         path: PathBuf,
     ) -> Result<Removed, RemoveOverlayError> {
-        self.order(|reply| Order::RemoveOverlay { by, path, reply }).await
+        self.request(|reply| Request::RemoveOverlay { by, path, reply }).await
     }
 
     /// Removes what may go, or says what would.
@@ -272,12 +279,15 @@ impl VolumeHandle {
     /// # Errors
     /// See [`CollectError`].
     pub async fn collect(&self, window: Duration, dry_run: bool) -> Result<GcReport, CollectError> {
-        self.order(|reply| Order::Collect { window, dry_run, reply }).await
+        self.request(|reply| Request::Collect { window, dry_run, reply }).await
     }
 
-    async fn order<T, E: From<Stopping>>(&self, order: impl FnOnce(Reply<T, E>) -> Order) -> Result<T, E> {
+    async fn request<T, E: From<Stopping>>(
+        &self,
+        request: impl FnOnce(Reply<T, E>) -> Request,
+    ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(order(reply)).await.map_err(|_| Stopping)?;
+        self.requests.send(request(reply)).await.map_err(|_| Stopping)?;
         answer.await.map_err(|_| Stopping)?
     }
 }

@@ -1,7 +1,7 @@
 mod callers;
-mod found;
-mod gone;
 mod leaked;
+mod missing;
+mod reconcile;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};
@@ -18,7 +18,7 @@ use std::time::Duration;
 async fn filled() -> (Node, StubRegistrar, Snapshot) {
     let mut node = Node::new();
     let mut registrar = StubRegistrar::new(node.dir.path()).await;
-    registrar.credentials().await;
+    registrar.start_serving().await;
     let first = registrar.publish(&["alpine", "debian12"]).await;
     registrar.offer_full(0).await;
     node.start(registrar.address()).await;

@@ -1,8 +1,7 @@
 //! Delta files, with ranges, from here or from a node that has them.
 
 use super::State;
-use super::reply::Refusal;
-use crate::peers::Asker;
+use crate::peers::Requester;
 use crate::volume::FullStream;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State as Shared};
@@ -14,6 +13,7 @@ use bootstash_delta::DeltaRecord;
 use bootstash_net::api::DeltaQuery;
 use bootstash_net::download_limits::{Download, Kind};
 use bootstash_net::identity::Principal;
+use bootstash_net::server::Refusal;
 use std::net::SocketAddr;
 use tower_http::services::ServeFile;
 
@@ -29,10 +29,10 @@ pub(super) async fn download(
     let found = state.log.delta(&file);
     let (record, path) =
         found.ok_or_else(|| Refusal::not_found(format!("there is no delta {file}; ask for the log")))?;
-    let download = match admit(&state, &record, query, Asker { node: caller.node(), from: from.ip() }) {
-        Admission::Here(download) => download,
-        Admission::Peer(location) => return Ok(elsewhere(location)),
-        Admission::Later => return Err(Refusal::busy(&state.serving.downloads)),
+    let download = match admit(&state, &record, query, Requester { node: caller.node(), from: from.ip() }) {
+        Admission::Serve(download) => download,
+        Admission::Redirect(location) => return Ok(redirect(location)),
+        Admission::RetryLater => return Err(Refusal::busy(&state.serving.downloads)),
     };
     match ServeFile::new(path).try_call(request).await {
         Ok(response) => Ok(response.map(|body| {
@@ -46,30 +46,30 @@ pub(super) async fn download(
 /// What becomes of one who asks.
 enum Admission {
     /// It is served.
-    Here(Download),
-    /// It is sent to this URL.
-    Peer(String),
-    /// It comes again.
-    Later,
+    Serve(Download),
+    /// It is redirected to this URL.
+    Redirect(String),
+    /// It is told to retry later.
+    RetryLater,
 }
 
 /// A peer stands in where there are enough downloads here, or wherever that is preferred.
-fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, asker: Asker<'_>) -> Admission {
+fn admit(state: &State, record: &DeltaRecord, query: DeltaQuery, requester: Requester<'_>) -> Admission {
     let kind = if record.from.is_some() { Kind::Delta } else { Kind::Full };
-    let peer = || (!query.direct).then(|| state.peers.send(asker, &record.digest)).flatten();
+    let peer = || (!query.direct).then(|| state.peers.redirect(requester, &record.digest)).flatten();
     let begin = || state.serving.downloads.begin(kind);
     let admitted = if state.serving.prefers_peers() {
-        peer().map(Admission::Peer).or_else(|| begin().map(Admission::Here))
+        peer().map(Admission::Redirect).or_else(|| begin().map(Admission::Serve))
     } else {
-        begin().map(Admission::Here).or_else(|| peer().map(Admission::Peer))
+        begin().map(Admission::Serve).or_else(|| peer().map(Admission::Redirect))
     };
-    if matches!(admitted, Some(Admission::Peer(_))) {
+    if matches!(admitted, Some(Admission::Redirect(_))) {
         state.metrics.redirected();
     }
-    admitted.unwrap_or(Admission::Later)
+    admitted.unwrap_or(Admission::RetryLater)
 }
 
-fn elsewhere(location: String) -> Response {
+fn redirect(location: String) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
 

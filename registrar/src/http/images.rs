@@ -1,7 +1,6 @@
 //! Images: list, register, deregister.
 
 use super::State;
-use super::reply::Refusal;
 use crate::job::{JobState, Submitted};
 use crate::register::{Known, look_up};
 use axum::Json;
@@ -11,6 +10,7 @@ use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
 use bootstash_net::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
+use bootstash_net::server::Refusal;
 use std::path::PathBuf;
 
 /// A request to register or deregister cannot be taken as it is.

@@ -1,10 +1,10 @@
 //! Jobs: list, follow.
 
 use super::State;
-use super::reply::Refusal;
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_net::api::{JobId, JobView};
+use bootstash_net::server::Refusal;
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -1,14 +1,14 @@
 //! The published log, for nodes; and what they report.
 
 use super::State;
-use super::reply::Refusal;
 use axum::extract::{ConnectInfo, Path, Query, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bootstash_base::names::NodeName;
 use bootstash_net::api::{LogQuery, LogReply, NodeReport};
 use bootstash_net::identity::{Permission, Principal};
-use bootstash_net::server::refusal;
+use bootstash_net::server::Refusal;
+use bootstash_net::server::missing_permission;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) async fn follow(
         }
     }
     let log = log.borrow().clone();
-    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.transmitter.group() })
+    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.multicast.group() })
 }
 
 pub(super) async fn report(
@@ -47,12 +47,12 @@ pub(super) async fn report(
     Json(mut report): Json<NodeReport>,
 ) -> Result<Response, Refusal> {
     let node: NodeName = node.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if let Some(refused) = refusal(Some(&caller), &Permission::Report(node.clone())) {
-        return Ok(refused);
+    if let Some(refused) = missing_permission(Some(&caller), &Permission::Report(node.clone())) {
+        return Err(refused);
     }
-    let offer = report.peer.take();
-    let url = offer.as_ref().and_then(|offer| offer.url(from.ip()));
-    state.peers.note(&node, offer.as_ref().zip(url.as_deref()), from.ip());
+    let advertisement = report.peer.take();
+    let url = advertisement.as_ref().and_then(|advertisement| advertisement.url(from.ip()));
+    state.peers.update(&node, advertisement.as_ref().zip(url.as_deref()), from.ip());
     state.nodes.report(&node, report, url);
     Ok(Json(()).into_response())
 }

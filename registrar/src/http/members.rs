@@ -1,7 +1,6 @@
 //! Joining, renewing, inviting, expelling.
 
 use super::State;
-use super::reply::Refusal;
 use crate::ca::{MemberError, Members};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State as Shared};
@@ -11,6 +10,7 @@ use bootstash_net::api::{
     RenewRequest,
 };
 use bootstash_net::identity::{Identity, Principal, Token};
+use bootstash_net::server::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) async fn expel(
     };
     let reply = soon(&state, move |members| members.expel(&query.identity)).await?;
     if let Some(node) = node {
-        state.transmitter.expel(&node);
+        state.multicast.expel(&node);
     }
     Ok(Json(reply))
 }

@@ -10,7 +10,6 @@ mod log;
 mod members;
 mod multicast;
 mod operator;
-mod reply;
 mod restore;
 mod state;
 mod stream;

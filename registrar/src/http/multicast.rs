@@ -1,7 +1,6 @@
-//! Hearing with all others: sessions, reports, and the parts that a node lacks.
+//! Multicast: sessions, reports, and the parts that a node lacks.
 
 use super::State;
-use super::reply::Refusal;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use bootstash_multicast::Report;
 use bootstash_net::api::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 use bootstash_net::download_limits::Kind;
 use bootstash_net::identity::Principal;
+use bootstash_net::server::Refusal;
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
@@ -24,14 +24,14 @@ pub(super) async fn join(
     let node = node_of(&caller)?;
     let file = request.file;
     let found = state.log.delta(&file).ok_or_else(|| no_delta(&file))?;
-    Ok(Json(state.transmitter.join(node, found.0, found.1).await))
+    Ok(Json(state.multicast.join(node, found.0, found.1).await))
 }
 
 pub(super) async fn probe(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Principal>,
 ) -> Result<Json<SessionReply>, Refusal> {
-    Ok(Json(state.transmitter.probe(node_of(&caller)?).await?))
+    Ok(Json(state.multicast.probe(node_of(&caller)?).await?))
 }
 
 pub(super) async fn report(
@@ -39,7 +39,7 @@ pub(super) async fn report(
     Extension(caller): Extension<Principal>,
     Json(report): Json<Report>,
 ) -> Result<Json<ReportReply>, Refusal> {
-    Ok(Json(state.transmitter.report(node_of(&caller)?, &report)?))
+    Ok(Json(state.multicast.report(node_of(&caller)?, &report)?))
 }
 
 pub(super) async fn pieces(
@@ -59,7 +59,7 @@ pub(super) async fn pieces(
     let reading = tokio::task::spawn_blocking(move || read(&path, &request.ranges));
     let read = reading.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let parts = read.map_err(|error| Refusal::not_found(format!("delta {file} cannot be read: {error}")))?;
-    state.transmit_metrics.fetched(bytes);
+    state.multicast_metrics.fetched(bytes);
     let chunks = futures::stream::iter(parts.into_iter().map(Ok::<_, io::Error>));
     Ok(Body::from_stream(download.body(chunks)).into_response())
 }
@@ -74,7 +74,7 @@ fn read(path: &std::path::Path, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>>
 }
 
 fn node_of(caller: &Principal) -> Result<&NodeName, Refusal> {
-    caller.node().ok_or_else(|| Refusal::conflict("only nodes hear what is sent to all".to_owned()))
+    caller.node().ok_or_else(|| Refusal::conflict("only nodes take part in multicast sessions"))
 }
 
 fn no_delta(file: &str) -> Refusal {

@@ -2,12 +2,12 @@
 
 use super::State;
 use super::images::manifests;
-use super::reply::Refusal;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstash_net::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
+use bootstash_net::server::Refusal;
 use bootstash_zfs::Unanswered;
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! Bringing a lost volume back from a node: finds the node, and hands its stream to the volume's owner.
 
 use super::State;
-use super::reply::Refusal;
 use crate::volume::{Restore, VolumeError};
 use axum::Json;
 use axum::extract::State as Shared;
@@ -14,6 +13,7 @@ use bootstash_net::api::{
     Transfer, is_authority, routes, stream_header,
 };
 use bootstash_net::identity::{ExpectedPeer, Identity};
+use bootstash_net::server::Refusal;
 use bootstash_zfs::{ByteStream, Snapshot};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::Response;

@@ -6,10 +6,10 @@ use crate::download_limits::DownloadLimits;
 use crate::job::Board;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::multicast::{MulticastMetrics, MulticastSessions};
 use crate::nodes::Nodes;
 use crate::peers::Peers;
 use crate::register::Runner;
-use crate::transmit::{TransmitMetrics, Transmitter};
 use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub struct State {
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
     /// Sends deltas to all nodes at once.
-    pub transmitter: Transmitter,
+    pub multicast: MulticastSessions,
     /// What that counts.
-    pub transmit_metrics: TransmitMetrics,
+    pub multicast_metrics: MulticastMetrics,
     /// Lets downloads begin.
     pub serving: DownloadLimits,
     /// How far the restore under way is.

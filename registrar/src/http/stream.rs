@@ -4,7 +4,6 @@
 //! Promises: few at once; a token leads to nothing but a snapshot of the volume.
 
 use super::State;
-use super::reply::Refusal;
 use axum::body::Body;
 use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
@@ -13,6 +12,7 @@ use bootstash_base::names::SnapshotName;
 use bootstash_delta::Encoding;
 use bootstash_net::api::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, StreamQuery};
 use bootstash_net::download_limits::Kind;
+use bootstash_net::server::Refusal;
 use bootstash_zfs::{ByteStream, ResumeToken, SendError, Snapshot};
 use tokio_util::io::ReaderStream;
 
@@ -23,7 +23,7 @@ pub(super) async fn send(
     Query(query): Query<StreamQuery>,
 ) -> Result<Response, Refusal> {
     if !state.zfs.capabilities().resumable_receive {
-        return Err(Refusal::not_found("this registrar's ZFS cannot resume a stream".to_owned()));
+        return Err(Refusal::not_found("this registrar's ZFS cannot resume a stream"));
     }
     let begun = state.serving.downloads.begin(Kind::Full);
     let download = begun.ok_or_else(|| Refusal::busy(&state.serving.downloads))?;
@@ -45,14 +45,14 @@ pub(super) async fn send(
 type Sent = (Snapshot, Option<u64>, ByteStream);
 
 async fn whole(state: &State) -> Result<Sent, Refusal> {
-    let head = state.log.head().ok_or_else(|| Refusal::not_found("nothing is registered yet".to_owned()))?;
+    let head = state.log.head().ok_or_else(|| Refusal::not_found("nothing is registered yet"))?;
     let size = state.zfs.send_size(&state.layout.volume, None, &head.name).await?;
     let stream = state.zfs.send(&state.layout.volume, None, &head.name).await?;
     Ok((head, size, stream))
 }
 
 async fn rest(state: &State, token: &str) -> Result<Sent, Refusal> {
-    let gone = || Refusal::gone("the resume token fits no snapshot here; start anew".to_owned());
+    let gone = || Refusal::gone("the resume token fits no snapshot here; start anew");
     let token: ResumeToken = token.parse().map_err(|_| gone())?;
     let (name, stream) = match state.zfs.send_rest(&state.layout.volume, &token).await {
         Err(SendError::Stale { .. }) => return Err(gone()),

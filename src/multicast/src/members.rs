@@ -1,35 +1,35 @@
 //! The nodes of a session, as the sender sees them: who is waited for, and who no longer.
 //!
-//! Promises: a node is waited for only while it reports, hears the sender, and loses no more than others do.
+//! Promises: a node is waited for only while it reports, receives heartbeats, and loses no more than others do.
 
 use super::rate::percentile;
-use super::report::{Report, Standing};
-use super::wire::Beat;
+use super::report::{ReceiverStatus, Report};
+use super::wire::Heartbeat;
 use bootstash_base::names::NodeName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A node that says nothing for so long is not waited for.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// A node without a report for this long is not waited for.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No less than this is ever an outlier's loss.
 const OUTLIER_LOSS: f64 = 0.10;
 /// In terms of the median.
 const OUTLIER_TIMES_MEDIAN: f64 = 3.0;
-/// As many bad reports in a row, over no less than a second: a host that stalls once is none.
-const STRIKES: u8 = 3;
-const STRUCK_FOR: Duration = Duration::from_secs(1);
-/// Reports that are taken in the time of one.
+/// Bad reports in a row, over at least a second: a host that stalls once is no outlier.
+const OUTLIER_REPORTS: u8 = 3;
+const OUTLIER_FOR: Duration = Duration::from_secs(1);
+/// Reports that are accepted in one interval.
 const REPORTS_AT_ONCE: u8 = 4;
 
 /// Why a node is no longer waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Demotion {
     /// It did not report.
-    Silent,
-    /// It reports that it hears nothing.
-    Unheard,
-    /// It was sent bytes that are not those announced, and got no other key in time; or it alone says so, again.
-    Poisoned,
+    ReportTimeout,
+    /// It reports that no heartbeat reaches it.
+    HeartbeatTimeout,
+    /// It received blocks that are not as announced, and no other key in time; or it alone reports so, again.
+    KeyCompromised,
     /// It loses, or asks for, far more than others.
     Outlier,
     /// It made no progress until the end.
@@ -40,17 +40,17 @@ pub enum Demotion {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    heard_of: Instant,
+    last_report_at: Instant,
     window: (Instant, u8),
-    /// The part it lost lately, once it can be told.
+    /// The fraction it lost lately, once enough was sent to tell.
     loss: Option<f64>,
-    struck: Option<(Instant, u8)>,
+    outlier_reports: Option<(Instant, u8)>,
     /// Lacks nothing that this session could still give it.
     pub(super) satisfied: bool,
     /// Has the whole object, and reports no more.
     pub(super) done: bool,
     /// Has the key that comes next.
-    pub(super) has_key: bool,
+    pub(super) has_next_key: bool,
     pub(super) demoted: Option<Demotion>,
 }
 
@@ -63,15 +63,15 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_key: bool) {
+    pub(super) fn add(&mut self, now: Instant, node: NodeName, has_next_key: bool) {
         let member = Member {
-            heard_of: now,
+            last_report_at: now,
             window: (now, 0),
             loss: None,
-            struck: None,
+            outlier_reports: None,
             satisfied: false,
             done: false,
-            has_key,
+            has_next_key,
             demoted: None,
         };
         self.of.insert(node, member);
@@ -87,13 +87,13 @@ impl Members {
     }
 
     /// Nobody has the key that comes next, any more.
-    pub(super) fn take_keys(&mut self) {
-        self.of.values_mut().for_each(|member| member.has_key = false);
+    pub(super) fn forget_next_key(&mut self) {
+        self.of.values_mut().for_each(|member| member.has_next_key = false);
     }
 
     /// Whether all who still listen have the key that comes next.
-    pub(super) fn all_have_key(&self) -> bool {
-        self.active().all(|(_, member)| member.has_key || member.done)
+    pub(super) fn all_have_next_key(&self) -> bool {
+        self.active().all(|(_, member)| member.has_next_key || member.done)
     }
 
     /// Whether it was waited for until now.
@@ -106,12 +106,12 @@ impl Members {
         true
     }
 
-    /// Whether somebody listens that was sent to unicast, and has not reported since. Outliers report no more:
-    /// for them beats go on as long as they may.
-    pub(super) fn lack_farewell(&self, since: Instant) -> bool {
+    /// Whether a node that was sent to unicast still listens, and has not reported since. Outliers report no more:
+    /// for them heartbeats go on as long as they may.
+    pub(super) fn awaits_final_report(&self, since: Instant) -> bool {
         let listens = [Demotion::GaveUp, Demotion::Stalled, Demotion::Outlier].map(Some);
         let mut all = self.of.values();
-        all.any(|member| listens.contains(&member.demoted) && !member.done && member.heard_of <= since)
+        all.any(|member| listens.contains(&member.demoted) && !member.done && member.last_report_at <= since)
     }
 
     /// Those that are waited for.
@@ -149,46 +149,48 @@ impl Member {
         self.window.1 <= REPORTS_AT_ONCE
     }
 
-    /// Takes note of a report that asks for `asked` of what was sent; says why not to wait for it any more,
+    /// Records a report that asks for this fraction of what was sent; says why the node is no longer waited for,
     /// if so.
     pub(super) fn note(&mut self, now: Instant, report: &Report, asked: f64, limit: f64) -> Option<Demotion> {
-        self.heard_of = now;
+        self.last_report_at = now;
         if report.expected > 0 {
-            self.loss = Some(1.0 - report.heard as f64 / report.expected as f64);
+            self.loss = Some(1.0 - report.received as f64 / report.expected as f64);
         }
-        match report.standing {
-            Standing::Unheard => Some(Demotion::Unheard),
-            Standing::Poisoned => Some(Demotion::Poisoned),
-            Standing::Done | Standing::Alarmed => None,
-            Standing::Listening => self
-                .strike(now, asked.max(self.loss.unwrap_or_default()) > limit)
+        match report.status {
+            ReceiverStatus::HeartbeatTimeout => Some(Demotion::HeartbeatTimeout),
+            ReceiverStatus::KeyCompromised => Some(Demotion::KeyCompromised),
+            ReceiverStatus::Done | ReceiverStatus::AwaitingKey => None,
+            ReceiverStatus::Listening => self
+                .count_outlier_report(now, asked.max(self.loss.unwrap_or_default()) > limit)
                 .then_some(Demotion::Outlier),
         }
     }
 
-    fn strike(&mut self, now: Instant, bad: bool) -> bool {
+    fn count_outlier_report(&mut self, now: Instant, bad: bool) -> bool {
         if !bad {
-            self.struck = None;
+            self.outlier_reports = None;
             return false;
         }
-        let (since, strikes) = self.struck.unwrap_or((now, 0));
-        let strikes = strikes.saturating_add(1);
-        self.struck = Some((since, strikes));
-        strikes >= STRIKES && now >= since + STRUCK_FOR
+        let (since, count) = self.outlier_reports.unwrap_or((now, 0));
+        let count = count.saturating_add(1);
+        self.outlier_reports = Some((since, count));
+        count >= OUTLIER_REPORTS && now >= since + OUTLIER_FOR
     }
 
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        !self.satisfied && now >= self.heard_of + SILENT_AFTER
+        !self.satisfied && now >= self.last_report_at + REPORT_TIMEOUT
     }
 }
 
-/// What is wrong with a report on its face; `last` is the last beat sent, if any.
-pub(super) fn untruth(report: &Report, last: Option<&Beat>) -> Option<&'static str> {
-    let beats = last.map_or(0, |beat| u64::from(beat.number) + 1);
-    if report.beat.is_some_and(|beat| u64::from(beat) >= beats) {
-        return Some("a beat that was not sent");
+/// What in a report is impossible by itself; `last` is the last heartbeat sent, if any.
+pub(super) fn report_problem(report: &Report, last: Option<&Heartbeat>) -> Option<&'static str> {
+    let heartbeats = last.map_or(0, |heartbeat| u64::from(heartbeat.number) + 1);
+    if report.heartbeat.is_some_and(|heartbeat| u64::from(heartbeat) >= heartbeats) {
+        return Some("a heartbeat that was not sent");
     }
-    if report.heard > report.expected || report.expected > last.map_or(0, |beat| beat.sent) {
+    if report.received > report.expected
+        || report.expected > last.map_or(0, |heartbeat| heartbeat.symbols_sent)
+    {
         return Some("more symbols than were sent");
     }
     (report.deficits.len() > super::report::DEFICITS_MAX).then_some("more blocks than one report may name")

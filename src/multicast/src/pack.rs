@@ -3,10 +3,10 @@
 //!
 //! Promises: only bytes that were announced are sent; at most a block and the repair of a few are held.
 
-use super::code::{self, CodeError};
+use super::block_layout::BlockLayout;
+use super::fec::{self, FecError};
 use super::sender::Transmit;
 use super::session::{Announcement, RekeyError, SessionId};
-use super::shape::Shape;
 use super::wire::{Position, SealError, Sealer};
 use std::collections::VecDeque;
 use std::io;
@@ -49,7 +49,7 @@ pub enum PackError {
     },
     /// The code cannot be computed.
     #[error(transparent)]
-    Code(#[from] CodeError),
+    Code(#[from] FecError),
     /// It cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -112,17 +112,17 @@ impl<S: BlockSource> Packer<S> {
     /// Where the object cannot be read, has changed, or this was sealed before.
     pub fn pack(&mut self, transmit: &Transmit) -> Result<Vec<u8>, PackError> {
         match transmit {
-            Transmit::Beat(beat) => Ok(self.sealer.beat(beat)?),
+            Transmit::Heartbeat(heartbeat) => Ok(self.sealer.heartbeat(heartbeat)?),
             Transmit::Symbol(at) => self.symbol(*at),
         }
     }
 
     fn symbol(&mut self, at: Position) -> Result<Vec<u8>, PackError> {
-        let shape = *self.announcement.shape();
-        let source = shape.source_symbols(at.block);
+        let layout = *self.announcement.layout();
+        let source = layout.source_symbols(at.block);
         let bytes = match at.index.checked_sub(source) {
-            None => symbol(&shape, self.source_block(at.block)?, at.index).to_vec(),
-            Some(repair) => symbol(&shape, self.repair_of(at.block)?, repair).to_vec(),
+            None => symbol(&layout, self.source_block(at.block)?, at.index).to_vec(),
+            Some(repair) => symbol(&layout, self.repair_of(at.block)?, repair).to_vec(),
         };
         Ok(self.sealer.symbol(at, &bytes)?)
     }
@@ -141,7 +141,7 @@ impl<S: BlockSource> Packer<S> {
             Some((_, repair)) => repair,
             None => {
                 let padded = self.read(block)?;
-                code::repair(self.announcement.shape(), block, &padded)?
+                fec::encode(self.announcement.layout(), block, &padded)?
             }
         };
         self.repairs.truncate(REPAIRS_KEPT - 1);
@@ -150,17 +150,17 @@ impl<S: BlockSource> Packer<S> {
     }
 
     fn read(&mut self, block: u32) -> Result<Vec<u8>, PackError> {
-        let (session, shape) = (self.announcement.session(), self.announcement.shape());
-        let read = self.source.read(shape.range(block));
+        let (session, layout) = (self.announcement.session(), self.announcement.layout());
+        let read = self.source.read(layout.range(block));
         let mut bytes = read.map_err(|source| PackError::Read { session, block, source })?;
         if !self.announcement.is_block(block, &bytes) {
             return Err(PackError::Changed { session, block });
         }
-        bytes.resize(usize::from(shape.source_symbols(block)) * shape.symbol_bytes(), 0);
+        bytes.resize(usize::from(layout.source_symbols(block)) * layout.symbol_bytes(), 0);
         Ok(bytes)
     }
 }
 
-fn symbol<'a>(shape: &Shape, symbols: &'a [u8], index: u16) -> &'a [u8] {
-    &symbols[usize::from(index) * shape.symbol_bytes()..][..shape.symbol_bytes()]
+fn symbol<'a>(layout: &BlockLayout, symbols: &'a [u8], index: u16) -> &'a [u8] {
+    &symbols[usize::from(index) * layout.symbol_bytes()..][..layout.symbol_bytes()]
 }

@@ -17,9 +17,9 @@ const INCREASE_BELOW: f64 = 0.005;
 /// So many decreases in a row, and no less than this part of the loss is left: they do not help.
 const DECREASES: u8 = 2;
 const UNHELPED: f64 = 0.8;
-/// No path that multicast is of use on loses more by itself.
+/// On a path that loses more by itself multicast does not help.
 const PATH_LOSS_MAX: f64 = 0.25;
-/// The path's own loss is told from so many reports, about.
+/// The path's own loss follows what is lost over about this number of reports.
 const SMOOTHED_OVER: f64 = 8.0;
 
 /// Between what and what the rate moves, in bytes a second with all headers.

@@ -4,42 +4,48 @@ use super::session::{Announcement, SessionId};
 use bootstash_base::names::NodeName;
 use serde::{Deserialize, Serialize};
 
-/// More than these are not told at once; the oldest come first.
+/// The most in one report; the oldest come first.
 pub(super) const DEFICITS_MAX: usize = 64;
 
-/// What a node lacks, as of the last beat it heard.
+/// What a node lacks, as of the last heartbeat it received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Of which session: the one it heard last.
+    /// Of which session: the one it received from last.
     pub session: SessionId,
-    /// The one that it got the key of, and did not hear yet.
+    /// The one that it got the key of, and received nothing of yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_session: Option<SessionId>,
-    /// How it goes.
-    pub standing: Standing,
-    /// The last beat heard: what the sender sent after it, this report knows nothing of.
-    pub beat: Option<u32>,
-    /// Symbols that were sent between the beats of the last report and of this one.
+    /// What the node is doing.
+    #[serde(rename = "standing")]
+    pub status: ReceiverStatus,
+    /// The last heartbeat received: the report does not cover what was sent after it.
+    #[serde(rename = "beat")]
+    pub heartbeat: Option<u32>,
+    /// Symbols that were sent between the heartbeats of the last report and of this one.
     pub expected: u64,
-    /// As many of them came.
-    pub heard: u64,
+    /// Of these, received.
+    #[serde(rename = "heard")]
+    pub received: u64,
     /// Blocks that are not whole, oldest first, at most 64.
     pub deficits: Vec<Deficit>,
 }
 
-/// How it goes with a node.
+/// What a receiver is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ReceiverStatus {
     /// It listens.
     Listening,
-    /// It was sent bytes that are not those announced, by who knows the key; it waits for another key.
-    Alarmed,
-    /// It hears nothing, and goes on by unicast.
-    Unheard,
-    /// It was sent such bytes, got no other key, and goes on by unicast.
-    Poisoned,
+    /// It received blocks that are not as announced, from somebody who has the key; it waits for another key.
+    #[serde(rename = "alarmed")]
+    AwaitingKey,
+    /// No heartbeat came in time: it continues by unicast.
+    #[serde(rename = "unheard")]
+    HeartbeatTimeout,
+    /// It received such bytes, got no other key in time, and continues by unicast.
+    #[serde(rename = "poisoned")]
+    KeyCompromised,
     /// It has the whole object.
     Done,
 }
@@ -50,7 +56,7 @@ pub enum Standing {
 pub struct Deficit {
     /// Which block.
     pub block: u32,
-    /// As many symbols are lacking.
+    /// Symbols that it lacks.
     pub missing: u16,
     /// One more than the highest repair symbol of it that came.
     pub repair_seen: u16,
@@ -64,18 +70,18 @@ pub enum Instruction {
     Fetch(Vec<u32>),
     /// Fetch what any block lacks once the sender has passed it; go on listening.
     FetchAll,
-    /// Listen for this session too; once it is heard, for it alone.
+    /// Listen for this session too; once a datagram of it comes, for it alone.
     Rekey(Box<Announcement>),
 }
 
-/// A report is not taken. Nothing of it counts.
+/// A report is refused. Nothing of it counts.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// Nobody by that name takes part.
+    /// No such node takes part.
     #[error(
-        "node {node} reports on multicast session {session}, which it was not told of; let it ask for the session again"
+        "node {node} reports on multicast session {session}, in which it takes no part; let it ask for the session again"
     )]
-    Stranger {
+    UnknownNode {
         /// Who.
         node: NodeName,
         /// On what.
@@ -94,17 +100,17 @@ pub enum ReportError {
         wanted: SessionId,
     },
     /// Too many of them.
-    #[error("node {node} reports more often than it was told to; the report is left out")]
+    #[error("node {node} reports more often than announced; the report is ignored")]
     TooOften {
         /// Who.
         node: NodeName,
     },
-    /// It cannot be true.
-    #[error("node {node} reports what cannot be ({what}); look into that node")]
-    Untrue {
+    /// It is impossible.
+    #[error("node {node} sent an impossible report ({what}); check that node")]
+    Impossible {
         /// Who.
         node: NodeName,
-        /// What is not.
+        /// What in it is.
         what: &'static str,
     },
 }

@@ -2,7 +2,7 @@
 //!
 //! Promises: what was parsed is within all bounds, and has a hash for every block; the key is never shown.
 
-use super::shape::{Shape, ShapeError};
+use super::block_layout::{BlockLayout, BlockLayoutError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -73,8 +73,8 @@ impl fmt::Debug for SessionKey {
 pub struct Announcement {
     session: SessionId,
     key: SessionKey,
-    shape: Shape,
-    report_every: Duration,
+    layout: BlockLayout,
+    report_interval: Duration,
     hashes: Vec<[u8; 32]>,
 }
 
@@ -83,7 +83,7 @@ pub struct Announcement {
 pub enum AnnouncementError {
     /// The object cannot be cut so.
     #[error("the multicast session cannot be: use unicast")]
-    Shape(#[from] ShapeError),
+    BlockLayout(#[from] BlockLayoutError),
     /// Not base64, or not of the right length.
     #[error(
         "the multicast session's {what} is not {wanted}; registrar and agent must be of the same version"
@@ -102,7 +102,7 @@ pub enum AnnouncementError {
 impl bootstash_base::error::Classified for AnnouncementError {
     fn kind(&self) -> bootstash_base::error::ErrorClass {
         match self {
-            Self::Shape(_) | Self::Field { .. } => bootstash_base::error::ErrorClass::Permanent,
+            Self::BlockLayout(_) | Self::Field { .. } => bootstash_base::error::ErrorClass::Permanent,
             Self::Random => bootstash_base::error::ErrorClass::Operator,
         }
     }
@@ -111,7 +111,7 @@ impl bootstash_base::error::Classified for AnnouncementError {
 /// A key does not fit the session.
 #[derive(Debug, thiserror::Error)]
 pub enum RekeyError {
-    /// Of another shape, or with other hashes.
+    /// Of another layout, or with other hashes.
     #[error("multicast session {given} is not of the object of {session}; make it by Announcement::rekeyed")]
     OtherObject {
         /// The one in use.
@@ -156,12 +156,13 @@ impl Announcement {
     /// # Errors
     /// Where there are not as many hashes as blocks, or the system gives no random numbers.
     pub fn new(
-        shape: Shape,
+        layout: BlockLayout,
         hashes: Vec<[u8; 32]>,
         bytes_per_second: u64,
     ) -> Result<Self, AnnouncementError> {
         let (session, key) = random()?;
-        Self { session, key, shape, report_every: report_every(&shape, bytes_per_second), hashes }.checked()
+        Self { session, key, layout, report_interval: report_interval(&layout, bytes_per_second), hashes }
+            .checked()
     }
 
     /// The same, with another name and another key.
@@ -174,12 +175,12 @@ impl Announcement {
     }
 
     fn checked(self) -> Result<Self, AnnouncementError> {
-        let blocks = self.shape.blocks();
+        let blocks = self.layout.blocks();
         if self.hashes.len() != blocks as usize {
             let wanted = format!("one hash for each of its {blocks} blocks");
             return Err(AnnouncementError::Field { what: "list of hashes", wanted });
         }
-        if !(Self::REPORTS_MIN..=Self::REPORTS_MAX).contains(&self.report_every) {
+        if !(Self::REPORTS_MIN..=Self::REPORTS_MAX).contains(&self.report_interval) {
             let wanted = "from 20 to 1000 ms".to_owned();
             return Err(AnnouncementError::Field { what: "time between reports", wanted });
         }
@@ -192,18 +193,18 @@ impl Announcement {
     }
 
     /// How the object is cut.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
+    pub fn layout(&self) -> &BlockLayout {
+        &self.layout
     }
 
     /// How often a node reports.
-    pub fn report_every(&self) -> Duration {
-        self.report_every
+    pub fn report_interval(&self) -> Duration {
+        self.report_interval
     }
 
     /// How often the sender says how far it is.
-    pub fn beat_every(&self) -> Duration {
-        self.report_every / 2
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.report_interval / 2
     }
 
     pub(super) fn key(&self) -> &SessionKey {
@@ -212,7 +213,7 @@ impl Announcement {
 
     /// Whether all is the same but name and key.
     pub(super) fn is_same_object(&self, other: &Self) -> bool {
-        let of = |one: &Self| (one.shape, one.report_every);
+        let of = |one: &Self| (one.layout, one.report_interval);
         of(self) == of(other) && self.hashes == other.hashes
     }
 
@@ -231,8 +232,8 @@ fn random() -> Result<(SessionId, SessionKey), AnnouncementError> {
 }
 
 /// Short enough that what comes in until a repair does, about three reports later, fits a receiver's memory.
-fn report_every(shape: &Shape, bytes_per_second: u64) -> Duration {
-    let three_blocks = 3.0 * shape.block_bytes() as f64 / bytes_per_second.max(1) as f64;
+fn report_interval(layout: &BlockLayout, bytes_per_second: u64) -> Duration {
+    let three_blocks = 3.0 * layout.block_bytes() as f64 / bytes_per_second.max(1) as f64;
     Duration::from_millis((three_blocks * 1000.0) as u64)
         .clamp(Announcement::REPORTS_MIN, Duration::from_millis(200))
 }
@@ -256,11 +257,11 @@ impl From<Announcement> for Written {
         Self {
             session: from.session,
             key: URL_SAFE_NO_PAD.encode(from.key.0),
-            length: from.shape.length(),
-            symbol_bytes: from.shape.symbol_bytes() as u16,
-            source_symbols: from.shape.full_source_symbols(),
-            repair_symbols: from.shape.repair_symbols(),
-            report_millis: from.report_every.as_millis() as u64,
+            length: from.layout.length(),
+            symbol_bytes: from.layout.symbol_bytes() as u16,
+            source_symbols: from.layout.full_source_symbols(),
+            repair_symbols: from.layout.repair_symbols(),
+            report_millis: from.report_interval.as_millis() as u64,
             hashes: URL_SAFE_NO_PAD.encode(from.hashes.concat()),
         }
     }
@@ -270,7 +271,8 @@ impl TryFrom<Written> for Announcement {
     type Error = AnnouncementError;
 
     fn try_from(from: Written) -> Result<Self, AnnouncementError> {
-        let shape = Shape::new(from.length, from.symbol_bytes, from.source_symbols, from.repair_symbols)?;
+        let layout =
+            BlockLayout::new(from.length, from.symbol_bytes, from.source_symbols, from.repair_symbols)?;
         let wrong = |what, wanted: &str| AnnouncementError::Field { what, wanted: wanted.to_owned() };
         let key = URL_SAFE_NO_PAD.decode(&from.key).ok().and_then(|key| key.try_into().ok());
         let hashes = URL_SAFE_NO_PAD.decode(&from.hashes).ok().filter(|bytes| bytes.len().is_multiple_of(32));
@@ -278,8 +280,8 @@ impl TryFrom<Written> for Announcement {
         Self {
             session: from.session,
             key: SessionKey(key.ok_or_else(|| wrong("key", "16 bytes"))?),
-            shape,
-            report_every: Duration::from_millis(from.report_millis),
+            layout,
+            report_interval: Duration::from_millis(from.report_millis),
             hashes: hashes.as_chunks::<32>().0.to_vec(),
         }
         .checked()

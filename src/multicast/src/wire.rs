@@ -8,17 +8,17 @@
 //! Promises: what comes out of [`Opener::read`] was sealed with the session's key at just this position. The
 //! nonce is the position, and the [`Sealer`] seals none twice: positions of a block only go upwards.
 
+use super::block_layout::BlockLayout;
 use super::session::{Announcement, SessionId};
-use super::shape::Shape;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Session, block and index.
 pub(super) const HEADER_BYTES: usize = 16;
 /// What sealing adds.
 const TAG_BYTES: usize = 16;
-/// The block number of a beat; no shape has as many blocks.
-const BEAT: u32 = u32::MAX;
-const BEAT_BYTES: usize = 12;
+/// The block number of a heartbeat; no layout has as many blocks.
+const HEARTBEAT: u32 = u32::MAX;
+const HEARTBEAT_BYTES: usize = 12;
 
 /// One symbol of the object: source symbols first, then those that repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +29,21 @@ pub struct Position {
     pub index: u16,
 }
 
-/// How far the sender is; also what a receiver hears when there is nothing else to hear.
+/// How far the sender is; all that a receiver gets while no symbols are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Counts from 0.
     pub number: u32,
-    /// As many blocks, from the first, have had all their source symbols sent before the last beat.
-    pub passed: u32,
-    /// As many symbols were sent so far.
-    pub sent: u64,
+    /// Blocks, from the first, whose source symbols had all been sent before the last heartbeat.
+    pub blocks_sent: u32,
+    /// Symbols that were sent so far.
+    pub symbols_sent: u64,
 }
 
-/// Why a datagram is not taken, in the order of the checks.
+/// Why a datagram is rejected, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// Neither a symbol's length nor a beat's.
+    /// Neither a symbol's length nor a heartbeat's.
     Length,
     /// Of another session, or of one that this receiver has left.
     Session,
@@ -58,13 +58,13 @@ pub enum Rejected {
 /// What was in a datagram.
 pub(super) enum Opened<'a> {
     Symbol(Position, &'a [u8]),
-    Beat(Beat),
+    Heartbeat(Heartbeat),
 }
 
-/// What a datagram claims to be, before its seal is broken.
-pub(super) enum Claim {
+/// What the header says, before the seal is checked.
+pub(super) enum UnverifiedHeader {
     Symbol(Position),
-    Beat(u32),
+    Heartbeat(u32),
 }
 
 /// A datagram cannot be sealed.
@@ -98,14 +98,14 @@ pub(super) struct Sealer {
     key: LessSafeKey,
     /// The lowest index of each block that was not sealed yet.
     next: Vec<u16>,
-    next_beat: u32,
+    next_heartbeat: u32,
 }
 
 impl Sealer {
     pub(super) fn new(of: &Announcement) -> Result<Self, SealError> {
         let key = key(of).ok_or(SealError::Cipher { session: of.session() })?;
-        let next = vec![0; of.shape().blocks() as usize];
-        Ok(Self { session: of.session(), key, next, next_beat: 0 })
+        let next = vec![0; of.layout().blocks() as usize];
+        Ok(Self { session: of.session(), key, next, next_heartbeat: 0 })
     }
 
     pub(super) fn symbol(&mut self, at: Position, payload: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -117,14 +117,15 @@ impl Sealer {
         self.seal(at.block, u32::from(at.index), payload)
     }
 
-    pub(super) fn beat(&mut self, beat: &Beat) -> Result<Vec<u8>, SealError> {
-        if beat.number < self.next_beat || beat.number == u32::MAX {
-            let at = Position { block: BEAT, index: 0 };
+    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Vec<u8>, SealError> {
+        if heartbeat.number < self.next_heartbeat || heartbeat.number == u32::MAX {
+            let at = Position { block: HEARTBEAT, index: 0 };
             return Err(SealError::Twice { session: self.session, at });
         }
-        self.next_beat = beat.number + 1;
-        let payload = [&beat.passed.to_be_bytes()[..], &beat.sent.to_be_bytes()].concat();
-        self.seal(BEAT, beat.number, &payload)
+        self.next_heartbeat = heartbeat.number + 1;
+        let payload =
+            [&heartbeat.blocks_sent.to_be_bytes()[..], &heartbeat.symbols_sent.to_be_bytes()].concat();
+        self.seal(HEARTBEAT, heartbeat.number, &payload)
     }
 
     fn seal(&self, block: u32, index: u32, payload: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -147,54 +148,60 @@ impl Sealer {
 pub(super) struct Opener {
     session: SessionId,
     key: LessSafeKey,
-    shape: Shape,
+    layout: BlockLayout,
 }
 
 impl Opener {
     /// None where the cipher refuses the key, which it has no reason to.
     pub(super) fn new(of: &Announcement) -> Option<Self> {
-        Some(Self { session: of.session(), key: key(of)?, shape: *of.shape() })
+        Some(Self { session: of.session(), key: key(of)?, layout: *of.layout() })
     }
 
     /// Checks the length, the session, the position, whether it `is_held`, and only then the seal.
     pub(super) fn read<'a>(
         &self,
         datagram: &'a mut [u8],
-        is_held: impl FnOnce(&Claim) -> bool,
+        is_held: impl FnOnce(&UnverifiedHeader) -> bool,
     ) -> Result<Opened<'a>, Rejected> {
-        let claim = self.claim(datagram)?;
-        if is_held(&claim) {
+        let claimed = self.header(datagram)?;
+        if is_held(&claimed) {
             return Err(Rejected::Held);
         }
         let (header, body) = datagram.split_at_mut(HEADER_BYTES);
         let (block, index) = (number(&header[8..12]), number(&header[12..16]));
         let opened = self.key.open_in_place(nonce(block, index), Aad::from(&*header), body);
         let payload: &[u8] = opened.map_err(|_| Rejected::Seal)?;
-        Ok(match claim {
-            Claim::Symbol(at) => Opened::Symbol(at, payload),
-            Claim::Beat(number) => Opened::Beat(read_beat(number, payload).ok_or(Rejected::Length)?),
+        Ok(match claimed {
+            UnverifiedHeader::Symbol(at) => Opened::Symbol(at, payload),
+            UnverifiedHeader::Heartbeat(number) => {
+                Opened::Heartbeat(read_heartbeat(number, payload).ok_or(Rejected::Length)?)
+            }
         })
     }
 
-    fn claim(&self, datagram: &[u8]) -> Result<Claim, Rejected> {
+    fn header(&self, datagram: &[u8]) -> Result<UnverifiedHeader, Rejected> {
         let payload = datagram.len().checked_sub(HEADER_BYTES + TAG_BYTES).ok_or(Rejected::Length)?;
-        if payload != self.shape.symbol_bytes() && payload != BEAT_BYTES {
+        if payload != self.layout.symbol_bytes() && payload != HEARTBEAT_BYTES {
             return Err(Rejected::Length);
         }
         if datagram[..8] != self.session.to_bytes() {
             return Err(Rejected::Session);
         }
         let (block, index) = (number(&datagram[8..12]), number(&datagram[12..16]));
-        let is_beat = block == BEAT;
-        if is_beat != (payload == BEAT_BYTES) {
+        let is_heartbeat = block == HEARTBEAT;
+        if is_heartbeat != (payload == HEARTBEAT_BYTES) {
             return Err(Rejected::Position);
         }
-        if is_beat { Ok(Claim::Beat(index)) } else { self.position(block, index).map(Claim::Symbol) }
+        if is_heartbeat {
+            Ok(UnverifiedHeader::Heartbeat(index))
+        } else {
+            self.position(block, index).map(UnverifiedHeader::Symbol)
+        }
     }
 
     fn position(&self, block: u32, index: u32) -> Result<Position, Rejected> {
         let index = u16::try_from(index).map_err(|_| Rejected::Position)?;
-        let there = block < self.shape.blocks() && index < self.shape.symbols(block);
+        let there = block < self.layout.blocks() && index < self.layout.symbols(block);
         if there { Ok(Position { block, index }) } else { Err(Rejected::Position) }
     }
 }
@@ -215,7 +222,11 @@ fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
-fn read_beat(number_of_beat: u32, payload: &[u8]) -> Option<Beat> {
+fn read_heartbeat(number_of_heartbeat: u32, payload: &[u8]) -> Option<Heartbeat> {
     let sent: [u8; 8] = payload.get(4..12)?.try_into().ok()?;
-    Some(Beat { number: number_of_beat, passed: number(payload.get(..4)?), sent: u64::from_be_bytes(sent) })
+    Some(Heartbeat {
+        number: number_of_heartbeat,
+        blocks_sent: number(payload.get(..4)?),
+        symbols_sent: u64::from_be_bytes(sent),
+    })
 }

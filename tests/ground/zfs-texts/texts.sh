@@ -123,7 +123,7 @@ receiving_elsewhere() {
   refused no-pool full1 nope/r
   zfs set mountpoint=/mnt/r tank/b/r
   zfs mount tank/b/r 2>/dev/null || true # zfs-fuse has just done it
-  echo stranger >/mnt/r/stranger
+  echo foreign >/mnt/r/foreign
   refused modified first-second tank/b/r
   copy tank/b/r
   half_received first-third tank/b/r

@@ -19,7 +19,7 @@ const AGENT_METRICS: &str = "127.0.0.1:7431";
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// The image.
+    /// The name of the image.
     pub image: String,
     /// Size of its boot cache.
     pub cache_bytes: u64,
@@ -33,7 +33,7 @@ pub struct Figures {
     pub register_less_boots_seconds: f64,
     /// Fetching and applying the delta on a node.
     pub apply_seconds: f64,
-    /// The bytes that gives the node, a second.
+    /// The bytes that the node gains by that, per second.
     pub apply_bytes_per_second: f64,
     /// The most memory the agent ever had.
     pub agent_peak_rss_bytes: u64,
@@ -46,11 +46,11 @@ pub struct Figures {
 /// A step of registering.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepFigures {
-    /// Its name.
+    /// The name of the registration step.
     pub step: String,
     /// What it took; for the capture without its boots.
     pub seconds: f64,
-    /// Bytes of boot cache it went through a second; none where it goes through none.
+    /// Bytes of boot cache that it processed per second; none for a step that reads no cache.
     pub bytes_per_second: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! `bench-catch-up`: what it takes a node to catch up, on a real ZFS. Needs root.
+//! `bench-catch-up`: what a node needs to catch up, on a real ZFS. Needs root.
 
 use bootstash_tests::replication;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `bench-load`: two hundred nodes that come back at once, and what that costs the registrar.
 
 use anyhow::Result;
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_tests::demo::report;
 use bootstash_tests::load::{self, Scenario};
 use std::num::NonZeroU64;
@@ -28,9 +28,9 @@ fn main() -> Result<()> {
     let mut all = Vec::new();
     for scenario in scenarios {
         println!("{} nodes miss {} deltas: {scenario:?}", scenario.nodes, scenario.deltas);
-        all.push(runtime.block_on(load::run(scenario, Pace::default()))?);
+        all.push(runtime.block_on(load::run(scenario, Intervals::default()))?);
     }
     let file = report::write("bench/load.json", &all)?;
-    println!("\n{}\n\nThe same for machines: {}", load::render(&all), file.display());
+    println!("\n{}\n\nAs JSON: {}", load::render(&all), file.display());
     Ok(())
 }

@@ -5,7 +5,7 @@
 use anyhow::{Result, bail};
 use bootstash_tests::demo::report;
 use bootstash_tests::lab::interrupt;
-use bootstash_tests::multicast::{self, Plan, Tool, ends};
+use bootstash_tests::multicast::{self, Plan, Tool, daemons};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -14,26 +14,26 @@ use std::path::PathBuf;
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// What sends
+    /// The tools to compare
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Tool::value_variants().iter().copied())]
     tools: Vec<Tool>,
-    /// What every node loses of what comes in, in percent
+    /// The percentages of incoming packets that every node loses
     #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0, 5.0])]
     losses: Vec<f64>,
-    /// Size of the object
+    /// The size of the object that is sent, in bytes
     #[arg(long, default_value_t = 100_000_000)]
     bytes: u64,
-    /// The same where every node has a copy of its own, which takes eight times as long
+    /// Its size for tools that send each node a copy of its own, which takes eight times as long
     #[arg(long, default_value_t = 25_000_000)]
     copied_bytes: u64,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Be a registrar whose ZFS sends so many bytes
+    /// Be a registrar whose ZFS sends this many bytes
     #[command(hide = true)]
     Registrar { config: PathBuf, delta_bytes: u64 },
-    /// Be an agent whose ZFS swallows what it receives
+    /// Be an agent whose ZFS discards what it receives
     #[command(hide = true)]
     Node { config: PathBuf },
 }
@@ -41,8 +41,8 @@ enum Verb {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.verb {
-        Some(Verb::Registrar { config, delta_bytes }) => ends::registrar(&config, delta_bytes),
-        Some(Verb::Node { config }) => ends::node(&config),
+        Some(Verb::Registrar { config, delta_bytes }) => daemons::registrar(&config, delta_bytes),
+        Some(Verb::Node { config }) => daemons::node(&config),
         None => bench(cli),
     }
 }
@@ -58,6 +58,6 @@ fn bench(cli: Cli) -> Result<()> {
         println!("{} at a loss of {} %: {:.1} s", row.tool.name(), row.loss_percent, row.seconds);
     })?;
     let file = report::write("bench/multicast.json", &rows)?;
-    println!("\n{}\n\nThe same for machines: {}", multicast::render(&rows), file.display());
+    println!("\n{}\n\nAs JSON: {}", multicast::render(&rows), file.display());
     Ok(())
 }

@@ -12,6 +12,6 @@ fn main() -> Result<()> {
     interrupt::remove_labs_on_signals()?;
     let figures = run()?;
     let file = report::write("bench/main.json", &figures)?;
-    println!("\n{}\n\nThe same for machines: {}", table::render(&figures), file.display());
+    println!("\n{}\n\nAs JSON: {}", table::render(&figures), file.display());
     Ok(())
 }

@@ -14,10 +14,6 @@ fn main() -> Result<()> {
     let found = run(&narrator)?;
     let file = report::write("demo/report.json", &found)?;
     println!("\n{}\n", table::render(&found));
-    println!(
-        "All as it should be, in {:.0} s; the same for machines: {}",
-        narrator.seconds(),
-        file.display()
-    );
+    println!("All as it should be, in {:.0} s; as JSON: {}", narrator.seconds(), file.display());
     Ok(())
 }

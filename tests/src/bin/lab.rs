@@ -3,9 +3,9 @@
 //! Some verbs are for the lab itself: it runs this program inside its hosts.
 
 use anyhow::{Context, Result, bail};
+use bootstash_tests::lab::namespaces::Namespaces;
 use bootstash_tests::lab::record::LabRecord;
 use bootstash_tests::lab::run::Call;
-use bootstash_tests::lab::space::Space;
 use bootstash_tests::lab::{Lab, LabPlan, init, interrupt, plan, refusing_fs};
 use clap::{Parser, Subcommand};
 use std::convert::Infallible;
@@ -24,21 +24,21 @@ struct Cli {
 enum Verb {
     /// Build a lab, start its daemons, and leave it running
     Up {
-        /// How many compute nodes
+        /// The number of compute nodes
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
         nodes: u8,
     },
     /// Remove every trace of labs, but for those that a test or demo is using now
     Down {
-        /// Those too
+        /// Remove those in use, too
         #[arg(long)]
         all: bool,
     },
-    /// Run a command in a host of the lab; a shell where none is given
+    /// Run a command on a host of the lab; a shell by default
     Sh {
-        /// storage, node1, …
+        /// The host: storage, node1, …
         host: String,
-        /// The command
+        /// The command to run, with its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
@@ -123,7 +123,7 @@ fn shell(host: &str, command: &[OsString]) -> Result<ExitCode> {
     let own = std::env::current_exe()?;
     let programs = own.parent().context("this program has no directory")?.display().to_string();
     let path = format!("{programs}:/usr/sbin:/usr/bin:/sbin:/bin");
-    let call = Call::new(&words[0]).args(&words[1..]).env("PATH", path).within(Space::Host(init.pid()));
+    let call = Call::new(&words[0]).args(&words[1..]).env("PATH", path).within(Namespaces::Host(init.pid()));
     let status = call.env("PS1", format!("{host}# ")).on_terminal()?;
     Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
 }

@@ -2,7 +2,7 @@
 //! host, `openzfs-guest run DIR PROGRAM [ARGUMENT...]` boots one for a program, and ends it after.
 
 use anyhow::{Context, Result};
-use bootstash_tests::contract::{self, Door};
+use bootstash_tests::contract::{self, Driver};
 use bootstash_tests::openzfs::{Guest, GuestOptions, MadeGuest, run_init};
 use bootstash_tests::replication;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn first() -> ExitCode {
 /// The suite that the environment names; its arguments are those of a test program.
 fn suite() -> ExitCode {
     match std::env::var("SUITE").as_deref() {
-        Ok("contract") => contract::on_real_zfs(Path::new("/run/zfs-host"), Door::Commands),
+        Ok("contract") => contract::on_real_zfs(Path::new("/run/zfs-host"), Driver::Commands),
         Ok("replication") => replication::on_real_zfs(Path::new("/run/replication")),
         other => {
             eprintln!("openzfs-guest: SUITE={other:?} is no suite; there are contract and replication");

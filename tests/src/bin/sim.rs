@@ -1,7 +1,7 @@
 //! Simulates the whole system in virtual time, seed by seed.
 
 use anyhow::Result;
-use bootstash_tests::sim::{self, Ground, Outcome};
+use bootstash_tests::sim::{self, Outcome, ScratchDir};
 use clap::Parser;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -10,28 +10,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How often to say how far it is.
+/// How often progress is printed.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Simulates the whole system in virtual time, seed by seed.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// How many seeds to run.
+    /// The number of seeds to run.
     #[arg(long, default_value_t = 500)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// Run this one alone.
+    /// Run this seed alone.
     #[arg(long)]
     seed: Option<u64>,
-    /// Print what happens, line by line; with --seed.
+    /// Print the trace of --seed.
     #[arg(long, requires = "seed")]
     verbose: bool,
-    /// Run each seed twice: the same must happen.
+    /// Run each seed twice; both traces must be the same.
     #[arg(long)]
     twice: bool,
-    /// How many seeds to run at once.
+    /// How many seeds run in parallel.
     #[arg(long, default_value_t = threads())]
     threads: usize,
 }
@@ -45,15 +45,15 @@ fn main() -> Result<ExitCode> {
     if cli.verbose && std::env::var_os("RUST_LOG").is_some() {
         bootstash_daemon::telemetry::init_logging(bootstash_daemon::telemetry::LogFormat::Text);
     }
-    let ground = Ground::take()?;
+    let scratch = ScratchDir::take()?;
     let (first, count) = cli.seed.map_or((cli.first, cli.seeds), |seed| (seed, 1));
-    let bad = run_all(&ground, first, count, &cli)?;
+    let bad = run_all(&scratch, first, count, &cli)?;
     println!("{count} seeds, {bad} violations");
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How many seeds broke a promise.
-fn run_all(ground: &Ground, first: u64, count: u64, cli: &Cli) -> Result<u64> {
+fn run_all(scratch: &ScratchDir, first: u64, count: u64, cli: &Cli) -> Result<u64> {
     let next = AtomicU64::new(first);
     let (sender, outcomes) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -63,7 +63,7 @@ fn run_all(ground: &Ground, first: u64, count: u64, cli: &Cli) -> Result<u64> {
                 stay_on(thread % threads());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count || sender.send(run_one(seed, ground, cli)).is_err() {
+                    if seed >= first + count || sender.send(run_one(seed, scratch, cli)).is_err() {
                         break;
                     }
                 }
@@ -83,9 +83,9 @@ fn stay_on(processor: usize) {
     }
 }
 
-fn run_one(seed: u64, ground: &Ground, cli: &Cli) -> Result<Outcome> {
-    let mut outcome = sim::run(seed, ground, cli.verbose)?;
-    if cli.twice && sim::run(seed, ground, false)? != outcome {
+fn run_one(seed: u64, scratch: &ScratchDir, cli: &Cli) -> Result<Outcome> {
+    let mut outcome = sim::run(seed, scratch, cli.verbose)?;
+    if cli.twice && sim::run(seed, scratch, false)? != outcome {
         outcome.violations.push("another time something else happens".to_owned());
     }
     Ok(outcome)

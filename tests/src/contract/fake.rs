@@ -1,6 +1,6 @@
-//! The fake's ground.
+//! The fixture over the fake.
 
-use super::bed::{Bed, Ground};
+use super::fixture::{DirectAccess, Fixture};
 use anyhow::Result;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use bootstash_zfs::fake::FakeZfs;
@@ -8,17 +8,17 @@ use bootstash_zfs::{Property, SNAPSHOT_ROLE};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-struct FakeGround(Arc<FakeZfs>);
+struct FakeAccess(Arc<FakeZfs>);
 
-/// A bed over a fake of its own.
+/// A fixture over a fake of its own.
 #[cfg_attr(not(test), allow(dead_code, reason = "the lib's own tests run over the fake"))]
-pub(super) async fn bed(dir: &Path) -> Result<Bed> {
+pub(super) async fn fixture(dir: &Path) -> Result<Fixture> {
     let fake = Arc::new(FakeZfs::new());
-    let ground = Arc::new(FakeGround(Arc::clone(&fake)));
-    Bed::make(fake, "tank/case".parse()?, dir.to_owned(), ground).await
+    let direct = Arc::new(FakeAccess(Arc::clone(&fake)));
+    Fixture::make(fake, "tank/case".parse()?, dir.to_owned(), direct).await
 }
 
-impl Ground for FakeGround {
+impl DirectAccess for FakeAccess {
     fn outside(&self, inside: &Path) -> PathBuf {
         inside.to_owned()
     }

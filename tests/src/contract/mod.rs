@@ -1,36 +1,36 @@
 //! What every ZFS behind the trait must do: one list of cases, run over the fake here, over a
 //! real one in `real`.
 
-mod bed;
-mod cutting;
 mod destroying;
 mod fake;
+mod fixture;
 mod making;
 mod real;
 mod receiving;
+mod resuming;
 mod sending;
 mod viewing;
 
-pub use bed::{Bed, Files, Ground};
-pub use real::{Door, on_real_zfs};
+pub use fixture::{DirectAccess, Files, Fixture};
+pub use real::{Driver, on_real_zfs};
 
 use anyhow::Result;
 use futures::future::BoxFuture;
 
-/// One case: it gets a bed of its own and fails with an error.
+/// One case: it gets a fixture of its own and fails with an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Its name.
+    /// The name of its function, and of its trial.
     pub name: &'static str,
-    /// Runs it.
-    pub run: for<'a> fn(&'a Bed) -> BoxFuture<'a, Result<()>>,
+    /// Runs it over the ZFS of a fixture.
+    pub run: for<'a> fn(&'a Fixture) -> BoxFuture<'a, Result<()>>,
 }
 
 macro_rules! cases {
     ($($module:ident::$name:ident),* $(,)?) => {
         /// All cases.
         pub const CASES: &[Case] = &[
-            $(Case { name: stringify!($name), run: |bed| Box::pin($module::$name(bed)) }),*
+            $(Case { name: stringify!($name), run: |fixture| Box::pin($module::$name(fixture)) }),*
         ];
 
         #[cfg(test)]
@@ -39,8 +39,8 @@ macro_rules! cases {
                 #[tokio::test]
                 async fn $name() -> anyhow::Result<()> {
                     let dir = tempfile::tempdir()?;
-                    let bed = super::fake::bed(dir.path()).await?;
-                    super::$module::$name(&bed).await
+                    let fixture = super::fake::fixture(dir.path()).await?;
+                    super::$module::$name(&fixture).await
                 }
             )*
         }
@@ -82,12 +82,12 @@ cases! {
     receiving::a_second_receive_at_once_is_refused,
     receiving::a_full_pool_changes_nothing,
     receiving::a_quota_changes_nothing,
-    cutting::a_cut_receive_goes_on,
-    cutting::a_rest_can_be_cut_again,
-    cutting::a_token_of_what_is_gone_is_stale,
-    cutting::a_token_sends_only_what_it_was_asked_of,
-    cutting::a_cut_increment_can_be_given_up,
-    cutting::a_size_is_estimated_where_zfs_can,
+    resuming::a_cut_receive_goes_on,
+    resuming::a_rest_can_be_cut_again,
+    resuming::a_token_of_what_is_gone_is_stale,
+    resuming::a_token_sends_only_what_it_was_asked_of,
+    resuming::a_cut_increment_can_be_given_up,
+    resuming::a_size_is_estimated_where_zfs_can,
     viewing::a_view_shows_its_snapshot_while_newer_ones_come,
     viewing::cloning_again_changes_nothing,
     viewing::clone_names_a_missing_snapshot,

@@ -1,7 +1,7 @@
 //! The cases over a real ZFS: a private zfs-fuse, or the kernel's. Needs root.
 
-use super::bed::{noise, snap};
-use super::{Bed, CASES, Ground};
+use super::fixture::{noise, snap};
+use super::{CASES, DirectAccess, Fixture};
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
 use anyhow::{Context, Result, bail, ensure};
 use bootstash_base::names::{DatasetName, SnapshotName};
@@ -17,12 +17,12 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 const POOL_BYTES: u64 = 2 << 30;
-/// The least that ZFS takes.
+/// The smallest vdev that ZFS accepts.
 const CRAMPED_BYTES: u64 = 64 << 20;
 
 /// The way to the real ZFS that is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Driver {
     /// `zfs` and `zpool`.
     Commands,
     /// libzfs_core where it has a call.
@@ -31,13 +31,13 @@ pub enum Door {
 }
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where its ZFS lives.
-pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
+pub fn on_real_zfs(dir: &Path, driver: Driver) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    match run(&arguments, dir, door) {
+    match run(&arguments, dir, driver) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:?}");
@@ -46,14 +46,14 @@ pub fn on_real_zfs(dir: &Path, door: Door) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, dir: &Path, door: Door) -> Result<ExitCode> {
+fn run(arguments: &Arguments, dir: &Path, driver: Driver) -> Result<ExitCode> {
     ZfsHost::clean(dir)?;
     let _ = std::fs::remove_dir_all(dir);
     let host = ZfsHost::start(&options(dir, POOL_BYTES))?;
-    let ground = Arc::new(RealGround { host, dir: dir.to_owned(), door });
-    let code = libtest_mimic::run(arguments, trials(Some(&ground))).exit_code();
-    let ground = Arc::into_inner(ground).context("a trial still holds the host")?;
-    ground.end()?;
+    let direct = Arc::new(RealAccess { host, dir: dir.to_owned(), driver });
+    let code = libtest_mimic::run(arguments, trials(Some(&direct))).exit_code();
+    let direct = Arc::into_inner(direct).context("a trial still holds the host")?;
+    direct.end()?;
     std::fs::remove_dir_all(dir)?;
     Ok(code)
 }
@@ -69,42 +69,46 @@ fn options(dir: &Path, pool_bytes: u64) -> ZfsHostOptions {
 }
 
 /// Every case of the contract, and what only a real ZFS can show.
-fn trials(ground: Option<&Arc<RealGround>>) -> Vec<Trial> {
-    let trial = |name: &'static str, case: fn(&Bed, &RealGround) -> Result<()>| {
-        let ground = ground.cloned();
-        Trial::test(name, move || on_a_bed(ground, name, case))
+fn trials(direct: Option<&Arc<RealAccess>>) -> Vec<Trial> {
+    let trial = |name: &'static str, case: fn(&Fixture, &RealAccess) -> Result<()>| {
+        let direct = direct.cloned();
+        Trial::test(name, move || on_a_fixture(direct, name, case))
     };
     let mut trials = vec![
-        trial("a_file_system_whose_receive_died_before_it_was_marked_is_ours", |bed, ground| {
-            wait(unmarked_receive(bed, ground))
+        trial("a_file_system_whose_receive_died_before_it_was_marked_is_ours", |fixture, direct| {
+            wait(unmarked_receive(fixture, direct))
         }),
-        trial("a_view_in_use_is_not_destroyed", |bed, ground| wait(view_in_use(bed, ground))),
-        trial("a_held_snapshot_is_not_destroyed", |bed, ground| wait(held(bed, ground))),
-        trial("a_send_that_fails_ends_with_an_error", |bed, _| wait(backwards(bed))),
-        trial("a_large_stream_dropped_half_way_lets_its_snapshot_go", |bed, _| wait(half_a_stream(bed))),
-        trial("a_pool_that_is_not_there_is_named", |_, ground| wait(no_pool(ground))),
+        trial("a_view_in_use_is_not_destroyed", |fixture, direct| wait(view_in_use(fixture, direct))),
+        trial("a_held_snapshot_is_not_destroyed", |fixture, direct| wait(held(fixture, direct))),
+        trial("a_send_that_fails_ends_with_an_error", |fixture, _| wait(backwards(fixture))),
+        trial("a_large_stream_dropped_half_way_lets_its_snapshot_go", |fixture, _| {
+            wait(half_a_stream(fixture))
+        }),
+        trial("a_pool_that_is_not_there_is_named", |_, direct| wait(no_pool(direct))),
     ];
     trials.push(Trial::test("a_host_whose_run_died_is_cleaned", || {
         left_host().map_err(|error| Failed::from(format!("{error:?}")))
     }));
     #[cfg(feature = "libzetta")]
-    trials.push(trial("a_daemon_takes_libzfs_core_where_it_can", |_, ground| wait(chosen(ground))));
+    trials.push(trial("a_daemon_takes_libzfs_core_where_it_can", |_, direct| wait(chosen(direct))));
     trials.extend(CASES.iter().map(|case| {
-        let (ground, case) = (ground.cloned(), *case);
-        Trial::test(case.name, move || on_a_bed(ground, case.name, move |bed, _| wait((case.run)(bed))))
+        let (direct, case) = (direct.cloned(), *case);
+        Trial::test(case.name, move || {
+            on_a_fixture(direct, case.name, move |fixture, _| wait((case.run)(fixture)))
+        })
     }));
     trials
 }
 
-fn on_a_bed(
-    ground: Option<Arc<RealGround>>,
+fn on_a_fixture(
+    direct: Option<Arc<RealAccess>>,
     name: &str,
-    case: impl Fn(&Bed, &RealGround) -> Result<()>,
+    case: impl Fn(&Fixture, &RealAccess) -> Result<()>,
 ) -> Result<(), Failed> {
     let done = || {
-        let ground = ground.context("only listing")?;
-        let bed = wait(ground.bed(name))?;
-        case(&bed, &ground)
+        let direct = direct.context("only listing")?;
+        let fixture = wait(direct.fixture(name))?;
+        case(&fixture, &direct)
     };
     done().map_err(|error: anyhow::Error| Failed::from(format!("{error:?}")))
 }
@@ -114,28 +118,28 @@ fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
-struct RealGround {
+struct RealAccess {
     host: ZfsHost,
     dir: PathBuf,
-    door: Door,
+    driver: Driver,
 }
 
-impl RealGround {
-    async fn bed(self: &Arc<Self>, name: &str) -> Result<Bed> {
+impl RealAccess {
+    async fn fixture(self: &Arc<Self>, name: &str) -> Result<Fixture> {
         let zfs = self.open(self.host.pool()).await?;
         let root = format!("{}/{name}", self.host.pool()).parse()?;
-        let ground = Arc::clone(self) as Arc<dyn Ground>;
-        Bed::make(zfs, root, self.dir.join("mnt").join(name), ground).await
+        let direct = Arc::clone(self) as Arc<dyn DirectAccess>;
+        Fixture::make(zfs, root, self.dir.join("mnt").join(name), direct).await
     }
 
     async fn open(&self, pool: &str) -> Result<Arc<dyn Zfs>, OpenError> {
         let programs = self.programs();
         // A view in use is found out soon; an unmount takes zfs-fuse up to a second or two.
         let limits = Limits { busy: Duration::from_secs(8), ..Limits::default() };
-        Ok(match self.door {
-            Door::Commands => Arc::new(CommandZfs::open_with(&programs, pool, limits).await?),
+        Ok(match self.driver {
+            Driver::Commands => Arc::new(CommandZfs::open_with(&programs, pool, limits).await?),
             #[cfg(feature = "libzetta")]
-            Door::Libzetta => Arc::new(ZettaZfs::open_with(&programs, pool, limits).await?),
+            Driver::Libzetta => Arc::new(ZettaZfs::open_with(&programs, pool, limits).await?),
         })
     }
 
@@ -169,7 +173,7 @@ impl RealGround {
     }
 }
 
-impl Ground for RealGround {
+impl DirectAccess for RealAccess {
     fn outside(&self, inside: &Path) -> PathBuf {
         self.host.outside(inside)
     }
@@ -205,79 +209,79 @@ impl Ground for RealGround {
     }
 }
 
-async fn unmarked_receive(bed: &Bed, ground: &RealGround) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let copy = bed.name("copy")?;
-    ground.zfs(&["set", "org.bootstash:receiving=copy", bed.root.as_str()])?;
-    let zfs = ground.host.zfs().display().to_string();
-    let name = bed.zfs.snapshots(&source).await?[0].name.to_string();
+async fn unmarked_receive(fixture: &Fixture, direct: &RealAccess) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let copy = fixture.name("copy")?;
+    direct.zfs(&["set", "org.bootstash:receiving=copy", fixture.root.as_str()])?;
+    let zfs = direct.host.zfs().display().to_string();
+    let name = fixture.zfs.snapshots(&source).await?[0].name.to_string();
     let pipe = format!("{zfs} send {source}@{name} | {zfs} receive -u {copy}");
-    ground.run(Path::new("/bin/sh"), &["-c", &pipe])?;
-    let state = bed.zfs.dataset(&copy).await?.context("it is there")?;
+    direct.run(Path::new("/bin/sh"), &["-c", &pipe])?;
+    let state = fixture.zfs.dataset(&copy).await?.context("it is there")?;
     ensure!(state.role == Some(Role::Volume), "{state:?}");
-    bed.second(&source).await?;
-    bed.receive(&copy, bed.sent(&source, Some(1), 2).await?).await?;
-    ensure!(ground.property(&copy, "org.bootstash:role")? == "volume");
-    ensure!(ground.property(&bed.root, "org.bootstash:receiving")? == "-");
-    ensure!(bed.zfs.destroy(&copy).await? == Removed::Removed);
+    fixture.second(&source).await?;
+    fixture.receive(&copy, fixture.sent(&source, Some(1), 2).await?).await?;
+    ensure!(direct.property(&copy, "org.bootstash:role")? == "volume");
+    ensure!(direct.property(&fixture.root, "org.bootstash:receiving")? == "-");
+    ensure!(fixture.zfs.destroy(&copy).await? == Removed::Removed);
     Ok(())
 }
 
-async fn view_in_use(bed: &Bed, ground: &RealGround) -> Result<()> {
-    let (source, files) = bed.source("source").await?;
-    let (clone, at) = bed.view(&source, 1, "used").await?;
-    let open = std::fs::File::open(ground.outside(&at).join("a"))?;
-    let refused = bed.zfs.destroy(&clone).await;
+async fn view_in_use(fixture: &Fixture, direct: &RealAccess) -> Result<()> {
+    let (source, files) = fixture.source("source").await?;
+    let (clone, at) = fixture.view(&source, 1, "used").await?;
+    let open = std::fs::File::open(direct.outside(&at).join("a"))?;
+    let refused = fixture.zfs.destroy(&clone).await;
     ensure!(matches!(refused, Err(DestroyError::Busy { .. })), "{refused:?}");
-    ensure!(bed.files(&at)? == files, "the view is not whole any more");
+    ensure!(fixture.files(&at)? == files, "the view is not whole any more");
     drop(open);
-    ensure!(bed.zfs.destroy(&clone).await? == Removed::Removed);
+    ensure!(fixture.zfs.destroy(&clone).await? == Removed::Removed);
     Ok(())
 }
 
-async fn held(bed: &Bed, ground: &RealGround) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
+async fn held(fixture: &Fixture, direct: &RealAccess) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
     let name = snap(1)?;
     let full = format!("{source}@{name}");
-    ground.zfs(&["hold", "test", &full])?;
-    let refused = bed.zfs.destroy_snapshot(&source, &name).await;
+    direct.zfs(&["hold", "test", &full])?;
+    let refused = fixture.zfs.destroy_snapshot(&source, &name).await;
     ensure!(matches!(refused, Err(DestroyError::Busy { .. })), "{refused:?}");
-    ground.zfs(&["release", "test", &full])?;
-    ensure!(bed.zfs.destroy_snapshot(&source, &name).await? == Removed::Removed);
+    direct.zfs(&["release", "test", &full])?;
+    ensure!(fixture.zfs.destroy_snapshot(&source, &name).await? == Removed::Removed);
     Ok(())
 }
 
 /// Both snapshots are there: only ZFS itself can tell that the base is not the older one.
-async fn backwards(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    bed.second(&source).await?;
-    let mut stream = bed.zfs.send(&source, Some(&snap(2)?), &snap(1)?).await?;
+async fn backwards(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    fixture.second(&source).await?;
+    let mut stream = fixture.zfs.send(&source, Some(&snap(2)?), &snap(1)?).await?;
     let read = stream.read_to_end(&mut Vec::new()).await;
     ensure!(read.is_err(), "a stream of nothing ended well");
     Ok(())
 }
 
 /// Larger than every pipe, so that whoever writes it is at it when the reader goes.
-async fn half_a_stream(bed: &Bed) -> Result<()> {
-    let source = bed.volume("source").await?;
-    bed.write(&source, "large", &noise(1, 8 << 20))?;
-    bed.take(&source, 1).await?;
-    let mut stream = bed.zfs.send(&source, None, &snap(1)?).await?;
+async fn half_a_stream(fixture: &Fixture) -> Result<()> {
+    let source = fixture.volume("source").await?;
+    fixture.write(&source, "large", &noise(1, 8 << 20))?;
+    fixture.take(&source, 1).await?;
+    let mut stream = fixture.zfs.send(&source, None, &snap(1)?).await?;
     stream.read_exact(&mut [0; 1000]).await?;
     drop(stream);
-    ensure!(bed.zfs.destroy_snapshot(&source, &snap(1)?).await? == Removed::Removed);
+    ensure!(fixture.zfs.destroy_snapshot(&source, &snap(1)?).await? == Removed::Removed);
     Ok(())
 }
 
 #[cfg(feature = "libzetta")]
-async fn chosen(ground: &RealGround) -> Result<()> {
-    let zfs = bootstash_zfs::open(&ground.programs(), ground.host.pool()).await?;
+async fn chosen(direct: &RealAccess) -> Result<()> {
+    let zfs = bootstash_zfs::open(&direct.programs(), direct.host.pool()).await?;
     ensure!(zfs.capabilities().libzfs_core == Path::new("/dev/zfs").exists(), "{zfs:?}");
     Ok(())
 }
 
-async fn no_pool(ground: &RealGround) -> Result<()> {
-    let refused = ground.open("nobody").await;
+async fn no_pool(direct: &RealAccess) -> Result<()> {
+    let refused = direct.open("nobody").await;
     ensure!(matches!(refused, Err(OpenError::NoPool { .. })), "{refused:?}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Receives that must fail and change nothing.
 
-use super::bed::{Bed, from_memory, noise};
+use super::fixture::{Fixture, from_memory, noise};
 use anyhow::{Result, ensure};
 use bootstash_base::names::DatasetName;
 use bootstash_zfs::{ByteStream, NewDataset, ReceiveError, Role};
@@ -12,168 +12,169 @@ use tokio::sync::oneshot;
 
 const QUOTA_BYTES: u64 = 20_000_000;
 
-pub(super) async fn an_increment_wants_its_base(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
-    bed.receive(&copy, increment.clone()).await?;
-    let again = bed.receive(&copy, increment).await;
+pub(super) async fn an_increment_wants_its_base(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
+    fixture.receive(&copy, increment.clone()).await?;
+    let again = fixture.receive(&copy, increment).await;
     ensure!(matches!(again, Err(ReceiveError::WrongBase { .. })), "{again:?}");
-    ensure!(bed.numbers(&copy).await? == [1, 2]);
+    ensure!(fixture.numbers(&copy).await? == [1, 2]);
     Ok(())
 }
 
-pub(super) async fn an_increment_wants_a_file_system(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
-    let nobody = bed.name("nobody")?;
-    let refused = bed.receive(&nobody, increment).await;
+pub(super) async fn an_increment_wants_a_file_system(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
+    let nobody = fixture.name("nobody")?;
+    let refused = fixture.receive(&nobody, increment).await;
     ensure!(matches!(refused, Err(ReceiveError::WrongBase { .. })), "{refused:?}");
-    ensure!(bed.zfs.dataset(&nobody).await?.is_none());
+    ensure!(fixture.zfs.dataset(&nobody).await?.is_none());
     // zfs-fuse by itself would have found the one that has the base, and brought that on.
-    ensure!(bed.numbers(&copy).await? == [1]);
+    ensure!(fixture.numbers(&copy).await? == [1]);
     Ok(())
 }
 
-pub(super) async fn a_full_stream_wants_no_file_system(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let full = bed.sent(&source, None, 1).await?;
-    let refused = bed.receive(&source, full).await;
+pub(super) async fn a_full_stream_wants_no_file_system(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let full = fixture.sent(&source, None, 1).await?;
+    let refused = fixture.receive(&source, full).await;
     ensure!(matches!(refused, Err(ReceiveError::Exists { .. })), "{refused:?}");
     Ok(())
 }
 
-pub(super) async fn a_modified_file_system_is_refused(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
-    bed.mounted(&copy).await?;
-    bed.write(&copy, "stranger", b"was here")?;
-    let refused = bed.receive(&copy, increment).await;
+pub(super) async fn a_modified_file_system_is_refused(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
+    fixture.mounted(&copy).await?;
+    fixture.write(&copy, "foreign", b"was here")?;
+    let refused = fixture.receive(&copy, increment).await;
     ensure!(matches!(refused, Err(ReceiveError::Modified { .. })), "{refused:?}");
-    ensure!(bed.numbers(&copy).await? == [1]);
+    ensure!(fixture.numbers(&copy).await? == [1]);
     Ok(())
 }
 
-pub(super) async fn a_foreign_file_system_is_refused(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let foreign = bed.name("foreign")?;
-    bed.ground.make_foreign(&foreign)?;
-    let refused = bed.receive(&foreign, bed.sent(&source, None, 1).await?).await;
+pub(super) async fn a_foreign_file_system_is_refused(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let foreign = fixture.name("foreign")?;
+    fixture.direct.make_foreign(&foreign)?;
+    let refused = fixture.receive(&foreign, fixture.sent(&source, None, 1).await?).await;
     ensure!(matches!(refused, Err(ReceiveError::Foreign { .. })), "{refused:?}");
     Ok(())
 }
 
-pub(super) async fn a_missing_parent_is_named(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let into = bed.name("nobody")?.child("copy")?;
-    let refused = bed.receive(&into, bed.sent(&source, None, 1).await?).await;
+pub(super) async fn a_missing_parent_is_named(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let into = fixture.name("nobody")?.child("copy")?;
+    let refused = fixture.receive(&into, fixture.sent(&source, None, 1).await?).await;
     ensure!(matches!(refused, Err(ReceiveError::NoParent { .. })), "{refused:?}");
     Ok(())
 }
 
-pub(super) async fn a_short_stream_changes_nothing(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
-    let refused = bed.receive(&copy, increment[..increment.len() / 2].to_vec()).await;
+pub(super) async fn a_short_stream_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
+    let refused = fixture.receive(&copy, increment[..increment.len() / 2].to_vec()).await;
     ensure!(matches!(refused, Err(ReceiveError::Truncated { .. })), "{refused:?}");
-    still_receives(bed, &copy, increment).await
+    still_receives(fixture, &copy, increment).await
 }
 
-pub(super) async fn a_flipped_byte_changes_nothing(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
+pub(super) async fn a_flipped_byte_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
     let mut flipped = increment.clone();
     flipped[increment.len() / 2] ^= 1;
-    let refused = bed.receive(&copy, flipped).await;
+    let refused = fixture.receive(&copy, flipped).await;
     ensure!(matches!(refused, Err(ReceiveError::Corrupt { .. })), "{refused:?}");
-    still_receives(bed, &copy, increment).await
+    still_receives(fixture, &copy, increment).await
 }
 
-pub(super) async fn garbage_makes_nothing(bed: &Bed) -> Result<()> {
-    let copy = bed.name("copy")?;
-    let refused = bed.receive(&copy, vec![0xa5; 4000]).await;
+pub(super) async fn garbage_makes_nothing(fixture: &Fixture) -> Result<()> {
+    let copy = fixture.name("copy")?;
+    let refused = fixture.receive(&copy, vec![0xa5; 4000]).await;
     ensure!(matches!(refused, Err(ReceiveError::Corrupt { .. })), "{refused:?}");
-    ensure!(bed.zfs.dataset(&copy).await?.is_none());
+    ensure!(fixture.zfs.dataset(&copy).await?.is_none());
     Ok(())
 }
 
-pub(super) async fn an_empty_stream_makes_nothing(bed: &Bed) -> Result<()> {
-    let copy = bed.name("copy")?;
-    let refused = bed.receive(&copy, Vec::new()).await;
+pub(super) async fn an_empty_stream_makes_nothing(fixture: &Fixture) -> Result<()> {
+    let copy = fixture.name("copy")?;
+    let refused = fixture.receive(&copy, Vec::new()).await;
     ensure!(matches!(refused, Err(ReceiveError::Truncated { .. })), "{refused:?}");
-    ensure!(bed.zfs.dataset(&copy).await?.is_none());
+    ensure!(fixture.zfs.dataset(&copy).await?.is_none());
     Ok(())
 }
 
-pub(super) async fn a_source_that_breaks_changes_nothing(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
-    let refused = bed.zfs.receive(&copy, broken_after(&increment[..increment.len() / 2])).await;
+pub(super) async fn a_source_that_breaks_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
+    let refused = fixture.zfs.receive(&copy, broken_after(&increment[..increment.len() / 2])).await;
     let told = matches!(&refused, Err(ReceiveError::Source { source, .. }) if source.to_string() == "the wire was cut");
     ensure!(told, "{refused:?}");
-    still_receives(bed, &copy, increment).await
+    still_receives(fixture, &copy, increment).await
 }
 
-pub(super) async fn a_receive_that_is_dropped_changes_nothing(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
+pub(super) async fn a_receive_that_is_dropped_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
     let (silent, reached) = silent_after(&increment[..increment.len() / 2]);
     tokio::select! {
-        ended = bed.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
+        ended = fixture.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
         reached = reached => reached?,
     }
-    ensure!(bed.numbers(&copy).await? == [1]);
-    still_receives(bed, &copy, increment).await
+    ensure!(fixture.numbers(&copy).await? == [1]);
+    still_receives(fixture, &copy, increment).await
 }
 
-pub(super) async fn a_second_receive_at_once_is_refused(bed: &Bed) -> Result<()> {
-    let (_, copy, increment) = bed.lagging().await?;
+pub(super) async fn a_second_receive_at_once_is_refused(fixture: &Fixture) -> Result<()> {
+    let (_, copy, increment) = fixture.lagging().await?;
     let (silent, reached) = silent_after(&increment[..increment.len() / 2]);
     let second = async {
         reached.await?;
-        let refused = bed.receive(&copy, increment.clone()).await;
+        let refused = fixture.receive(&copy, increment.clone()).await;
         ensure!(matches!(refused, Err(ReceiveError::Busy { .. })), "{refused:?}");
         Ok(())
     };
     tokio::select! {
-        ended = bed.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
+        ended = fixture.zfs.receive(&copy, silent) => anyhow::bail!("it ended: {ended:?}"),
         second = second => second?,
     }
-    still_receives(bed, &copy, increment).await
+    still_receives(fixture, &copy, increment).await
 }
 
-pub(super) async fn a_quota_changes_nothing(bed: &Bed) -> Result<()> {
-    let (small, large) = small_and_large(bed).await?;
-    let narrow = bed.name("narrow")?;
-    bed.zfs
+pub(super) async fn a_quota_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (small, large) = small_and_large(fixture).await?;
+    let narrow = fixture.name("narrow")?;
+    fixture
+        .zfs
         .create(&narrow, &NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() })
         .await?;
-    bed.ground.set_quota(&narrow, QUOTA_BYTES)?;
+    fixture.direct.set_quota(&narrow, QUOTA_BYTES)?;
     let copy = narrow.child("copy")?;
-    bed.receive(&copy, small).await?;
-    let refused = bed.receive(&copy, large).await;
+    fixture.receive(&copy, small).await?;
+    let refused = fixture.receive(&copy, large).await;
     ensure!(matches!(refused, Err(ReceiveError::Quota { .. })), "{refused:?}");
-    ensure!(bed.numbers(&copy).await? == [1]);
+    ensure!(fixture.numbers(&copy).await? == [1]);
     Ok(())
 }
 
-pub(super) async fn a_full_pool_changes_nothing(bed: &Bed) -> Result<()> {
-    let (small, large) = small_and_large(bed).await?;
-    let copy = bed.ground.cramped()?.child("copy")?;
-    bed.receive(&copy, small).await?;
-    let refused = bed.receive(&copy, large).await;
+pub(super) async fn a_full_pool_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (small, large) = small_and_large(fixture).await?;
+    let copy = fixture.direct.cramped()?.child("copy")?;
+    fixture.receive(&copy, small).await?;
+    let refused = fixture.receive(&copy, large).await;
     ensure!(matches!(refused, Err(ReceiveError::NoSpace { .. })), "{refused:?}");
-    ensure!(bed.numbers(&copy).await? == [1]);
+    ensure!(fixture.numbers(&copy).await? == [1]);
     Ok(())
 }
 
 /// A full stream of next to nothing, and an increment of 60 MB on it.
-async fn small_and_large(bed: &Bed) -> Result<(Vec<u8>, Vec<u8>)> {
-    let source = bed.volume("source").await?;
-    bed.take(&source, 1).await?;
-    let small = bed.sent(&source, None, 1).await?;
-    bed.write(&source, "f", &noise(1, 60_000_000))?;
-    bed.take(&source, 2).await?;
-    Ok((small, bed.sent(&source, Some(1), 2).await?))
+async fn small_and_large(fixture: &Fixture) -> Result<(Vec<u8>, Vec<u8>)> {
+    let source = fixture.volume("source").await?;
+    fixture.take(&source, 1).await?;
+    let small = fixture.sent(&source, None, 1).await?;
+    fixture.write(&source, "f", &noise(1, 60_000_000))?;
+    fixture.take(&source, 2).await?;
+    Ok((small, fixture.sent(&source, Some(1), 2).await?))
 }
 
-pub(super) async fn still_receives(bed: &Bed, copy: &DatasetName, increment: Vec<u8>) -> Result<()> {
-    ensure!(bed.numbers(copy).await? == [1]);
+pub(super) async fn still_receives(fixture: &Fixture, copy: &DatasetName, increment: Vec<u8>) -> Result<()> {
+    ensure!(fixture.numbers(copy).await? == [1]);
     // Through `from_memory`, as a second receive right after the first must wait for its end.
-    bed.zfs.receive(copy, from_memory(increment)).await?;
-    ensure!(bed.numbers(copy).await? == [1, 2]);
+    fixture.zfs.receive(copy, from_memory(increment)).await?;
+    ensure!(fixture.numbers(copy).await? == [1, 2]);
     Ok(())
 }
 

@@ -1,62 +1,64 @@
 //! Views: read-only clones.
 
-use super::bed::{Bed, snap};
+use super::fixture::{Fixture, snap};
 use anyhow::{Context, Result, ensure};
 use bootstash_zfs::{CloneError, DestroyError, Made, Removed, Role};
 
-pub(super) async fn a_view_shows_its_snapshot_while_newer_ones_come(bed: &Bed) -> Result<()> {
-    let (source, first) = bed.source("source").await?;
-    let copy = bed.name("copy")?;
-    bed.receive(&copy, bed.sent(&source, None, 1).await?).await?;
-    let (clone, at) = bed.view(&copy, 1, "first").await?;
-    bed.second(&source).await?;
-    bed.receive(&copy, bed.sent(&source, Some(1), 2).await?).await?;
-    ensure!(bed.files(&at)? == first);
-    let state = bed.zfs.dataset(&clone).await?.context("it is there")?;
+pub(super) async fn a_view_shows_its_snapshot_while_newer_ones_come(fixture: &Fixture) -> Result<()> {
+    let (source, first) = fixture.source("source").await?;
+    let copy = fixture.name("copy")?;
+    fixture.receive(&copy, fixture.sent(&source, None, 1).await?).await?;
+    let (clone, at) = fixture.view(&copy, 1, "first").await?;
+    fixture.second(&source).await?;
+    fixture.receive(&copy, fixture.sent(&source, Some(1), 2).await?).await?;
+    ensure!(fixture.files(&at)? == first);
+    let state = fixture.zfs.dataset(&clone).await?.context("it is there")?;
     ensure!(
         state.role == Some(Role::View) && state.mounted && state.mountpoint == Some(at.clone()),
         "{state:?}"
     );
-    ensure!(bed.zfs.destroy(&clone).await? == Removed::Removed);
-    ensure!(!bed.ground.outside(&at).exists(), "the mount point is left");
+    ensure!(fixture.zfs.destroy(&clone).await? == Removed::Removed);
+    ensure!(!fixture.direct.outside(&at).exists(), "the mount point is left");
     Ok(())
 }
 
-pub(super) async fn cloning_again_changes_nothing(bed: &Bed) -> Result<()> {
-    let (source, files) = bed.source("source").await?;
-    let (clone, at) = bed.view(&source, 1, "one").await?;
-    ensure!(bed.zfs.clone_snapshot(&source, &snap(1)?, &clone, &at).await? == Made::Unchanged);
-    ensure!(bed.files(&at)? == files);
+pub(super) async fn cloning_again_changes_nothing(fixture: &Fixture) -> Result<()> {
+    let (source, files) = fixture.source("source").await?;
+    let (clone, at) = fixture.view(&source, 1, "one").await?;
+    ensure!(fixture.zfs.clone_snapshot(&source, &snap(1)?, &clone, &at).await? == Made::Unchanged);
+    ensure!(fixture.files(&at)? == files);
     Ok(())
 }
 
-pub(super) async fn clone_names_a_missing_snapshot(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let clone = bed.name("view")?;
-    let refused = bed.zfs.clone_snapshot(&source, &snap(9)?, &clone, &bed.dir.join("view")).await;
+pub(super) async fn clone_names_a_missing_snapshot(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let clone = fixture.name("view")?;
+    let refused = fixture.zfs.clone_snapshot(&source, &snap(9)?, &clone, &fixture.dir.join("view")).await;
     ensure!(matches!(refused, Err(CloneError::Missing { .. })), "{refused:?}");
-    ensure!(bed.zfs.dataset(&clone).await?.is_none());
+    ensure!(fixture.zfs.dataset(&clone).await?.is_none());
     Ok(())
 }
 
-pub(super) async fn clone_refuses_what_is_not_ours(bed: &Bed) -> Result<()> {
-    let (source, _) = bed.source("source").await?;
-    let foreign = bed.name("foreign")?;
-    bed.ground.make_foreign(&foreign)?;
-    let refused = bed.zfs.clone_snapshot(&source, &snap(1)?, &foreign, &bed.dir.join("view")).await;
+pub(super) async fn clone_refuses_what_is_not_ours(fixture: &Fixture) -> Result<()> {
+    let (source, _) = fixture.source("source").await?;
+    let foreign = fixture.name("foreign")?;
+    fixture.direct.make_foreign(&foreign)?;
+    let refused = fixture.zfs.clone_snapshot(&source, &snap(1)?, &foreign, &fixture.dir.join("view")).await;
     ensure!(matches!(refused, Err(CloneError::Foreign { .. })), "{refused:?}");
     Ok(())
 }
 
-pub(super) async fn a_view_pins_its_snapshot(bed: &Bed) -> Result<()> {
-    let (source, files) = bed.source("source").await?;
-    let (clone, at) = bed.view(&source, 1, "pin").await?;
-    let snapshot = bed.zfs.destroy_snapshot(&source, &snap(1)?).await;
+pub(super) async fn a_view_pins_its_snapshot(fixture: &Fixture) -> Result<()> {
+    let (source, files) = fixture.source("source").await?;
+    let (clone, at) = fixture.view(&source, 1, "pin").await?;
+    let snapshot = fixture.zfs.destroy_snapshot(&source, &snap(1)?).await;
     ensure!(matches!(snapshot, Err(DestroyError::HasDependents { .. })), "{snapshot:?}");
-    let whole = bed.zfs.destroy(&source).await;
+    let whole = fixture.zfs.destroy(&source).await;
     ensure!(matches!(whole, Err(DestroyError::HasDependents { .. })), "{whole:?}");
-    ensure!(bed.files(&at)? == files && bed.zfs.dataset(&source).await?.context("it is there")?.mounted);
-    ensure!(bed.zfs.destroy(&clone).await? == Removed::Removed);
-    ensure!(bed.zfs.destroy_snapshot(&source, &snap(1)?).await? == Removed::Removed);
+    ensure!(
+        fixture.files(&at)? == files && fixture.zfs.dataset(&source).await?.context("it is there")?.mounted
+    );
+    ensure!(fixture.zfs.destroy(&clone).await? == Removed::Removed);
+    ensure!(fixture.zfs.destroy_snapshot(&source, &snap(1)?).await? == Removed::Removed);
     Ok(())
 }

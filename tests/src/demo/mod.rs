@@ -5,7 +5,7 @@ pub mod narrate;
 pub mod report;
 pub mod table;
 
-use crate::lab::joining::registrar_address;
+use crate::lab::membership::registrar_address;
 use crate::lab::registration::{Registration, register};
 use crate::lab::warm_boot::{WarmBoot, warm_boot};
 use crate::lab::{Host, IMAGES_DIR, Lab, LabPlan};

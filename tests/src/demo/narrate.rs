@@ -9,12 +9,12 @@ pub struct Narrator {
 }
 
 impl Narrator {
-    /// Begins now.
+    /// Starts the clock that lines are stamped with.
     pub fn begin() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// Says one line.
+    /// Prints a line, with the time since the start.
     pub fn say(&self, line: &str) {
         println!("{}  {line}", clock(self.start.elapsed().as_secs()));
     }

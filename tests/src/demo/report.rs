@@ -1,11 +1,11 @@
-//! What the demo found out, for machines: `target/demo/report.json`.
+//! The results of the demo as JSON: `target/demo/report.json`.
 
 use crate::lab::warm_boot::WarmBoot;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// All of it.
+/// What `make demo` measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The images registered.
@@ -61,16 +61,16 @@ pub struct NodeReport {
     pub agent_rss_bytes: u64,
 }
 
-/// The volume.
+/// How well the volume deduplicates and compresses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VolumeReport {
     /// What the caches hold.
     pub logical_bytes: u64,
     /// What they take in the pool.
     pub used_bytes: u64,
-    /// Of the pool.
+    /// The deduplication ratio of the pool.
     pub dedup_ratio: f64,
-    /// Of the volume.
+    /// The compression ratio of the volume.
     pub compress_ratio: f64,
 }
 

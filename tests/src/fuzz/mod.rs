@@ -1,4 +1,4 @@
-//! Bytes of strangers, for all that reads what others wrote: inputs are mutated from what our own writers
+//! Untrusted bytes, for all that reads what others wrote: inputs are mutated from what our own writers
 //! make, and each is to be refused, or accepted as something that holds what its reader promises.
 //!
 //! Promises: an input is made of nothing but the seed and its number, so that a failure is seen again; none
@@ -20,9 +20,9 @@ use fastrand::Rng;
 /// What a target made of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It read it.
+    /// The reader accepted the input.
     Accepted,
-    /// It did not.
+    /// The reader refused the input.
     Refused,
 }
 
@@ -44,7 +44,7 @@ fn input(target: &Target, seeds: &[Vec<u8>], seed: u64, number: u64) -> Vec<u8> 
     (target.mutate)(&mut rng, seeds)
 }
 
-/// One of them.
+/// Draws one of the elements.
 fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
     &from[rng.usize(..from.len())]
 }

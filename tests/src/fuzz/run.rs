@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// An input that takes longer has no end, or none that anybody would wait for.
+/// An input that takes longer is taken to hang.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs something, and says how many bytes it held at most on this thread.
 pub type Measure = fn(&mut dyn FnMut()) -> u64;
 
-/// What to try.
+/// A run to do: how many inputs, and which.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How many inputs.
@@ -23,7 +23,7 @@ pub struct Plan {
     pub only: Option<u64>,
 }
 
-/// How it went.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     /// How many inputs.

@@ -55,7 +55,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether it runs.
+    /// Whether its process runs.
     pub(super) fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
     }
@@ -93,7 +93,7 @@ impl Daemon {
         self.kill_at.with_extension(REACHED)
     }
 
-    /// To ask it.
+    /// A client on its Unix socket.
     pub(super) fn client(&self) -> Result<Client> {
         Ok(Client::new(Endpoint::Unix(self.socket.clone()))?)
     }

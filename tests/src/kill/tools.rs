@@ -28,16 +28,16 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Who dies.
+/// Which process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Struck {
+pub(super) enum KillTarget {
     /// The program that was called.
     Program,
     /// The daemon of zfs-fuse.
     ZfsFuse,
 }
 
-impl fmt::Display for Struck {
+impl fmt::Display for KillTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Program => "zfs",
@@ -49,34 +49,34 @@ impl fmt::Display for Struck {
 /// The folder of the stand-ins.
 #[derive(Debug)]
 pub(super) struct Tools {
-    /// It.
+    /// Where they lie; it comes first in a daemon's PATH.
     pub(super) dir: PathBuf,
 }
 
-/// PLAN: a line `word moment struck`; the first call that has the word among its arguments takes it.
+/// PLAN: a line `word moment target`; the first call that has the word among its arguments takes it.
 const SCRIPT: &str = r#"#!/bin/sh
 real=@REAL@; plan=@PLAN@; pipe=@PLAN@.$$
-word=; if [ -e "$plan" ]; then read -r word moment struck <"$plan"; fi
+word=; if [ -e "$plan" ]; then read -r word moment target <"$plan"; fi
 if [ -z "$word" ]; then exec "$real" "$@"; fi
 case " $* " in *" $word "*) ;; *) exec "$real" "$@" ;; esac
 mv "$plan" "$plan.reached" || exec "$real" "$@"
-strike() {
-  if [ "$struck" = zfs-fuse ]; then kill -9 "$(cut -d' ' -f1 @PID@)"; return; fi
+kill_it() {
+  if [ "$target" = zfs-fuse ]; then kill -9 "$(cut -d' ' -f1 @PID@)"; return; fi
   if [ -n "$child" ]; then kill -9 "$child"; fi
   rm -f "$pipe"
   kill -9 $$
 }
 child=
 case "$moment $word" in
-  before*) strike; exec "$real" "$@" ;;
+  before*) kill_it; exec "$real" "$@" ;;
   "amid receive")
     mkfifo "$pipe"; "$real" "$@" <"$pipe" & child=$!
-    exec 3>"$pipe"; head -c 200000 >&3; strike; cat >&3; exec 3>&- ;;
+    exec 3>"$pipe"; head -c 200000 >&3; kill_it; cat >&3; exec 3>&- ;;
   "amid send")
     mkfifo "$pipe"; "$real" "$@" >"$pipe" & child=$!
-    exec 3<"$pipe"; head -c 200000 <&3; strike; cat <&3 ;;
-  amid*) "$real" "$@" & child=$!; strike ;;
-  after*) "$real" "$@"; status=$?; strike; exit $status ;;
+    exec 3<"$pipe"; head -c 200000 <&3; kill_it; cat <&3 ;;
+  amid*) "$real" "$@" & child=$!; kill_it ;;
+  after*) "$real" "$@"; status=$?; kill_it; exit $status ;;
 esac
 wait $child; status=$?; rm -f "$pipe"; exit $status
 "#;
@@ -98,15 +98,15 @@ impl Tools {
     }
 
     /// Has the next call of `program` with this word among its arguments end so.
-    pub(super) fn plan(&self, program: &str, word: &str, moment: Moment, struck: Struck) -> Result<()> {
+    pub(super) fn plan(&self, program: &str, word: &str, moment: Moment, target: KillTarget) -> Result<()> {
         let _ = std::fs::remove_file(self.reached(program));
         let new = self.dir.join("new");
-        std::fs::write(&new, format!("{word} {moment} {struck}\n"))?;
+        std::fs::write(&new, format!("{word} {moment} {target}\n"))?;
         Ok(std::fs::rename(new, self.dir.join(format!("{program}.plan")))?)
     }
 
     /// Whether the plan for `program` was carried out.
-    pub(super) fn struck(&self, program: &str) -> bool {
+    pub(super) fn was_killed(&self, program: &str) -> bool {
         self.reached(program).exists()
     }
 

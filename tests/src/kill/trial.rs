@@ -1,9 +1,9 @@
-//! One trial: somebody dies, is started again, and all is as it should be.
+//! One trial: a process is killed and started again, and then everything must be as it should be.
 
-use super::scene::{self, Scene};
-use super::site::{Site, Victim, cache_below, equal};
-use super::tidy::guests;
-use super::tools::{Moment, Struck};
+use super::leftovers::guests;
+use super::scenario::{self, Scenario};
+use super::testbed::{Testbed, Victim, cache_below, equal};
+use super::tools::{KillTarget, Moment};
 use crate::lab::{wait, zfs_host};
 use anyhow::{Context, Result, ensure};
 use bootstash_base::kill_point::KillPoint;
@@ -21,7 +21,7 @@ pub(super) enum KillTrial {
     /// A daemon dies at a point.
     Daemon(KillPoint),
     /// `zfs`, called with this word, is killed, or the daemon of zfs-fuse while it works.
-    Zfs(&'static str, Moment, Struck, Scene),
+    Zfs(&'static str, Moment, KillTarget, Scenario),
     /// The daemon of zfs-fuse is killed while nothing is asked of it.
     IdleZfsFuse,
     /// `qemu-img`, called with this word, is killed.
@@ -30,57 +30,57 @@ pub(super) enum KillTrial {
     Guest,
 }
 
-const ZFS: &[(&str, Moment, Scene)] = {
+const ZFS: &[(&str, Moment, Scenario)] = {
     use Moment::{After, Amid, Before};
     &[
-        ("list", Before, Scene::Register),
-        ("snapshot", Before, Scene::Register),
-        ("snapshot", Amid, Scene::Register),
-        ("snapshot", After, Scene::Register),
-        ("send", Before, Scene::Register),
-        ("send", Amid, Scene::Register),
-        ("send", After, Scene::Register),
-        ("receive", Before, Scene::Apply),
-        ("receive", Amid, Scene::Apply),
-        ("receive", After, Scene::Apply),
-        ("receive", Amid, Scene::Resync),
-        ("receive", After, Scene::Resync),
-        ("mountpoint=none", Before, Scene::Resync),
-        ("clone", Before, Scene::Overlay),
-        ("clone", Amid, Scene::Overlay),
-        ("clone", After, Scene::Overlay),
-        ("unmount", After, Scene::RemoveOverlay),
-        ("destroy", Before, Scene::RemoveOverlay),
-        ("destroy", Amid, Scene::RemoveOverlay),
-        ("destroy", After, Scene::RemoveOverlay),
-        ("destroy", Before, Scene::Collect),
-        ("destroy", After, Scene::Collect),
+        ("list", Before, Scenario::Register),
+        ("snapshot", Before, Scenario::Register),
+        ("snapshot", Amid, Scenario::Register),
+        ("snapshot", After, Scenario::Register),
+        ("send", Before, Scenario::Register),
+        ("send", Amid, Scenario::Register),
+        ("send", After, Scenario::Register),
+        ("receive", Before, Scenario::Apply),
+        ("receive", Amid, Scenario::Apply),
+        ("receive", After, Scenario::Apply),
+        ("receive", Amid, Scenario::Resync),
+        ("receive", After, Scenario::Resync),
+        ("mountpoint=none", Before, Scenario::Resync),
+        ("clone", Before, Scenario::Overlay),
+        ("clone", Amid, Scenario::Overlay),
+        ("clone", After, Scenario::Overlay),
+        ("unmount", After, Scenario::RemoveOverlay),
+        ("destroy", Before, Scenario::RemoveOverlay),
+        ("destroy", Amid, Scenario::RemoveOverlay),
+        ("destroy", After, Scenario::RemoveOverlay),
+        ("destroy", Before, Scenario::Collect),
+        ("destroy", After, Scenario::Collect),
     ]
 };
 
-const ZFS_FUSE: &[(&str, Moment, Scene)] = {
+const ZFS_FUSE: &[(&str, Moment, Scenario)] = {
     use Moment::{After, Amid, Before};
     &[
-        ("snapshot", Before, Scene::Register),
-        ("snapshot", After, Scene::Register),
-        ("send", Amid, Scene::Register),
-        ("receive", Amid, Scene::Apply),
-        ("receive", After, Scene::Apply),
-        ("receive", Amid, Scene::Resync),
-        ("clone", After, Scene::Overlay),
-        ("destroy", Before, Scene::Collect),
+        ("snapshot", Before, Scenario::Register),
+        ("snapshot", After, Scenario::Register),
+        ("send", Amid, Scenario::Register),
+        ("receive", Amid, Scenario::Apply),
+        ("receive", After, Scenario::Apply),
+        ("receive", Amid, Scenario::Resync),
+        ("clone", After, Scenario::Overlay),
+        ("destroy", Before, Scenario::Collect),
     ]
 };
 
-/// All of them.
+/// All trials that this ZFS allows.
 pub(super) fn all() -> Vec<KillTrial> {
     let mut all: Vec<_> = KillPoint::ALL.iter().copied().map(KillTrial::Daemon).collect();
-    let struck =
-        |struck| move |&(word, moment, scene): &(_, _, _)| KillTrial::Zfs(word, moment, struck, scene);
-    all.extend(ZFS.iter().map(struck(Struck::Program)));
+    let target =
+        |target| move |&(word, moment, scenario): &(_, _, _)| KillTrial::Zfs(word, moment, target, scenario);
+    all.extend(ZFS.iter().map(target(KillTarget::Program)));
     if zfs_host::is_zfs_fuse() {
         all.push(KillTrial::IdleZfsFuse);
-        all.extend(ZFS_FUSE.iter().map(struck(Struck::ZfsFuse)));
+        all.extend(ZFS_FUSE.iter().map(target(KillTarget::ZfsFuse)));
     }
     // To inspect a raw image, as these are, needs no program.
     all.extend(["check", "compare"].map(|word| KillTrial::QemuImg(word, Moment::Before)));
@@ -93,12 +93,12 @@ impl KillTrial {
     /// `victim/point`
     pub(super) fn name(self) -> String {
         match self {
-            Self::Daemon(point) => match scene::of(point).victim() {
+            Self::Daemon(point) => match scenario::of(point).victim() {
                 Victim::Registrar => format!("registrar/{}", point.name()),
                 Victim::Agent => format!("agent/{}", point.name()),
             },
-            Self::Zfs(word, moment, struck, scene) => {
-                format!("{struck}/{scene}/{}.{moment}", word.split('=').next().unwrap_or_default())
+            Self::Zfs(word, moment, target, scenario) => {
+                format!("{target}/{scenario}/{}.{moment}", word.split('=').next().unwrap_or_default())
             }
             Self::IdleZfsFuse => "zfs-fuse/idle".to_owned(),
             Self::QemuImg(word, moment) => format!("qemu-img/register/{word}.{moment}"),
@@ -106,116 +106,122 @@ impl KillTrial {
         }
     }
 
-    pub(super) async fn run(self, site: &mut Site) -> Result<()> {
+    pub(super) async fn run(self, testbed: &mut Testbed) -> Result<()> {
         match self {
-            Self::Daemon(point) => kill_daemon(site, point).await?,
-            Self::Zfs(word, moment, Struck::Program, scene) => kill_zfs(site, word, moment, scene).await?,
-            Self::Zfs(word, moment, Struck::ZfsFuse, scene) => {
-                kill_zfs_fuse(site, word, moment, scene).await?
+            Self::Daemon(point) => kill_daemon(testbed, point).await?,
+            Self::Zfs(word, moment, KillTarget::Program, scenario) => {
+                kill_zfs(testbed, word, moment, scenario).await?
             }
-            Self::IdleZfsFuse => kill_idle_zfs_fuse(site).await?,
-            Self::QemuImg(word, moment) => kill_qemu_img(site, word, moment).await?,
-            Self::Guest => kill_guest(site).await?,
+            Self::Zfs(word, moment, KillTarget::ZfsFuse, scenario) => {
+                kill_zfs_fuse(testbed, word, moment, scenario).await?
+            }
+            Self::IdleZfsFuse => kill_idle_zfs_fuse(testbed).await?,
+            Self::QemuImg(word, moment) => kill_qemu_img(testbed, word, moment).await?,
+            Self::Guest => kill_guest(testbed).await?,
         }
-        site.life_goes_on().await
+        testbed.still_works().await
     }
 }
 
-async fn kill_daemon(site: &mut Site, point: KillPoint) -> Result<()> {
-    let scene = scene::of(point);
-    scene.prepare(site).await.context("before the kill")?;
-    site.daemon(scene.victim()).arm(point)?;
+async fn kill_daemon(testbed: &mut Testbed, point: KillPoint) -> Result<()> {
+    let scenario = scenario::of(point);
+    scenario.prepare(testbed).await.context("before the kill")?;
+    testbed.daemon(scenario.victim()).arm(point)?;
     // An error here is the death of who was asked.
-    let _ = scene.play(site).await;
-    site.daemon(scene.victim()).dies().await?;
-    site.start_daemon(scene.victim()).await.context("after the kill")?;
-    site.in_step().await.context("after the kill")?;
-    ensure!(scene != Scene::RegisterInVain || site.tools.struck("zfs"), "the snapshot did not fail");
-    scene.clear_up(site).await.context("clearing up after the kill")
+    let _ = scenario.trigger(testbed).await;
+    testbed.daemon(scenario.victim()).dies().await?;
+    testbed.start_daemon(scenario.victim()).await.context("after the kill")?;
+    testbed.in_step().await.context("after the kill")?;
+    ensure!(
+        scenario != Scenario::RegisterFails || testbed.tools.was_killed("zfs"),
+        "the snapshot did not fail"
+    );
+    scenario.clean_up(testbed).await.context("cleaning up after the kill")
 }
 
 /// The daemons live on; what failed is tried again by them, or by who asked for it.
-async fn kill_zfs(site: &mut Site, word: &str, moment: Moment, scene: Scene) -> Result<()> {
-    scene.prepare(site).await.context("before the kill")?;
-    site.tools.plan("zfs", word, moment, Struck::Program)?;
+async fn kill_zfs(testbed: &mut Testbed, word: &str, moment: Moment, scenario: Scenario) -> Result<()> {
+    scenario.prepare(testbed).await.context("before the kill")?;
+    testbed.tools.plan("zfs", word, moment, KillTarget::Program)?;
     // What became of it shows in what is left.
-    let _ = scene.play(site).await;
-    site.until("zfs is killed", async || Ok(site.tools.struck("zfs").then_some(()))).await?;
-    ensure!(site.registrar.is_running() && site.agent.is_running(), "a daemon died of it");
-    site.node_is_at_the_log().await.context("after the kill")?;
-    scene.clear_up(site).await.context("clearing up after the kill")?;
+    let _ = scenario.trigger(testbed).await;
+    testbed.until("zfs is killed", async || Ok(testbed.tools.was_killed("zfs").then_some(()))).await?;
+    ensure!(testbed.registrar.is_running() && testbed.agent.is_running(), "a daemon died of it");
+    testbed.node_is_at_the_log().await.context("after the kill")?;
+    scenario.clean_up(testbed).await.context("cleaning up after the kill")?;
     // What a person would do, or the daily timer: some of what could not be removed waits for it.
-    site.in_step().await?;
-    site.collect(Victim::Registrar).await?;
-    site.collect(Victim::Agent).await.map(drop)
+    testbed.in_step().await?;
+    testbed.collect(Victim::Registrar).await?;
+    testbed.collect(Victim::Agent).await.map(drop)
 }
 
-async fn kill_zfs_fuse(site: &mut Site, word: &str, moment: Moment, scene: Scene) -> Result<()> {
-    scene.prepare(site).await.context("before the kill")?;
-    site.tools.plan("zfs", word, moment, Struck::ZfsFuse)?;
-    // Who plays can wait for ZFS to be back, so that somebody else has to see to that.
-    let (reached, zfs_dir) = (site.tools.reached("zfs"), site.zfs_dir.clone());
+async fn kill_zfs_fuse(testbed: &mut Testbed, word: &str, moment: Moment, scenario: Scenario) -> Result<()> {
+    scenario.prepare(testbed).await.context("before the kill")?;
+    testbed.tools.plan("zfs", word, moment, KillTarget::ZfsFuse)?;
+    // The scenario can wait for ZFS to be back, so that another task has to start it.
+    let (reached, zfs_dir) = (testbed.tools.reached("zfs"), testbed.zfs_dir.clone());
     let reviving = tokio::task::spawn_blocking(move || {
         wait::until("zfs-fuse to be killed", REACH, || Ok(reached.exists().then_some(())))?;
         zfs_host::revive_zfs_fuse(&zfs_dir)
     });
-    let _ = scene.play(site).await;
-    after_zfs_fuse(site, reviving.await??).await?;
-    scene.clear_up(site).await.context("clearing up after the kill")?;
-    site.in_step().await?;
-    site.collect(Victim::Registrar).await?;
-    site.collect(Victim::Agent).await.map(drop)
+    let _ = scenario.trigger(testbed).await;
+    after_zfs_fuse(testbed, reviving.await??).await?;
+    scenario.clean_up(testbed).await.context("cleaning up after the kill")?;
+    testbed.in_step().await?;
+    testbed.collect(Victim::Registrar).await?;
+    testbed.collect(Victim::Agent).await.map(drop)
 }
 
-async fn kill_idle_zfs_fuse(site: &mut Site) -> Result<()> {
-    zfs_host::kill_zfs_fuse(&site.zfs_dir)?;
-    ensure!(std::fs::read(&site.live.as_ref().context("a VM")?.overlay.cache).is_err(), "zfs-fuse lives");
-    let revived = zfs_host::revive_zfs_fuse(&site.zfs_dir)?;
-    after_zfs_fuse(site, revived).await
+async fn kill_idle_zfs_fuse(testbed: &mut Testbed) -> Result<()> {
+    zfs_host::kill_zfs_fuse(&testbed.zfs_dir)?;
+    ensure!(std::fs::read(&testbed.live.as_ref().context("a VM")?.overlay.cache).is_err(), "zfs-fuse lives");
+    let revived = zfs_host::revive_zfs_fuse(&testbed.zfs_dir)?;
+    after_zfs_fuse(testbed, revived).await
 }
 
 /// It is started again, as by systemd; the daemons find back by themselves.
-async fn after_zfs_fuse(site: &mut Site, revived: Child) -> Result<()> {
-    if let Some(mut dead) = site.zfs_fuse.replace(revived) {
+async fn after_zfs_fuse(testbed: &mut Testbed, revived: Child) -> Result<()> {
+    if let Some(mut dead) = testbed.zfs_fuse.replace(revived) {
         dead.wait()?;
     }
-    ensure!(site.registrar.is_running() && site.agent.is_running(), "a daemon died of it");
-    let cache = site.live.as_ref().context("a VM")?.overlay.cache.clone();
-    let (cache, head) = (cache.as_path(), site.head().join("images"));
-    site.until("what was mounted is mounted again", async || {
-        Ok((cache.exists() && head.exists()).then_some(()))
-    })
-    .await?;
-    site.live.as_mut().context("a VM")?.reopen()?;
-    site.node_is_at_the_log().await.context("after the kill")
+    ensure!(testbed.registrar.is_running() && testbed.agent.is_running(), "a daemon died of it");
+    let cache = testbed.live.as_ref().context("a VM")?.overlay.cache.clone();
+    let (cache, head) = (cache.as_path(), testbed.head().join("images"));
+    testbed
+        .until("what was mounted is mounted again", async || {
+            Ok((cache.exists() && head.exists()).then_some(()))
+        })
+        .await?;
+    testbed.live.as_mut().context("a VM")?.reopen()?;
+    testbed.node_is_at_the_log().await.context("after the kill")
 }
 
 /// The job fails at its step, and leaves nothing.
-async fn kill_qemu_img(site: &mut Site, word: &str, moment: Moment) -> Result<()> {
-    site.tools.plan("qemu-img", word, moment, Struck::Program)?;
-    let image = site.new_image()?;
-    let outcome = site.register(&image).await?;
-    ensure!(site.tools.struck("qemu-img"), "qemu-img was not called so");
+async fn kill_qemu_img(testbed: &mut Testbed, word: &str, moment: Moment) -> Result<()> {
+    testbed.tools.plan("qemu-img", word, moment, KillTarget::Program)?;
+    let image = testbed.new_image()?;
+    let outcome = testbed.register(&image).await?;
+    ensure!(testbed.tools.was_killed("qemu-img"), "qemu-img was not called so");
     ensure!(matches!(outcome, JobOutcome::Failed { .. }), "{outcome:?}");
-    site.tidy().await?;
-    let outcome = site.register(&image).await?;
+    testbed.no_leftovers().await?;
+    let outcome = testbed.register(&image).await?;
     ensure!(matches!(outcome, JobOutcome::Registered { .. }), "{outcome:?}");
-    site.images.push(image);
+    testbed.images.push(image);
     Ok(())
 }
 
-async fn kill_guest(site: &mut Site) -> Result<()> {
-    let request = scene::mute(site)?;
-    let (outcome, killed) = tokio::join!(site.follow(&request), site.kill_booting_guest());
+async fn kill_guest(testbed: &mut Testbed) -> Result<()> {
+    let request = scenario::silent_guest(testbed)?;
+    let (outcome, killed) = tokio::join!(testbed.follow(&request), testbed.kill_booting_guest());
     killed?;
     let outcome = outcome?;
     ensure!(matches!(outcome, JobOutcome::Failed { step: Step::Capture, .. }), "{outcome:?}");
-    site.tidy().await?;
-    site.follow(&scene::boot(site)?).await?;
-    Scene::Boot.clear_up(site).await
+    testbed.no_leftovers().await?;
+    testbed.follow(&scenario::boot(testbed)?).await?;
+    Scenario::Boot.clean_up(testbed).await
 }
 
-impl Site {
+impl Testbed {
     /// Waits until the guest has read of its disk, and kills it.
     async fn kill_booting_guest(&self) -> Result<()> {
         self.until("the guest boots", async || {
@@ -231,18 +237,18 @@ impl Site {
     }
 
     /// A registration, an overlay and a collection work; no byte is wrong, and nothing is left over.
-    pub(super) async fn life_goes_on(&mut self) -> Result<()> {
+    pub(super) async fn still_works(&mut self) -> Result<()> {
         self.in_step().await?;
         let live = self.live.as_ref().context("a VM runs")?;
         live.is_unchanged()?;
-        self.tidy().await?;
+        self.no_leftovers().await?;
         self.register_new().await.context("a registration after the kill")?;
         self.in_step().await?;
         self.every_byte_is_right().await?;
         self.collect(Victim::Registrar).await?;
         self.collect(Victim::Agent).await?;
         self.in_step().await?;
-        self.tidy().await?;
+        self.no_leftovers().await?;
         // Few images, so that looking at all of them stays quick.
         while self.images.len() > 2 {
             let image = self.images.remove(1);

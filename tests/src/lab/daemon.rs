@@ -1,9 +1,9 @@
 //! The registrar, the agents and the ZFS daemon as processes of their hosts.
 
-use super::confined;
 use super::host::Host;
 use super::programs;
 use super::run::{Call, Process};
+use super::unit_capabilities;
 use super::wait;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Its name.
+    /// The name of its executable.
     pub fn name(self) -> &'static str {
         match self {
             Self::Registrar => "bootstash-registrar",
@@ -58,7 +58,7 @@ impl Host {
 
     /// A command line of `executable` with what one of our daemons may do, and no more.
     pub(crate) fn confined(&self, program: Program, executable: &Path) -> Call {
-        self.command("setpriv", confined::options(program)).args([executable])
+        self.command("setpriv", unit_capabilities::options(program)).args([executable])
     }
 
     /// Starts one of our daemons, and waits until its command answers.

@@ -1,10 +1,10 @@
-//! A stranger on the lab's network who floods a multicast group: with what it hears, changed, and with noise.
+//! A host on the lab's network that floods a multicast group: with what it hears, changed, and with noise.
 
 use super::Host;
-use super::space::Space;
+use super::namespaces::Namespaces;
 use anyhow::{Context, Result};
 use bootstash_multicast::Group;
-use bootstash_multicast::socket::{Ear, Interface, Mouth};
+use bootstash_multicast::socket::{Interface, ReceiverSocket, SenderSocket};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,11 +26,11 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Begins on this host, with so many bytes a second.
+    /// Starts on this host, with N bytes a second.
     pub fn begin(host: &Host, group: Group, bytes_per_second: u64) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
-        let thread = Space::NetworkOf(host.init)
+        let thread = Namespaces::NetworkOf(host.init)
             .thread(move || flood(group, bytes_per_second, &stopped, &count).map_err(io::Error::other));
         Self { stop, sent, thread: Some(thread) }
     }
@@ -57,15 +57,16 @@ fn flood(group: Group, bytes_per_second: u64, stop: &AtomicBool, sent: &AtomicU6
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let interface = Interface::named("eth0")?;
-    let (mut ear, mouth) = (Ear::open(group, &interface)?, Mouth::open(group, &interface, 1)?);
+    let (mut receiver, sender) =
+        (ReceiverSocket::open(group, &interface)?, SenderSocket::open(group, &interface, 1)?);
     let (start, mut real) = (Instant::now(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
-        let listening = ear.hear(|datagram| keep(&mut real, datagram));
+        let listening = receiver.receive(|datagram| keep(&mut real, datagram));
         let _ = runtime.block_on(async { timeout(LISTEN, listening).await });
         let due = start.elapsed().as_secs_f64() * bytes_per_second as f64;
         while (sent.load(Ordering::Relaxed) as f64) < due {
             for datagram in forgeries(&real) {
-                mouth.send(&datagram, datagram.len())?;
+                sender.send(&datagram, datagram.len())?;
                 sent.fetch_add(datagram.len() as u64, Ordering::Relaxed);
             }
         }

@@ -1,11 +1,11 @@
 //! One host of a lab: a place to run commands in, with a ZFS of its own.
 
 use super::daemon::{Daemon, Program};
+use super::namespaces::Namespaces;
 use super::network::{self, Traffic};
 use super::programs;
 use super::record::HostRecord;
 use super::run::{Call, Finished};
-use super::space::Space;
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
@@ -30,17 +30,17 @@ impl Host {
         Ok(Self { record, dir, init, daemons: Mutex::default() })
     }
 
-    /// Its name.
+    /// The host name.
     pub fn name(&self) -> &str {
         &self.record.name
     }
 
-    /// Its address.
+    /// The IP address on the network of the lab.
     pub fn address(&self) -> &str {
         self.record.address.as_deref().unwrap_or_default()
     }
 
-    /// Its pool.
+    /// The name of its ZFS pool.
     pub fn pool(&self) -> &str {
         self.record.pool.as_deref().unwrap_or_default()
     }
@@ -66,7 +66,7 @@ impl Host {
 
     /// A program to run in it. Our own programs are found beside the running one.
     pub fn command(&self, program: &str, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Call {
-        Call::new(programs::path(program)).args(args).within(Space::Host(self.init))
+        Call::new(programs::path(program)).args(args).within(Namespaces::Host(self.init))
     }
 
     /// Runs `bootstash` in it.

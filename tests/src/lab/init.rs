@@ -1,8 +1,8 @@
 //! The first process of a host: it arranges the host's mounts, then holds its namespaces.
 //!
-//! When it ends, the kernel ends every process of the host and takes down its mounts and network.
+//! When it ends, the kernel ends every process of the host and removes its mounts and network.
 //! It ends with its builder: it listens on a pipe which the builder holds, so that a lab whose
-//! builder was killed takes itself down, unless it was told to stay.
+//! builder was killed removes itself, unless it was told to stay.
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};

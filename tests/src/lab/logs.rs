@@ -8,7 +8,7 @@ const SHOWN_LINES: usize = 30;
 /// Looks through the logs for warnings and errors that hold none of the `expected` texts.
 ///
 /// # Errors
-/// Lists them.
+/// Lists the lines that were not expected.
 pub fn check(logs: impl IntoIterator<Item = PathBuf>, expected: &[String]) -> Result<()> {
     let mut found = Vec::new();
     for log in logs {

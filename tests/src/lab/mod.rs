@@ -5,27 +5,27 @@
 //! written down before (see [`record`]), and goes when the [`Lab`] is dropped, when its builder dies,
 //! or with `lab down`; a daemon's warning that no test announced is an error.
 
-pub mod asking;
-mod confined;
 pub mod daemon;
 pub mod flood;
 pub mod host;
 pub mod init;
 pub mod interrupt;
-pub mod joining;
 pub mod logs;
+pub mod membership;
+pub mod namespaces;
 pub mod network;
+mod network_faults;
 pub mod plan;
 pub mod programs;
+pub mod queries;
 pub mod record;
 pub mod refusing;
 pub mod refusing_fs;
 pub mod registration;
 pub mod run;
-pub mod space;
+mod unit_capabilities;
 pub mod wait;
 pub mod warm_boot;
-mod wire;
 mod zfs;
 pub mod zfs_host;
 
@@ -35,11 +35,11 @@ pub use plan::LabPlan;
 
 use anyhow::{Context, Result, bail};
 use init::{HostPlan, READY, STAY};
+use namespaces::Namespaces;
 use network::Port;
 use nix::unistd::Pid;
 use record::{HostRecord, LabRecord, ProcessId};
 use run::{Call, Process};
-use space::Space;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ impl Lab {
     fn start_host(&mut self, number: usize, plan: &LabPlan) -> Result<()> {
         let dir = self.record.dir().join(&self.record.hosts[number].name);
         let host_plan = HostPlan { name: self.record.hosts[number].name.clone(), binds: binds(&dir, plan)? };
-        let call = Call::new(programs::path("lab")).args(["init"]).within(Space::New);
+        let call = Call::new(programs::path("lab")).args(["init"]).within(Namespaces::New);
         let (process, mut stdin, stdout) = call.start_piped(&dir.join("init.log"))?;
         self.record.hosts[number].init = ProcessId::of(process.pid());
         self.record.save()?;

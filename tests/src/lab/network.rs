@@ -3,8 +3,8 @@
 //! Everything is made inside those namespaces: the machine's own network is not touched, names need
 //! not be unique, and all of it goes with the hosts.
 
+use super::namespaces::Namespaces;
 use super::run::Call;
-use super::space::Space;
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub fn node_address(number: usize) -> String {
     format!("10.77.0.{}", 10 + number)
 }
 
-/// Makes the bridge in `switch` and connects each port. `dir` takes the lists of commands.
+/// Makes the bridge in `switch` and connects each port. `dir` is where the lists of commands go.
 ///
 /// # Errors
 /// When `ip` fails.
@@ -67,7 +67,7 @@ pub fn connect(switch: Pid, ports: &[Port], dir: &Path) -> Result<()> {
 
 fn batch(init: Pid, lines: &[String], file: &Path) -> Result<()> {
     std::fs::write(file, lines.join("\n"))?;
-    Call::new("ip").args(["-batch".as_ref(), file]).within(Space::NetworkOf(init)).output()?;
+    Call::new("ip").args(["-batch".as_ref(), file]).within(Namespaces::NetworkOf(init)).output()?;
     Ok(())
 }
 

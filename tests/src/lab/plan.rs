@@ -22,7 +22,7 @@ pub struct LabPlan {
     pub stays: bool,
     /// The directory that every host sees as `/srv/images`.
     pub images_dir: PathBuf,
-    /// Size of each host's pool; its file takes only what is used.
+    /// Size of each host's pool; its file is sparse.
     pub pool_bytes: u64,
     /// More of the registrar's configuration.
     pub registrar: Table,

@@ -72,7 +72,7 @@ impl ProcessId {
         Self::of(Pid::this()).context("cannot read /proc/self/stat")
     }
 
-    /// Its number.
+    /// The process ID.
     pub fn pid(self) -> Pid {
         Pid::from_raw(self.pid)
     }

@@ -1,9 +1,9 @@
-//! The lab's only door to other programs.
+//! The only place in the lab that starts other programs.
 //!
 //! A call that is waited for has a deadline and gives bounded text back; a process that is left
 //! running is owned by a [`Process`], which ends it when dropped.
 
-use super::space::Space;
+use super::namespaces::Namespaces;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -27,7 +27,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Call {
     words: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    space: Space,
+    namespaces: Namespaces,
     deadline: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Call {
     /// Runs `program`, by default in the namespaces of the caller and for at most a minute.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let words = vec![program.as_ref().to_owned()];
-        Self { words, env: Vec::new(), space: Space::Here, deadline: DEFAULT_DEADLINE }
+        Self { words, env: Vec::new(), namespaces: Namespaces::Here, deadline: DEFAULT_DEADLINE }
     }
 
     /// Adds arguments.
@@ -62,8 +62,8 @@ impl Call {
     }
 
     /// Runs it in these namespaces.
-    pub fn within(mut self, space: Space) -> Self {
-        self.space = space;
+    pub fn within(mut self, namespaces: Namespaces) -> Self {
+        self.namespaces = namespaces;
         self
     }
 
@@ -135,7 +135,8 @@ impl Call {
     /// When it cannot be started.
     pub fn on_terminal(&self) -> Result<ExitStatus> {
         let mut command = self.command();
-        let mut child = self.space.spawn(&mut command).with_context(|| format!("cannot start `{self}`"))?;
+        let mut child =
+            self.namespaces.spawn(&mut command).with_context(|| format!("cannot start `{self}`"))?;
         Ok(child.wait()?)
     }
 
@@ -143,7 +144,7 @@ impl Call {
         let mut command = self.command();
         // A group of its own: Ctrl-C is for the lab, which ends its processes in order.
         command.stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
-        let child = self.space.spawn(&mut command).with_context(|| format!("cannot start `{self}`"))?;
+        let child = self.namespaces.spawn(&mut command).with_context(|| format!("cannot start `{self}`"))?;
         Ok(Process { child, keep: false })
     }
 

@@ -21,7 +21,7 @@ const END_DEADLINE: Duration = Duration::from_secs(30);
 /// What a warm boot took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WarmBoot {
-    /// The image.
+    /// The name of the image.
     pub image: String,
     /// The node.
     pub node: String,
@@ -106,7 +106,7 @@ impl<'a> Vm<'a> {
     /// Waits until what it printed, which `look` sees whole, shows what is looked for.
     ///
     /// # Errors
-    /// Those of `look`, and when it takes too long.
+    /// The errors of `look`, and a timeout.
     pub fn wait_for_output<T>(&self, deed: &str, look: impl Fn(&str) -> Result<Option<T>>) -> Result<T> {
         let what = format!("{} on {} to {deed}", self.image, self.host.name());
         let seen = wait::until(&what, BOOT_DEADLINE, || {

@@ -224,7 +224,7 @@ impl Drop for ZfsHost {
 }
 
 /// How many things at once one host's ZFS is to be asked for by tests: zfs-fuse, busy with several file
-/// systems, has come to stand still for ever more than once, and no host has more than one volume.
+/// systems, has hung for ever more than once, and no host has more than one volume.
 pub fn parallel_cases() -> Option<usize> {
     if kernel_zfs() { None } else { Some(1) }
 }

@@ -1,5 +1,5 @@
 //! Single calls: a program started and waited for, against a call of libzfs_core. The start of the
-//! program is what is measured, so that it goes through no door of ours.
+//! program is what is measured, so that it goes through no driver of ours.
 
 use super::table::Round;
 use anyhow::{Result, bail, ensure};

@@ -4,9 +4,9 @@
 use super::Scenario;
 use super::null_zfs::NullZfs;
 use crate::enrolment;
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, bail, ensure};
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{AgentConfig, PeersConfig, RegistrarConfig, ServingConfig};
 use bootstash_delta::VolumeLog;
@@ -40,7 +40,7 @@ pub struct Fleet {
     listen: SocketAddr,
     nodes: Vec<Node>,
     peers: PeersConfig,
-    pace: Pace,
+    intervals: Intervals,
 }
 
 struct Node {
@@ -53,8 +53,8 @@ impl Fleet {
     ///
     /// # Errors
     /// When it does not come to be.
-    pub async fn start(number: usize, peers: bool, pace: Pace) -> Result<Self> {
-        let dir = ground()?;
+    pub async fn start(number: usize, peers: bool, intervals: Intervals) -> Result<Self> {
+        let dir = scratch_dir()?;
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
         enrolment::init(&config.state_dir)?;
@@ -65,7 +65,7 @@ impl Fleet {
             config,
             serving.clone(),
             Arc::new(NullZfs::new()),
-            Arc::new(MadeUp),
+            Arc::new(SyntheticCapturer),
             stop.clone(),
         );
         let registrar = (stop, tokio::spawn(run));
@@ -75,7 +75,7 @@ impl Fleet {
         let client = Client::new(Endpoint::Unix(socket))?;
         enrolment::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
         let for_nodes = enrolment::client(&dir.path().join("asker"), &format!("https://{listen}"))?;
-        let mut fleet = Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, pace };
+        let mut fleet = Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, intervals };
         fleet.answers().await?;
         fleet.register("first").await?;
         fleet.power_on().await?;
@@ -86,7 +86,7 @@ impl Fleet {
     /// Registers a made-up image.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the registration fails.
     pub async fn register(&self, name: &str) -> Result<()> {
         let source = self.dir.path().join(name);
         std::fs::write(&source, vec![1; 4096])?;
@@ -123,10 +123,11 @@ impl Fleet {
     /// When one does not start.
     pub async fn power_on(&mut self) -> Result<()> {
         let starting = self.nodes.iter().enumerate().map(|(number, node)| {
-            let (config, zfs, pace) = (self.node_config(number), Arc::clone(&node.zfs), self.pace);
+            let (config, zfs, intervals) = (self.node_config(number), Arc::clone(&node.zfs), self.intervals);
             async move {
                 let stop = CancellationToken::new();
-                let agent = Agent::start(&config?, zfs, Arc::new(OverlayFiles), pace, stop.clone()).await?;
+                let agent =
+                    Agent::start(&config?, zfs, Arc::new(OverlayFiles), intervals, stop.clone()).await?;
                 anyhow::Ok((stop, agent))
             }
         });
@@ -231,7 +232,7 @@ impl Fleet {
 }
 
 /// In memory where there is such a place: two hundred nodes have two hundred disks, not this one.
-fn ground() -> Result<TempDir> {
+fn scratch_dir() -> Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     Ok(dir?)

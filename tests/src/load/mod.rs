@@ -9,7 +9,7 @@ pub use fleet::Fleet;
 pub use table::render;
 
 use anyhow::Result;
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_net::download_limits::Kind;
 use serde::Serialize;
 use std::num::NonZeroU64;
@@ -57,7 +57,7 @@ pub struct Figures {
     pub peers_bytes: u64,
     /// The most downloads under way at once on the registrar.
     pub most_downloads: usize,
-    /// How often it told a node to come again.
+    /// How often it told a node to retry later.
     pub refused: u64,
 }
 
@@ -65,8 +65,8 @@ pub struct Figures {
 ///
 /// # Errors
 /// When not all nodes come in step.
-pub async fn run(scenario: Scenario, pace: Pace) -> Result<Figures> {
-    let mut fleet = Fleet::start(scenario.nodes, scenario.peers, pace).await?;
+pub async fn run(scenario: Scenario, intervals: Intervals) -> Result<Figures> {
+    let mut fleet = Fleet::start(scenario.nodes, scenario.peers, intervals).await?;
     fleet.power_off().await?;
     for number in 0..scenario.deltas {
         fleet.register(&format!("image{number}")).await?;

@@ -64,7 +64,7 @@ impl NullZfs {
         Self { capabilities, file_systems: Mutex::default(), delta_bytes: None, arrivals: None }
     }
 
-    /// Sends so many bytes as every delta, about.
+    /// Sends about this many bytes as every delta.
     pub(crate) fn sending(self, delta_bytes: u64) -> Self {
         Self { delta_bytes: Some(delta_bytes), ..self }
     }

@@ -1,4 +1,4 @@
-//! What it takes: time, what the sender's interface sent, and the processor time of each end.
+//! What a tool costs: time, what the sender's interface sent, and the processor time of each end.
 
 use crate::lab::Host;
 use anyhow::{Context, Result};

@@ -1,8 +1,8 @@
 //! One object to eight nodes, by several tools beside each other: how long it takes, what the sender sends,
 //! and what both ends compute. Each end is a process of its own, on a host of its own.
 
-pub mod ends;
-mod ground;
+mod bench_lab;
+pub mod daemons;
 mod meter;
 mod ours;
 mod table;
@@ -11,8 +11,8 @@ mod uftp;
 pub use table::render;
 
 use anyhow::{Context, Result};
+use bench_lab::BenchLab;
 use clap::ValueEnum;
-use ground::Ground;
 use meter::Reading;
 use serde::Serialize;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Plan {
     pub losses: Vec<f64>,
     /// Size of the object.
     pub object_bytes: u64,
-    /// The same where every node has its own copy, which takes so much longer.
+    /// The same where every node has its own copy, which takes as many times longer.
     pub copied_bytes: u64,
 }
 
@@ -76,11 +76,11 @@ pub struct Row {
 /// # Errors
 /// When a tool does not bring the whole object to every node.
 pub fn run(plan: &Plan, on_row: impl Fn(&Row)) -> Result<Vec<Row>> {
-    let ground = Ground::build()?;
+    let bench = BenchLab::build()?;
     let mut rows = Vec::new();
     for &loss_percent in &plan.losses {
         for &tool in &plan.tools {
-            let row = measure(&ground, plan, tool, loss_percent)
+            let row = measure(&bench, plan, tool, loss_percent)
                 .with_context(|| format!("{} at a loss of {loss_percent} %", tool.name()))?;
             on_row(&row);
             rows.push(row);
@@ -89,13 +89,13 @@ pub fn run(plan: &Plan, on_row: impl Fn(&Row)) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn measure(ground: &Ground, plan: &Plan, tool: Tool, loss_percent: f64) -> Result<Row> {
-    ground.clear()?;
+fn measure(bench: &BenchLab, plan: &Plan, tool: Tool, loss_percent: f64) -> Result<Row> {
+    bench.clear()?;
     let copied = tool == Tool::HttpCopies;
     let bytes = if copied { plan.copied_bytes } else { plan.object_bytes };
     let (object_bytes, reading) = match tool {
-        Tool::Uftp => uftp::measure(ground, bytes, loss_percent)?,
-        Tool::Bootstash | Tool::HttpCopies => ours::measure(ground, tool, bytes, loss_percent)?,
+        Tool::Uftp => uftp::measure(bench, bytes, loss_percent)?,
+        Tool::Bootstash | Tool::HttpCopies => ours::measure(bench, tool, bytes, loss_percent)?,
     };
     Ok(Row::of(tool, loss_percent, object_bytes, reading))
 }

@@ -1,6 +1,6 @@
 //! bootstash: a registrar publishes a delta, its nodes have it by multicast, or each by itself.
 
-use super::ground::{Ground, MEMORY};
+use super::bench_lab::{BenchLab, MEMORY};
 use super::meter::{Meter, Reading};
 use super::{GROUP, GROUP_PORT, RATE_BYTES_PER_SECOND, Tool, deadline};
 use crate::lab::registration::register;
@@ -21,7 +21,7 @@ const SOURCE: &str = "source";
 const POLL: Duration = Duration::from_millis(2);
 const STOP: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(2);
-/// Less than the beats of that time, headers included.
+/// Less than the heartbeats of that time, headers included.
 const QUIET_BYTES: u64 = 200;
 const SHOWN_LINES: usize = 20;
 /// The snapshot that all nodes have before, and the one that is measured.
@@ -30,7 +30,7 @@ const MEASURED: u64 = 2;
 
 /// A registrar and its nodes, in step.
 struct Fleet<'a> {
-    ground: &'a Ground,
+    bench: &'a BenchLab,
     nodes: Vec<Node>,
     arrivals: Receiver<(usize, Arrival)>,
 }
@@ -40,19 +40,19 @@ struct Node {
     _keyboard: ChildStdin,
 }
 
-pub(super) fn measure(ground: &Ground, tool: Tool, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
-    configure(ground, tool)?;
-    let measured = measure_fleet(ground, bytes, loss_percent);
+pub(super) fn measure(bench: &BenchLab, tool: Tool, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
+    configure(bench, tool)?;
+    let measured = measure_fleet(bench, bytes, loss_percent);
     if measured.is_err() {
         // The next run must find the place empty.
-        ground.lab.storage().kill(Program::Registrar);
+        bench.lab.storage().kill(Program::Registrar);
     }
     measured
 }
 
-fn measure_fleet(ground: &Ground, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
-    let mut fleet = Fleet::start(ground, bytes)?;
-    ground.lose(loss_percent)?;
+fn measure_fleet(bench: &BenchLab, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
+    let mut fleet = Fleet::start(bench, bytes)?;
+    bench.set_packet_loss(loss_percent)?;
     let (file, mut meter) = fleet.publish(bytes)?;
     let digests = fleet.wait_for_all(MEASURED, deadline(bytes), |node| meter.arrived(node))?;
     let reading = meter.end(fleet.registrar()?)?;
@@ -63,7 +63,7 @@ fn measure_fleet(ground: &Ground, bytes: u64, loss_percent: f64) -> Result<(u64,
 }
 
 /// Everybody may send as much: who serves copies, all of them together.
-fn configure(ground: &Ground, tool: Tool) -> Result<()> {
+fn configure(bench: &BenchLab, tool: Tool) -> Result<()> {
     let lines = match tool {
         Tool::Bootstash => format!(
             "[multicast]\ngroup = \"{GROUP}:{GROUP_PORT}\"\ninterface = \"eth0\"\n\
@@ -71,35 +71,35 @@ fn configure(ground: &Ground, tool: Tool) -> Result<()> {
         ),
         _ => format!("[serving]\nrate_bytes_per_second = {RATE_BYTES_PER_SECOND}\n"),
     };
-    ground.plan.clone().registrar(&lines)?.write_configurations(&ground.lab)
+    bench.plan.clone().registrar(&lines)?.write_configurations(&bench.lab)
 }
 
 impl<'a> Fleet<'a> {
-    fn start(ground: &'a Ground, bytes: u64) -> Result<Self> {
-        start_registrar(ground.lab.storage(), bytes)?;
+    fn start(bench: &'a BenchLab, bytes: u64) -> Result<Self> {
+        start_registrar(bench.lab.storage(), bytes)?;
         let (arrived, arrivals) = channel();
         let mut nodes = Vec::new();
-        for (number, node) in ground.lab.nodes().iter().enumerate() {
-            ground.lab.join(node)?;
+        for (number, node) in bench.lab.nodes().iter().enumerate() {
+            bench.lab.join(node)?;
             nodes.push(start_node(node, number, arrived.clone())?);
         }
         drop(arrived);
-        let fleet = Self { ground, nodes, arrivals };
+        let fleet = Self { bench, nodes, arrivals };
         fleet.wait_for_all(FIRST, deadline(0), |_| Ok(()))?;
         // As their reports say: only then does everybody wait for news.
-        ground.lab.wait_in_step()?;
-        wait_for_quiet(ground.lab.storage())?;
+        bench.lab.wait_in_step()?;
+        wait_for_quiet(bench.lab.storage())?;
         Ok(fleet)
     }
 
     fn registrar(&self) -> Result<Pid> {
-        self.ground.lab.storage().pid(Program::Registrar).context("the registrar ended")
+        self.bench.lab.storage().pid(Program::Registrar).context("the registrar ended")
     }
 
     /// Registers the image whose delta is measured: from the moment when its file is whole, which is when
     /// it is announced. Gives that file.
     fn publish(&self, bytes: u64) -> Result<(PathBuf, Meter<'a>)> {
-        let storage = self.ground.lab.storage();
+        let storage = self.bench.lab.storage();
         let source = Path::new(MEMORY).join(SOURCE);
         storage.command("bootstash", ["register", "measured", "--detach"]).args([source]).output()?;
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.process.pid()).collect();
@@ -142,11 +142,11 @@ impl<'a> Fleet<'a> {
             let status = node.process.terminate(STOP)?;
             ensure!(status.success(), "an agent ended with {status}");
         }
-        self.ground.lab.storage().stop(Program::Registrar)
+        self.bench.lab.storage().stop(Program::Registrar)
     }
 
     fn logs(&self) -> String {
-        let lab = &self.ground.lab;
+        let lab = &self.bench.lab;
         let nodes = lab.nodes().iter().map(|node| log_of(node, Program::Agent));
         nodes.chain([log_of(lab.storage(), Program::Registrar)]).collect()
     }
@@ -161,7 +161,7 @@ fn start_registrar(storage: &Host, delta_bytes: u64) -> Result<()> {
     register(storage, "first", &source, |_| ()).map(drop)
 }
 
-/// Until no transmission of the first snapshot is left, which beats at least twice a second to its end, and has
+/// Until no transmission of the first snapshot is left, which heartbeats at least twice a second to its end, and has
 /// its share of the rate.
 fn wait_for_quiet(storage: &Host) -> Result<()> {
     wait::until("the wire to be quiet", STOP, || {

@@ -1,6 +1,6 @@
 //! uftp as Debian has it, and as it comes: without encryption.
 
-use super::ground::{Ground, MEMORY, digest};
+use super::bench_lab::{BenchLab, MEMORY, digest};
 use super::meter::{Meter, Reading};
 use super::{GROUP, GROUP_PORT, NODES, RATE_BYTES_PER_SECOND, deadline};
 use crate::lab::record::ProcessId;
@@ -21,14 +21,14 @@ const POLL: Duration = Duration::from_millis(5);
 const START: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(60);
 
-pub(super) fn measure(ground: &Ground, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
-    let (storage, nodes) = (ground.lab.storage(), ground.lab.nodes());
+pub(super) fn measure(bench: &BenchLab, bytes: u64, loss_percent: f64) -> Result<(u64, Reading)> {
+    let (storage, nodes) = (bench.lab.storage(), bench.lab.nodes());
     let object = storage.outside(MEMORY).join(NAME);
     write_noise(&object, bytes)?;
     let daemons = nodes.iter().enumerate().map(|(number, node)| receiver(node, number));
     let daemons: Vec<Process> = daemons.collect::<Result<_>>()?;
     std::thread::sleep(START);
-    ground.lose(loss_percent)?;
+    bench.set_packet_loss(loss_percent)?;
     let pids: Vec<_> = daemons.iter().map(Process::pid).collect();
     let mut meter = Meter::begin(storage, None, &pids)?;
     let mut sender = sender(storage)?;
@@ -43,7 +43,7 @@ pub(super) fn measure(ground: &Ground, bytes: u64, loss_percent: f64) -> Result<
     Ok((bytes, reading))
 }
 
-/// With `-q`, a client that is given up ends it; with `-s`, not one that had no processor for half a second.
+/// With `-q`, a client that times out ends it; with `-s`, not one that had no processor for half a second.
 fn sender(storage: &Host) -> Result<Process> {
     let nodes: Vec<_> = (0..NODES).map(identity).collect::<Result<_>>()?;
     let kilobits_per_second = (RATE_BYTES_PER_SECOND * 8 / 1000).to_string();

@@ -1,7 +1,7 @@
 //! A running guest, as its host sees it.
 
 use super::machine::{GuestOptions, MadeGuest, port_socket};
-use super::wire::{News, PORTS, Run};
+use super::serial_protocol::{News, PORTS, Run};
 use crate::lab::run::Process;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader, ErrorKind, Write};

@@ -1,6 +1,6 @@
 //! The guest's first program: loads OpenZFS, brings the network up, and runs what the host asks for.
 
-use super::wire::{News, PORT_NAME, Run};
+use super::serial_protocol::{News, PORT_NAME, Run};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,6 +1,6 @@
 //! How a guest is started: QEMU's command line.
 
-use super::wire::{PORT_NAME, PORTS};
+use super::serial_protocol::{PORT_NAME, PORTS};
 use crate::lab::run::Call;
 use anyhow::{Result, ensure};
 use std::fs::File;

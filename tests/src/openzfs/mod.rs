@@ -8,7 +8,7 @@
 mod guest;
 mod init;
 mod machine;
-mod wire;
+mod serial_protocol;
 
 pub use guest::{Guest, Told};
 pub use init::run as run_init;

@@ -15,7 +15,7 @@ pub(super) const CACHE_BYTES: usize = 2 << 20;
 
 /// Makes caches up.
 #[derive(Debug)]
-pub(crate) struct MadeUp;
+pub(crate) struct SyntheticCapturer;
 
 /// What the cache of the image at `path` holds.
 pub(super) fn cache_of(path: &Path) -> Vec<u8> {
@@ -27,7 +27,7 @@ pub(super) fn cache_of(path: &Path) -> Vec<u8> {
 }
 
 #[async_trait]
-impl Capturer for MadeUp {
+impl Capturer for SyntheticCapturer {
     async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure> {
         let identity = BaseIdentity::of(path)?;
         Ok(Source {

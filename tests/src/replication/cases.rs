@@ -1,8 +1,8 @@
 //! The cases.
 
-use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
+use super::faulty_proxy::Fault;
 use super::hanging::Hanging;
 use anyhow::{Context, Result, ensure};
 use bootstash_disk::qcow2::read_backing;
@@ -13,9 +13,9 @@ use std::os::unix::fs::MetadataExt;
 /// One case: it gets a registrar of its own and fails with an error.
 #[derive(Clone, Copy)]
 pub(super) struct Case {
-    /// Its name.
+    /// The name of its function, and of its trial.
     pub(super) name: &'static str,
-    /// Runs it.
+    /// Runs it on a cluster of its own.
     pub(super) run: for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, Result<()>>,
 }
 
@@ -37,7 +37,7 @@ cases! {
     an_overlay_outlives_its_image_and_its_snapshot,
     a_volume_that_was_written_to_is_not_touched,
     a_quota_stops_a_node_and_more_room_heals_it,
-    partial_state_of_a_stranger_is_cleared,
+    partial_state_of_a_foreign_receive_is_cleared,
     collecting_leaves_the_newest_and_strands_nobody,
     a_node_that_was_away_for_long_begins_anew_beside_its_overlays,
     a_registrar_restored_from_a_backup_destroys_nothing,
@@ -90,11 +90,11 @@ async fn a_download_that_is_cut_goes_on(cluster: &Cluster) -> Result<()> {
     for name in ["one", "two", "three"] {
         cluster.register(name).await?;
     }
-    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64));
-    cluster.cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
+    cluster.proxy.plan(Fault::CutAfter(CACHE_BYTES as u64));
+    cluster.proxy.plan(Fault::CutAfter(CACHE_BYTES as u64 / 2));
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
-    ensure!(cluster.cable.planned() == 0, "nothing was cut");
+    ensure!(cluster.proxy.planned() == 0, "nothing was cut");
     ensure!(cluster.zfs.partial(&cluster.volume("node1")?).await?.is_none());
     let overlay = cluster.overlay("node1", "three").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("three.raw")));
@@ -145,11 +145,11 @@ async fn a_volume_that_was_written_to_is_not_touched(cluster: &Cluster) -> Resul
         cluster.zfs_command(&[words[0], words[1], volume.as_str()])?;
     }
     cluster.zfs.mount(&volume).await?;
-    std::fs::write(at.join("stranger"), b"was here")?;
+    std::fs::write(at.join("foreign"), b"was here")?;
     let before = cluster.guids(&volume).await?;
     cluster.register("two").await?;
     stopped_with(cluster, "was modified").await?;
-    ensure!(cluster.guids(&volume).await? == before && at.join("stranger").exists());
+    ensure!(cluster.guids(&volume).await? == before && at.join("foreign").exists());
     Ok(())
 }
 
@@ -169,8 +169,8 @@ async fn a_quota_stops_a_node_and_more_room_heals_it(cluster: &Cluster) -> Resul
     cluster.in_step("node1").await
 }
 
-/// Somebody tried a resumable receive by hand, and left.
-async fn partial_state_of_a_stranger_is_cleared(cluster: &Cluster) -> Result<()> {
+/// An operator began a resumable receive by hand, and left its state.
+async fn partial_state_of_a_foreign_receive_is_cleared(cluster: &Cluster) -> Result<()> {
     cluster.register("one").await?;
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
@@ -349,20 +349,20 @@ async fn a_restore_that_is_cut_leaves_an_empty_volume_and_can_be_done_again(clus
     cluster.in_step("node1").await?;
 
     cluster.lose_registrar().await?;
-    let cable = cluster.cable_to_peer("node1").await?;
-    cable.plan(Mishap::CutAfter(CACHE_BYTES as u64 / 2));
-    let cut = cluster.restore_refused(&cable.url()).await?;
-    ensure!(cable.planned() == 0, "nothing was cut: {cut}");
+    let proxy = cluster.proxy_to_peer("node1").await?;
+    proxy.plan(Fault::CutAfter(CACHE_BYTES as u64 / 2));
+    let cut = cluster.restore_refused(&proxy.url()).await?;
+    ensure!(proxy.planned() == 0, "nothing was cut: {cut}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await?.is_empty());
     ensure!(cluster.registrar_status().await?.images == 0);
-    let reply = cluster.restore(&cable.url()).await?;
+    let reply = cluster.restore(&proxy.url()).await?;
     ensure!(reply.restored && reply.images == 2, "{reply:?}");
     cluster.in_step("node1").await?;
 
     cluster.lose_registrar().await?;
-    cluster.register("stranger").await?;
+    cluster.register("unknown").await?;
     let before = cluster.guids(&cluster.volume("registrar")?).await?;
-    let refused = cluster.restore_refused(&cable.url()).await?;
+    let refused = cluster.restore_refused(&proxy.url()).await?;
     ensure!(refused.contains("holds snapshot bs-000001") && refused.contains("zfs rename"), "{refused}");
     ensure!(cluster.guids(&cluster.volume("registrar")?).await? == before);
     Ok(())

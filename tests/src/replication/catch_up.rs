@@ -1,4 +1,4 @@
-//! What it takes a node to catch up over a real ZFS: one delta, ten, fifty, and the whole volume.
+//! What a node needs to catch up over a real ZFS: one delta, ten, fifty, and the whole volume.
 
 use super::cluster::Cluster;
 use crate::demo::narrate::size;
@@ -38,7 +38,7 @@ pub(super) async fn measure(pool: &str, dir: &Path) -> Result<()> {
     all.push(timed(&cluster, "node2", None).await?);
     cluster.stop().await;
     let file = report::write("bench/catch-up.json", &all)?;
-    println!("{}\n\nThe same for machines: {}", render(&all), file.display());
+    println!("{}\n\nAs JSON: {}", render(&all), file.display());
     Ok(())
 }
 

@@ -1,17 +1,19 @@
 //! A registrar and its nodes, in one process, over a ZFS that they share.
 
-use super::cable::Cable;
-use super::capturer::MadeUp;
+use super::capturer::SyntheticCapturer;
+use super::faulty_proxy::FaultyProxy;
 use crate::address::free_address;
 use crate::enrolment;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
-use bootstash_agent::follow::Pace;
+use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, Guid, SnapshotName};
-use bootstash_daemon::config::{AgentConfig, HearingConfig, MulticastConfig, PeersConfig, RegistrarConfig};
+use bootstash_daemon::config::{
+    AgentConfig, MulticastConfig, MulticastReceiverConfig, PeersConfig, RegistrarConfig,
+};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2;
 use bootstash_net::api::*;
@@ -31,14 +33,14 @@ use tokio_util::sync::CancellationToken;
 /// Under emulation, and with other cases at the same time.
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
-const PACE: Pace = Pace {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(1),
-    stopped: Duration::from_secs(1),
-    poll: Duration::from_secs(2),
-    silence: Duration::from_secs(5),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_millis(100),
+    longest_retry: Duration::from_secs(1),
+    stopped_retry: Duration::from_secs(1),
+    long_poll: Duration::from_secs(2),
+    read_timeout: Duration::from_secs(5),
     report: Duration::from_secs(2),
-    spread: Duration::from_millis(100),
+    download_jitter: Duration::from_millis(100),
 };
 
 /// A daemon that runs.
@@ -53,7 +55,7 @@ pub(super) struct Cluster {
     sockets: TempDir,
     registrar: Mutex<Option<Running>>,
     nodes: Mutex<Vec<(String, Running)>>,
-    pub(super) cable: Cable,
+    pub(super) proxy: FaultyProxy,
     listen: SocketAddr,
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
     multicast: MulticastConfig,
@@ -103,7 +105,7 @@ impl Cluster {
             sockets: tempfile::tempdir()?,
             registrar: Mutex::default(),
             nodes: Mutex::default(),
-            cable: Cable::to(listen, &dir.join("registrar")).await?,
+            proxy: FaultyProxy::to(listen, &dir.join("registrar")).await?,
             listen,
             peer_addresses: Mutex::default(),
             multicast,
@@ -127,8 +129,12 @@ impl Cluster {
         };
         enrolment::init(&config.state_dir)?;
         let stop = CancellationToken::new();
-        let run =
-            bootstash_registrar::daemon::run(config, Arc::clone(&self.zfs), Arc::new(MadeUp), stop.clone());
+        let run = bootstash_registrar::daemon::run(
+            config,
+            Arc::clone(&self.zfs),
+            Arc::new(SyntheticCapturer),
+            stop.clone(),
+        );
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
         self.until("the registrar answers", async || {
             let mut running = self.registrar.lock().await;
@@ -148,13 +154,13 @@ impl Cluster {
     }
 
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
-        self.start_node_that(name, HearingConfig::default()).await
+        self.start_node_that(name, MulticastReceiverConfig::default()).await
     }
 
-    pub(super) async fn start_node_that(&self, name: &str, multicast: HearingConfig) -> Result<()> {
+    pub(super) async fn start_node_that(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
-            registrar: Some(self.cable.url()),
+            registrar: Some(self.proxy.url()),
             dataset: self.dataset(name)?,
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
@@ -169,7 +175,8 @@ impl Cluster {
         enrolment::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
         let agent =
-            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), PACE, stop.clone()).await?;
+            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), INTERVALS, stop.clone())
+                .await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         self.nodes.lock().await.push((name.to_owned(), (stop, task)));
         Ok(())
@@ -202,9 +209,9 @@ impl Cluster {
         Ok(format!("https://{}", self.peer_address(node).await?))
     }
 
-    /// A cable to where a node serves others.
-    pub(super) async fn cable_to_peer(&self, node: &str) -> Result<Cable> {
-        Cable::to(self.peer_address(node).await?, &self.dir.join(node)).await
+    /// A proxy to the port where a node serves others.
+    pub(super) async fn proxy_to_peer(&self, node: &str) -> Result<FaultyProxy> {
+        FaultyProxy::to(self.peer_address(node).await?, &self.dir.join(node)).await
     }
 
     /// The registrar loses all it has, file systems and files, but for its authority: of that there is a copy.

@@ -1,9 +1,9 @@
 //! Cases of what breaks on the way, on disk and in ZFS: each heals unaided, or says what it needs.
 
-use super::cable::Mishap;
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cases::{cases, stopped_with};
 use super::cluster::Cluster;
+use super::faulty_proxy::Fault;
 use anyhow::{Context, Result, ensure};
 use bootstash_net::api::AgentState;
 use std::os::unix::fs::FileExt;
@@ -25,20 +25,20 @@ cases! {
 /// Half open: nobody ends the connection, and nothing comes on it any more.
 async fn a_connection_that_falls_silent_is_given_up(cluster: &Cluster) -> Result<()> {
     lagging(cluster).await?;
-    cluster.cable.plan(Mishap::SilentAfter(MIDDLE));
+    cluster.proxy.plan(Fault::SilentAfter(MIDDLE));
     brought_up(cluster).await
 }
 
 async fn a_bit_that_flips_on_the_way_is_seen(cluster: &Cluster) -> Result<()> {
     lagging(cluster).await?;
-    cluster.cable.plan(Mishap::FlippedAt(MIDDLE));
+    cluster.proxy.plan(Fault::FlippedAt(MIDDLE));
     brought_up(cluster).await
 }
 
 async fn a_registrar_that_answers_with_errors_is_waited_for(cluster: &Cluster) -> Result<()> {
     lagging(cluster).await?;
     for _ in 0..MANY {
-        cluster.cable.plan(Mishap::ServerError);
+        cluster.proxy.plan(Fault::ServerError);
     }
     cluster.start_node("node1").await?;
     let waiting = cluster.until("the node says what it met", async || {
@@ -47,8 +47,8 @@ async fn a_registrar_that_answers_with_errors_is_waited_for(cluster: &Cluster) -
             _ => Ok(None),
         }
     });
-    ensure!(waiting.await?.contains("500") && cluster.cable.planned() < MANY);
-    cluster.cable.clear();
+    ensure!(waiting.await?.contains("500") && cluster.proxy.planned() < MANY);
+    cluster.proxy.clear();
     came_through(cluster).await
 }
 
@@ -93,7 +93,7 @@ async fn brought_up(cluster: &Cluster) -> Result<()> {
 /// All that was planned has happened, and the node has every byte.
 async fn came_through(cluster: &Cluster) -> Result<()> {
     cluster.in_step("node1").await?;
-    ensure!(cluster.cable.planned() == 0, "nothing happened");
+    ensure!(cluster.proxy.planned() == 0, "nothing happened");
     let overlay = cluster.overlay("node1", "two").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("two.raw")), "wrong bytes");
     ensure!(std::fs::read_dir(cluster.file("node1/fetch"))?.count() == 0, "a fetched file was left");

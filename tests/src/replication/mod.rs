@@ -4,20 +4,20 @@
 //! Each case has a cluster of its own in a pool that all share: one registrar and its nodes, in this
 //! process, over loopback.
 
-mod cable;
 mod capturer;
 mod cases;
 mod catch_up;
 mod cluster;
 mod faults;
+mod faulty_proxy;
 mod hanging;
-mod hearing;
+mod multicast;
 
-pub(crate) use capturer::MadeUp;
+pub(crate) use capturer::SyntheticCapturer;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
 
-use crate::inside;
 use crate::lab::zfs_host::parallel_cases;
+use crate::private_zfs;
 use anyhow::Result;
 use bootstash_daemon::config::MulticastConfig;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,7 +35,7 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or_else(parallel_cases);
-    if let Some(pool) = inside::pool() {
+    if let Some(pool) = private_zfs::pool() {
         if std::env::var_os("RUST_LOG").is_some() {
             bootstash_daemon::telemetry::init_logging(bootstash_daemon::telemetry::LogFormat::Text);
         }
@@ -44,12 +44,12 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials("", dir)).exit_code();
     }
-    inside::run_again(dir, LIMIT)
+    private_zfs::run_again(dir, LIMIT)
 }
 
-/// Measures what it takes a node to catch up; `dir` is where the ZFS lives.
+/// Measures what a node needs to catch up; `dir` is where the ZFS lives.
 pub fn measure_catching_up(dir: &Path) -> ExitCode {
-    let Some(pool) = inside::pool() else { return inside::run_again(dir, LIMIT) };
+    let Some(pool) = private_zfs::pool() else { return private_zfs::run_again(dir, LIMIT) };
     let measured = runtime().and_then(|runtime| runtime.block_on(catch_up::measure(&pool, &dir.join("c"))));
     code(measured.map(|()| ExitCode::SUCCESS))
 }
@@ -72,15 +72,15 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().chain(faults::CASES).chain(hearing::CASES).map(trial).collect()
+    cases::CASES.iter().chain(faults::CASES).chain(multicast::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let root = format!("{pool}/{}", case.name).parse()?;
     runtime()?.block_on(async {
-        let sends = hearing::CASES.iter().any(|hearing| hearing.name == case.name);
-        let multicast = if sends { hearing::loopback()? } else { MulticastConfig::default() };
+        let sends = multicast::CASES.iter().any(|sent| sent.name == case.name);
+        let multicast = if sends { multicast::loopback()? } else { MulticastConfig::default() };
         let cluster = cluster::Cluster::start(root, dir, multicast).await?;
         let outcome = (case.run)(&cluster).await;
         cluster.stop().await;

@@ -36,7 +36,7 @@ impl SimCapturer {
     }
 
     fn cache(&self, path: &Path) -> Vec<u8> {
-        let (which, own_bytes) = self.life.host.draw(|chance| (chance.u64(..), chance.usize(500..6000)));
+        let (which, own_bytes) = self.life.host.draw(|rng| (rng.u64(..), rng.usize(500..6000)));
         let mut bytes = vec![7; COMMON_BYTES + own_bytes];
         let mut own = blake3::Hasher::new();
         own.update(path.as_os_str().as_encoded_bytes()).update(&which.to_le_bytes());
@@ -65,7 +65,7 @@ impl Capturer for SimCapturer {
         let stopped = || StepFailure { error: "stopping".to_owned(), kind: ErrorClass::Cancelled };
         passed.ok_or_else(stopped)??;
         let (bytes, cache) = (self.cache(&source.path), work_dir.join(CACHE_FILE));
-        self.life.host.truth.facts().captured.insert(blake3::hash(&bytes), source.path.clone());
+        self.life.host.model.facts().captured.insert(blake3::hash(&bytes), source.path.clone());
         let written = std::fs::create_dir_all(work_dir).and_then(|()| std::fs::write(&cache, &bytes));
         written.map_err(|error| StepFailure::internal(&error))?;
         let facts = CacheFacts {

@@ -12,7 +12,7 @@ use std::time::Duration;
 const KILLED: u32 = 200;
 
 impl World {
-    pub(super) async fn fell_node(&self, how: Event) -> anyhow::Result<()> {
+    pub(super) async fn crash_node(&self, how: Event) -> anyhow::Result<()> {
         let node = Arc::clone(&self.nodes[self.draw_node()]);
         match how {
             Event::RebootNode => node.reboot()?,
@@ -23,18 +23,17 @@ impl World {
         Ok(())
     }
 
-    pub(super) async fn fell_storage(&self, how: Event) -> anyhow::Result<()> {
+    pub(super) async fn crash_storage(&self, how: Event) -> anyhow::Result<()> {
         let storage = Arc::clone(&self.storage);
         storage.kill();
         match how {
             Event::Restore if !self.backups.is_empty() => {
-                let (which, part) =
-                    self.fate.draw(|chance| (chance.usize(0..self.backups.len()), chance.u8(0..4)));
+                let (which, part) = self.rng.draw(|rng| (rng.usize(0..self.backups.len()), rng.u8(0..4)));
                 let part = [Part::Both, Part::Both, Part::Pool, Part::StateDirectory][usize::from(part)];
-                self.fate.note(format_args!("backup {which} is restored: {part:?}"));
+                self.rng.note(format_args!("backup {which} is restored: {part:?}"));
                 storage.restore(&self.backups[which], part).await?;
             }
-            Event::LoseStorage => storage.lose(self.fate.happens(500)).await?,
+            Event::LoseStorage => storage.lose(self.rng.happens(500)).await?,
             _ => (),
         }
         self.start_storage_in(self.draw_down_ms());
@@ -42,9 +41,9 @@ impl World {
     }
 
     fn start_node_in(&self, node: &Arc<Node>, ms: u64) {
-        let (node, fate) = (Arc::clone(node), Arc::clone(&self.fate));
+        let (node, rng) = (Arc::clone(node), Arc::clone(&self.rng));
         tokio::spawn(async move {
-            fate.pause(ms, ms).await;
+            rng.pause(ms, ms).await;
             if node.is_down() {
                 node.start();
             }
@@ -52,48 +51,48 @@ impl World {
     }
 
     fn start_storage_in(&self, ms: u64) {
-        let (storage, fate) = (Arc::clone(&self.storage), Arc::clone(&self.fate));
+        let (storage, rng) = (Arc::clone(&self.storage), Arc::clone(&self.rng));
         tokio::spawn(async move {
-            fate.pause(ms, ms).await;
+            rng.pause(ms, ms).await;
             if storage.is_down() {
                 storage.start();
             }
         });
     }
 
-    /// Kills a node's agent within so many milliseconds, or not.
+    /// Kills a node's agent within `within_ms`, or not, by chance.
     pub(super) fn maybe_kill(&self, node: &Arc<Node>, within_ms: u64) {
-        if !self.fate.happens(KILLED) {
+        if !self.rng.happens(KILLED) {
             return;
         }
-        let (node, fate, healed) = (Arc::clone(node), Arc::clone(&self.fate), Arc::clone(&self.healed));
+        let (node, rng, healed) = (Arc::clone(node), Arc::clone(&self.rng), Arc::clone(&self.healed));
         tokio::spawn(async move {
-            fate.pause(0, within_ms).await;
+            rng.pause(0, within_ms).await;
             if healed.load(Ordering::Relaxed) {
                 return;
             }
             node.kill();
-            fate.pause(0, 5_000).await;
+            rng.pause(0, 5_000).await;
             if node.is_down() {
                 node.start();
             }
         });
     }
 
-    /// Kills the registrar within so many milliseconds, or not.
+    /// Kills the registrar within `within_ms`, or not, by chance.
     pub(super) fn maybe_kill_storage(&self, within_ms: u64) {
-        if !self.fate.happens(KILLED) {
+        if !self.rng.happens(KILLED) {
             return;
         }
-        let (fate, healed) = (Arc::clone(&self.fate), Arc::clone(&self.healed));
+        let (rng, healed) = (Arc::clone(&self.rng), Arc::clone(&self.healed));
         let storage = Arc::clone(&self.storage);
         tokio::spawn(async move {
-            fate.pause(0, within_ms).await;
+            rng.pause(0, within_ms).await;
             if healed.load(Ordering::Relaxed) {
                 return;
             }
             storage.kill();
-            fate.pause(0, 5_000).await;
+            rng.pause(0, 5_000).await;
             if storage.is_down() {
                 storage.start();
             }
@@ -102,11 +101,11 @@ impl World {
 
     /// A node is down for longer than the window; when it comes back, what it stands at was collected.
     pub(super) fn miss_much(&self, node: Arc<Node>) {
-        let (operator, fate, base) = (self.operator.clone(), Arc::clone(&self.fate), self.bases[0].clone());
+        let (operator, rng, base) = (self.operator.clone(), Arc::clone(&self.rng), self.bases[0].clone());
         tokio::spawn(async move {
             node.kill();
             let long_ms = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX) + 60_000;
-            fate.pause(long_ms, 2 * long_ms).await;
+            rng.pause(long_ms, 2 * long_ms).await;
             operator.register("missed", &base).await;
             operator.deregister("missed", true).await;
             operator.collect(Some(Duration::ZERO), false).await;

@@ -1,6 +1,6 @@
 //! What can happen next, and how likely.
 
-use super::network::Weather;
+use super::network::FaultRates;
 use super::storage::Backup;
 use super::world::{IMAGES, World};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub(super) enum Event {
     LoseStorage,
     FillPool,
     FailPool,
-    Part,
-    Weather,
+    Partition,
+    NetworkFaults,
     JumpClock,
     DropUnknown,
-    Calm,
+    EndNetworkFaults,
 }
 
 /// Each with its weight.
@@ -55,11 +55,11 @@ const EVENTS: [(Event, u32); 23] = [
     (Event::LoseStorage, 1),
     (Event::FillPool, 3),
     (Event::FailPool, 3),
-    (Event::Part, 4),
-    (Event::Weather, 4),
+    (Event::Partition, 4),
+    (Event::NetworkFaults, 4),
     (Event::JumpClock, 1),
     (Event::DropUnknown, 3),
-    (Event::Calm, 4),
+    (Event::EndNetworkFaults, 4),
 ];
 
 /// How long who is down stays so, in milliseconds: a moment, a while, longer than the window.
@@ -69,39 +69,39 @@ impl World {
     /// What happens next.
     pub(super) fn draw_event(&self) -> Event {
         let all: u32 = EVENTS.iter().map(|(_, weight)| weight).sum();
-        let mut drawn = self.fate.draw(|chance| chance.u32(0..all));
+        let mut drawn = self.rng.draw(|rng| rng.u32(0..all));
         for (event, weight) in EVENTS {
             if drawn < weight {
                 return event;
             }
             drawn -= weight;
         }
-        Event::Calm
+        Event::EndNetworkFaults
     }
 
     /// How long who goes down now stays so.
     pub(super) fn draw_down_ms(&self) -> u64 {
-        let which = self.fate.draw(|chance| chance.usize(0..12));
+        let which = self.rng.draw(|rng| rng.usize(0..12));
         let (least, most) = DOWN_MS[[0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2][which]];
-        self.fate.draw(|chance| chance.u64(least..most))
+        self.rng.draw(|rng| rng.u64(least..most))
     }
 
     /// How long until the next event: mostly so short that it meets what goes on.
     pub(super) fn draw_gap_ms(&self) -> u64 {
-        self.fate.draw(|chance| match chance.u32(0..100) {
-            0..55 => chance.u64(0..400),
-            55..85 => chance.u64(400..10_000),
-            85..96 => chance.u64(10_000..120_000),
-            _ => chance.u64(120_000..3_000_000),
+        self.rng.draw(|rng| match rng.u32(0..100) {
+            0..55 => rng.u64(0..400),
+            55..85 => rng.u64(400..10_000),
+            85..96 => rng.u64(10_000..120_000),
+            _ => rng.u64(120_000..3_000_000),
         })
     }
 
     pub(super) fn draw_node(&self) -> usize {
-        self.fate.draw(|chance| chance.usize(0..self.nodes.len()))
+        self.rng.draw(|rng| rng.usize(0..self.nodes.len()))
     }
 
     fn draw_window(&self) -> Option<Duration> {
-        let drawn = self.fate.draw(|chance| chance.u64(0..4));
+        let drawn = self.rng.draw(|rng| rng.u64(0..4));
         [None, Some(0), Some(0), Some(120)][usize::try_from(drawn).unwrap_or(0)].map(Duration::from_secs)
     }
 
@@ -115,15 +115,15 @@ impl World {
             Event::CreateOverlay => self.create_overlay(),
             Event::RemoveOverlay => self.remove_overlay(),
             Event::MissMuch => self.miss_much(Arc::clone(&self.nodes[self.draw_node()])),
-            Event::KillNode | Event::RebootNode | Event::LoseNode => self.fell_node(event).await?,
+            Event::KillNode | Event::RebootNode | Event::LoseNode => self.crash_node(event).await?,
             Event::RestartNode => self.nodes[self.draw_node()].restart(),
-            Event::KillStorage | Event::Restore | Event::LoseStorage => self.fell_storage(event).await?,
+            Event::KillStorage | Event::Restore | Event::LoseStorage => self.crash_storage(event).await?,
             Event::RestartStorage => self.storage.restart(),
             Event::Backup => self.backups.push(self.storage.backup()?),
             Event::FillPool | Event::FailPool => self.trouble_pool(event),
-            Event::Part => self.part(),
-            Event::Weather => self.network.set_weather(self.draw_weather()),
-            Event::Calm => self.network.set_weather(Weather::default()),
+            Event::Partition => self.partition(),
+            Event::NetworkFaults => self.network.set_fault_rates(self.draw_fault_rates()),
+            Event::EndNetworkFaults => self.network.set_fault_rates(FaultRates::default()),
             Event::JumpClock => self.jump_clock(),
             Event::DropUnknown => self.operator.drop_unknown(&self.nodes[self.draw_node()]).await,
         }
@@ -131,36 +131,36 @@ impl World {
     }
 
     fn jump_clock(&mut self) {
-        super::time::jump(self.fate.draw(|chance| chance.i64(-3_600_000..7_200_000)));
+        super::time::jump(self.rng.draw(|rng| rng.i64(-3_600_000..7_200_000)));
         // By the new time, the registrar may not have heard of them for long.
-        self.truth.facts().reports.clear();
+        self.model.facts().reports.clear();
         self.backups.iter_mut().for_each(Backup::forget_reports);
     }
 
     fn register(&self) {
-        let name = self.fate.draw(|chance| IMAGES[chance.usize(0..IMAGES.len())]);
-        let base = self.fate.draw(|chance| chance.usize(0..self.bases.len()));
+        let name = self.rng.draw(|rng| IMAGES[rng.usize(0..IMAGES.len())]);
+        let base = self.rng.draw(|rng| rng.usize(0..self.bases.len()));
         let (operator, source) = (self.operator.clone(), self.bases[base].clone());
         tokio::spawn(async move { operator.register(name, &source).await });
         self.maybe_kill_storage(10_000);
     }
 
     fn deregister(&self) {
-        let (name, publish) = self.fate.draw(|chance| (IMAGES[chance.usize(0..IMAGES.len())], chance.bool()));
+        let (name, publish) = self.rng.draw(|rng| (IMAGES[rng.usize(0..IMAGES.len())], rng.bool()));
         let operator = self.operator.clone();
         tokio::spawn(async move { operator.deregister(name, publish).await });
     }
 
     fn collect(&self) {
         let (operator, window) = (self.operator.clone(), self.draw_window());
-        let dry_run = self.fate.happens(100);
+        let dry_run = self.rng.happens(100);
         tokio::spawn(async move { operator.collect(window, dry_run).await });
         self.maybe_kill_storage(500);
     }
 
     fn collect_node(&self) {
         let (operator, node) = (self.operator.clone(), Arc::clone(&self.nodes[self.draw_node()]));
-        let (window, dry_run) = (self.draw_window().unwrap_or(super::world::WINDOW), self.fate.happens(100));
+        let (window, dry_run) = (self.draw_window().unwrap_or(super::world::WINDOW), self.rng.happens(100));
         self.maybe_kill(&node, 500);
         tokio::spawn(async move { operator.collect_node(&node, window, dry_run).await });
     }
@@ -168,7 +168,7 @@ impl World {
     fn create_overlay(&mut self) {
         self.overlays += 1;
         let (operator, node) = (self.operator.clone(), Arc::clone(&self.nodes[self.draw_node()]));
-        let image = self.fate.draw(|chance| IMAGES[chance.usize(0..IMAGES.len())]);
+        let image = self.rng.draw(|rng| IMAGES[rng.usize(0..IMAGES.len())]);
         let path = node.vm(self.overlays);
         self.maybe_kill(&node, 700);
         tokio::spawn(async move { operator.create_overlay(&node, image, path).await });
@@ -176,18 +176,18 @@ impl World {
 
     fn remove_overlay(&self) {
         let node = Arc::clone(&self.nodes[self.draw_node()]);
-        let mut overlays = self.truth.overlays_of(&node.host.name);
+        let mut overlays = self.model.overlays_of(&node.host.name);
         if overlays.is_empty() {
             return;
         }
-        let path = overlays.swap_remove(self.fate.draw(|chance| chance.usize(0..overlays.len())));
+        let path = overlays.swap_remove(self.rng.draw(|rng| rng.usize(0..overlays.len())));
         let operator = self.operator.clone();
         self.maybe_kill(&node, 400);
         tokio::spawn(async move { operator.remove_overlay(&node, path).await });
     }
 
     fn trouble_pool(&self, how: Event) {
-        let which = self.fate.draw(|chance| chance.usize(0..=self.nodes.len()));
+        let which = self.rng.draw(|rng| rng.usize(0..=self.nodes.len()));
         let (storage, nodes) = (Arc::clone(&self.storage), self.nodes.clone());
         let set = move |on: bool| {
             let pool = nodes.get(which).map_or(&storage.pool, |node| &node.pool);
@@ -197,27 +197,27 @@ impl World {
             }
         };
         set(true);
-        let (fate, ms) = (Arc::clone(&self.fate), self.fate.draw(|chance| chance.u64(1_000..60_000)));
+        let (rng, ms) = (Arc::clone(&self.rng), self.rng.draw(|rng| rng.u64(1_000..60_000)));
         tokio::spawn(async move {
-            fate.pause(ms, ms).await;
+            rng.pause(ms, ms).await;
             set(false);
         });
     }
 
-    fn part(&self) {
+    fn partition(&self) {
         let node = self.nodes[self.draw_node()].host.name.clone();
-        self.network.part(&node, true);
-        let (network, fate, ms) = (Arc::clone(&self.network), Arc::clone(&self.fate), self.draw_down_ms());
+        self.network.partition(&node, true);
+        let (network, rng, ms) = (Arc::clone(&self.network), Arc::clone(&self.rng), self.draw_down_ms());
         tokio::spawn(async move {
-            fate.pause(ms, ms).await;
-            network.part(&node, false);
+            rng.pause(ms, ms).await;
+            network.partition(&node, false);
         });
     }
 
-    fn draw_weather(&self) -> Weather {
-        self.fate.draw(|chance| {
-            let mut often = || if chance.bool() { chance.u32(0..150) } else { 0 };
-            Weather {
+    fn draw_fault_rates(&self) -> FaultRates {
+        self.rng.draw(|rng| {
+            let mut often = || if rng.bool() { rng.u32(0..150) } else { 0 };
+            FaultRates {
                 lost: often(),
                 answer_lost: often(),
                 repeated: often(),

@@ -2,8 +2,8 @@
 //! order in which a runtime wakes the tasks of one instant never decides anything, and a seed always
 //! gives the same trace.
 
+use super::model::Model;
 use super::time;
-use super::truth::Truth;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,42 +12,42 @@ use tokio_util::sync::CancellationToken;
 /// More than there are hosts; a divisor of every wait in whole seconds, so that those keep to it.
 const CLASSES: u64 = 8;
 
-/// A host.
+/// A host, with its own random numbers and its own instants.
 pub(super) struct Host {
     pub(super) name: String,
     class: u64,
-    chance: Mutex<fastrand::Rng>,
+    rng: Mutex<fastrand::Rng>,
     taken: Mutex<BTreeSet<u64>>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) model: Arc<Model>,
 }
 
 impl Host {
     /// The host number `class` (below 8) of a seed.
-    pub(super) fn new(name: &str, class: u64, seed: u64, truth: &Arc<Truth>) -> Arc<Self> {
+    pub(super) fn new(name: &str, class: u64, seed: u64, model: &Arc<Model>) -> Arc<Self> {
         assert!(class < CLASSES);
-        let chance = fastrand::Rng::with_seed(seed.wrapping_mul(CLASSES + 1).wrapping_add(class));
+        let rng = fastrand::Rng::with_seed(seed.wrapping_mul(CLASSES + 1).wrapping_add(class));
         Arc::new(Self {
             name: name.to_owned(),
             class,
-            chance: Mutex::new(chance),
+            rng: Mutex::new(rng),
             taken: Mutex::default(),
-            truth: Arc::clone(truth),
+            model: Arc::clone(model),
         })
     }
 
-    /// Chance, as this host draws it.
+    /// Draws from this host's own random numbers.
     pub(super) fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether what happens so often in a thousand happens now.
+    /// Whether what happens `in_a_thousand` times of a thousand happens now.
     pub(super) fn happens(&self, in_a_thousand: u32) -> bool {
-        in_a_thousand > 0 && self.draw(|chance| chance.u32(0..1000)) < in_a_thousand
+        in_a_thousand > 0 && self.draw(|rng| rng.u32(0..1000)) < in_a_thousand
     }
 
-    /// Waits for some of so many milliseconds.
+    /// Waits between `least_ms` and `most_ms`.
     pub(super) async fn pause(&self, least_ms: u64, most_ms: u64) {
-        let ms = self.draw(|chance| chance.u64(least_ms..=most_ms));
+        let ms = self.draw(|rng| rng.u64(least_ms..=most_ms));
         tokio::time::sleep_until(time::at_ms(self.instant(time::now_ms() + ms))).await;
     }
 
@@ -65,7 +65,7 @@ impl Host {
 
     /// Notes what happened here.
     pub(super) fn note(&self, what: fmt::Arguments<'_>) {
-        self.truth.trace.note(format_args!("{}: {what}", self.name));
+        self.model.trace.note(format_args!("{}: {what}", self.name));
     }
 }
 
@@ -105,7 +105,7 @@ impl Life {
         self.killed.cancelled().await;
     }
 
-    /// Waits for some of so many milliseconds, and for ever once it was killed.
+    /// Waits between `least_ms` and `most_ms`, and for ever once it was killed.
     pub(super) async fn pause(&self, least_ms: u64, most_ms: u64) {
         // Who is dead draws nothing.
         self.or_never().await;

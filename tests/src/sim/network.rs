@@ -1,8 +1,8 @@
 //! The network between hosts: it delays, loses and repeats requests, loses answers, cuts and damages
-//! bodies, and parts hosts from each other for a while. What it carries reaches the real routes.
+//! bodies, and partitions hosts from each other for a while. What it carries reaches the real routes.
 
+use super::delivery::{self, Delivery};
 use super::host::{Host, Life};
-use super::wire::{self, Fate};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-/// A connection that is not made in this time is given up.
+/// A connection that is not made in this time fails.
 const CONNECT_MS: u64 = 10_000;
 /// A request that was held up somewhere arrives after at most this time.
 const LATE_MS: u64 = 40_000;
@@ -25,18 +25,18 @@ const LATE_MS: u64 = 40_000;
 pub(super) struct Server {
     pub(super) routes: Router,
     pub(super) life: Life,
-    pub(super) onlooker: Arc<dyn Onlooker>,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 /// Sees each answer at the instant it is given.
-pub(super) trait Onlooker: std::fmt::Debug + Send + Sync {
+pub(super) trait Observer: std::fmt::Debug + Send + Sync {
     /// `node` is given `body` for a request of `path`.
     fn answers(&self, node: &str, path: &str, request: &[u8], body: &[u8]);
 }
 
 /// How likely what goes wrong, in a thousand requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Weather {
+pub(super) struct FaultRates {
     pub(super) lost: u32,
     pub(super) answer_lost: u32,
     pub(super) repeated: u32,
@@ -45,12 +45,12 @@ pub(super) struct Weather {
     pub(super) damaged: u32,
 }
 
-/// The network.
+/// Servers by address, hosts that are partitioned, and how often what goes wrong.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     servers: Mutex<BTreeMap<String, Server>>,
-    parted: Mutex<BTreeSet<String>>,
-    weather: Mutex<Weather>,
+    partitioned: Mutex<BTreeSet<String>>,
+    faults: Mutex<FaultRates>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,23 +68,23 @@ impl Network {
         lock(&self.servers).remove(address);
     }
 
-    pub(super) fn set_weather(&self, weather: Weather) {
-        *lock(&self.weather) = weather;
+    pub(super) fn set_fault_rates(&self, faults: FaultRates) {
+        *lock(&self.faults) = faults;
     }
 
-    /// Parts a host from all others, or joins it again.
-    pub(super) fn part(&self, host: &str, parted: bool) {
-        match parted {
-            true => lock(&self.parted).insert(host.to_owned()),
-            false => lock(&self.parted).remove(host),
+    /// Partitions a host from all others, or reconnects it.
+    pub(super) fn partition(&self, host: &str, partitioned: bool) {
+        match partitioned {
+            true => lock(&self.partitioned).insert(host.to_owned()),
+            false => lock(&self.partitioned).remove(host),
         };
     }
 
-    fn fate(&self, host: &Host, path: &str) -> Fate {
-        if lock(&self.parted).contains(&host.name) {
-            return Fate::Lost;
+    fn delivery(&self, host: &Host, path: &str) -> Delivery {
+        if lock(&self.partitioned).contains(&host.name) {
+            return Delivery::Lost;
         }
-        wire::fate(host, *lock(&self.weather), path)
+        delivery::delivery(host, *lock(&self.faults), path)
     }
 
     fn server(&self, address: &str) -> Result<Server, TransportError> {
@@ -92,12 +92,12 @@ impl Network {
     }
 }
 
-/// The way of one daemon's life into the network.
+/// The connections of one daemon into the network, while it lives.
 #[derive(Clone, Debug)]
-pub(super) struct Cable {
+pub(super) struct SimTransport {
     pub(super) network: Arc<Network>,
     pub(super) life: Life,
-    /// Nothing is lost on it: a Unix socket.
+    /// Nothing is lost on it, as on a Unix socket.
     pub(super) sound: bool,
 }
 
@@ -108,48 +108,48 @@ pub(super) struct Answer {
 }
 
 #[async_trait]
-impl Transport for Cable {
+impl Transport for SimTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
         self.life.or_never().await;
         let host = &self.life.host;
         let path = request.url().path().to_owned();
-        let fate = if self.sound { Fate::Fine } else { self.network.fate(host, &path) };
-        host.note(format_args!("{} {path}: {fate:?}", request.method()));
+        let delivery = if self.sound { Delivery::Fine } else { self.network.delivery(host, &path) };
+        host.note(format_args!("{} {path}: {delivery:?}", request.method()));
         self.life.pause(0, 15).await;
-        let answer = self.answer(request, fate).await;
+        let answer = self.answer(request, delivery).await;
         self.life.pause(0, 15).await;
         let (answer, server) = answer?;
         if !answer.parts.status.is_success() {
             host.note(format_args!("{path}: {}", answer.parts.status));
         }
-        Ok(wire::response(answer.parts, answer.body, fate, self.life.clone(), server))
+        Ok(delivery::response(answer.parts, answer.body, delivery, self.life.clone(), server))
     }
 }
 
-impl Cable {
-    async fn answer(&self, request: Request, fate: Fate) -> Result<(Answer, Life), TransportError> {
-        match fate {
-            Fate::Lost => {
+impl SimTransport {
+    async fn answer(&self, request: Request, delivery: Delivery) -> Result<(Answer, Life), TransportError> {
+        match delivery {
+            Delivery::Lost => {
                 self.life.pause(CONNECT_MS, CONNECT_MS).await;
                 Err(TransportError::new("timed out"))
             }
-            Fate::Late => {
-                let (cable, late) = (self.clone(), request.try_clone());
+            Delivery::Late => {
+                let (transport, late) = (self.clone(), request.try_clone());
                 tokio::spawn(async move {
-                    cable.life.host.pause(0, LATE_MS).await;
+                    transport.life.host.pause(0, LATE_MS).await;
                     if let Some(late) = late {
-                        let _ = cable.deliver(late).await;
+                        let _ = transport.deliver(late).await;
                     }
                 });
                 self.life.pause(0, CONNECT_MS).await;
                 Err(TransportError::new("connection reset"))
             }
-            Fate::AnswerLost => {
+            Delivery::AnswerLost => {
                 self.deliver(request).await?;
                 Err(TransportError::new("connection reset"))
             }
-            Fate::Refused => Ok((wire::refusal(), self.life.clone())),
-            Fate::Fine | Fate::Cut | Fate::Damaged => self.deliver(request).await,
+            Delivery::Refused => Ok((delivery::refusal(), self.life.clone())),
+            Delivery::Fine | Delivery::Cut | Delivery::Damaged => self.deliver(request).await,
         }
     }
 
@@ -187,7 +187,7 @@ async fn serve(server: Server, node: String, request: Request) -> Result<Answer,
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.map_err(TransportError::new)?;
     if parts.status.is_success() && !server.life.is_killed() {
-        server.onlooker.answers(&node, &path, &sent, &body);
+        server.observer.answers(&node, &path, &sent, &body);
     }
     Ok(Answer { parts, body })
 }

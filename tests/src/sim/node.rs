@@ -2,17 +2,18 @@
 //! sleep and are rebooted.
 
 use super::host::{Host, Life};
-use super::network::{Cable, Network};
+use super::invariants::{InvariantChecker, Owner};
+use super::network::{Network, SimTransport};
 use super::overlays::SimOverlays;
 use super::pool::{Pool, ROOT, dataset};
 use super::storage::ADDRESS;
-use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
-use bootstash_agent::follow::{Follower, Pace};
+use bootstash_agent::enrolment::Revocations;
+use bootstash_agent::follow::{Follower, FollowerParts, Intervals};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
-use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig};
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 /// As systemd does.
 const RESTART_MS: u64 = 5000;
-const PACE: Pace = Pace {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(30),
-    stopped: Duration::from_secs(60),
-    poll: Duration::from_secs(60),
-    spread: Duration::from_secs(3),
+const INTERVALS: Intervals = Intervals {
+    first_retry: Duration::from_secs(1),
+    longest_retry: Duration::from_secs(30),
+    stopped_retry: Duration::from_secs(60),
+    long_poll: Duration::from_secs(60),
+    download_jitter: Duration::from_secs(3),
     // The network's own doing: nothing here waits for a real answer.
-    silence: Duration::from_secs(90),
+    read_timeout: Duration::from_secs(90),
     report: Duration::from_secs(300),
 };
 
@@ -158,17 +159,27 @@ impl Node {
 
     async fn open(&self, life: &Life) -> anyhow::Result<Running> {
         let layout = self.layout()?;
-        let truth = Arc::clone(&self.host.truth);
-        let witness = Witness { truth, owner: Owner::Node(self.host.name.clone()) };
-        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, witness, &self.pool.failing));
+        let model = Arc::clone(&self.host.model);
+        let checker = InvariantChecker { model, owner: Owner::Node(self.host.name.clone()) };
+        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, checker, &self.pool.failing));
         let overlays = Arc::new(SimOverlays { life: life.clone(), failing: Arc::clone(&self.pool.failing) });
         let cancel = CancellationToken::new();
         let volume = Volume::open(zfs, overlays, layout.clone(), cancel.clone()).await?;
         let (handle, orders) = volume.handle();
-        let cable = Cable { network: Arc::clone(&self.network), life: life.clone(), sound: false };
-        let registrar = self.client.clone().over(Arc::new(cable));
-        let (name, dialer) = (self.host.name.parse()?, Dialer::without_tls());
-        let follower = Follower::new(&name, registrar, dialer, layout, handle.clone(), PACE, Metrics::new());
+        let transport = SimTransport { network: Arc::clone(&self.network), life: life.clone(), sound: false };
+        let registrar = self.client.clone().over(Arc::new(transport));
+        let follower = Follower::new(FollowerParts {
+            node: self.host.name.parse()?,
+            registrar,
+            dialer: Dialer::without_tls(),
+            revocations: Revocations::load(&layout.fetch_dir.with_file_name("identity")),
+            fetch_dir: layout.fetch_dir,
+            volume: handle.clone(),
+            advertiser: None,
+            multicast: MulticastReceiverConfig { enabled: false, interface: None },
+            intervals: INTERVALS,
+            metrics: Metrics::new(),
+        });
         let (state, mut tasks) = (follower.state(), JoinSet::new());
         tasks.spawn(volume.run(orders));
         tasks.spawn(follower.run(cancel.clone()));
@@ -191,20 +202,20 @@ impl Node {
     /// The agent is killed with all else on the host: nothing is mounted any more.
     pub(super) fn reboot(&self) -> std::io::Result<()> {
         self.kill();
-        for overlay in self.host.truth.facts().overlays.values_mut().filter(|it| it.node == self.host.name) {
+        for overlay in self.host.model.facts().overlays.values_mut().filter(|it| it.node == self.host.name) {
             overlay.rebooted = true;
         }
         self.pool.fake.unmount_all()
     }
 
-    /// The host is set up anew: nothing of it is left but what is somebody else's.
+    /// The host is set up anew: nothing of it is left but foreign file systems.
     pub(super) async fn lose(&self) -> std::io::Result<()> {
         self.kill();
         for dir in ["state", "vms"] {
             let _ = std::fs::remove_dir_all(self.dir.join(dir));
         }
         std::fs::create_dir_all(self.dir.join("vms"))?;
-        self.host.truth.facts().nodes.remove(&self.host.name);
+        self.host.model.facts().nodes.remove(&self.host.name);
         self.pool.lose().await
     }
 
@@ -231,7 +242,7 @@ impl Node {
         if let Phase::Up(running) = &mut *self.phase()
             && running.tasks.try_join_next().is_some()
         {
-            self.host.truth.violated(format_args!("a task of {} ended by itself", self.host.name));
+            self.host.model.violated(format_args!("a task of {} ended by itself", self.host.name));
         }
     }
 }

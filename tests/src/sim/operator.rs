@@ -1,9 +1,9 @@
 //! Commands that people give, and what they may expect of each: above all that the same command again
 //! changes nothing.
 
-use super::alone::Alone;
+use super::commands::RunningCommands;
 use super::host::{Host, Life};
-use super::network::{Cable, Network};
+use super::network::{Network, SimTransport};
 use super::node::Node;
 use super::storage::{SOCKET, StorageNode};
 use bootstash_base::names::SnapshotName;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a job is asked for while the registrar does not answer, before it is given up.
+/// How often a job is asked for while the registrar does not answer, before the operator gives up.
 const PATIENCE: u32 = 30;
 
 /// Who gives commands. Cheap to clone.
@@ -23,7 +23,7 @@ pub(super) struct Operator {
     host: Arc<Host>,
     client: Client,
     storage: Arc<StorageNode>,
-    alone: Arc<Alone>,
+    commands: Arc<RunningCommands>,
 }
 
 impl Operator {
@@ -32,14 +32,14 @@ impl Operator {
         network: &Arc<Network>,
         storage: &Arc<StorageNode>,
     ) -> anyhow::Result<Self> {
-        let cable = Cable { network: Arc::clone(network), life: Life::new(host), sound: true };
-        let client = Client::new(Endpoint::Tcp(format!("http://{SOCKET}")))?.over(Arc::new(cable));
-        Ok(Self { host: Arc::clone(host), client, storage: Arc::clone(storage), alone: Arc::default() })
+        let transport = SimTransport { network: Arc::clone(network), life: Life::new(host), sound: true };
+        let client = Client::new(Endpoint::Tcp(format!("http://{SOCKET}")))?.over(Arc::new(transport));
+        Ok(Self { host: Arc::clone(host), client, storage: Arc::clone(storage), commands: Arc::default() })
     }
 
     /// Registers an image, waits for the outcome, and registers it again. Says whether it is registered.
     pub(super) async fn register(&self, name: &str, source: &Path) -> bool {
-        let turn = self.alone.begin(name, &self.storage);
+        let command = self.commands.begin(name, &self.storage);
         let outcome = match self.ask_for(name, source).await {
             Ok(RegisterReply::Unchanged { .. }) => return true,
             Ok(RegisterReply::Started { job }) => self.outcome(job, name).await,
@@ -49,8 +49,8 @@ impl Operator {
         let Some(JobOutcome::Registered { snapshot, .. }) = outcome else { return false };
         self.check_snapshot(name, &snapshot, true);
         let again = self.ask_for(name, source).await;
-        if matches!(again, Ok(RegisterReply::Started { .. })) && turn.is_alone() {
-            self.host.truth.violated(format_args!("{name} was registered, and is registered once more"));
+        if matches!(again, Ok(RegisterReply::Started { .. })) && command.ran_alone() {
+            self.host.model.violated(format_args!("{name} was registered, and is registered once more"));
         }
         true
     }
@@ -88,13 +88,13 @@ impl Operator {
         let holds = files.contains_key(&Path::new("images").join(name).join(CACHE_FILE));
         if holds != wanted {
             let said = if wanted { "is said to hold" } else { "is said to be without" };
-            self.host.truth.violated(format_args!("{snapshot} {said} {name}"));
+            self.host.model.violated(format_args!("{snapshot} {said} {name}"));
         }
     }
 
     /// Deregisters an image, twice.
     pub(super) async fn deregister(&self, name: &str, publish: bool) {
-        let turn = self.alone.begin(name, &self.storage);
+        let command = self.commands.begin(name, &self.storage);
         let route = routes::IMAGE.replace("{name}", name);
         let query = DeregisterQuery { publish };
         let reply = self.client.delete::<DeregisterReply>(&route, &query).await;
@@ -104,8 +104,8 @@ impl Operator {
             self.check_snapshot(name, snapshot, false);
         }
         let again = self.client.delete::<DeregisterReply>(&route, &query).await;
-        if again.is_ok_and(|again| again.outcome != Removed::Unchanged) && turn.is_alone() {
-            self.host.truth.violated(format_args!("{name} was deregistered, and is deregistered once more"));
+        if again.is_ok_and(|again| again.outcome != Removed::Unchanged) && command.ran_alone() {
+            self.host.model.violated(format_args!("{name} was deregistered, and is deregistered once more"));
         }
     }
 
@@ -136,8 +136,8 @@ impl Operator {
         let create = volume.create_overlay(image, path.clone());
         let Some(made) = life.token().run_until_cancelled(create).await else { return false };
         node.host.note(format_args!("overlay create: {:?}", made.as_ref().map(|made| &made.snapshot)));
-        if made.is_ok() && !self.host.truth.facts().made.contains(&path) {
-            self.host.truth.violated(format_args!("an overlay of {} is said to be made", node.host.name));
+        if made.is_ok() && !self.host.model.facts().made.contains(&path) {
+            self.host.model.violated(format_args!("an overlay of {} is said to be made", node.host.name));
         }
         made.is_ok()
     }
@@ -149,7 +149,7 @@ impl Operator {
         let Some((first, again)) = life.token().run_until_cancelled(both).await else { return false };
         node.host.note(format_args!("overlay remove: {first:?}, {again:?}"));
         if first.is_ok() && again.is_ok_and(|again| again != Removed::Unchanged) {
-            self.host.truth.violated(format_args!("an overlay of {} is removed twice", node.host.name));
+            self.host.model.violated(format_args!("an overlay of {} is removed twice", node.host.name));
         }
         first.is_ok()
     }
@@ -172,7 +172,7 @@ impl Operator {
         for replaced in volume.state().replaced.iter().filter(|it| it.unknown.is_some()) {
             let dropped = node.pool.fake.destroy(&replaced.dataset).await.is_ok();
             node.host.note(format_args!("a person drops {}: {dropped}", replaced.dataset));
-            if dropped && let Some(facts) = self.host.truth.facts().nodes.get_mut(&node.host.name) {
+            if dropped && let Some(facts) = self.host.model.facts().nodes.get_mut(&node.host.name) {
                 facts.keep.remove(&replaced.dataset);
             }
         }

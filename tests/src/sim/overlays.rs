@@ -36,14 +36,14 @@ impl OverlayMaker for SimOverlays {
 
 impl SimOverlays {
     fn make(&self, path: &Path, backing: &Path) -> io::Result<()> {
-        let (host, truth) = (&self.life.host, &self.life.host.truth);
+        let (host, model) = (&self.life.host, &self.life.host.model);
         let bytes = std::fs::read(backing)?;
-        if !truth.facts().captured.contains_key(&blake3::hash(&bytes)) {
-            truth.violated(format_args!("an overlay of {} chains onto what was never captured", host.name));
+        if !model.facts().captured.contains_key(&blake3::hash(&bytes)) {
+            model.violated(format_args!("an overlay of {} chains onto what was never captured", host.name));
         }
         write_overlay(path, backing, 1 << 20)?;
         host.note(format_args!("overlay made"));
-        truth.made_overlay(&host.name, path, backing, bytes);
+        model.made_overlay(&host.name, path, backing, bytes);
         Ok(())
     }
 }

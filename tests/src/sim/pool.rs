@@ -1,4 +1,4 @@
-//! A host's pool: its fake ZFS, with file systems of somebody else in it, which nobody may touch.
+//! A host's pool: its fake ZFS, with foreign file systems in it, which nobody may touch.
 
 use super::host::Host;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
@@ -54,7 +54,7 @@ impl Pool {
         pool
     }
 
-    /// Everything is lost but for what is somebody else's.
+    /// Everything is lost but for foreign file systems.
     pub(super) async fn lose(&self) -> std::io::Result<()> {
         self.fake.restore(&Checkpoint::default())?;
         self.plant().await;
@@ -94,12 +94,12 @@ impl Pool {
         all
     }
 
-    /// Whether what is somebody else's is as it was.
+    /// Whether foreign file systems are as they were.
     pub(super) async fn check(&self, host: &Host) {
         let now = self.foreign_now().await;
         let before = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, found) in before.iter().filter(|(name, found)| now.get(name) != Some(found)) {
-            host.truth.violated(format_args!("{name} of {} is not as it was: {found:?}", host.name));
+            host.model.violated(format_args!("{name} of {} is not as it was: {found:?}", host.name));
         }
     }
 }

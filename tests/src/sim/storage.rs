@@ -3,11 +3,11 @@
 
 use super::capturer::SimCapturer;
 use super::host::{Host, Life};
+use super::invariants::{InvariantChecker, Owner};
+use super::model::Reported;
 use super::network::{Network, Server};
-use super::onlooker::NodesSide;
+use super::observer::AnswerChecker;
 use super::pool::{Pool, ROOT, dataset, read_files};
-use super::truth::Reported;
-use super::witness::{Owner, Witness};
 use super::zfs::SimZfs;
 use crate::enrolment;
 use axum::extract::connect_info::MockConnectInfo;
@@ -162,11 +162,11 @@ impl StorageNode {
     }
 
     async fn open(&self, life: &Life) -> anyhow::Result<Registrar> {
-        let truth = Arc::clone(&self.host.truth);
+        let model = Arc::clone(&self.host.model);
         let window_ms = u64::try_from(self.window.as_millis())?;
-        let witness = Witness { truth, owner: Owner::Registrar { window_ms } };
+        let checker = InvariantChecker { model, owner: Owner::Registrar { window_ms } };
         let failing = &self.pool.failing;
-        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, witness, failing));
+        let zfs = Arc::new(SimZfs::new(&self.pool.fake, life, checker, failing));
         let capturer = Arc::new(SimCapturer { life: life.clone(), failing: Arc::clone(failing) });
         let config = self.config();
         let serving = DownloadLimits::new(&config.serving);
@@ -178,12 +178,12 @@ impl StorageNode {
     }
 
     fn serve(&self, life: Life, registrar: Registrar) {
-        let onlooker = Arc::new(NodesSide::new(&self.host.truth, self.dir.join("deltas")));
+        let observer = Arc::new(AnswerChecker::new(&self.host.model, self.dir.join("deltas")));
         for (address, routes) in [
             (ADDRESS, registrar.network_routes().layer(MockConnectInfo(CALLER))),
             (SOCKET, registrar.operator_routes()),
         ] {
-            let server = Server { routes, life: life.clone(), onlooker: Arc::clone(&onlooker) as _ };
+            let server = Server { routes, life: life.clone(), observer: Arc::clone(&observer) as _ };
             self.network.serve(address, server);
         }
         self.host.note(format_args!("up"));
@@ -191,7 +191,7 @@ impl StorageNode {
     }
 
     fn close(&self) {
-        self.host.truth.forget_contacts();
+        self.host.model.forget_contacts();
         self.network.close(ADDRESS);
         self.network.close(SOCKET);
     }
@@ -221,7 +221,7 @@ impl StorageNode {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = registrar.finish().await {
-                this.host.truth.violated(format_args!("the registrar did not end well: {error:#}"));
+                this.host.model.violated(format_args!("the registrar did not end well: {error:#}"));
             }
             life.pause(0, 1000).await;
             this.host.note(format_args!("stopped"));
@@ -233,7 +233,7 @@ impl StorageNode {
     /// What it has now.
     pub(super) fn backup(&self) -> std::io::Result<Backup> {
         let files = read_files(&self.dir, MOUNTPOINT)?;
-        let reports = self.host.truth.facts().reports.clone();
+        let reports = self.host.model.facts().reports.clone();
         Ok(Backup { pool: self.pool.fake.checkpoint()?, files, reports })
     }
 
@@ -249,7 +249,7 @@ impl StorageNode {
                 std::fs::create_dir_all(path.parent().unwrap_or(&self.dir))?;
                 std::fs::write(path, bytes)?;
             }
-            self.host.truth.facts().reports = to.reports.clone();
+            self.host.model.facts().reports = to.reports.clone();
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl StorageNode {
         self.pool.lose().await?;
         if all {
             self.clear_state()?;
-            self.host.truth.facts().reports.clear();
+            self.host.model.facts().reports.clear();
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The instant so many milliseconds after the beginning.
+/// The instant `ms` milliseconds after the beginning.
 pub(super) fn at_ms(ms: u64) -> Instant {
     ORIGIN.get().unwrap_or_else(Instant::now) + std::time::Duration::from_millis(ms)
 }

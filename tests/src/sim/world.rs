@@ -1,14 +1,14 @@
 //! A storage node, some compute nodes, the network between them, and who gives commands.
 
 use super::host::Host;
+use super::invariants;
+use super::model::Model;
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
 use super::pool::Pool;
 use super::storage::{Backup, StorageNode};
 use super::time;
-use super::truth::Truth;
-use super::witness;
 use bootstash_zfs::Zfs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub(super) const WINDOW: Duration = Duration::from_secs(20 * 60);
 /// The names that images get; each may stand for any base.
 pub(super) const IMAGES: [&str; 4] = ["alma9", "alpine", "debian12", "ubuntu24"];
 
-/// All of it.
+/// All hosts of a seed, their network, and what drives them.
 pub(super) struct World {
     /// Draws what happens next.
-    pub(super) fate: Arc<Host>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) rng: Arc<Host>,
+    pub(super) model: Arc<Model>,
     pub(super) network: Arc<Network>,
     pub(super) storage: Arc<StorageNode>,
     pub(super) nodes: Vec<Arc<Node>>,
@@ -42,25 +42,25 @@ impl World {
         seed: u64,
         dir: &Path,
         bases: &[PathBuf],
-        truth: &Arc<Truth>,
+        model: &Arc<Model>,
     ) -> anyhow::Result<Self> {
         let network = Arc::new(Network::default());
-        let fate = Host::new("fate", 0, seed, truth);
-        let host = Host::new("storage", 1, seed, truth);
+        let rng = Host::new("rng", 0, seed, model);
+        let host = Host::new("storage", 1, seed, model);
         let state_dir = dir.join("storage");
         std::fs::create_dir_all(&state_dir)?;
         let pool = Pool::new(seed.wrapping_mul(31)).await;
         let storage = StorageNode::new(host, pool, state_dir, WINDOW, &network);
         let mut nodes = Vec::new();
-        for number in 1..=fate.draw(|chance| chance.u64(2..=5)) {
-            let host = Host::new(&format!("node{number}"), number + 1, seed, truth);
+        for number in 1..=rng.draw(|rng| rng.u64(2..=5)) {
+            let host = Host::new(&format!("node{number}"), number + 1, seed, model);
             let pool = Pool::new(seed.wrapping_mul(31) + number).await;
             nodes.push(Node::new(host, pool, dir.join(format!("node{number}")), WINDOW, &network)?);
         }
-        let operator = Operator::new(&fate, &network, &storage)?;
-        let (bases, truth) = (bases.to_vec(), Arc::clone(truth));
+        let operator = Operator::new(&rng, &network, &storage)?;
+        let (bases, model) = (bases.to_vec(), Arc::clone(model));
         let (backups, overlays, healed) = (Vec::new(), 0, Arc::default());
-        Ok(Self { fate, truth, network, storage, nodes, operator, bases, backups, overlays, healed })
+        Ok(Self { rng, model, network, storage, nodes, operator, bases, backups, overlays, healed })
     }
 
     /// Checks what must hold at any instant.
@@ -76,11 +76,11 @@ impl World {
 
     async fn check_volumes(&self, node: &Node) {
         let Ok(layout) = node.layout() else { return };
-        let owner = witness::Owner::Node(node.host.name.clone());
-        let witness = witness::Witness { truth: Arc::clone(&self.truth), owner };
-        for generation in witness::generations(&node.pool.fake, &layout.volume).await {
+        let owner = invariants::Owner::Node(node.host.name.clone());
+        let checker = invariants::InvariantChecker { model: Arc::clone(&self.model), owner };
+        for generation in invariants::generations(&node.pool.fake, &layout.volume).await {
             for snapshot in &generation.snapshots {
-                witness.is_what_was_taken(&node.pool.fake, &generation.dataset, snapshot);
+                checker.is_what_was_taken(&node.pool.fake, &generation.dataset, snapshot);
             }
         }
     }
@@ -88,10 +88,10 @@ impl World {
     /// Each overlay's cache is what it was when the overlay was made.
     fn check_overlays(&self) {
         for node in &self.nodes {
-            self.truth.overlays_of(&node.host.name);
+            self.model.overlays_of(&node.host.name);
         }
         let mut wrong = Vec::new();
-        for (path, overlay) in &self.truth.facts().overlays {
+        for (path, overlay) in &self.model.facts().overlays {
             match std::fs::read(&overlay.cache) {
                 Ok(bytes) if bytes == overlay.bytes => (),
                 Err(_) if overlay.rebooted => (),
@@ -100,7 +100,7 @@ impl World {
             }
         }
         for wrong in wrong {
-            self.truth.violated(format_args!("{wrong}"));
+            self.model.violated(format_args!("{wrong}"));
         }
     }
 
@@ -113,9 +113,9 @@ impl World {
             && node.state() == Some(bootstash_net::api::AgentState::InStep)
     }
 
-    /// Lets so much time pass.
+    /// Lets time pass, between `least_ms` and `most_ms`.
     pub(super) async fn wait(&self, least_ms: u64, most_ms: u64) {
-        self.fate.pause(least_ms, most_ms).await;
+        self.rng.pause(least_ms, most_ms).await;
     }
 
     /// Waits until something is so, as often as is said; false where it does not become so.

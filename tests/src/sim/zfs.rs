@@ -1,8 +1,8 @@
 //! A host's ZFS: the fake, with time passing before and after the effect of each verb, so that a crash
-//! falls before, between and after all of them; and with an onlooker who sees each effect.
+//! falls before, between and after all of them; and with a checker that sees each effect.
 
 use super::host::Life;
-use super::witness::Witness;
+use super::invariants::InvariantChecker;
 use async_trait::async_trait;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use bootstash_zfs::fake::{FakeZfs, Verb};
@@ -26,14 +26,19 @@ const WRITES_MS: u64 = 60;
 pub(super) struct SimZfs {
     fake: Arc<FakeZfs>,
     life: Life,
-    witness: Witness,
+    checker: InvariantChecker,
     /// How many calls in a thousand fail.
     failing: Arc<AtomicU32>,
 }
 
 impl SimZfs {
-    pub(super) fn new(fake: &Arc<FakeZfs>, life: &Life, witness: Witness, failing: &Arc<AtomicU32>) -> Self {
-        Self { fake: Arc::clone(fake), life: life.clone(), witness, failing: Arc::clone(failing) }
+    pub(super) fn new(
+        fake: &Arc<FakeZfs>,
+        life: &Life,
+        checker: InvariantChecker,
+        failing: &Arc<AtomicU32>,
+    ) -> Self {
+        Self { fake: Arc::clone(fake), life: life.clone(), checker, failing: Arc::clone(failing) }
     }
 
     async fn reads<T>(&self, verb: Verb, call: impl Future<Output = T>) -> T {
@@ -98,7 +103,7 @@ impl Zfs for SimZfs {
     async fn snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Snapshot, SnapshotError> {
         let call = async {
             let taken = self.fake.snapshot(of, name).await;
-            taken.inspect(|taken| self.witness.taken(&self.fake, of, taken))
+            taken.inspect(|taken| self.checker.taken(&self.fake, of, taken))
         };
         self.writes(Verb::Snapshot, of.as_str(), call).await
     }
@@ -110,7 +115,7 @@ impl Zfs for SimZfs {
 
     async fn destroy_snapshot(&self, of: &DatasetName, name: &SnapshotName) -> Result<Removed, DestroyError> {
         let call = async {
-            self.witness.destroys_snapshot(&self.fake, of, name).await;
+            self.checker.destroys_snapshot(&self.fake, of, name).await;
             self.fake.destroy_snapshot(of, name).await
         };
         self.writes(Verb::DestroySnapshot, &format!("{of}@{name}"), call).await
@@ -118,10 +123,10 @@ impl Zfs for SimZfs {
 
     async fn destroy(&self, name: &DatasetName) -> Result<Removed, DestroyError> {
         let call = async {
-            let destroyed = self.witness.destroys(&self.fake, name).await;
+            let destroyed = self.checker.destroys(&self.fake, name).await;
             self.fake.destroy(name).await.inspect(|removed| {
                 if *removed == Removed::Removed {
-                    self.witness.destroyed(destroyed);
+                    self.checker.destroyed(destroyed);
                 }
             })
         };
@@ -137,7 +142,7 @@ impl Zfs for SimZfs {
     ) -> Result<Made, CloneError> {
         let call = async {
             let made = self.fake.clone_snapshot(of, name, clone, mountpoint).await;
-            made.inspect(|_| self.witness.cloned(&self.fake, clone))
+            made.inspect(|_| self.checker.cloned(&self.fake, clone))
         };
         self.writes(Verb::Clone, clone.as_str(), call).await
     }
@@ -161,7 +166,7 @@ impl Zfs for SimZfs {
         let call = async {
             let received = self.fake.receive_as(into, stream, how).await;
             if let Ok(received) = &received {
-                self.witness.received(&self.fake, into, received).await;
+                self.checker.received(&self.fake, into, received).await;
             }
             received
         };

@@ -18,12 +18,12 @@ const SIZE: u64 = 100 * CLUSTER + 3 * 512;
 const DATA: [u64; 5] = [0, 7, 8, 60, 100];
 
 /// A base with data in its clusters 0 to 63 and in its last, and a directory to work in.
-struct Ground {
+struct Fixture {
     dir: tempfile::TempDir,
     image: Source,
 }
 
-impl Ground {
+impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("base.raw");
@@ -116,12 +116,12 @@ fn facts(file: &Path) -> CacheFacts {
 
 #[tokio::test]
 async fn a_good_cache_is_taken_as_it_is_and_passes() {
-    let ground = Ground::new().await;
-    let file = ground.cache();
-    let adopted = ground.adopt(&file).await.unwrap();
-    ground.verify(&adopted).await.unwrap();
+    let fixture = Fixture::new().await;
+    let file = fixture.cache();
+    let adopted = fixture.adopt(&file).await.unwrap();
+    fixture.verify(&adopted).await.unwrap();
     assert!(std::fs::read(&adopted.cache).unwrap() == std::fs::read(&file).unwrap(), "another file");
-    assert_eq!(names(&ground.path("work")), [ground.path("work").join(CACHE_FILE)]);
+    assert_eq!(names(&fixture.path("work")), [fixture.path("work").join(CACHE_FILE)]);
     assert_eq!(adopted.facts, facts(&file));
     assert!(adopted.boots.is_empty());
     assert_eq!((adopted.confidence, adopted.accelerator), (Confidence::Low, None));
@@ -129,100 +129,100 @@ async fn a_good_cache_is_taken_as_it_is_and_passes() {
 
 #[tokio::test]
 async fn what_lies_beside_a_cache_is_believed_only_where_it_is_of_this_cache() {
-    let ground = Ground::new().await;
-    let file = ground.cache();
-    let manifest = ground.manifest(facts(&file));
-    ground.put_beside(&manifest);
-    let adopted = ground.adopt(&file).await.unwrap();
+    let fixture = Fixture::new().await;
+    let file = fixture.cache();
+    let manifest = fixture.manifest(facts(&file));
+    fixture.put_beside(&manifest);
+    let adopted = fixture.adopt(&file).await.unwrap();
     assert_eq!(adopted.boots, manifest.boots);
     assert_eq!((adopted.confidence, adopted.accelerator), (Confidence::High, Some(Accelerator::Kvm)));
 
     let other_size = CacheFacts { bytes: facts(&file).bytes + CLUSTER, ..facts(&file) };
     let other_content = CacheFacts { data_clusters: 4, ..facts(&file) };
     for other in [other_size, other_content] {
-        ground.put_beside(&ground.manifest(other));
-        assert!(ground.adopt(&file).await.unwrap().boots.is_empty());
+        fixture.put_beside(&fixture.manifest(other));
+        assert!(fixture.adopt(&file).await.unwrap().boots.is_empty());
     }
-    ground.put_beside(&Manifest { boots: Vec::new(), ..manifest });
-    assert_eq!(ground.adopt(&file).await.unwrap().confidence, Confidence::Low, "trusted without a boot");
-    std::fs::write(ground.path(MANIFEST_FILE), "{").unwrap();
-    assert!(ground.adopt(&file).await.unwrap().boots.is_empty());
+    fixture.put_beside(&Manifest { boots: Vec::new(), ..manifest });
+    assert_eq!(fixture.adopt(&file).await.unwrap().confidence, Confidence::Low, "trusted without a boot");
+    std::fs::write(fixture.path(MANIFEST_FILE), "{").unwrap();
+    assert!(fixture.adopt(&file).await.unwrap().boots.is_empty());
 }
 
 #[tokio::test]
 async fn what_another_program_wrote_becomes_a_cache_of_ours() {
-    let ground = Ground::new().await;
-    ground.tool(&["create", "-qf", "qcow2", "copied.qcow2", &SIZE.to_string()]);
-    tool("qemu-io", &["-c", "write -P 1 0 4k", "-c", "write -z 4M 64k", "copied.qcow2"], ground.dir.path());
-    let adopted = ground.adopt(&ground.path("copied.qcow2")).await.unwrap();
-    ground.verify(&adopted).await.unwrap();
+    let fixture = Fixture::new().await;
+    fixture.tool(&["create", "-qf", "qcow2", "copied.qcow2", &SIZE.to_string()]);
+    tool("qemu-io", &["-c", "write -P 1 0 4k", "-c", "write -z 4M 64k", "copied.qcow2"], fixture.dir.path());
+    let adopted = fixture.adopt(&fixture.path("copied.qcow2")).await.unwrap();
+    fixture.verify(&adopted).await.unwrap();
     let (data, zeros) = held(&adopted.cache);
     assert_eq!((data, zeros), ([0].into(), [64].into()));
     assert_eq!((adopted.facts.data_clusters, adopted.facts.zero_clusters), (1, 1));
     let info =
-        tool("qemu-img", &["info", "--output=json", adopted.cache.to_str().unwrap()], ground.dir.path());
+        tool("qemu-img", &["info", "--output=json", adopted.cache.to_str().unwrap()], fixture.dir.path());
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
-    assert_eq!(info["full-backing-filename"], ground.image.path.to_str().unwrap());
+    assert_eq!(info["full-backing-filename"], fixture.image.path.to_str().unwrap());
     assert_eq!(info["backing-filename-format"], "raw");
 }
 
 #[tokio::test]
 async fn a_cache_of_another_base_is_adopted_and_does_not_pass() {
-    let ground = Ground::new().await;
-    let file = ground.cache();
+    let fixture = Fixture::new().await;
+    let file = fixture.cache();
     File::options()
         .write(true)
-        .open(&ground.image.path)
+        .open(&fixture.image.path)
         .unwrap()
         .write_all_at(b"other", 60 * CLUSTER)
         .unwrap();
-    let image = Qemu::find().unwrap().inspect(&ground.image.path, Some(ImageFormat::Raw)).await.unwrap();
-    let other = Ground { image, ..ground };
+    let image = Qemu::find().unwrap().inspect(&fixture.image.path, Some(ImageFormat::Raw)).await.unwrap();
+    let other = Fixture { image, ..fixture };
     let error = other.verify(&other.adopt(&file).await.unwrap()).await.unwrap_err();
     assert!(matches!(error, VerifyError::Compare(_)), "{error}");
 }
 
 #[tokio::test]
 async fn a_zero_where_the_base_has_data_does_not_pass() {
-    let ground = Ground::new().await;
+    let fixture = Fixture::new().await;
     for wrong in [5, 63] {
         let mut zeros = ClusterRuns::default();
         zeros.append(wrong..wrong + 1);
         zeros.append(64..100);
-        let adopted = ground.adopt(&ground.cache_with(zeros)).await.unwrap();
-        let error = ground.verify(&adopted).await.unwrap_err();
+        let adopted = fixture.adopt(&fixture.cache_with(zeros)).await.unwrap();
+        let error = fixture.verify(&adopted).await.unwrap_err();
         assert!(matches!(error, VerifyError::Compare(_)), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_cache_chained_elsewhere_is_refused_until_it_is_told_of_this_base() {
-    let ground = Ground::new().await;
-    let file = ground.cache();
-    let base = ground.image.path.to_str().unwrap();
-    std::fs::copy(base, ground.path("same.raw")).unwrap();
+    let fixture = Fixture::new().await;
+    let file = fixture.cache();
+    let base = fixture.image.path.to_str().unwrap();
+    std::fs::copy(base, fixture.path("same.raw")).unwrap();
     for elsewhere in ["same.raw", "/etc/passwd", "json:{\"driver\":\"null-co\"}", "base.raw"] {
-        ground.tool(&["rebase", "-u", "-F", "raw", "-b", elsewhere, "given.qcow2"]);
-        let why = ground.unfit(&file).await;
+        fixture.tool(&["rebase", "-u", "-F", "raw", "-b", elsewhere, "given.qcow2"]);
+        let why = fixture.unfit(&file).await;
         assert!(matches!(&why, Unfit::Backing { named, .. } if *named == Path::new(elsewhere)), "{why}");
         assert!(why.to_string().contains(&format!("qemu-img rebase -u -F raw -b {base} COPY")), "{why}");
     }
     // Were the base opened as the header says, it would not be found to be qcow2.
-    ground.tool(&["rebase", "-u", "-F", "qcow2", "-b", base, "given.qcow2"]);
-    ground.verify(&ground.adopt(&file).await.unwrap()).await.unwrap();
+    fixture.tool(&["rebase", "-u", "-F", "qcow2", "-b", base, "given.qcow2"]);
+    fixture.verify(&fixture.adopt(&file).await.unwrap()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_cache_of_another_form_is_refused() {
-    let ground = Ground::new().await;
+    let fixture = Fixture::new().await;
     let other = (SIZE + 512).to_string();
     let size = SIZE.to_string();
-    ground.tool(&["create", "-qf", "qcow2", "larger", &other]);
-    ground.tool(&["create", "-qf", "qcow2", "-o", "cluster_size=4k", "fine", &size]);
-    ground.tool(&["create", "-qf", "qcow2", "-o", "data_file=d.raw", "data", &size]);
-    ground.tool(&["create", "-qf", "qcow2", "-o", "extended_l2=on", "parts", &size]);
-    ground.tool(&["create", "-qf", "qcow2", "empty", &size]);
-    ground.tool(&["convert", "-c", "-O", "qcow2", "base.raw", "packed"]);
+    fixture.tool(&["create", "-qf", "qcow2", "larger", &other]);
+    fixture.tool(&["create", "-qf", "qcow2", "-o", "cluster_size=4k", "fine", &size]);
+    fixture.tool(&["create", "-qf", "qcow2", "-o", "data_file=d.raw", "data", &size]);
+    fixture.tool(&["create", "-qf", "qcow2", "-o", "extended_l2=on", "parts", &size]);
+    fixture.tool(&["create", "-qf", "qcow2", "empty", &size]);
+    fixture.tool(&["convert", "-c", "-O", "qcow2", "base.raw", "packed"]);
     let larger = Unfit::DiskSize { cache: SIZE + 512, base: SIZE };
     let cases = [
         ("larger", larger),
@@ -235,32 +235,32 @@ async fn a_cache_of_another_form_is_refused() {
         ("", Unfit::NotAFile),
     ];
     for (name, wanted) in cases {
-        assert_eq!(ground.unfit(&ground.path(name)).await, wanted, "{name}");
+        assert_eq!(fixture.unfit(&fixture.path(name)).await, wanted, "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_header_that_says_more_than_ours_is_refused() {
-    let ground = Ground::new().await;
+    let fixture = Fixture::new().await;
     for (byte, value, wanted) in
         [(35, 2, Unfit::Encrypted), (79, 2, Unfit::Features), (72, 1, Unfit::Features)]
     {
-        let file = ground.cache();
+        let file = fixture.cache();
         File::options().write(true).open(&file).unwrap().write_all_at(&[value], byte).unwrap();
-        assert_eq!(ground.unfit(&file).await, wanted);
+        assert_eq!(fixture.unfit(&file).await, wanted);
     }
 }
 
 #[tokio::test]
 async fn a_missing_a_cut_and_a_broken_cache_are_refused() {
-    let ground = Ground::new().await;
-    let missing = ground.refused(&ground.path("missing")).await;
+    let fixture = Fixture::new().await;
+    let missing = fixture.refused(&fixture.path("missing")).await;
     assert!(matches!(missing, CaptureError::Foreign(InspectCacheError::Read { .. })), "{missing:?}");
-    let bytes = std::fs::metadata(ground.cache()).unwrap().len();
+    let bytes = std::fs::metadata(fixture.cache()).unwrap().len();
     for cut in [2 * CLUSTER, bytes - 2 * CLUSTER] {
-        let file = ground.cache();
+        let file = fixture.cache();
         File::options().write(true).open(&file).unwrap().set_len(cut).unwrap();
-        let error = ground.refused(&file).await;
+        let error = fixture.refused(&file).await;
         assert!(
             matches!(
                 error,
@@ -271,29 +271,29 @@ async fn a_missing_a_cut_and_a_broken_cache_are_refused() {
             "{cut}: {error:?}"
         );
     }
-    let file = ground.cache();
+    let file = fixture.cache();
     File::options().write(true).open(&file).unwrap().write_all_at(&[0, 0], 2 * CLUSTER).unwrap();
-    ground.refused(&file).await;
+    fixture.refused(&file).await;
 }
 
 #[tokio::test]
 async fn a_pipe_is_not_waited_for() {
-    let ground = Ground::new().await;
-    let pipe = ground.path("pipe");
+    let fixture = Fixture::new().await;
+    let pipe = fixture.path("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert_eq!(ground.unfit(&pipe).await, Unfit::NotAFile);
-    let file = ground.cache();
-    std::fs::rename(&pipe, ground.path(MANIFEST_FILE)).unwrap();
-    assert!(ground.adopt(&file).await.unwrap().boots.is_empty());
+    assert_eq!(fixture.unfit(&pipe).await, Unfit::NotAFile);
+    let file = fixture.cache();
+    std::fs::rename(&pipe, fixture.path(MANIFEST_FILE)).unwrap();
+    assert!(fixture.adopt(&file).await.unwrap().boots.is_empty());
 }
 
 #[tokio::test]
 async fn an_adoption_that_is_given_up_leaves_nothing() {
-    let ground = Ground::new().await;
-    let file = ground.cache();
-    let work = ground.path("work");
+    let fixture = Fixture::new().await;
+    let file = fixture.cache();
+    let work = fixture.path("work");
     for millis in [0, 5, 10, 20, 30, 40, 60] {
-        let cut_off = tokio::time::timeout(Duration::from_millis(millis), ground.adopt(&file)).await;
+        let cut_off = tokio::time::timeout(Duration::from_millis(millis), fixture.adopt(&file)).await;
         if cut_off.is_ok() {
             std::fs::remove_file(work.join(CACHE_FILE)).unwrap();
         }

@@ -71,7 +71,7 @@ impl Guest<'_> {
     }
 }
 
-/// A disk address packet of the firmware's extended calls: so many sectors to or from 0x8000.
+/// A disk address packet of the BIOS: N sectors to or from 0x8000.
 fn packet(sectors: u8, first: u64) -> Vec<u8> {
     let mut packet = vec![16, 0, sectors, 0, 0x00, 0x80, 0, 0];
     packet.extend(first.to_le_bytes());

@@ -49,7 +49,7 @@ fn sources_that_are_no_image_of_their_own() {
     setting.lab.finish().unwrap();
 }
 
-/// The whole way: an operator who registers what a stranger made.
+/// The whole way: an operator who registers an untrusted image.
 fn refuse_attacks(setting: &Setting) {
     let secret = "/etc/shadow";
     fs::write(setting.file("passwd.qcow2"), Hostile::default().data_file(secret).bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Deregistering and collecting: what nobody needs goes, what somebody uses stays.
+//! Deregistering and collecting: what is unused goes, what is in use stays.
 
 use crate::setting::{Setting, assert_says};
 use bootstash_tests::lab::Host;

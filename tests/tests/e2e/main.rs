@@ -5,14 +5,14 @@
 mod agents;
 mod bad_images;
 mod bad_input;
-mod callers;
 mod collecting;
+mod end_to_end;
 mod hosts;
 mod metrics;
 mod multicast;
 mod registrars;
-mod road;
 mod running;
 mod secrets;
 mod setting;
-mod standing_still;
+mod socket_group;
+mod zfs_hangs;

@@ -33,7 +33,7 @@ fn counted(lab: &Lab, node: &Host, name: &str) -> f64 {
     scrape.value(&format!("bootstash_agent_multicast_{name}")).unwrap_or_default()
 }
 
-/// Whether a node hears, by its doctor, and what that says.
+/// Whether a node receives multicast, by its doctor, and what that says.
 fn examined(node: &Host) -> (bool, String) {
     let finished = node.bootstash(["doctor", "multicast"]).unwrap();
     let said = format!("{}{}", finished.stdout, finished.stderr);
@@ -44,7 +44,7 @@ fn examined(node: &Host) -> (bool, String) {
 fn a_node_behind_a_firewall_fetches_and_its_doctor_says_why() {
     let setting = setting(3, GROUP);
     let (lab, blocked) = (&setting.lab, setting.lab.host("node3"));
-    lab.expect_log("nothing is heard of multicast group");
+    lab.expect_log("nothing is received from multicast group");
     blocked.drop_udp_to(7434).unwrap();
     setting.register("a", 1);
     lab.wait_in_step().unwrap();

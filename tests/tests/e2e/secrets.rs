@@ -2,7 +2,7 @@
 
 use crate::setting::Setting;
 use bootstash_net::api::InviteReply;
-use bootstash_tests::lab::joining::registrar_url;
+use bootstash_tests::lab::membership::registrar_url;
 use bootstash_tests::lab::{Host, Program};
 use rustls::pki_types::pem::PemObject;
 

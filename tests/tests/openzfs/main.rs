@@ -1,6 +1,6 @@
 //! The suites over OpenZFS, in guests that have it in their kernel. Needs `make openzfs`, and QEMU.
 
-mod road;
+mod end_to_end;
 mod suites;
 
 use anyhow::Result;

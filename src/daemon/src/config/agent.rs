@@ -1,6 +1,6 @@
 //! `/etc/bootstash/agent.toml`.
 
-use super::HearingConfig;
+use super::MulticastReceiverConfig;
 use bootstash_base::names::{DatasetName, GroupName, NodeName};
 use bootstash_net::download_limits::Limits;
 use serde::Deserialize;
@@ -43,9 +43,9 @@ pub struct AgentConfig {
     /// Serving other nodes.
     #[serde(default)]
     pub peers: PeersConfig,
-    /// Hearing what the registrar sends to all nodes at once.
+    /// Receiving what the registrar sends to all nodes at once.
     #[serde(default)]
-    pub multicast: HearingConfig,
+    pub multicast: MulticastReceiverConfig,
 }
 
 impl AgentConfig {

@@ -3,7 +3,7 @@
 
 use super::{AgentConfig, CaptureConfig, MulticastConfig, PeersConfig, RegistrarConfig, ServingConfig};
 use bootstash_base::names::DatasetName;
-use bootstash_multicast::Shape;
+use bootstash_multicast::BlockLayout;
 use bootstash_net::api::is_authority;
 use bootstash_net::download_limits::Limits;
 use std::path::Path;
@@ -95,7 +95,7 @@ fn multicast(config: &MulticastConfig) -> Check {
     at_least("multicast.rate_bytes_per_second", rate, LEAST_MULTICAST_BYTES_PER_SECOND)?;
     at_least("multicast.ttl", config.ttl.into(), 1)?;
     // Any length would do; the symbol's own rules are the session's.
-    Shape::usual_of(1, config.symbol_bytes)
+    BlockLayout::with_symbol_bytes(1, config.symbol_bytes)
         .map(drop)
         .map_err(|error| format!("multicast.symbol_bytes: {error}; usual is 1408, for an MTU of 1500"))
 }

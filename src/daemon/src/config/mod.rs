@@ -14,7 +14,7 @@ mod tests;
 pub use agent::{AgentConfig, PeersConfig};
 pub use kind::ConfigKind;
 pub use load::{ConfigError, ConfigFile, ParseProblem, load_agent, load_any, load_registrar};
-pub use multicast::{HearingConfig, MulticastConfig};
+pub use multicast::{MulticastConfig, MulticastReceiverConfig};
 pub use registrar::{CaptureConfig, RegistrarConfig, ServingConfig};
 
 use std::time::Duration;

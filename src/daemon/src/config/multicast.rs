@@ -29,17 +29,17 @@ impl Default for MulticastConfig {
 /// 200 Mbit/s: a fifth of what is slow today.
 const RATE: NonZeroU64 = NonZeroU64::new(25_000_000).unwrap();
 
-/// Hearing what the registrar sends to all.
+/// Receiving what the registrar sends to all nodes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HearingConfig {
-    /// Whether to.
+pub struct MulticastReceiverConfig {
+    /// Whether to receive it; else every delta is fetched.
     pub enabled: bool,
     /// The name of the network interface; where none is given, that which leads to the registrar.
     pub interface: Option<String>,
 }
 
-impl Default for HearingConfig {
+impl Default for MulticastReceiverConfig {
     fn default() -> Self {
         Self { enabled: true, interface: None }
     }

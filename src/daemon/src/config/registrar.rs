@@ -56,7 +56,7 @@ impl RegistrarConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServingConfig {
-    /// Downloads at once; who asks beyond them comes again, or is sent to a peer.
+    /// Downloads at once; who asks beyond them is told to retry later, or redirected to a peer.
     pub downloads: usize,
     /// How many of them may be of a whole volume.
     pub full_streams: usize,

@@ -1,24 +1,23 @@
 //! The keys of a receiver: the one in use, and the one that comes next.
 //!
-//! Promises: both are taken until the first datagram under the new one, from then on it alone; what was said
+//! Promises: both are accepted until the first datagram under the new one, from then on it alone; what was said
 //! under the old key of blocks that are not whole counts no more.
 
 use super::Receiver;
-use super::blocks::{BlockState, Phase};
 use crate::session::{Announcement, RekeyError, SessionId};
 use crate::wire::Opener;
 use std::time::{Duration, Instant};
 
-/// Who is sent forged blocks waits for a new key so long.
-const ALARMED_FOR: Duration = Duration::from_secs(2);
+/// A node that received forged blocks waits this long for a new key.
+const KEY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Keys {
     session: SessionId,
     /// None where the cipher refuses the key.
     opener: Option<Opener>,
     next: Option<(SessionId, Option<Opener>)>,
-    /// Somebody forges under the key in use; so long there is hope for another.
-    pub(super) leave_at: Option<Instant>,
+    /// Somebody forges under the key in use; without another by then, multicast is left.
+    leave_at: Option<Instant>,
     /// Blocks that were forged under it.
     bad_blocks: u32,
     /// No source symbol came under it yet, that tells how far the sender is.
@@ -43,6 +42,11 @@ impl Keys {
         self.session
     }
 
+    /// By then another key must be in use.
+    pub(super) fn leave_at(&self) -> Option<Instant> {
+        self.leave_at
+    }
+
     pub(super) fn next_session(&self) -> Option<SessionId> {
         self.next.as_ref().map(|(session, _)| *session)
     }
@@ -56,6 +60,21 @@ impl Keys {
         }
     }
 
+    /// Whether this source symbol is the first under a new key, which tells how far the sender is.
+    pub(super) fn take_place_unsure(&mut self) -> bool {
+        std::mem::take(&mut self.is_place_unsure)
+    }
+
+    /// A block was forged under the key in use: the second is no accident, and is to be reported.
+    pub(super) fn count_forged(&mut self, now: Instant) -> bool {
+        self.bad_blocks += 1;
+        let compromised = self.bad_blocks == BAD_BLOCKS_MAX;
+        if compromised {
+            self.leave_at = Some(now + KEY_TIMEOUT);
+        }
+        compromised
+    }
+
     fn advance(&mut self) {
         if let Some((session, opener)) = self.next.take() {
             let fresh =
@@ -66,7 +85,7 @@ impl Keys {
 }
 
 impl Receiver {
-    /// Takes the key that comes next; the one in use again changes nothing.
+    /// Accepts the key that comes next; the one in use changes nothing.
     ///
     /// # Errors
     /// Where it is for another object.
@@ -84,30 +103,7 @@ impl Receiver {
     /// The first datagram under the next key came.
     pub(super) fn switch_key(&mut self) {
         self.keys.advance();
-        // Beats may have been forged too.
-        (self.beat, self.passed) = (None, 0);
-        self.blocks.iter_mut().for_each(BlockState::distrust);
-    }
-
-    /// What is held of blocks that the sender did not come to yet is a forger's.
-    pub(super) fn drop_ahead_of(&mut self, block: u32) {
-        if !std::mem::take(&mut self.keys.is_place_unsure) {
-            return;
-        }
-        for state in self.blocks.iter_mut().skip(block as usize + 1) {
-            if state.of_old_key && !state.wanted && matches!(state.phase, Phase::Open(_)) {
-                *state = BlockState { bad: state.bad, by_unicast: state.by_unicast, ..BlockState::default() };
-                self.open -= 1;
-            }
-        }
-    }
-
-    /// A block was forged under the key in use: the second is no accident.
-    pub(super) fn count_forged(&mut self, now: Instant) {
-        self.keys.bad_blocks += 1;
-        if self.keys.bad_blocks == BAD_BLOCKS_MAX {
-            self.keys.leave_at = Some(now + ALARMED_FOR);
-            self.report_at = Some(now);
-        }
+        self.sender.forget();
+        self.blocks.distrust_old_key();
     }
 }

@@ -1,16 +1,28 @@
-//! Who is no longer waited for, and when it is over.
+//! Which nodes are no longer waited for, and when a session is over.
 
 use super::{Sender, SenderEvent};
 use crate::members::Demotion;
 use bootstash_base::names::NodeName;
 use std::time::{Duration, Instant};
 
-/// After the last symbol; then whoever still lacks something goes on by unicast.
-const LINGER: Duration = Duration::from_secs(10);
-/// A larger part of nodes that lose too much is no longer their fault.
+/// After the last symbol; nodes that still lack something then continue by unicast.
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(10);
+/// If more than this fraction of nodes are outliers, the cause is not theirs.
 const MANY: f64 = 0.3;
-/// So long beats go on for who was sent to unicast at the end, that its report can be answered so.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// For how long heartbeats continue after the end: nodes that were sent to unicast report once more, and are told.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Symbols are sent, or may be.
+    Sending,
+    /// Heartbeats alone are.
+    Lingering {
+        since: Instant,
+    },
+    Finished,
+}
 
 impl Sender {
     pub(super) fn demote(&mut self, node: &NodeName, why: Demotion) {
@@ -23,7 +35,7 @@ impl Sender {
         nodes.iter().for_each(|node| self.demote(node, why));
     }
 
-    /// Many that lose too much: first slower, and if that does not help, not at all.
+    /// Where many are outliers: first halves the rate, then gives up.
     pub(super) fn judge_outliers(&mut self, now: Instant) {
         let outliers = self.members.outliers;
         let all = outliers + self.members.active().count();
@@ -31,15 +43,13 @@ impl Sender {
             return;
         }
         self.members.outliers = 0;
-        if !self.halved && self.members.active().next().is_some() {
-            self.halved = true;
-            self.rate.halve();
+        if self.members.active().next().is_some() && self.pacer.halve_once() {
             return;
         }
         self.give_up(now);
     }
 
-    /// All go on by unicast.
+    /// All nodes continue by unicast.
     pub(super) fn give_up(&mut self, now: Instant) {
         self.demote_all(&self.members.names(|member| !member.done), Demotion::GaveUp);
         self.events.push_back(SenderEvent::GaveUp);
@@ -48,19 +58,18 @@ impl Sender {
 
     /// Whether no more symbols go out.
     pub(super) fn is_ending(&self) -> bool {
-        self.finished || self.ended_at.is_some()
+        self.phase != Phase::Sending
     }
 
     pub(super) fn finish_if_over(&mut self, now: Instant) {
-        if let Some(since) = self.ended_at {
-            if now >= since + FAREWELL || !self.members.lack_farewell(since) {
+        if let Phase::Lingering { since } = self.phase {
+            if now >= since + LINGER || !self.members.awaits_final_report(since) {
                 self.finish();
             }
             return;
         }
         let unsatisfied = self.members.names(|member| !member.satisfied);
-        let lingered = self.is_source_out() && self.due.is_empty() && now >= self.last_symbol_at + LINGER;
-        if lingered {
+        if self.schedule.idle_since().is_some_and(|since| now >= since + COMPLETION_TIMEOUT) {
             self.demote_all(&unsatisfied, Demotion::Stalled);
             self.end(now);
         } else if unsatisfied.is_empty() {
@@ -68,17 +77,17 @@ impl Sender {
         }
     }
 
-    /// Beats alone from now on. They say that all has passed: who is to fetch what passed does not wait for more.
+    /// Heartbeats alone from now on. They announce all blocks as sent: nodes that fetch what was sent do not wait for more.
     fn end(&mut self, now: Instant) {
-        self.passed = self.shape.blocks();
-        self.ended_at = Some(now);
-        self.ready_at = None;
-        self.keys.stay();
+        self.heartbeats.announce_sent(self.schedule.layout().blocks());
+        self.phase = Phase::Lingering { since: now };
+        self.pacer.clear();
+        self.keys.cancel_rotation();
     }
 
     fn finish(&mut self) {
-        self.keys.stay();
-        self.finished = true;
+        self.keys.cancel_rotation();
+        self.phase = Phase::Finished;
         self.events.push_back(SenderEvent::Finished);
     }
 }

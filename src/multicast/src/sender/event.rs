@@ -2,7 +2,7 @@
 
 use crate::members::Demotion;
 use crate::session::SessionId;
-use crate::wire::{Beat, Position};
+use crate::wire::{Heartbeat, Position};
 use bootstash_base::names::NodeName;
 
 /// What to send now.
@@ -11,7 +11,7 @@ pub enum Transmit {
     /// A symbol.
     Symbol(Position),
     /// How far the sender is.
-    Beat(Beat),
+    Heartbeat(Heartbeat),
 }
 
 /// What is to be done.
@@ -31,9 +31,9 @@ pub enum SenderEvent {
         /// Why.
         why: Demotion,
     },
-    /// Somebody who knows the key forges.
-    Poisoned {
-        /// Who saw it.
+    /// A node received forged blocks: somebody else has the key.
+    KeyCompromised {
+        /// The node that reports it.
         node: NodeName,
     },
     /// Make a new key by [`crate::Announcement::rekeyed`], hand it in by
@@ -48,7 +48,7 @@ pub enum SenderEvent {
         /// The last one handed in.
         session: SessionId,
     },
-    /// Too many lose too much; multicast is no use for this object.
+    /// Too many nodes lose too much: multicast is given up for this object.
     GaveUp,
     /// It is over.
     Finished,

@@ -7,33 +7,32 @@ use std::time::Instant;
 impl Sender {
     /// Other limits of the rate from now on: several sessions may share one cap. The rate stays the same part of it.
     pub fn limit(&mut self, now: Instant, limits: RateLimits) {
-        self.rate.limit(limits);
-        self.pace.set_rate(self.rate.bytes_per_second(), now);
+        self.pacer.limit(now, limits);
     }
 
     /// The rate as it is now, with all headers.
     pub fn bytes_per_second(&self) -> f64 {
-        self.rate.bytes_per_second()
+        self.pacer.rate().bytes_per_second()
     }
 
     /// The 90th percentile of what nodes lost, from 0 to 1, when the rate was judged last.
     pub fn loss(&self) -> Option<f64> {
-        self.rate.loss()
+        self.pacer.rate().loss()
     }
 
     /// Of that, what is lost at any rate.
     pub fn path_loss(&self) -> f64 {
-        self.rate.path_loss()
+        self.pacer.rate().path_loss()
     }
 
     /// Source symbols that went out.
     pub fn source_symbols_sent(&self) -> u64 {
-        self.sent - self.repair_sent
+        self.schedule.sent() - self.schedule.repair_sent()
     }
 
     /// Repair symbols that went out.
     pub fn repair_symbols_sent(&self) -> u64 {
-        self.repair_sent
+        self.schedule.repair_sent()
     }
 
     /// Nodes that are waited for.
@@ -48,6 +47,6 @@ impl Sender {
 
     /// Whether every source symbol was sent.
     pub fn is_source_out(&self) -> bool {
-        self.cursor.block >= self.shape.blocks()
+        self.schedule.is_source_out()
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Sender, SenderEvent};
 use crate::members::Demotion;
-use crate::report::{Report, Standing};
+use crate::report::{ReceiverStatus, Report};
 use crate::session::{Announcement, RekeyError, SessionId};
 use bootstash_base::names::NodeName;
 use std::collections::BTreeSet;
@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 
 /// For the new key to be made, and then for all to get it.
 const ROTATION: Duration = Duration::from_secs(1);
-/// A node that has not heard the new key yet reports on the old one.
+/// A node that has received nothing under the new key yet reports on the old one.
 const OLD_REPORTS: Duration = Duration::from_secs(5);
 
 /// Which keys there are, by their sessions.
 #[derive(Debug)]
 pub(super) struct Keys {
     /// The one in use.
-    pub(super) session: SessionId,
+    session: SessionId,
     old: Option<(SessionId, Instant)>,
     rotation: Option<Rotation>,
-    /// Who was sent forged blocks since somebody was expelled.
-    alarmed: BTreeSet<NodeName>,
+    /// Nodes that reported forged blocks since somebody was expelled.
+    reporters: BTreeSet<NodeName>,
     /// The key was changed since then.
-    answered: bool,
+    rekeyed: bool,
 }
 
 /// A new key was asked for.
@@ -37,9 +37,31 @@ struct Rotation {
     until: Instant,
 }
 
+/// What a report of forged blocks means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgery {
+    /// Somebody else has the key; the node may not have reported it before.
+    KeyCompromised { new_reporter: bool },
+    /// One node alone reports it, under the new key as under the old: the fault is the node's.
+    NodeAtFault,
+    /// Somebody else has the new key too.
+    NewKeyCompromised,
+}
+
+/// What a rotation has come to.
+enum Settled {
+    Switched(SessionId),
+    NoKeyCame,
+}
+
 impl Keys {
     pub(super) fn new(session: SessionId) -> Self {
-        Self { session, old: None, rotation: None, alarmed: BTreeSet::new(), answered: false }
+        Self { session, old: None, rotation: None, reporters: BTreeSet::new(), rekeyed: false }
+    }
+
+    /// The one in use.
+    pub(super) fn session(&self) -> SessionId {
+        self.session
     }
 
     /// Whether a report may name this session now.
@@ -55,52 +77,90 @@ impl Keys {
         self.rotation.as_ref().map(|rotation| rotation.until)
     }
 
+    /// No other key is used.
+    pub(super) fn cancel_rotation(&mut self) {
+        self.rotation = None;
+    }
+
     fn is_next(&self, session: Option<SessionId>) -> bool {
         let next = self.rotation.as_ref().and_then(|rotation| rotation.next);
         next.is_some() && next == session
     }
 
-    /// No other key is used.
-    pub(super) fn stay(&mut self) {
-        self.rotation = None;
+    fn begin_rotation(&mut self, now: Instant) {
+        self.rotation = Some(Rotation { next: None, until: now + ROTATION });
+    }
+
+    /// The key that was asked for is this one.
+    fn hand_in(&mut self, now: Instant, given: SessionId) -> Result<(), RekeyError> {
+        let session = self.session;
+        let Some(rotation) = self.rotation.as_mut() else {
+            return Err(RekeyError::Unasked { session, given });
+        };
+        if given == session || self.old.is_some_and(|(old, _)| given == old) {
+            return Err(RekeyError::NotNew { session });
+        }
+        *rotation = Rotation { next: Some(given), until: now + ROTATION };
+        Ok(())
+    }
+
+    /// Whoever was expelled may have forged: reports count anew.
+    fn forget_reporters(&mut self) {
+        self.reporters.clear();
+        self.rekeyed = false;
+    }
+
+    fn note_forgery(&mut self, node: &NodeName) -> Forgery {
+        if !self.rekeyed {
+            return Forgery::KeyCompromised { new_reporter: self.reporters.insert(node.clone()) };
+        }
+        let alone = self.reporters.iter().eq([node]);
+        if alone { Forgery::NodeAtFault } else { Forgery::NewKeyCompromised }
+    }
+
+    /// Uses the new key, if it is time to.
+    fn settle(&mut self, now: Instant, all_have_it: impl FnOnce() -> bool) -> Option<Settled> {
+        let rotation = self.rotation.as_ref()?;
+        let over = now >= rotation.until;
+        match rotation.next {
+            Some(next) if over || all_have_it() => {
+                self.switch(next, now);
+                Some(Settled::Switched(next))
+            }
+            None if over => Some(Settled::NoKeyCame),
+            _ => None,
+        }
     }
 
     fn switch(&mut self, to: SessionId, now: Instant) {
         self.old = Some((self.session, now + OLD_REPORTS));
         self.session = to;
         self.rotation = None;
-        self.answered = !self.alarmed.is_empty();
+        self.rekeyed = !self.reporters.is_empty();
     }
 }
 
 impl Sender {
-    /// Takes the new key that [`SenderEvent::Rekey`] asked for, and says by [`SenderEvent::Rekeyed`] when to use
+    /// Accepts the new key that [`SenderEvent::Rekey`] asked for, and says by [`SenderEvent::Rekeyed`] when to use
     /// it.
     ///
     /// # Errors
     /// Where none was asked for, it is not new, or it is for another object.
     pub fn rekey(&mut self, now: Instant, announcement: &Announcement) -> Result<(), RekeyError> {
         let (session, given) = (self.keys.session, announcement.session());
-        if *announcement.shape() != self.shape || announcement.report_every() != self.report_every {
+        let same_layout = announcement.layout() == self.schedule.layout();
+        if !same_layout || announcement.report_interval() != self.report_interval {
             return Err(RekeyError::OtherObject { session, given });
         }
-        let Some(rotation) = self.keys.rotation.as_mut() else {
-            return Err(RekeyError::Unasked { session, given });
-        };
-        if given == session || self.keys.old.is_some_and(|(old, _)| given == old) {
-            return Err(RekeyError::NotNew { session });
-        }
-        *rotation = Rotation { next: Some(given), until: now + ROTATION };
+        self.keys.hand_in(now, given)?;
         self.settle_key(now);
         Ok(())
     }
 
-    /// A node is a member no more: it is dropped without a word, and the others get a new key.
+    /// A node is a member no more: it is dropped without being told, and the others get a new key.
     pub fn expel(&mut self, now: Instant, node: &NodeName) {
         if self.members.remove(node) && !self.is_ending() {
-            // It may be who forged.
-            self.keys.alarmed.clear();
-            self.keys.answered = false;
+            self.keys.forget_reporters();
             self.ask_for_key(now);
         }
     }
@@ -110,56 +170,47 @@ impl Sender {
         if self.keys.is_next(report.next_session)
             && let Some(member) = self.members.get_mut(node)
         {
-            member.has_key = true;
+            member.has_next_key = true;
         }
-        let alarm = matches!(report.standing, Standing::Alarmed | Standing::Poisoned);
+        let forged = matches!(report.status, ReceiverStatus::AwaitingKey | ReceiverStatus::KeyCompromised);
         // What was forged under the old key says nothing of the new one.
-        if alarm && report.session == self.keys.session && !self.is_ending() {
-            self.alarm(now, node);
+        if forged && report.session == self.keys.session && !self.is_ending() {
+            self.handle_forgery(now, node);
         }
     }
 
-    fn alarm(&mut self, now: Instant, node: &NodeName) {
-        if self.keys.answered {
-            return self.alarm_again(now, node);
-        }
-        if self.keys.alarmed.insert(node.clone()) {
-            self.events.push_back(SenderEvent::Poisoned { node: node.clone() });
-        }
-        if !self.keys.is_rotating() {
-            self.ask_for_key(now);
-        }
-    }
-
-    /// The forger has the new key too; unless it is one node alone that says so, both times.
-    fn alarm_again(&mut self, now: Instant, node: &NodeName) {
-        if self.keys.alarmed.iter().eq([node]) {
-            self.demote(node, Demotion::Poisoned);
-        } else {
-            self.give_up(now);
+    fn handle_forgery(&mut self, now: Instant, node: &NodeName) {
+        match self.keys.note_forgery(node) {
+            Forgery::KeyCompromised { new_reporter } => {
+                if new_reporter {
+                    self.events.push_back(SenderEvent::KeyCompromised { node: node.clone() });
+                }
+                if !self.keys.is_rotating() {
+                    self.ask_for_key(now);
+                }
+            }
+            Forgery::NodeAtFault => self.demote(node, Demotion::KeyCompromised),
+            Forgery::NewKeyCompromised => self.give_up(now),
         }
     }
 
     fn ask_for_key(&mut self, now: Instant) {
-        self.members.take_keys();
-        self.keys.rotation = Some(Rotation { next: None, until: now + ROTATION });
+        self.members.forget_next_key();
+        self.keys.begin_rotation(now);
         let nodes = self.members.names(|member| !member.done);
         self.events.push_back(SenderEvent::Rekey { nodes });
     }
 
     /// Uses the new key, if it is time to.
     pub(super) fn settle_key(&mut self, now: Instant) {
-        let Some(rotation) = self.keys.rotation.as_ref() else { return };
-        let over = now >= rotation.until;
-        match rotation.next {
-            Some(next) if over || self.members.all_have_key() => {
-                self.keys.switch(next, now);
+        match self.keys.settle(now, || self.members.all_have_next_key()) {
+            Some(Settled::Switched(session)) => {
                 // The first under the new key tells all that it is in use.
-                self.beat_at = now;
-                self.events.push_back(SenderEvent::Rekeyed { session: next });
+                self.heartbeats.hurry(now);
+                self.events.push_back(SenderEvent::Rekeyed { session });
             }
-            None if over => self.give_up(now),
-            _ => {}
+            Some(Settled::NoKeyCame) => self.give_up(now),
+            None => {}
         }
     }
 }

@@ -1,69 +1,64 @@
 //! The sender: source symbols once, at a rate; between them repair for the block that somebody lacks most of.
 //!
-//! Promises: no symbol is asked for twice; repair of a block never exceeds what the session announced; once
-//! all source symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds
-//! after the last symbol; whoever is sent to unicast then hears beats until it has reported once more.
+//! Each part of its state has an owner: [`Schedule`] which symbol is next, [`Pacer`] when it may go out,
+//! [`Heartbeats`] what is announced of it, [`Members`] which nodes are waited for, [`Keys`] what is sealed with, and
+//! [`Phase`] whether it is over. The sender itself asks one what another must know.
 
 mod ending;
 mod event;
 mod figures;
+mod heartbeats;
 mod keys;
+mod pacer;
 mod reports;
+mod schedule;
 
 pub use event::{SenderEvent, Transmit};
 
+use self::ending::Phase;
+use self::heartbeats::Heartbeats;
 use self::keys::Keys;
+use self::pacer::Pacer;
+use self::schedule::Schedule;
 use super::members::{Demotion, Members};
-use super::pace::Pace;
-use super::rate::{Rate, RateLimits};
+use super::rate::RateLimits;
 use super::session::Announcement;
-use super::shape::Shape;
-use super::wire::{Beat, HEADER_BYTES, Position};
+use super::wire::{HEADER_BYTES, Heartbeat, Position};
 use bootstash_base::names::NodeName;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Ethernet, IPv4 and UDP around a datagram, and its seal.
 const AROUND_BYTES: usize = 14 + 20 + 8 + 16;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Repair {
-    sent: u16,
-    target: u16,
-    /// The number of the beat that followed the last symbol of the block.
-    next_beat: u32,
-}
-
-/// The machine.
+/// The sending side of one session, as a state machine without I/O.
+///
+/// To be called, in any order, by the program that owns the socket and the clock:
+///
+/// - [`poll_transmit`](Self::poll_transmit) until it gives none: each [`Transmit`] is made into a datagram by
+///   [`Packer::pack`](crate::Packer::pack) and sent to the group;
+/// - [`poll_event`](Self::poll_event) until it gives none, after any other call;
+/// - [`handle_report`](Self::handle_report) with each report of a node, which comes over a channel that
+///   authenticates it; instructions for the node, which events name, go back with the reply;
+/// - [`handle_timeout`](Self::handle_timeout), or `poll_transmit`, at the time that
+///   [`poll_timeout`](Self::poll_timeout) gives, which is to be asked again after any other call;
+/// - [`rekey`](Self::rekey) where an event asks for a key.
+///
+/// Time is an argument: it must not go backwards, and nothing here waits or reads a clock.
+///
+/// Promises: no symbol is sent twice; repair of a block never exceeds what the session announced; once
+/// all source symbols are out, the session ends when nobody who is waited for lacks anything, or ten seconds
+/// after the last symbol; whoever is sent to unicast then receives heartbeats until it has reported once more. After
+/// [`SenderEvent::Finished`], which comes once, nothing is due any more.
 #[derive(Debug)]
 pub struct Sender {
+    report_interval: Duration,
     keys: Keys,
-    shape: Shape,
-    beat_every: Duration,
-    report_every: Duration,
-    pace: Pace,
-    rate: Rate,
     members: Members,
-    blocks: Vec<Repair>,
-    /// The blocks whose target is above what was sent.
-    due: BTreeSet<u32>,
-    cursor: Position,
-    sent: u64,
-    /// Of these, repair.
-    repair_sent: u64,
-    /// Blocks the cursor had passed at the last beat.
-    passed: u32,
-    last_beat: Option<Beat>,
-    beat_at: Instant,
-    judge_at: Instant,
-    last_symbol_at: Instant,
-    /// The number of the beat that follows it.
-    last_symbol_beat: u32,
-    ready_at: Option<Instant>,
-    halved: bool,
-    /// No symbols go out since then.
-    ended_at: Option<Instant>,
-    finished: bool,
+    schedule: Schedule,
+    pacer: Pacer,
+    heartbeats: Heartbeats,
+    phase: Phase,
     events: VecDeque<SenderEvent>,
 }
 
@@ -75,38 +70,23 @@ impl Sender {
         nodes: impl IntoIterator<Item = NodeName>,
         now: Instant,
     ) -> Self {
-        let (shape, rate) = (*announcement.shape(), Rate::new(limits));
-        let mut sender = Self {
+        let report_interval = announcement.report_interval();
+        let mut members = Members::default();
+        nodes.into_iter().for_each(|node| members.add(now, node, false));
+        Self {
+            report_interval,
             keys: Keys::new(announcement.session()),
-            shape,
-            beat_every: announcement.beat_every(),
-            report_every: announcement.report_every(),
-            pace: Pace::new(rate.bytes_per_second(), now),
-            rate,
-            members: Members::default(),
-            blocks: vec![Repair::default(); shape.blocks() as usize],
-            due: BTreeSet::new(),
-            cursor: Position { block: 0, index: 0 },
-            sent: 0,
-            repair_sent: 0,
-            passed: 0,
-            last_beat: None,
-            beat_at: now,
-            judge_at: now + announcement.report_every(),
-            last_symbol_at: now,
-            last_symbol_beat: 0,
-            ready_at: None,
-            halved: false,
-            ended_at: None,
-            finished: false,
+            members,
+            schedule: Schedule::new(*announcement.layout(), now),
+            pacer: Pacer::new(limits, report_interval, now),
+            heartbeats: Heartbeats::new(announcement.heartbeat_interval(), now),
+            phase: Phase::Sending,
             events: VecDeque::new(),
-        };
-        nodes.into_iter().for_each(|node| sender.members.add(now, node, false));
-        sender
+        }
     }
 
-    /// One more node; what has passed it gets by unicast. It is to be told of the latest announcement, also where
-    /// that is not in use yet.
+    /// Adds a node; what was sent before it gets by unicast. It must be given the latest announcement, even if that
+    /// is not in use yet.
     pub fn add_node(&mut self, now: Instant, node: NodeName) {
         self.members.add(now, node, self.keys.is_rotating());
     }
@@ -118,18 +98,18 @@ impl Sender {
 
     /// When to call again at the latest; none once it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [Some(self.beat_at), Some(self.judge_at), self.ready_at, self.keys.timeout()];
-        if self.finished { None } else { timers.into_iter().flatten().min() }
+        let timers = [Some(self.heartbeats.due_at()), Some(self.pacer.poll_timeout()), self.keys.timeout()];
+        if self.phase == Phase::Finished { None } else { timers.into_iter().flatten().min() }
     }
 
     /// What to send next; none if nothing is due yet.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         self.handle_timeout(now);
-        if self.finished {
+        if self.phase == Phase::Finished {
             return None;
         }
-        if now >= self.beat_at {
-            return Some(Transmit::Beat(self.beat(now)));
+        if now >= self.heartbeats.due_at() {
+            return Some(Transmit::Heartbeat(self.heartbeat(now)));
         }
         if self.is_ending() {
             return None;
@@ -140,72 +120,28 @@ impl Sender {
     /// Does what time alone calls for.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.settle_key(now);
-        if self.finished || now < self.judge_at {
+        if self.phase == Phase::Finished || !self.pacer.is_judgement_due(now) {
             return;
         }
-        self.judge_at = now + self.report_every;
-        self.rate.judge(now, &mut self.members.losses());
-        self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::Silent);
+        self.pacer.judge(now, &mut self.members.losses());
+        self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::ReportTimeout);
         self.judge_outliers(now);
-        self.pace.set_rate(self.rate.bytes_per_second(), now);
+        self.pacer.refill(now);
         self.finish_if_over(now);
     }
 
-    fn beat(&mut self, now: Instant) -> Beat {
-        let number = self.next_beat();
-        let beat = Beat { number, passed: self.passed, sent: self.sent };
-        self.last_beat = Some(beat);
-        self.passed = self.passed.max(self.cursor.block);
-        self.beat_at = now + self.beat_every;
-        beat
-    }
-
-    fn next_beat(&self) -> u32 {
-        self.last_beat.map_or(0, |beat| beat.number + 1)
+    fn heartbeat(&mut self, now: Instant) -> Heartbeat {
+        self.heartbeats.next(now, self.schedule.blocks_sent(), self.schedule.sent())
     }
 
     fn symbol(&mut self, now: Instant) -> Option<Position> {
-        self.ready_at = None;
-        let at = self.next_repair().or_else(|| self.next_source())?;
-        let bytes = HEADER_BYTES + self.shape.symbol_bytes() + AROUND_BYTES;
-        if let Err(ready) = self.pace.take(now, bytes) {
-            self.ready_at = Some(ready);
+        self.pacer.clear();
+        let at = self.schedule.next()?;
+        let bytes = HEADER_BYTES + self.schedule.layout().symbol_bytes() + AROUND_BYTES;
+        if !self.pacer.take(now, bytes) {
             return None;
         }
-        self.advance(at);
-        self.last_symbol_at = now;
+        self.schedule.advance(now, at, self.heartbeats.next_number());
         Some(at)
-    }
-
-    fn next_repair(&self) -> Option<Position> {
-        let block = *self.due.first()?;
-        let sent = self.blocks.get(block as usize)?.sent;
-        Some(Position { block, index: self.shape.source_symbols(block) + sent })
-    }
-
-    fn next_source(&self) -> Option<Position> {
-        (!self.is_source_out()).then_some(self.cursor)
-    }
-
-    fn advance(&mut self, at: Position) {
-        self.sent += 1;
-        self.last_symbol_beat = self.next_beat();
-        let (source, next_beat) = (self.shape.source_symbols(at.block), self.next_beat());
-        let Some(block) = self.blocks.get_mut(at.block as usize) else { return };
-        block.next_beat = next_beat;
-        if at.index >= source {
-            block.sent += 1;
-            self.repair_sent += 1;
-            if block.sent >= block.target {
-                self.due.remove(&at.block);
-            }
-            return;
-        }
-        let last = at.index + 1 == source;
-        self.cursor = if last {
-            Position { block: at.block + 1, index: 0 }
-        } else {
-            Position { index: at.index + 1, ..at }
-        };
     }
 }

@@ -1,16 +1,17 @@
-//! Reports: which are taken, and what they ask for.
+//! Reports: which are accepted, and what they request.
 
+use super::schedule::Requested;
 use super::{Sender, SenderEvent};
-use crate::members::untruth;
-use crate::report::{Deficit, Report, ReportError, Standing};
+use crate::members::report_problem;
+use crate::report::{Deficit, ReceiverStatus, Report, ReportError};
 use bootstash_base::names::NodeName;
 use std::time::Instant;
 
 impl Sender {
-    /// Takes what a node reports.
+    /// Processes a node's report.
     ///
     /// # Errors
-    /// Where it comes from nobody who takes part, too often, or cannot be true.
+    /// Where the node does not take part, reports too often, or reports what is impossible.
     pub fn handle_report(
         &mut self,
         now: Instant,
@@ -19,11 +20,11 @@ impl Sender {
     ) -> Result<(), ReportError> {
         self.admit(now, node, report)?;
         let asked = self.asked(report);
-        let limit = self.members.outlier_above(self.shape.repairable_loss());
+        let limit = self.members.outlier_above(self.schedule.layout().repairable_loss());
         let nothing_left = self.is_all_told_by(report);
         let Some(member) = self.members.get_mut(node) else { return Ok(()) };
         let demotion = member.note(now, report, asked, limit);
-        member.done |= report.standing == Standing::Done;
+        member.done |= report.status == ReceiverStatus::Done;
         member.satisfied = member.done || (nothing_left && report.deficits.is_empty());
         // A report that was overtaken by the last one counts no more.
         let counts = !member.done && member.demoted.is_none();
@@ -39,68 +40,52 @@ impl Sender {
 
     fn admit(&mut self, now: Instant, node: &NodeName, report: &Report) -> Result<(), ReportError> {
         let Some(member) = self.members.get_mut(node) else {
-            return Err(ReportError::Stranger { node: node.clone(), session: self.keys.session });
+            return Err(ReportError::UnknownNode { node: node.clone(), session: self.keys.session() });
         };
         if !self.keys.may_be_named(report.session, now) {
             let node = node.clone();
-            return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session });
+            return Err(ReportError::Session { node, given: report.session, wanted: self.keys.session() });
         }
-        if !member.admits_report(now, self.report_every) {
+        if !member.admits_report(now, self.report_interval) {
             return Err(ReportError::TooOften { node: node.clone() });
         }
-        let untrue = untruth(report, self.last_beat.as_ref())
-            .or_else(|| report.deficits.iter().find_map(|deficit| self.untruth_of(deficit)));
-        untrue.map_or(Ok(()), |what| Err(ReportError::Untrue { node: node.clone(), what }))
+        let problem = report_problem(report, self.heartbeats.last())
+            .or_else(|| report.deficits.iter().find_map(|deficit| self.deficit_problem(deficit)));
+        problem.map_or(Ok(()), |what| Err(ReportError::Impossible { node: node.clone(), what }))
     }
 
-    fn untruth_of(&self, deficit: &Deficit) -> Option<&'static str> {
-        if deficit.block >= self.passed {
+    fn deficit_problem(&self, deficit: &Deficit) -> Option<&'static str> {
+        if deficit.block >= self.heartbeats.blocks_sent() {
             return Some("a deficit in a block that was not sent yet");
         }
-        if deficit.missing == 0 || deficit.missing > self.shape.source_symbols(deficit.block) {
+        if deficit.missing == 0 || deficit.missing > self.schedule.layout().source_symbols(deficit.block) {
             return Some("a deficit of nothing, or of more than a block");
         }
-        let sent = self.blocks.get(deficit.block as usize).map_or(0, |block| block.sent);
-        (deficit.repair_seen > sent).then_some("repair that was not sent")
+        (deficit.repair_seen > self.schedule.repair_sent_of(deficit.block))
+            .then_some("repair that was not sent")
     }
 
     /// What part of the blocks it names a report asks for, of those whose repair it knows all of.
     fn asked(&self, report: &Report) -> f64 {
-        let known = report.deficits.iter().filter(|deficit| self.is_known(deficit.block, report.beat));
+        let known =
+            report.deficits.iter().filter(|deficit| self.schedule.covers(report.heartbeat, deficit.block));
         let (missing, of) = known.fold((0, 0), |(missing, of), deficit| {
-            let source = u64::from(self.shape.source_symbols(deficit.block));
+            let source = u64::from(self.schedule.layout().source_symbols(deficit.block));
             (missing + u64::from(deficit.missing), of + source)
         });
         if of == 0 { 0.0 } else { missing as f64 / of as f64 }
     }
 
-    /// Whether who heard this beat has had everything of the block that was sent: the last symbol went out a
-    /// whole beat before it, so that one which comes late by less does not count as lost.
-    fn is_known(&self, block: u32, beat: Option<u32>) -> bool {
-        let next = self.blocks.get(block as usize).map_or(0, |block| block.next_beat);
-        beat.is_some_and(|beat| beat > next)
-    }
-
     fn is_all_told_by(&self, report: &Report) -> bool {
-        let all = self.is_source_out() && self.passed == self.shape.blocks() && self.due.is_empty();
-        all && report.beat.is_some_and(|beat| beat > self.last_symbol_beat)
+        let all_announced = self.heartbeats.blocks_sent() == self.schedule.layout().blocks();
+        all_announced && self.schedule.covers_all(report.heartbeat)
     }
 
     fn serve(&mut self, node: &NodeName, report: &Report) {
         let mut beyond = Vec::new();
         for deficit in &report.deficits {
-            let known = self.is_known(deficit.block, report.beat);
-            let Some(block) = self.blocks.get_mut(deficit.block as usize) else { continue };
-            // Repair that is under way must not be asked for again.
-            let has = if known { block.sent } else { deficit.repair_seen };
-            let target = has + deficit.missing;
-            if target > self.shape.repair_symbols() {
+            if self.schedule.request(deficit, report.heartbeat) == Requested::TooMuch {
                 beyond.push(deficit.block);
-            } else if target > block.target {
-                block.target = target;
-                if target > block.sent {
-                    self.due.insert(deficit.block);
-                }
             }
         }
         if !beyond.is_empty() {

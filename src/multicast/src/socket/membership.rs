@@ -1,11 +1,11 @@
-//! Membership in a group without hearing it: switches learn of it before there is something to hear, and are
-//! answered when they ask again.
+//! Membership in a group without receiving from it: switches learn of it before something is sent, and their queries
+//! are answered.
 
 use super::{Interface, SocketError, join};
 use crate::Group;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Joined, until dropped. Its socket has no port, so that nothing piles up in it.
+/// Joined, until dropped. Its socket has no port, so that nothing fills its buffer.
 #[derive(Debug)]
 pub struct Joined {
     _socket: Socket,

@@ -1,20 +1,20 @@
-//! The only place of multicast that touches sockets: a [`Mouth`] sends, an [`Ear`] hears.
+//! The only place of multicast that touches sockets: a [`SenderSocket`] sends, a [`ReceiverSocket`] receives.
 //!
-//! Promises: both use the interface they were given and no other; an ear hears its group and nothing that
+//! Promises: both use the interface they were given and no other; a receiver gets what is sent to its group and nothing that
 //! others send to its port. Where the kernel or the card cannot segment or gather datagrams, they go one by
 //! one.
 
-mod ear;
 mod interface;
 mod membership;
-mod mouth;
+mod receiver;
+mod sender;
 #[cfg(test)]
 mod tests;
 
-pub use ear::Ear;
 pub use interface::{Interface, InterfaceError};
 pub use membership::Joined;
-pub use mouth::{BATCH, Mouth, SpeakError};
+pub use receiver::ReceiverSocket;
+pub use sender::{BATCH, SendError, SenderSocket};
 
 use super::Group;
 use socket2::{InterfaceIndexOrAddress, Socket};

@@ -2,7 +2,7 @@
 
 use super::super::wire::Sealer;
 use super::super::*;
-use super::net::{Net, Object, Path, Rng, peer};
+use super::net::{Link, Net, Object, Rng, peer};
 use super::{announce, object, rate};
 use bootstash_base::names::NodeName;
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ fn each_kind_of_wrong_datagram_is_refused_for_its_own_reason_and_in_order() {
     assert_eq!(give(&changed(8)), Err(Rejected::Position), "block");
     assert_eq!(give(&changed(14)), Err(Rejected::Position), "index");
     assert_eq!(give(&changed(12)), Err(Rejected::Position), "index beyond 16 bits");
-    assert_eq!(give(&good[..44]), Err(Rejected::Position), "as long as a beat, but a symbol's position");
+    assert_eq!(give(&good[..44]), Err(Rejected::Position), "as long as a heartbeat, but a symbol's position");
     assert_eq!(give(&changed(16)), Err(Rejected::Seal), "payload");
     assert_eq!(give(&changed(good.len() - 1)), Err(Rejected::Seal), "tag");
     let mut moved = good.clone();
@@ -85,7 +85,7 @@ fn a_flood_of_ten_times_the_rate_changes_nothing() {
     let (object, announcement) = session(40 * 64 * 64);
     let (old_object, old) = session(40 * 64 * 64);
     let attack = flood(first_symbol(&old_object, &old));
-    let peers = (0..4).map(|number| peer(number, Path::default())).collect();
+    let peers = (0..4).map(|number| peer(number, Link::default())).collect();
     let net = Net::new(3, object, announcement, peers).attacked_by(Box::new(attack)).run();
     assert_eq!(net.ratio(), 1.0);
     for peer in &net.peers {
@@ -123,10 +123,10 @@ pub(super) fn report(announcement: &Announcement) -> Report {
     Report {
         session: announcement.session(),
         next_session: None,
-        standing: Standing::Listening,
-        beat: None,
+        status: ReceiverStatus::Listening,
+        heartbeat: None,
         expected: 0,
-        heard: 0,
+        received: 0,
         deficits: Vec::new(),
     }
 }
@@ -138,9 +138,9 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     let good = report(&announcement);
     let deficit = |block, missing, repair_seen| vec![Deficit { block, missing, repair_seen }];
     let cases = [
-        ("beat", Report { beat: Some(3), ..good.clone() }),
+        ("beat", Report { heartbeat: Some(3), ..good.clone() }),
         ("more symbols", Report { expected: 1, ..good.clone() }),
-        ("more symbols", Report { heard: 1, ..good.clone() }),
+        ("more symbols", Report { received: 1, ..good.clone() }),
         ("not sent yet", Report { deficits: deficit(0, 1, 0), ..good.clone() }),
         ("not sent yet", Report { deficits: deficit(u32::MAX, 1, 0), ..good.clone() }),
         ("more blocks", Report { deficits: deficit(0, 1, 0).repeat(65), ..good.clone() }),
@@ -154,10 +154,10 @@ fn a_report_that_cannot_be_true_is_refused_and_counts_for_nothing() {
     }
     let (mut sender, node) = sender(&announcement, now);
     let stranger = "n2".parse().unwrap();
-    assert!(matches!(sender.handle_report(now, &stranger, &good), Err(ReportError::Stranger { .. })));
+    assert!(matches!(sender.handle_report(now, &stranger, &good), Err(ReportError::UnknownNode { .. })));
     assert!((0..4).all(|_| sender.handle_report(now, &node, &good).is_ok()));
     assert!(matches!(sender.handle_report(now, &node, &good), Err(ReportError::TooOften { .. })));
-    let later = now + announcement.report_every();
+    let later = now + announcement.report_interval();
     assert!(sender.handle_report(later, &node, &good).is_ok());
 }
 
@@ -168,18 +168,24 @@ fn deficits_in_blocks_that_passed_are_held_to_what_was_sent() {
     let (mut sender, node) = sender(&announcement, start);
     let later = (0..1500).map(|milli| start + Duration::from_millis(milli)).find(|now| {
         while sender.poll_transmit(*now).is_some() {}
-        let beat = Some(0);
+        let heartbeat = Some(0);
         let deficits = vec![Deficit { block: 1, missing: 3, repair_seen: 0 }];
-        let asks = Report { beat, deficits, ..report(&announcement) };
+        let asks = Report { heartbeat, deficits, ..report(&announcement) };
         sender.handle_report(*now, &node, &asks).is_ok()
     });
-    let now = later.unwrap() + announcement.report_every();
+    let now = later.unwrap() + announcement.report_interval();
     for (missing, repair_seen) in [(0, 0), (65, 0), (u16::MAX, 0), (1, 17), (1, u16::MAX)] {
         let deficits = vec![Deficit { block: 1, missing, repair_seen }];
         let lie = Report { deficits, ..report(&announcement) };
-        let refused =
-            sender.handle_report(now + announcement.report_every() * u32::from(missing % 7 + 1), &node, &lie);
-        assert!(matches!(refused, Err(ReportError::Untrue { .. } | ReportError::TooOften { .. })), "{lie:?}");
+        let refused = sender.handle_report(
+            now + announcement.report_interval() * u32::from(missing % 7 + 1),
+            &node,
+            &lie,
+        );
+        assert!(
+            matches!(refused, Err(ReportError::Impossible { .. } | ReportError::TooOften { .. })),
+            "{lie:?}"
+        );
     }
 }
 
@@ -188,27 +194,27 @@ fn a_report_that_the_last_one_overtook_keeps_nobody_waiting() {
     let (_, announcement) = session(64);
     let start = Instant::now();
     let (mut sender, node) = sender(&announcement, start);
-    let done = Report { standing: Standing::Done, ..report(&announcement) };
+    let done = Report { status: ReceiverStatus::Done, ..report(&announcement) };
     for late in [done, report(&announcement)] {
         sender.handle_report(start, &node, &late).unwrap();
     }
-    sender.handle_timeout(start + announcement.report_every());
+    sender.handle_timeout(start + announcement.report_interval());
     assert_eq!(sender.poll_event(), Some(SenderEvent::Finished));
 }
 
 #[test]
-fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
+fn at_the_end_heartbeats_go_on_until_everybody_can_be_told_or_for_a_second() {
     let (_, announcement) = session(64);
     let start = Instant::now();
-    for (answers, lasts, beats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
+    for (answers, lasts, heartbeats_then) in [(true, 40, 1..=4), (false, 1020, 90..=110)] {
         let (mut sender, node) = sender(&announcement, start);
-        let beats = |sender: &mut Sender, now| {
+        let heartbeats = |sender: &mut Sender, now| {
             let sent = std::iter::from_fn(|| sender.poll_transmit(now)).collect::<Vec<_>>();
-            sent.iter().filter(|transmit| matches!(transmit, Transmit::Beat(_))).count()
+            sent.iter().filter(|transmit| matches!(transmit, Transmit::Heartbeat(_))).count()
         };
         let mut millis = (0..).map(|milli| start + Duration::from_millis(milli));
         let gave_up = millis.find(|now| {
-            beats(&mut sender, *now);
+            heartbeats(&mut sender, *now);
             // Alive, but it never has all.
             let _ = sender.handle_report(*now, &node, &report(&announcement));
             std::iter::from_fn(|| sender.poll_event())
@@ -218,8 +224,8 @@ fn at_the_end_beats_go_on_until_everybody_can_be_told_or_for_a_second() {
             let now = gave_up.unwrap() + Duration::from_millis(20);
             sender.handle_report(now, &node, &report(&announcement)).unwrap();
         }
-        let heard: usize = (0..lasts).map(|_| beats(&mut sender, millis.next().unwrap())).sum();
-        assert!(beats_then.contains(&heard), "{heard}");
+        let received: usize = (0..lasts).map(|_| heartbeats(&mut sender, millis.next().unwrap())).sum();
+        assert!(heartbeats_then.contains(&received), "{received}");
         assert_eq!(sender.poll_event(), Some(SenderEvent::Finished), "{answers}");
         assert_eq!(sender.poll_timeout(), None);
     }
@@ -244,31 +250,38 @@ fn no_position_is_sealed_twice() {
     for (block, index) in [(0, 3), (0, 0), (0, 2), (1, 3), (3, 0), (0, u16::MAX)] {
         assert!(matches!(seal(block, index), Err(SealError::Twice { .. })), "{block} {index}");
     }
-    let beat = Beat { number: 4, passed: 0, sent: 0 };
-    assert!(sealer.beat(&beat).is_ok() && sealer.beat(&beat).is_err());
+    let heartbeat = Heartbeat { number: 4, blocks_sent: 0, symbols_sent: 0 };
+    assert!(sealer.heartbeat(&heartbeat).is_ok() && sealer.heartbeat(&heartbeat).is_err());
 }
 
 /// Any report that has the right form.
 fn any_report() -> impl Strategy<Value = Report> {
-    let standing = prop_oneof![
-        4 => Just(Standing::Listening),
-        1 => Just(Standing::Alarmed),
-        1 => Just(Standing::Unheard),
-        1 => Just(Standing::Poisoned),
-        1 => Just(Standing::Done),
+    let status = prop_oneof![
+        4 => Just(ReceiverStatus::Listening),
+        1 => Just(ReceiverStatus::AwaitingKey),
+        1 => Just(ReceiverStatus::HeartbeatTimeout),
+        1 => Just(ReceiverStatus::KeyCompromised),
+        1 => Just(ReceiverStatus::Done),
     ];
     let number = || prop_oneof![0_u64..200, any::<u64>()];
     let small = || prop_oneof![0_u16..80, any::<u16>()];
     let deficit = (prop_oneof![0_u32..30, any::<u32>()], small(), small());
     let deficits = proptest::collection::vec(deficit, 0..70);
-    let beat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
+    let heartbeat = proptest::option::of(prop_oneof![0_u32..20, any::<u32>()]);
     let (_, announcement) = session(1);
-    (standing, beat, number(), number(), deficits).prop_map(
-        move |(standing, beat, expected, heard, deficits)| {
+    (status, heartbeat, number(), number(), deficits).prop_map(
+        move |(status, heartbeat, expected, received, deficits)| {
             let deficits = deficits.into_iter();
             let deficits =
                 deficits.map(|(block, missing, repair_seen)| Deficit { block, missing, repair_seen });
-            Report { standing, beat, expected, heard, deficits: deficits.collect(), ..report(&announcement) }
+            Report {
+                status,
+                heartbeat,
+                expected,
+                received,
+                deficits: deficits.collect(),
+                ..report(&announcement)
+            }
         },
     )
 }
@@ -280,13 +293,13 @@ proptest! {
         reports in proptest::collection::vec((0_u64..40, any_report()), 0..60),
     ) {
         let (_, announcement) = session(100_000);
-        let (start, shape) = (Instant::now(), *announcement.shape());
+        let (start, layout) = (Instant::now(), *announcement.layout());
         let (mut sender, node) = sender(&announcement, start);
         let (mut now, mut sealer) = (start, Sealer::new(&announcement).unwrap());
         let mut sent = |sender: &mut Sender, now| {
             while let Some(transmit) = sender.poll_transmit(now) {
                 if let Transmit::Symbol(at) = transmit {
-                    assert!(at.block < shape.blocks() && at.index < shape.symbols(at.block), "{at:?}");
+                    assert!(at.block < layout.blocks() && at.index < layout.symbols(at.block), "{at:?}");
                     sealer.symbol(at, &[0; 64]).unwrap();
                 }
             }

@@ -3,7 +3,7 @@
 use super::super::wire::Sealer;
 use super::super::*;
 use super::hostile::{SYMBOL, first_symbol, report, sender, session};
-use super::net::{Attack, Conduct, Net, Object, Path, Peer, Rng, peer};
+use super::net::{Attack, Behaviour, Link, Net, Object, Peer, Rng, peer};
 use bootstash_base::names::NodeName;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ fn net(seed: u64, peers: Vec<Peer>) -> Net {
 }
 
 fn peers(count: usize) -> Vec<Peer> {
-    (0..count).map(|number| peer(number, Path { loss: 0.01, ..Path::default() })).collect()
+    (0..count).map(|number| peer(number, Link { loss: 0.01, ..Link::default() })).collect()
 }
 
 fn noise(rng: &mut Rng) -> Vec<u8> {
@@ -107,11 +107,11 @@ fn a_forger_that_has_every_key_ends_multicast_and_changes_no_byte() {
 
 #[test]
 fn who_alone_sees_forged_blocks_again_goes_alone() {
-    let net = net(33, peers(4)).attacked_at(2);
+    let net = net(33, peers(4)).attacked_only_at(2);
     let attack = forger(net.key(), 2);
     let net = net.attacked_by(attack).run();
     assert!(!net.events.contains(&SenderEvent::GaveUp));
-    assert_eq!(net.demoted(2), Some(Demotion::Poisoned));
+    assert_eq!(net.demoted(2), Some(Demotion::KeyCompromised));
     for other in [0, 1, 3] {
         assert_eq!((net.demoted(other), net.peers[other].unicast_bytes), (None, 0));
     }
@@ -120,9 +120,9 @@ fn who_alone_sees_forged_blocks_again_goes_alone() {
 #[test]
 fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
     let mut all = peers(4);
-    all[2].conduct = Conduct::CriesWolf;
+    all[2].behaviour = Behaviour::ClaimsForgery;
     let net = net(36, all).run();
-    assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::Poisoned)));
+    assert_eq!((switches(&net), net.demoted(2)), (1, Some(Demotion::KeyCompromised)));
     for other in [0, 1, 3] {
         assert_eq!((net.demoted(other), net.peers[other].unicast_bytes), (None, 0));
     }
@@ -131,12 +131,12 @@ fn who_cries_wolf_costs_a_change_of_keys_and_then_itself() {
 #[test]
 fn who_is_expelled_reads_no_more_and_the_others_go_on() {
     let mut all = peers(4);
-    all[1].conduct = Conduct::ExpelledAt(Duration::from_millis(200));
+    all[1].behaviour = Behaviour::ExpelledAt(Duration::from_millis(200));
     let net = net(34, all).run();
     assert_eq!(switches(&net), 1);
     let told = count(&net, |event| matches!(event, SenderEvent::Rekey { nodes } if nodes.len() == 3));
     assert_eq!(told, 1);
-    assert!(net.peers[1].done == 0 && net.peers[1].left == Some(LeaveReason::Unheard));
+    assert!(net.peers[1].done == 0 && net.peers[1].left == Some(LeaveReason::HeartbeatTimeout));
     let last = net.peers[1].bytes.chunks(64 * usize::from(SYMBOL)).next_back().unwrap();
     assert!(last.iter().all(|byte| *byte == 0), "it read the end");
     assert!([0, 2, 3].iter().all(|peer| net.peers[*peer].unicast_bytes == 0));
@@ -145,7 +145,7 @@ fn who_is_expelled_reads_no_more_and_the_others_go_on() {
 #[test]
 fn who_comes_while_keys_change_is_served_like_others() {
     let mut all = peers(4);
-    all[1].conduct = Conduct::ExpelledAt(Duration::from_millis(200));
+    all[1].behaviour = Behaviour::ExpelledAt(Duration::from_millis(200));
     for (late, millis) in [(2, 201), (3, 260)] {
         all[late].joins = Duration::from_millis(millis);
     }
@@ -156,7 +156,7 @@ fn who_comes_while_keys_change_is_served_like_others() {
 }
 
 fn alarm(announcement: &Announcement) -> Report {
-    Report { standing: Standing::Alarmed, ..report(announcement) }
+    Report { status: ReceiverStatus::AwaitingKey, ..report(announcement) }
 }
 
 fn two(announcement: &Announcement, now: Instant) -> (Sender, [NodeName; 2]) {
@@ -176,17 +176,17 @@ fn the_new_key_is_used_once_all_have_it() {
     let (now, new) = (Instant::now(), old.rekeyed().unwrap());
     let (mut sender, nodes) = two(&old, now);
     sender.handle_report(now, &nodes[0], &alarm(&old)).unwrap();
-    let poisoned = SenderEvent::Poisoned { node: nodes[0].clone() };
-    assert_eq!(events(&mut sender), [poisoned, SenderEvent::Rekey { nodes: nodes.to_vec() }]);
+    let compromised = SenderEvent::KeyCompromised { node: nodes[0].clone() };
+    assert_eq!(events(&mut sender), [compromised, SenderEvent::Rekey { nodes: nodes.to_vec() }]);
     sender.rekey(now, &new).unwrap();
     let has = Report { next_session: Some(new.session()), ..alarm(&old) };
     sender.handle_report(now, &nodes[0], &has).unwrap();
     assert_eq!(events(&mut sender), []);
-    let has = Report { standing: Standing::Listening, ..has };
+    let has = Report { status: ReceiverStatus::Listening, ..has };
     sender.handle_report(now, &nodes[1], &has).unwrap();
     assert_eq!(events(&mut sender), [SenderEvent::Rekeyed { session: new.session() }]);
-    // The first thing under it is a beat, and what was said under the old one is taken a while longer.
-    assert!(matches!(sender.poll_transmit(now), Some(Transmit::Beat(_))));
+    // The first thing under it is a heartbeat, and what was said under the old one is taken a while longer.
+    assert!(matches!(sender.poll_transmit(now), Some(Transmit::Heartbeat(_))));
     let later = now + Duration::from_secs(4);
     sender.handle_report(later, &nodes[1], &report(&old)).unwrap();
     sender.handle_report(later, &nodes[1], &alarm(&old)).unwrap();
@@ -204,7 +204,7 @@ fn nobody_delays_the_new_key_beyond_its_time() {
     assert_eq!(events(&mut sender), [SenderEvent::Rekey { nodes: vec![nodes[1].clone()] }]);
     assert!(matches!(
         sender.handle_report(start, &nodes[0], &report(&old)),
-        Err(ReportError::Stranger { .. })
+        Err(ReportError::UnknownNode { .. })
     ));
     let handed_in = start + Duration::from_millis(900);
     sender.rekey(handed_in, &new).unwrap();
@@ -231,7 +231,7 @@ fn only_a_new_key_for_the_same_object_is_taken_and_only_when_asked_for() {
     let (object, old) = session(100_000);
     let (_, shorter) = session(50_000);
     let (now, new) = (Instant::now(), old.rekeyed().unwrap());
-    assert!(new.session() != old.session() && new.shape() == old.shape());
+    assert!(new.session() != old.session() && new.layout() == old.layout());
     let (mut sender, nodes) = two(&old, now);
     assert!(matches!(sender.rekey(now, &new), Err(RekeyError::Unasked { .. })));
     sender.expel(now, &nodes[0]);

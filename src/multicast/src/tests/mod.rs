@@ -7,7 +7,7 @@ mod parts;
 mod rates;
 mod transfer;
 
-use super::{Announcement, Shape};
+use super::{Announcement, BlockLayout};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ fn object(length: usize, seed: u64) -> Vec<u8> {
 
 /// Cut like this, with its hashes.
 fn announce(object: &[u8], symbol_bytes: u16, source: u16, repair: u16) -> Arc<Announcement> {
-    let shape = Shape::new(object.len() as u64, symbol_bytes, source, repair).unwrap();
+    let layout = BlockLayout::new(object.len() as u64, symbol_bytes, source, repair).unwrap();
     let hash = |block| {
-        let range = shape.range(block);
+        let range = layout.range(block);
         *blake3::hash(&object[range.start as usize..range.end as usize]).as_bytes()
     };
-    let hashes = (0..shape.blocks()).map(hash).collect();
-    Arc::new(Announcement::new(shape, hashes, rate().get()).unwrap())
+    let hashes = (0..layout.blocks()).map(hash).collect();
+    Arc::new(Announcement::new(layout, hashes, rate().get()).unwrap())
 }

@@ -2,7 +2,7 @@
 
 use super::super::rate::Rate;
 use super::super::*;
-use super::net::{Net, Path, peer};
+use super::net::{Link, Net, peer};
 use super::{announce, object, rate};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -129,10 +129,10 @@ fn a_sender_keeps_to_a_cap_that_changes() {
 fn comes_to(seed: u64, loss: f64, through: Option<f64>) -> f64 {
     let object = object(100 * 1024 * 64, seed);
     let announcement = announce(&object, 64, 1024, 256);
-    let peers = (0..6).map(|number| peer(number, Path { loss, ..Path::default() })).collect();
+    let peers = (0..6).map(|number| peer(number, Link { loss, ..Link::default() })).collect();
     let cap = rate().get() as f64;
     let net = Net::new(seed, object, announcement, peers);
-    let net = if let Some(part) = through { net.through(cap * part) } else { net }.run();
+    let net = if let Some(part) = through { net.behind_bottleneck(cap * part) } else { net }.run();
     assert!(!net.events.contains(&SenderEvent::GaveUp));
     let half = &net.rates[net.rates.len() / 2..];
     let mean = half.iter().sum::<f64>() / half.len() as f64 / cap;

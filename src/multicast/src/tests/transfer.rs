@@ -1,16 +1,16 @@
 //! What arrives, and what it costs, on networks from clean to hopeless.
 
 use super::super::*;
-use super::net::{Conduct, Net, Path, Peer, Rng, peer};
+use super::net::{Behaviour, Link, Net, Peer, Rng, peer};
 use super::{announce, object};
 use std::time::Duration;
 
-fn lossy(loss: f64) -> Path {
-    Path { loss, ..Path::default() }
+fn lossy(loss: f64) -> Link {
+    Link { loss, ..Link::default() }
 }
 
-fn peers(count: usize, path: Path) -> Vec<Peer> {
-    (0..count).map(|number| peer(number, path)).collect()
+fn peers(count: usize, link: Link) -> Vec<Peer> {
+    (0..count).map(|number| peer(number, link)).collect()
 }
 
 /// Blocks of the usual 1024 and 256 symbols, which are short so that many receivers are quick.
@@ -65,7 +65,7 @@ fn costs_what_the_formula_says(seed: u64, nodes: i32, blocks: usize, loss: f64) 
 #[test]
 fn without_loss_each_symbol_goes_out_once() {
     for nodes in [1, 8] {
-        let net = usual(1, 5, peers(nodes, Path::default())).run();
+        let net = usual(1, 5, peers(nodes, Link::default())).run();
         assert_eq!((net.ratio(), unicast_bytes(&net)), (1.0, 0));
         assert!(net.refused.is_empty(), "{:?}", net.refused);
     }
@@ -100,19 +100,19 @@ fn a_thousand_nodes_share_their_repair() {
 }
 
 #[test]
-fn late_and_doubled_datagrams_cost_next_to_nothing() {
-    let path = Path { late: 0.2, doubled: 0.1, ..Path::default() };
-    let net = usual(8, 6, peers(8, path)).run();
+fn reordered_and_duplicated_datagrams_cost_next_to_nothing() {
+    let link = Link { reordered: 0.2, duplicated: 0.1, ..Link::default() };
+    let net = usual(8, 6, peers(8, link)).run();
     assert_eq!((net.ratio(), unicast_bytes(&net)), (1.0, 0));
 }
 
-/// Independent and bursty, from nothing to what no repair makes up for; late and doubled besides.
+/// Independent and bursty, from nothing to what no repair makes up for; reordered and duplicated besides.
 #[test]
 fn whatever_is_lost_all_get_the_object() {
     for (seed, loss) in (50..).zip([0.0, 0.01, 0.03, 0.1, 0.2, 0.3]) {
         for burst in [1.0, 8.0, 30.0] {
-            let path = Path { loss, burst, late: 0.1, doubled: 0.05 };
-            let net = small(seed, 80, peers(6, path)).run();
+            let link = Link { loss, burst, reordered: 0.1, duplicated: 0.05 };
+            let net = small(seed, 80, peers(6, link)).run();
             let gave_up = net.events.contains(&SenderEvent::GaveUp);
             let part = unicast_bytes(&net) as f64 / (net.peers[0].bytes.len() * net.peers.len()) as f64;
             println!(
@@ -128,14 +128,14 @@ fn whatever_is_lost_all_get_the_object() {
 
 #[test]
 fn bursts_are_repaired_like_other_losses() {
-    let net = usual(9, 8, peers(8, Path { loss: 0.03, burst: 30.0, ..Path::default() })).run();
+    let net = usual(9, 8, peers(8, Link { loss: 0.03, burst: 30.0, ..Link::default() })).run();
     assert!(net.ratio() < 1.25, "{}", net.ratio());
 }
 
 #[test]
 fn who_loses_far_more_than_others_costs_them_little_and_gets_only_what_it_lost() {
     let mut all = peers(8, lossy(0.005));
-    all[7].path = lossy(0.3);
+    all[7].link = lossy(0.3);
     let net = usual(10, 30, all).run();
     assert_eq!(net.demoted(7), Some(Demotion::Outlier));
     assert!((0..7).all(|peer| net.demoted(peer).is_none()));
@@ -156,10 +156,10 @@ fn where_all_lose_too_much_multicast_is_given_up() {
 #[test]
 fn who_hears_nothing_goes_on_by_unicast_alone() {
     let mut all = peers(3, lossy(0.01));
-    all[1].path = lossy(1.0);
+    all[1].link = lossy(1.0);
     let net = usual(12, 40, all).run();
-    assert_eq!(net.peers[1].left, Some(LeaveReason::Unheard));
-    assert_eq!(net.demoted(1), Some(Demotion::Unheard));
+    assert_eq!(net.peers[1].left, Some(LeaveReason::HeartbeatTimeout));
+    assert_eq!(net.demoted(1), Some(Demotion::HeartbeatTimeout));
     assert_eq!(net.peers[1].unicast_bytes, net.peers[1].bytes.len() as u64);
     assert_eq!(net.peers[0].unicast_bytes + net.peers[2].unicast_bytes, 0);
 }
@@ -178,17 +178,17 @@ fn who_comes_late_fetches_what_it_missed_and_no_more() {
 #[test]
 fn who_dies_is_not_waited_for() {
     let mut all = peers(4, lossy(0.01));
-    all[2].conduct = Conduct::DeadAfter(Duration::from_millis(300));
+    all[2].behaviour = Behaviour::CrashesAfter(Duration::from_millis(300));
     let net = usual(14, 6, all).run();
-    assert_eq!(net.demoted(2), Some(Demotion::Silent));
+    assert_eq!(net.demoted(2), Some(Demotion::ReportTimeout));
 }
 
 #[test]
 fn who_asks_for_more_than_it_lost_is_sent_away() {
     let mut all = peers(8, lossy(0.005));
     // It loses so much that no block is whole: it may lie about each.
-    all[0].conduct = Conduct::AsksForAll;
-    all[0].path = lossy(0.4);
+    all[0].behaviour = Behaviour::OverRequests;
+    all[0].link = lossy(0.4);
     let net = usual(15, 40, all).run();
     println!("one liar: {:.4} symbols per source symbol", net.ratio());
     assert_eq!(net.demoted(0), Some(Demotion::Outlier));
@@ -196,7 +196,7 @@ fn who_asks_for_more_than_it_lost_is_sent_away() {
     assert!(net.peers[1..].iter().all(|peer| peer.unicast_bytes == 0));
 }
 
-/// Each seed is another network, with other people on it.
+/// Each seed is another network, with other nodes on it.
 #[test]
 fn on_any_network_every_honest_node_gets_the_object() {
     for seed in 100..140 {
@@ -209,17 +209,17 @@ fn on_any_network_every_honest_node_gets_the_object() {
 }
 
 fn anyone(number: usize, rng: &mut Rng) -> Peer {
-    let path = Path {
+    let link = Link {
         loss: [0.0, 0.01, 0.05, 0.3][rng.below(4) as usize] * rng.part(),
         burst: rng.part() * 20.0,
-        late: rng.part() * 0.2,
-        doubled: rng.part() * 0.1,
+        reordered: rng.part() * 0.2,
+        duplicated: rng.part() * 0.1,
     };
-    let mut one = peer(number, path);
+    let mut one = peer(number, link);
     match rng.below(8) {
         0 => one.joins = Duration::from_millis(1 + rng.below(500)),
-        1 => one.conduct = Conduct::DeadAfter(Duration::from_millis(rng.below(500))),
-        2 => one.conduct = Conduct::AsksForAll,
+        1 => one.behaviour = Behaviour::CrashesAfter(Duration::from_millis(rng.below(500))),
+        2 => one.behaviour = Behaviour::OverRequests,
         _ => {}
     }
     one

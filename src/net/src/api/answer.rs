@@ -11,7 +11,7 @@ use std::time::Duration;
 const LONGEST: usize = 64 << 20;
 /// In bytes, of what says why not.
 const LONGEST_REFUSAL: usize = 64 << 10;
-/// A daemon that says to come again later than this is not believed.
+/// A daemon that says to retry later than this is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// A body was not read whole.

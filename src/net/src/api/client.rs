@@ -60,7 +60,7 @@ pub enum CallError {
         /// What may follow.
         kind: ErrorClass,
     },
-    /// The daemon has enough to do, and says when to come again.
+    /// The daemon has enough to do, and says when to retry.
     #[error("{error}")]
     #[class(busy)]
     Busy {

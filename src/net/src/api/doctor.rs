@@ -10,7 +10,7 @@ pub struct MulticastFindings {
     pub group: Group,
     /// Where this node listens: name and address.
     pub interface: String,
-    /// Whether deltas are heard, or each is fetched, as configured on this node.
+    /// Whether deltas are received by multicast, as configured on this node.
     pub enabled: bool,
     /// Whether anything came.
     pub heard: bool,

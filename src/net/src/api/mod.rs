@@ -37,7 +37,7 @@ pub use member::{
 pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 pub use node::{LogQuery, LogReply, NodeReport, NodeView};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
-pub use peer::{DeltaQuery, MOST_HELD, PeerOffer, is_authority};
+pub use peer::{DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, stream_header};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-/// Asks to hear a delta with all others that want it.
+/// Asks for the multicast session of a delta.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRequest {
     /// Its file, as the log names it.

@@ -1,6 +1,6 @@
 //! Between registrar and agents.
 
-use super::PeerOffer;
+use super::PeerAdvertisement;
 use crate::identity::Serial;
 use bootstash_base::names::{Guid, NodeName, SnapshotName};
 use bootstash_delta::VolumeLog;
@@ -48,10 +48,10 @@ pub struct NodeReport {
     pub problem: Option<String>,
     /// What it offers other nodes, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<PeerOffer>,
-    /// Whether it hears what is sent to all, as far as it knows.
-    #[serde(default)]
-    pub hears: bool,
+    pub peer: Option<PeerAdvertisement>,
+    /// Whether multicast from the registrar reaches it, as far as it knows.
+    #[serde(default, rename = "hears")]
+    pub multicast_ok: bool,
 }
 
 /// A node as the registrar knows it.

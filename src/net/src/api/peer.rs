@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// More deltas than this a node does not report, newest first: a report is to stay small.
-pub const MOST_HELD: usize = 256;
+/// The most deltas a node advertises, newest first: a report is to stay small.
+pub const MAX_ADVERTISED: usize = 256;
 
-/// What a node offers others.
+/// What a node tells the registrar of the deltas it serves to other nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerOffer {
+pub struct PeerAdvertisement {
     /// The port it serves at; the registrar sees from where it speaks.
     pub port: u16,
     /// `host:port` instead, where others do not reach it under the address it speaks from.
@@ -19,7 +19,7 @@ pub struct PeerOffer {
     pub holds: Vec<String>,
 }
 
-impl PeerOffer {
+impl PeerAdvertisement {
     /// Its URL, for one that speaks from `from`; none where what it advertises is no host and port.
     pub fn url(&self, from: IpAddr) -> Option<String> {
         let authority = match &self.advertise {
@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn a_peer_is_where_it_speaks_from_or_where_it_says() {
-        let offer = |advertise: Option<&str>| PeerOffer {
+        let advertisement = |advertise: Option<&str>| PeerAdvertisement {
             port: 7432,
             advertise: advertise.map(str::to_owned),
             holds: Vec::new(),
         };
-        let url = |advertise, from: &str| offer(advertise).url(from.parse().unwrap());
+        let url = |advertise, from: &str| advertisement(advertise).url(from.parse().unwrap());
         assert_eq!(url(None, "10.0.0.5").unwrap(), "https://10.0.0.5:7432");
         assert_eq!(url(None, "::ffff:10.0.0.5").unwrap(), "https://10.0.0.5:7432");
         assert_eq!(url(None, "fd00::5").unwrap(), "https://[fd00::5]:7432");

@@ -19,9 +19,9 @@ pub const LOG: &str = "/v1/log";
 pub const DELTAS: &str = "/v1/deltas";
 /// Registrar: below a delta's own route, `POST` for parts of it.
 pub const PIECES: &str = "/v1/deltas/{file}/pieces";
-/// Registrar: `POST` to hear a delta with all others that want it; null where that is not on.
+/// Registrar: `POST` for the multicast session of a delta; null where it is to be fetched.
 pub const MULTICAST: &str = "/v1/multicast";
-/// Registrar: `POST` for a session that only tells whether and how well it is heard.
+/// Registrar: `POST` for a session that only tells whether and how well it is received.
 pub const MULTICAST_PROBE: &str = "/v1/multicast/probe";
 /// Registrar: `POST` what a node lacks of a session; answered by what it is to do.
 pub const MULTICAST_REPORT: &str = "/v1/multicast/report";
@@ -37,7 +37,7 @@ pub const STATUS: &str = "/v1/status";
 pub const GC: &str = "/v1/gc";
 /// Agent: `GET`, `POST`, `DELETE`.
 pub const OVERLAYS: &str = "/v1/overlays";
-/// Agent: `POST` finds out whether it hears what the registrar sends to all.
+/// Agent: `POST` finds out whether multicast from the registrar reaches it.
 pub const DOCTOR_MULTICAST: &str = "/v1/doctor/multicast";
 /// Registrar: `POST` trades a token for a certificate, without one.
 pub const JOIN: &str = "/v1/join";

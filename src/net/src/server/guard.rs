@@ -1,25 +1,23 @@
-//! The door of a group of routes.
+//! The permission that a group of routes asks for.
 
-use crate::api::ErrorBody;
+use super::Refusal;
 use crate::identity::{Permission, Principal};
+use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use bootstash_base::error::ErrorClass;
+use axum::response::IntoResponse;
 
 /// Lets only those at `routes` who have `permission`. A stranger learns nothing, not even what there is. What
 /// is ordered is logged, with who did.
 pub fn guard<S: Clone + Send + Sync + 'static>(routes: Router<S>, permission: Permission) -> Router<S> {
     routes.route_layer(from_fn(move |request: Request, next: Next| {
-        let refused = refusal(request.extensions().get::<Principal>(), &permission);
+        let refused = missing_permission(request.extensions().get::<Principal>(), &permission);
         if refused.is_none() && permission == Permission::Operate {
             note(&request);
         }
         async move {
             match refused {
-                Some(refusal) => refusal,
+                Some(refusal) => refusal.into_response(),
                 None => next.run(request).await,
             }
         }
@@ -35,8 +33,8 @@ fn note(request: &Request) {
     }
 }
 
-/// What one who may not is told; none where he may. Who is not known is a stranger.
-pub fn refusal(caller: Option<&Principal>, permission: &Permission) -> Option<Response> {
+/// The reply to a caller without `permission`; none where the caller has it. An unknown caller has none.
+pub fn missing_permission(caller: Option<&Principal>, permission: &Permission) -> Option<Refusal> {
     let caller = caller.unwrap_or(&Principal::Unauthenticated);
     if caller.may(permission) {
         return None;
@@ -45,23 +43,25 @@ pub fn refusal(caller: Option<&Principal>, permission: &Permission) -> Option<Re
         None => unauthenticated(),
         Some(identity) => {
             tracing::warn!(%identity, ?permission, "refused: no such permission");
-            let error = format!("this is not for {identity} to do");
-            (StatusCode::FORBIDDEN, Json(ErrorBody { error, kind: ErrorClass::Permanent })).into_response()
+            Refusal::forbidden(format!("this is not for {identity} to do"))
         }
     })
 }
 
 /// The same whatever was asked for.
-fn unauthenticated() -> Response {
-    let error = "this needs a certificate".to_owned();
-    (StatusCode::UNAUTHORIZED, Json(ErrorBody { error, kind: ErrorClass::Operator })).into_response()
+fn unauthenticated() -> Refusal {
+    Refusal::unauthorized("this needs a certificate")
 }
 
 /// Keeps strangers from all of `routes`, known or not, but for one path.
 pub fn members_only(routes: Router, open: Option<&'static str>) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| async move {
         let member = matches!(request.extensions().get(), Some(Principal::Member { .. }));
-        if member || open == Some(request.uri().path()) { next.run(request).await } else { unauthenticated() }
+        if member || open == Some(request.uri().path()) {
+            next.run(request).await
+        } else {
+            unauthenticated().into_response()
+        }
     }))
 }
 
@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use crate::identity::Serial;
     use axum::body::Body;
+    use axum::http::StatusCode;
     use axum::routing::get;
     use bootstash_base::testing::fail_on_warnings;
     use tower::ServiceExt as _;

@@ -2,18 +2,20 @@
 //!
 //! Promises: nobody holds a connection by saying nothing, or by saying it slowly; strangers get a few
 //! seconds and few connections; one who is expelled, or whose certificate ends, is cut off in the middle of
-//! whatever he does; what goes wrong with a connection is that connection's end and nobody else's.
+//! whatever they are doing; what goes wrong with a connection is that connection's end and nobody else's.
 
 mod body;
 mod connection;
 mod exchange;
 mod guard;
 mod peer_session;
+mod refusal;
 mod revocation;
 mod socket;
 mod timeouts;
 
-pub use guard::{guard, members_only, refusal};
+pub use guard::{guard, members_only, missing_permission};
+pub use refusal::Refusal;
 pub use revocation::RevocationList;
 pub use timeouts::ConnectionTimeouts;
 

@@ -82,7 +82,7 @@ fn agent(config: &AgentConfig) -> anyhow::Result<()> {
     limits(config.peers.limits())
 }
 
-/// A daemon adds it to the time of day, and takes it away.
+/// A daemon adds it to the time of day, and subtracts it.
 fn usable(time: Duration) -> anyhow::Result<()> {
     let now = chrono::Utc::now();
     let delta = chrono::TimeDelta::from_std(time)?;

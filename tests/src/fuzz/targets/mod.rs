@@ -23,7 +23,7 @@ fn scratch() -> std::io::Result<tempfile::TempDir> {
 /// A reader of others' bytes.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name.
+    /// What it is called on the command line (`TARGET=`).
     pub name: &'static str,
     /// What our own writers make of valid values; each must be accepted.
     pub(super) seeds: fn() -> Vec<Vec<u8>>,
@@ -35,7 +35,7 @@ pub struct Target {
     pub(super) bound_bytes: u64,
 }
 
-/// All of them.
+/// All readers that are fuzzed.
 pub const TARGETS: [Target; 12] = [
     Target {
         name: "delta-header",
@@ -92,7 +92,7 @@ pub const TARGETS: [Target; 12] = [
         seeds: qcow2::seeds,
         mutate: qcow2::mutate,
         open: qcow2::open,
-        // imago takes a first-level table of up to 32 MiB at its word, and reads it in one piece.
+        // imago trusts the size of a first-level table of up to 32 MiB, and reads it in one piece.
         bound_bytes: 96 * MIB,
     },
     Target {

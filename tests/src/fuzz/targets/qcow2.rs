@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// A small disk, and one so large that tables are many.
 const DISKS: [u64; 2] = [40 * CLUSTER_BYTES + 512, 1 << 40];
-/// What QEMU takes as a name.
+/// What QEMU accepts as a name.
 const LONGEST_NAME: usize = 1024;
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

@@ -36,14 +36,17 @@ fn log() -> LogReply {
 }
 
 fn report() -> NodeReport {
-    let peer =
-        PeerOffer { port: 7432, advertise: Some("c17:80".to_owned()), holds: vec!["00".to_owned(); 3] };
+    let peer = PeerAdvertisement {
+        port: 7432,
+        advertise: Some("c17:80".to_owned()),
+        holds: vec!["00".to_owned(); 3],
+    };
     NodeReport {
         head: Some(snapshot(3)),
         version: "0.1.0".to_owned(),
         problem: None,
         peer: Some(peer),
-        hears: true,
+        multicast_ok: true,
     }
 }
 
@@ -114,8 +117,8 @@ fn stays<T: Serialize + DeserializeOwned>(text: &[u8]) -> anyhow::Result<Option<
     Ok(Some(read))
 }
 
-fn is_bare(offer: &PeerOffer) -> bool {
-    let url = offer.url([10, 0, 0, 1].into());
+fn is_bare(advertisement: &PeerAdvertisement) -> bool {
+    let url = advertisement.url([10, 0, 0, 1].into());
     url.is_none_or(|url| url.matches('/').count() == 2 && !url.contains('@'))
 }
 

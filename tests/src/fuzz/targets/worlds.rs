@@ -3,20 +3,20 @@
 use super::requests;
 use crate::enrolment;
 use crate::fuzz::{Reader, Verdict};
-use crate::replication::{MadeUp, OverlayFiles};
+use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use bootstash_agent::hear::Doctor;
 use bootstash_agent::http::{Peer, Site, command_routes};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
-use bootstash_agent::peer::{self, PeerSite, Shelf};
+use bootstash_agent::multicast::Doctor;
+use bootstash_agent::peer::{self, PeerCache, PeerSite};
 use bootstash_agent::volume::Volume;
 use bootstash_base::impersonate::UnixPeer;
-use bootstash_daemon::config::{AgentConfig, HearingConfig, PeersConfig, RegistrarConfig};
+use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig, RegistrarConfig};
 use bootstash_net::api::{AgentState, Client, Endpoint, RegisterRequest, RestoreRequest, routes};
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity;
@@ -37,7 +37,7 @@ use tower::ServiceExt;
 
 /// More than any answer of a daemon that holds nothing.
 const LONGEST_ANSWER_BYTES: usize = 1 << 20;
-/// After so many requests another world takes over: nodes and jobs that were heard of are kept.
+/// After this many requests another world takes over: nodes and jobs that were heard of are kept.
 const REQUESTS_EACH: u64 = 5000;
 /// What comes from the network, in contrast to the command's socket.
 const FROM: &str = "10.0.0.9:4711";
@@ -155,7 +155,7 @@ fn registrar() -> Result<World> {
         DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
-        Arc::new(MadeUp),
+        Arc::new(SyntheticCapturer),
         stop.clone(),
     ))?;
     let routes = vec![registrar.operator_routes(), registrar.network_routes()];
@@ -179,11 +179,11 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
     let (handle, orders) = volume.handle();
     tokio::spawn(volume.run(orders));
     let downloads = Downloads::new(PeersConfig::default().limits());
-    let shelf = Shelf::open(layout.shelf_dir.clone(), 1 << 20).await?;
-    let peers = PeerSite { shelf, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
+    let cache = PeerCache::open(layout.peer_cache_dir.clone(), 1 << 20).await?;
+    let peers = PeerSite { cache, downloads, volume: handle.clone(), zfs: Arc::clone(&zfs) };
     let nobody = Client::new(Endpoint::Tcp("http://127.0.0.1:1".to_owned()))?;
     let site = Site {
-        doctor: Doctor::new(nobody, HearingConfig::default()),
+        doctor: Doctor::new(nobody, MulticastReceiverConfig::default()),
         node: "c17".parse()?,
         registrar: "https://127.0.0.1:1".to_owned(),
         zfs,

@@ -1,11 +1,11 @@
-//! What happens on the network, in the order of time.
+//! Events of the network, in the order of time.
 
 use crate::{Instruction, Report};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub(super) enum What {
+pub(super) enum Action {
     Join(usize),
     Expel(usize),
     Datagram(usize, Rc<Vec<u8>>),
@@ -16,7 +16,7 @@ pub(super) enum What {
     WakeSender,
 }
 
-pub(super) struct Event(pub(super) Instant, pub(super) u64, pub(super) What);
+pub(super) struct Event(pub(super) Instant, pub(super) u64, pub(super) Action);
 
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {

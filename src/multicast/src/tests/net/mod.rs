@@ -1,14 +1,14 @@
-//! The network: what it loses, delays, doubles and injects, and who is on it.
+//! The network: what it loses, reorders, duplicates and injects, and which nodes are on it.
 
 mod event;
-mod people;
-mod road;
+mod link;
+mod node;
 
-pub(super) use people::{Conduct, Peer, peer};
-pub(super) use road::{Path, Rng};
+pub(super) use link::{Link, Rng};
+pub(super) use node::{Behaviour, Peer, peer};
 
-use self::event::{Event, What};
-use self::road::Bottleneck;
+use self::event::{Action, Event};
+use self::link::Bottleneck;
 use super::super::*;
 use super::rate;
 use bootstash_base::names::NodeName;
@@ -51,11 +51,11 @@ pub(super) struct Net {
     sender_timer: Option<Instant>,
     packer: Packer<Object>,
     bottleneck: Option<Bottleneck>,
-    /// The rate whenever a beat goes out.
+    /// The rate whenever a heartbeat goes out.
     pub(super) rates: Vec<f64>,
     attack: Option<Attack>,
     /// What an attacker sends comes here only.
-    reached: Option<usize>,
+    attacked: Option<usize>,
     pub(super) peers: Vec<Peer>,
     pub(super) events: Vec<SenderEvent>,
     pub(super) symbols: u64,
@@ -64,7 +64,7 @@ pub(super) struct Net {
     pub(super) refused: Vec<String>,
 }
 
-/// Whoever reads of a failure can see it again.
+/// A failure can be reproduced by its seed.
 impl Drop for Net {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -97,24 +97,24 @@ impl Net {
             bottleneck: None,
             rates: Vec::new(),
             attack: None,
-            reached: None,
+            attacked: None,
             peers,
             events: Vec::new(),
             symbols: 0,
             wire_bytes: 0,
             refused: Vec::new(),
         };
-        (0..net.peers.len()).for_each(|peer| net.push(net.peers[peer].joins, What::Join(peer)));
+        (0..net.peers.len()).for_each(|peer| net.push(net.peers[peer].joins, Action::Join(peer)));
         for peer in 0..net.peers.len() {
-            if let Conduct::ExpelledAt(at) = net.peers[peer].conduct {
-                net.push(at, What::Expel(peer));
+            if let Behaviour::ExpelledAt(at) = net.peers[peer].behaviour {
+                net.push(at, Action::Expel(peer));
             }
         }
-        net.push(Duration::ZERO, What::WakeSender);
+        net.push(Duration::ZERO, Action::WakeSender);
         net
     }
 
-    pub(super) fn through(mut self, bytes_per_second: f64) -> Self {
+    pub(super) fn behind_bottleneck(mut self, bytes_per_second: f64) -> Self {
         self.bottleneck = Some(Bottleneck::new(bytes_per_second, self.start));
         self
     }
@@ -124,8 +124,8 @@ impl Net {
         self
     }
 
-    pub(super) fn attacked_at(mut self, peer: usize) -> Self {
-        self.reached = Some(peer);
+    pub(super) fn attacked_only_at(mut self, peer: usize) -> Self {
+        self.attacked = Some(peer);
         self
     }
 
@@ -139,10 +139,19 @@ impl Net {
         while let Some(Reverse(Event(at, _, what))) = self.queue.pop() {
             self.now = at;
             assert!(at - self.start < Duration::from_secs(600), "no end in sight");
-            self.happen(what);
+            self.apply(what);
         }
+        println!(
+            "run with seed {}: {} symbols, {} bytes, {} events, {} reports refused, over after {:?}",
+            self.seed,
+            self.symbols,
+            self.wire_bytes,
+            self.events.len(),
+            self.refused.len(),
+            self.now - self.start
+        );
         assert_eq!(self.events.iter().filter(|event| **event == SenderEvent::Finished).count(), 1);
-        for peer in self.peers.iter().filter(|peer| peer.conduct == Conduct::Honest) {
+        for peer in self.peers.iter().filter(|peer| peer.behaviour == Behaviour::Correct) {
             assert_eq!(peer.done, 1, "{} is not done", peer.name);
             assert!(peer.bytes == *self.object, "{} has other bytes", peer.name);
         }
@@ -157,40 +166,40 @@ impl Net {
     }
 
     pub(super) fn ratio(&self) -> f64 {
-        self.symbols as f64 / self.announcement.shape().all_source_symbols() as f64
+        self.symbols as f64 / self.announcement.layout().all_source_symbols() as f64
     }
 
-    fn push(&mut self, after: Duration, what: What) {
+    fn push(&mut self, after: Duration, what: Action) {
         self.order += 1;
         self.queue.push(Reverse(Event(self.now + after, self.order, what)));
     }
 
-    fn happen(&mut self, what: What) {
+    fn apply(&mut self, what: Action) {
         match what {
-            What::WakeSender => {
+            Action::WakeSender => {
                 self.sender_timer = None;
                 self.drive_sender();
             }
-            What::Report(peer, report) => self.report(peer, &report),
-            What::Join(peer) => self.join(peer),
-            What::Expel(peer) => {
+            Action::Report(peer, report) => self.report(peer, &report),
+            Action::Join(peer) => self.join(peer),
+            Action::Expel(peer) => {
                 self.sender.expel(self.now, &self.peers[peer].name);
                 self.drive_sender();
             }
-            What::Wake(peer) => {
+            Action::Wake(peer) => {
                 self.peers[peer].timer = None;
                 self.with_receiver(peer, |receiver, now| receiver.handle_timeout(now));
             }
-            What::Datagram(peer, datagram) => self.with_receiver(peer, |receiver, now| {
+            Action::Datagram(peer, datagram) => self.with_receiver(peer, |receiver, now| {
                 let _ = receiver.handle_datagram(now, &mut (*datagram).clone());
             }),
-            What::Instruct(peer, instruction) => {
-                if self.peers[peer].conduct != Conduct::AsksForAll {
+            Action::Instruct(peer, instruction) => {
+                if self.peers[peer].behaviour != Behaviour::OverRequests {
                     self.with_receiver(peer, |receiver, _| receiver.handle_instruction(&instruction));
                 }
             }
-            What::Unicast(peer, _) if self.is_expelled(peer) => {}
-            What::Unicast(peer, range) => {
+            Action::Unicast(peer, _) if self.is_expelled(peer) => {}
+            Action::Unicast(peer, range) => {
                 let object = self.object.clone();
                 let bytes = &object[range.start as usize..range.end as usize];
                 self.peers[peer].unicast_bytes += bytes.len() as u64;
@@ -200,7 +209,7 @@ impl Net {
     }
 
     fn is_expelled(&self, peer: usize) -> bool {
-        matches!(self.peers[peer].conduct, Conduct::ExpelledAt(at) if self.now - self.start >= at)
+        matches!(self.peers[peer].behaviour, Behaviour::ExpelledAt(at) if self.now - self.start >= at)
     }
 
     fn join(&mut self, peer: usize) {
@@ -223,7 +232,7 @@ impl Net {
         self.drive_sender();
         for instruction in std::mem::take(&mut self.peers[peer].replies) {
             let delay = Duration::from_micros(1000 + self.rng.below(5000));
-            self.push(delay, What::Instruct(peer, instruction));
+            self.push(delay, Action::Instruct(peer, instruction));
         }
     }
 
@@ -237,7 +246,7 @@ impl Net {
         let timeout = self.sender.poll_timeout();
         if let Some(at) = timeout.filter(|at| self.sender_timer.is_none_or(|timer| *at < timer)) {
             self.sender_timer = Some(at);
-            self.push(at.saturating_duration_since(self.now), What::WakeSender);
+            self.push(at.saturating_duration_since(self.now), Action::WakeSender);
         }
     }
 
@@ -245,13 +254,13 @@ impl Net {
         while let Some(transmit) = self.sender.poll_transmit(self.now) {
             match transmit {
                 Transmit::Symbol(_) => self.symbols += 1,
-                Transmit::Beat(_) => self.rates.push(self.sender.bytes_per_second()),
+                Transmit::Heartbeat(_) => self.rates.push(self.sender.bytes_per_second()),
             }
             let datagram = self.packer.pack(&transmit).unwrap();
             let forged = self.attack.as_mut().map(|attack| attack(&mut self.rng, &datagram));
-            let reached = self.reached.map_or(0..self.peers.len(), |peer| peer..peer + 1);
+            let attacked = self.attacked.map_or(0..self.peers.len(), |peer| peer..peer + 1);
             for datagram in forged.unwrap_or_default() {
-                self.multicast(datagram, reached.clone());
+                self.multicast(datagram, attacked.clone());
             }
             let (now, bytes) = (self.now, datagram.len() + HEADERS_BYTES);
             self.wire_bytes += bytes as u64;
@@ -278,7 +287,7 @@ impl Net {
                 self.packer.rekey(next.clone()).unwrap();
                 *self.key.borrow_mut() = next;
             }
-            SenderEvent::Poisoned { .. } | SenderEvent::GaveUp | SenderEvent::Finished => {}
+            SenderEvent::KeyCompromised { .. } | SenderEvent::GaveUp | SenderEvent::Finished => {}
         }
     }
 
@@ -293,18 +302,18 @@ impl Net {
             if self.peers[peer].receiver.is_none() || self.is_lost(peer) {
                 continue;
             }
-            let path = self.peers[peer].path;
-            let late = if self.rng.chance(path.late) { self.rng.below(5000) } else { 0 };
-            self.push(Duration::from_micros(300 + late), What::Datagram(peer, datagram.clone()));
-            if self.rng.chance(path.doubled) {
-                self.push(Duration::from_micros(900), What::Datagram(peer, datagram.clone()));
+            let link = self.peers[peer].link;
+            let extra = if self.rng.chance(link.reordered) { self.rng.below(5000) } else { 0 };
+            self.push(Duration::from_micros(300 + extra), Action::Datagram(peer, datagram.clone()));
+            if self.rng.chance(link.duplicated) {
+                self.push(Duration::from_micros(900), Action::Datagram(peer, datagram.clone()));
             }
         }
     }
 
     /// Gilbert's model, with the mean that the path says.
     fn is_lost(&mut self, peer: usize) -> bool {
-        let Path { loss, burst, .. } = self.peers[peer].path;
+        let Link { loss, burst, .. } = self.peers[peer].link;
         if burst <= 1.0 {
             return self.rng.chance(loss);
         }
@@ -318,7 +327,7 @@ impl Net {
     fn with_receiver(&mut self, peer: usize, act: impl FnOnce(&mut Receiver, Instant)) {
         let (now, since) = (self.now, self.now - self.start);
         let one = &mut self.peers[peer];
-        if matches!(one.conduct, Conduct::DeadAfter(at) if since >= at) {
+        if matches!(one.behaviour, Behaviour::CrashesAfter(at) if since >= at) {
             return;
         }
         if let Some(receiver) = &mut one.receiver {
@@ -333,27 +342,27 @@ impl Net {
             self.receiver_event(peer, event);
         }
         if let Some(mut report) = self.receiver(peer).poll_report(now) {
-            if matches!(self.peers[peer].conduct, Conduct::AsksForAll | Conduct::CriesWolf) {
-                self.lie(peer, &mut report);
+            if matches!(self.peers[peer].behaviour, Behaviour::OverRequests | Behaviour::ClaimsForgery) {
+                self.falsify(peer, &mut report);
             }
             let delay = Duration::from_micros(500 + self.rng.below(4000));
-            self.push(delay, What::Report(peer, report));
+            self.push(delay, Action::Report(peer, report));
         }
         let timeout = self.receiver(peer).poll_timeout();
         if let Some(at) = timeout.filter(|at| self.peers[peer].timer.is_none_or(|timer| *at < timer)) {
             self.peers[peer].timer = Some(at);
-            self.push(at.saturating_duration_since(now), What::Wake(peer));
+            self.push(at.saturating_duration_since(now), Action::Wake(peer));
         }
     }
 
-    fn lie(&self, peer: usize, report: &mut Report) {
-        if self.peers[peer].conduct == Conduct::CriesWolf {
-            report.standing = Standing::Alarmed;
+    fn falsify(&self, peer: usize, report: &mut Report) {
+        if self.peers[peer].behaviour == Behaviour::ClaimsForgery {
+            report.status = ReceiverStatus::AwaitingKey;
             return;
         }
-        report.heard = report.expected;
-        report.standing = Standing::Listening;
-        let most = self.announcement.shape().repair_symbols();
+        report.received = report.expected;
+        report.status = ReceiverStatus::Listening;
+        let most = self.announcement.layout().repair_symbols();
         report.deficits.iter_mut().for_each(|deficit| deficit.missing = deficit.missing.min(most));
     }
 
@@ -370,7 +379,7 @@ impl Net {
             }
             ReceiverEvent::Fetch(ranges) => {
                 let delay = Duration::from_micros(5000 + self.rng.below(20_000));
-                ranges.into_iter().for_each(|range| self.push(delay, What::Unicast(peer, range)));
+                ranges.into_iter().for_each(|range| self.push(delay, Action::Unicast(peer, range)));
             }
             ReceiverEvent::Left(why) => {
                 self.peers[peer].left = Some(why);

@@ -40,20 +40,20 @@ pub(in crate::fuzz::targets) fn open_announcements() -> Reader {
 fn check(announcement: &Announcement, now: Instant) -> anyhow::Result<()> {
     let again: Announcement = serde_json::from_slice(&serde_json::to_vec(announcement)?)?;
     ensure!(again == *announcement, "written again it is another");
-    let shape = *announcement.shape();
+    let layout = *announcement.layout();
     let mut end = 0;
-    for block in 0..shape.blocks() {
-        let range = shape.range(block);
+    for block in 0..layout.blocks() {
+        let range = layout.range(block);
         ensure!(range.start == end && range.end > end, "block {block} is at {range:?}");
-        ensure!(shape.source_symbols(block) <= shape.full_source_symbols(), "block {block} is too long");
+        ensure!(layout.source_symbols(block) <= layout.full_source_symbols(), "block {block} is too long");
         end = range.end;
     }
-    ensure!(end == shape.length(), "blocks end at {end}");
+    ensure!(end == layout.length(), "blocks end at {end}");
     let limits = RateLimits::up_to(NonZeroU64::MIN.saturating_add(1_000_000));
     let mut sender = Sender::new(announcement, limits, ["n1".parse()?], now);
     ensure!(sender.poll_transmit(now).is_some(), "it has nothing to send");
     let mut receiver = Receiver::new(Arc::new(again), 0.5, now);
-    for length in [0, 44, 32 + shape.symbol_bytes()] {
+    for length in [0, 44, 32 + layout.symbol_bytes()] {
         ensure!(receiver.handle_datagram(now, &mut vec![0; length]).is_err(), "zeros are taken");
     }
     Ok(())

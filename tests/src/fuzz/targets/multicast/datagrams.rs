@@ -1,13 +1,13 @@
 //! Datagrams: true ones, forged ones under the same key, those of other sessions, cut and changed, in any order,
 //! with everything else that can happen to a receiver between them.
 //!
-//! An input is a script: records of a kind, a length of two bytes, and so many bytes.
+//! An input is a script: records of a kind, a length N of two bytes, and N bytes.
 
 use super::{Session, every_symbol, object, packer};
 use crate::fuzz::{Reader, Verdict, bytes, pick};
 use anyhow::{Context, Result, ensure};
 use bootstash_multicast::{
-    Announcement, Beat, HELD_BYTES_MAX, Instruction, Receiver, ReceiverEvent, Standing, Transmit,
+    Announcement, HELD_BYTES_MAX, Heartbeat, Instruction, Receiver, ReceiverEvent, ReceiverStatus, Transmit,
 };
 use fastrand::Rng;
 use std::collections::BTreeSet;
@@ -28,17 +28,21 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], &length.to_be_bytes()[..], body].concat()
 }
 
-/// All that is ever sealed under a session's key, of one object: each symbol, and beats between.
+/// All that is ever sealed under a session's key, of one object: each symbol, and heartbeats between.
 fn sealed(session: Session, number: u8) -> Vec<Vec<u8>> {
     let Ok(mut packer) = packer(session, object(number)) else { return Vec::new() };
     let Ok(of) = super::announcement(session, &object(number)) else { return Vec::new() };
     let mut all = Vec::new();
-    for (sent, symbol) in (0_u32..).zip(every_symbol(*of.shape())) {
+    for (sent, symbol) in (0_u32..).zip(every_symbol(*of.layout())) {
         if sent % 8 == 0 {
             // A forger's say what they like.
             let passed = if number == 0 { sent / 12 } else { u32::from(number) << 24 };
-            let beat = Transmit::Beat(Beat { number: sent / 8, passed, sent: u64::from(sent) });
-            all.extend(packer.pack(&beat));
+            let heartbeat = Transmit::Heartbeat(Heartbeat {
+                number: sent / 8,
+                blocks_sent: passed,
+                symbols_sent: u64::from(sent),
+            });
+            all.extend(packer.pack(&heartbeat));
         }
         all.extend(packer.pack(&symbol));
     }
@@ -195,8 +199,8 @@ impl Node {
         }
         ensure!(self.receiver.held_bytes() <= HELD_BYTES_MAX, "it holds {}", self.receiver.held_bytes());
         let Some(report) = self.receiver.poll_report(self.now) else { return Ok(()) };
-        ensure!(report.heard <= report.expected && report.deficits.len() <= 64, "{report:?}");
-        ensure!((report.standing == Standing::Done) == self.done, "{report:?}");
+        ensure!(report.received <= report.expected && report.deficits.len() <= 64, "{report:?}");
+        ensure!((report.status == ReceiverStatus::Done) == self.done, "{report:?}");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ pub(super) use announcements::{announcements, open_announcements};
 pub(super) use datagrams::{mutate_datagrams, open_datagrams, scripts};
 pub(super) use reports::{mutate_reports, open_reports, reports};
 
-use bootstash_multicast::{Announcement, BlockSource, Packer, Position, Shape, Transmit};
+use bootstash_multicast::{Announcement, BlockLayout, BlockSource, Packer, Position, Transmit};
 use std::io;
 use std::ops::Range;
 
@@ -40,10 +40,10 @@ fn announcement(session: Session, object: &[u8]) -> anyhow::Result<Announcement>
         Session::Next => ("00000000000000b2", "BBBBBBBBBBBBBBBBBBBBBA"),
         Session::Foreign => ("00000000000000c3", "CCCCCCCCCCCCCCCCCCCCCA"),
     };
-    let shape = Shape::new(object.len() as u64, SYMBOL, SOURCE, REPAIR)?;
+    let layout = BlockLayout::new(object.len() as u64, SYMBOL, SOURCE, REPAIR)?;
     let blocks = object.chunks(usize::from(SYMBOL * SOURCE));
     let hashes = blocks.map(|block| *blake3::hash(block).as_bytes()).collect();
-    let mut written = serde_json::to_value(Announcement::new(shape, hashes, 1)?)?;
+    let mut written = serde_json::to_value(Announcement::new(layout, hashes, 1)?)?;
     written["session"] = name.into();
     written["key"] = key.into();
     Ok(serde_json::from_value(written)?)
@@ -62,8 +62,8 @@ fn packer(session: Session, object: Vec<u8>) -> anyhow::Result<Packer<Bytes>> {
     Ok(Packer::new(announcement(session, &object)?, Bytes(object))?)
 }
 
-fn every_symbol(shape: Shape) -> impl Iterator<Item = Transmit> {
-    let blocks = (0..shape.blocks()).map(move |block| (block, shape.symbols(block)));
+fn every_symbol(layout: BlockLayout) -> impl Iterator<Item = Transmit> {
+    let blocks = (0..layout.blocks()).map(move |block| (block, layout.symbols(block)));
     blocks.flat_map(|(block, symbols)| {
         (0..symbols).map(move |index| Transmit::Symbol(Position { block, index }))
     })

@@ -6,7 +6,7 @@ use crate::fuzz::{Reader, Verdict, json, pick};
 use anyhow::{Context, Result, ensure};
 use bootstash_base::names::NodeName;
 use bootstash_multicast::{
-    Announcement, Deficit, RateLimits, Report, Sender, SenderEvent, SessionId, Standing, Transmit,
+    Announcement, Deficit, RateLimits, ReceiverStatus, Report, Sender, SenderEvent, SessionId, Transmit,
 };
 use fastrand::Rng;
 use std::collections::HashSet;
@@ -29,18 +29,24 @@ pub(in crate::fuzz::targets) fn reports() -> Vec<Vec<u8>> {
     let listening = report(first);
     let all = [
         Report {
-            beat: Some(5),
+            heartbeat: Some(5),
             expected: 10,
-            heard: 9,
+            received: 9,
             deficits: vec![deficit(0, 1), deficit(1, 3)],
             ..listening.clone()
         },
-        Report { beat: Some(7), expected: 12, heard: 2, deficits: vec![deficit(0, 8)], ..listening.clone() },
-        Report { standing: Standing::Alarmed, ..listening.clone() },
+        Report {
+            heartbeat: Some(7),
+            expected: 12,
+            received: 2,
+            deficits: vec![deficit(0, 8)],
+            ..listening.clone()
+        },
+        Report { status: ReceiverStatus::AwaitingKey, ..listening.clone() },
         Report { next_session: Some(next), ..listening.clone() },
-        Report { standing: Standing::Poisoned, ..listening.clone() },
-        Report { standing: Standing::Unheard, ..listening.clone() },
-        Report { standing: Standing::Done, ..listening },
+        Report { status: ReceiverStatus::KeyCompromised, ..listening.clone() },
+        Report { status: ReceiverStatus::HeartbeatTimeout, ..listening.clone() },
+        Report { status: ReceiverStatus::Done, ..listening },
     ];
     all.iter().filter_map(|report| serde_json::to_vec(report).ok()).collect()
 }
@@ -49,10 +55,10 @@ fn report(session: SessionId) -> Report {
     Report {
         session,
         next_session: None,
-        standing: Standing::Listening,
-        beat: None,
+        status: ReceiverStatus::Listening,
+        heartbeat: None,
         expected: 0,
-        heard: 0,
+        received: 0,
         deficits: Vec::new(),
     }
 }
@@ -83,7 +89,7 @@ struct Site<'a> {
     sender: Sender,
     now: Instant,
     sent: HashSet<(u32, u16)>,
-    beats: HashSet<u32>,
+    heartbeats: HashSet<u32>,
     switched: bool,
     finished: u32,
 }
@@ -92,8 +98,8 @@ impl<'a> Site<'a> {
     fn new(of: &'a Announcement, next: &'a Announcement, start: Instant) -> Result<Self> {
         let limits = RateLimits::up_to(NonZeroU64::new(BYTES_PER_SECOND).context("no rate")?);
         let sender = Sender::new(of, limits, nodes()?, start);
-        let (sent, beats) = (HashSet::new(), HashSet::new());
-        Ok(Self { of, next, sender, now: start, sent, beats, switched: false, finished: 0 })
+        let (sent, heartbeats) = (HashSet::new(), HashSet::new());
+        Ok(Self { of, next, sender, now: start, sent, heartbeats, switched: false, finished: 0 })
     }
 
     fn take(mut self, lines: &[u8]) -> Result<Verdict> {
@@ -130,11 +136,13 @@ impl<'a> Site<'a> {
     fn send(&mut self) -> Result<()> {
         while let Some(transmit) = self.sender.poll_transmit(self.now) {
             match transmit {
-                Transmit::Beat(beat) => ensure!(self.beats.insert(beat.number), "{beat:?} again"),
+                Transmit::Heartbeat(heartbeat) => {
+                    ensure!(self.heartbeats.insert(heartbeat.number), "{heartbeat:?} again")
+                }
                 Transmit::Symbol(at) => {
-                    let shape = self.of.shape();
+                    let layout = self.of.layout();
                     ensure!(
-                        at.block < shape.blocks() && at.index < shape.symbols(at.block),
+                        at.block < layout.blocks() && at.index < layout.symbols(at.block),
                         "there is no {at:?}"
                     );
                     ensure!(self.sent.insert((at.block, at.index)), "{at:?} again");

@@ -1,0 +1,66 @@
+//! Making an overlay: image → view of the newest snapshot → base as registered → record → file; and removing
+//! it, with its view if it is the last.
+
+use super::Volume;
+use super::overlays::{CreateOverlayError, Place, RemoveOverlayError};
+use bootstash_base::clock;
+use bootstash_base::impersonate::UnixPeer;
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_delta::catalog;
+use bootstash_net::api::OverlayView;
+use bootstash_zfs::Removed;
+use std::path::Path;
+
+impl Volume {
+    /// Makes an overlay of `image` at `given`, as far as the caller may.
+    pub(super) async fn create_overlay(
+        &mut self,
+        by: UnixPeer,
+        image: &ImageName,
+        given: &Path,
+    ) -> Result<OverlayView, CreateOverlayError> {
+        let place = self.overlays.free_place(by, given).await?;
+        let snapshot = self.generations.head().ok_or(CreateOverlayError::Empty)?.name.clone();
+        let made = self.chain_onto(&snapshot, image, place).await;
+        if made.is_err() {
+            self.try_drop_view(&snapshot).await;
+        }
+        made
+    }
+
+    async fn chain_onto(
+        &mut self,
+        snapshot: &SnapshotName,
+        image: &ImageName,
+        place: Place,
+    ) -> Result<OverlayView, CreateOverlayError> {
+        let root = self.ensure_view(snapshot).await?;
+        let wanted = image.clone();
+        let manifest =
+            self.read_view(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
+        let manifest = self.overlays.check_base(manifest).await?;
+        let overlay = OverlayView {
+            path: place.path.clone(),
+            image: image.clone(),
+            snapshot: snapshot.clone(),
+            cache: catalog::cache_path(&root, image),
+            virtual_size_bytes: manifest.source.virtual_size_bytes,
+            created: clock::now(),
+        };
+        self.overlays.make(place, overlay).await
+    }
+
+    /// Removes the overlay at `given`, as far as the caller may, then the view nobody needs any more.
+    pub(super) async fn remove_overlay(
+        &mut self,
+        by: UnixPeer,
+        given: &Path,
+    ) -> Result<Removed, RemoveOverlayError> {
+        let Some(snapshot) = self.overlays.remove(by, given).await? else {
+            return Ok(Removed::Unchanged);
+        };
+        self.try_drop_view(&snapshot).await;
+        self.generations.drop_replaced().await;
+        Ok(Removed::Removed)
+    }
+}

@@ -1,0 +1,96 @@
+//! Overlays: their files, and the record of each that keeps its view.
+//!
+//! Promises: a record is on disk before its overlay; an overlay is let go only where its file was seen to be
+//! gone, or to be no overlay any more; storage that hangs holds nobody up, and what it did not tell counts as
+//! there.
+
+mod base;
+mod canonical_path;
+mod create;
+mod file_state;
+mod lease;
+mod lease_plan;
+mod maker;
+mod mount_table;
+mod qemu_lock;
+mod reconcile;
+mod remove;
+mod scan;
+mod scan_directory;
+mod status;
+
+pub use create::CreateOverlayError;
+pub(super) use create::Place;
+pub(super) use lease::DamagedRecord;
+pub use lease::{Lease, LeaseError, Stage};
+pub(super) use lease_plan::LeasePlan;
+pub use maker::OverlayMaker;
+#[cfg(test)]
+pub(super) use mount_table::MountTable;
+pub use remove::RemoveOverlayError;
+
+use super::storage::Storage;
+use crate::layout::Layout;
+use bootstash_base::names::SnapshotName;
+use bootstash_net::api::OverlayView;
+use lease::Leases;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The overlays of this node.
+#[derive(Debug)]
+pub(super) struct Overlays {
+    layout: Layout,
+    maker: Arc<dyn OverlayMaker>,
+    storage: Storage,
+    leases: Leases,
+    /// Snapshots whose views stay though no record needs them: an overlay may that was not seen.
+    spared: BTreeSet<SnapshotName>,
+}
+
+impl Overlays {
+    /// Reads the records, and which of them are damaged.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub(super) fn load(
+        maker: Arc<dyn OverlayMaker>,
+        layout: Layout,
+        storage: Storage,
+    ) -> Result<(Self, Vec<DamagedRecord>), LeaseError> {
+        let (leases, damaged) = Leases::load(&layout.leases_dir)?;
+        Ok((Self { layout, maker, storage, leases, spared: BTreeSet::new() }, damaged))
+    }
+
+    /// Whether the view of a snapshot must stay.
+    pub(super) fn need_view(&self, snapshot: &SnapshotName) -> bool {
+        self.leases.uses(snapshot) || self.spared.contains(snapshot)
+    }
+
+    /// How many overlays chain onto the view of each snapshot.
+    pub(super) fn count_by_snapshot(&self) -> BTreeMap<SnapshotName, usize> {
+        count_by_snapshot(self.recorded())
+    }
+
+    /// The overlays on record, in order of path.
+    pub(super) fn recorded(&self) -> impl Iterator<Item = &OverlayView> {
+        self.leases.overlays()
+    }
+
+    /// The records.
+    pub(super) fn leases(&self) -> &BTreeMap<PathBuf, Lease> {
+        self.leases.all()
+    }
+}
+
+/// How many of these overlays chain onto the view of each snapshot.
+pub(super) fn count_by_snapshot<'a>(
+    overlays: impl IntoIterator<Item = &'a OverlayView>,
+) -> BTreeMap<SnapshotName, usize> {
+    let mut counts = BTreeMap::new();
+    for overlay in overlays {
+        *counts.entry(overlay.snapshot.clone()).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,162 @@
+//! Removing the file of an overlay, then its record.
+
+use super::lease::LeaseError;
+use super::mount_table::MountTable;
+use super::{Overlays, canonical_path, qemu_lock};
+use crate::volume::Stopping;
+use bootstash_base::error::Classified;
+use bootstash_base::impersonate::{ActAs, UnixPeer, User};
+use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::SnapshotName;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// How long the storage of an overlay may take to let go of it.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An overlay was not removed.
+#[derive(Debug, Error, Classified)]
+pub enum RemoveOverlayError {
+    /// There is a file, which is none of ours.
+    #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    #[class(permanent)]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its storage does not answer.
+    #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    #[class(transient)]
+    Unresponsive {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// What the caller may do is not known.
+    #[error("cannot act with your rights; ask as root")]
+    #[class(operator)]
+    Rights {
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller may not.
+    #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    #[class(permanent)]
+    NotAllowed {
+        /// Who asked.
+        user: User,
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// A VM has it open.
+    #[error("{} is open in a running VM; stop that first", .path.display())]
+    #[class(busy)]
+    InUse {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// The file.
+    #[error("cannot remove {}", .path.display())]
+    #[class(operator)]
+    Io {
+        /// The overlay.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The record.
+    #[error(transparent)]
+    #[class(source)]
+    Lease(#[from] LeaseError),
+    /// The agent stops.
+    #[error(transparent)]
+    #[class(cancelled)]
+    Stopping(#[from] Stopping),
+}
+
+impl Overlays {
+    /// Removes the overlay at `given`, if there is one: the file, as far as the caller may, then its record.
+    /// Returns the snapshot whose view it chained onto.
+    pub(in crate::volume) async fn remove(
+        &mut self,
+        by: UnixPeer,
+        given: &Path,
+    ) -> Result<Option<SnapshotName>, RemoveOverlayError> {
+        let path = self.real_path(by, given).await?;
+        let Some(lease) = self.leases.get(&path) else {
+            return match self
+                .ask_at(by, &path, |path, act_as| act_as.act(|| path.symlink_metadata().is_ok()))
+                .await?
+            {
+                true => Err(RemoveOverlayError::Foreign { path }),
+                false => Ok(None),
+            };
+        };
+        let snapshot = lease.overlay.snapshot.clone();
+        self.ask_at(by, &path, |path, act_as| Ok(remove_file(path, act_as))).await??;
+        kill_point(KillPoint::OverlayRemoved);
+        self.leases.remove(&path).await?;
+        kill_point(KillPoint::LeaseRemoved);
+        tracing::info!("removed overlay {}", path.display());
+        Ok(Some(snapshot))
+    }
+
+    /// As it stands on record, if it does: then nothing needs to be looked up.
+    async fn real_path(&self, by: UnixPeer, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
+        if self.leases.get(given).is_some() {
+            return Ok(given.to_owned());
+        }
+        let resolved =
+            self.ask_at(by, given, |path, act_as| act_as.act(|| canonical_path::canonical(path))).await?;
+        Ok(resolved.unwrap_or_else(|| given.to_owned()))
+    }
+
+    /// What the storage of the file at `path` says, if it does in time.
+    async fn ask_at<T: Send + 'static>(
+        &self,
+        by: UnixPeer,
+        path: &Path,
+        ask: impl FnOnce(&Path, &ActAs) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, RemoveOverlayError> {
+        let (at, file) = (MountTable::read().mount_point_of(path), path.to_owned());
+        let ask = move || by.act_as().and_then(|act_as| ask(&file, &act_as));
+        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
+        let asked = asked.ok_or_else(|| RemoveOverlayError::Unresponsive { path: path.to_owned() })?;
+        asked.map_err(|source| RemoveOverlayError::Rights { source })
+    }
+}
+
+/// What is there is found and removed with the caller's rights; whether a VM has it open, we can tell also
+/// where the caller may not read it.
+fn remove_file(path: &Path, act_as: &ActAs) -> Result<(), RemoveOverlayError> {
+    let failed = |source| not_removed(path, act_as, source);
+    match act_as.act(|| qemu_lock::open_path(path)).and_then(|found| found) {
+        Ok(found) if qemu_lock::is_locked(&found).map_err(failed)? => {
+            Err(RemoveOverlayError::InUse { path: path.to_owned() })
+        }
+        Ok(_) => act_as.act(|| std::fs::remove_file(path)).and_then(|done| done).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => forget(path, act_as).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A file that is gone may have been moved, and its view be in use: only who could have removed it ends that.
+fn forget(path: &Path, act_as: &ActAs) -> io::Result<()> {
+    if *act_as == ActAs::Ours {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    act_as.act(|| tempfile::tempfile_in(directory).map(drop)).and_then(|made| made)
+}
+
+fn not_removed(path: &Path, act_as: &ActAs, source: io::Error) -> RemoveOverlayError {
+    let path = path.to_owned();
+    match act_as {
+        ActAs::Of(user) if source.kind() == io::ErrorKind::PermissionDenied => {
+            RemoveOverlayError::NotAllowed { user: user.clone(), path }
+        }
+        _ => RemoveOverlayError::Io { path, source },
+    }
+}

@@ -1,0 +1,66 @@
+//! Who holds what, as it is at this moment: each overlay with the state of its file.
+//!
+//! Promises: the answer comes in time, whatever the storage does, and does not wait for changes.
+
+use super::file_state::FileState;
+use super::lease::Lease;
+use super::mount_table::MountTable;
+use super::{qemu_lock, scan};
+use crate::volume::VolumeHandle;
+use crate::volume::storage::Storage;
+use bootstash_net::api::{OverlayState, OverlayStatus};
+use chrono::Utc;
+use futures::future::join_all;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Who asks waits for the answer, and storage that is slower is as good as away.
+const DEADLINE: Duration = Duration::from_millis(1500);
+
+impl VolumeHandle {
+    /// The overlays, in order of path, each with what its file is now.
+    pub async fn overlays(&self) -> Vec<OverlayStatus> {
+        let until = Instant::now() + DEADLINE;
+        let state = self.state();
+        let groups = scan::by_mount(state.leases.iter(), &MountTable::read()).into_iter();
+        let looks = groups.map(|(at, leases)| statuses_on_mount(&self.storage, at, leases, until));
+        let mut overlays: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+        overlays.sort_by(|a, b| a.overlay.path.cmp(&b.overlay.path));
+        overlays
+    }
+}
+
+async fn statuses_on_mount(
+    storage: &Storage,
+    at: PathBuf,
+    leases: Vec<Lease>,
+    until: Instant,
+) -> Vec<OverlayStatus> {
+    let mut overlays = Vec::new();
+    for lease in leases {
+        let (overlay, noted) = (lease.overlay.clone(), lease.missing_since);
+        let state = storage.ask(&at, until, move || state_of(&lease)).await;
+        let state = state.unwrap_or(OverlayState::Unreachable);
+        let missing = state == OverlayState::Missing;
+        let missing_since = missing.then(|| noted.unwrap_or_else(Utc::now));
+        overlays.push(OverlayStatus { overlay, state, missing_since });
+    }
+    overlays
+}
+
+fn state_of(lease: &Lease) -> OverlayState {
+    let path = &lease.overlay.path;
+    match FileState::of(path, lease.mount_point.as_deref()) {
+        FileState::Missing => OverlayState::Missing,
+        FileState::Unreachable => OverlayState::Unreachable,
+        FileState::Present => match qemu_lock::is_open_in_qemu(path) {
+            Ok(true) => OverlayState::Running,
+            Ok(false) => OverlayState::Stopped,
+            // It went just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => OverlayState::Missing,
+            Err(_) => OverlayState::Unreachable,
+        },
+    }
+}
