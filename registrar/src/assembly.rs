@@ -3,7 +3,7 @@
 use crate::ca::Members;
 use crate::download_limits::DownloadLimits;
 use crate::http::{self, Restoring, State};
-use crate::job::{Board, JobStore};
+use crate::job::{JobRegistry, JobStore};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::multicast::{MulticastMetrics, MulticastSessions};
@@ -44,7 +44,7 @@ impl Registrar {
         layout.make_dirs().context("cannot make the state directory")?;
         layout.sweep_files().context("cannot clean the state directory")?;
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
-        let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone()))?);
+        let jobs = Arc::new(JobRegistry::load(JobStore::new(layout.jobs.clone()))?);
         let log = PublicationLog::new(layout.deltas.clone());
         let opened = VolumeTask::open(
             Arc::clone(&zfs),
@@ -63,21 +63,21 @@ impl Registrar {
             multicast_metrics.clone(),
             stop.clone(),
         );
+        let reader = VolumeReader::new(&layout.mountpoint);
         let runner = Runner::new(
-            Arc::clone(&board),
+            Arc::clone(&jobs),
             capturer,
-            volume.clone(),
+            (volume.clone(), reader.clone()),
             layout.clone(),
             metrics.clone(),
             config.capture.parallel,
             stop.clone(),
         );
-        take_up(&board, &runner, &layout)?;
+        take_up(&jobs, &runner, &layout)?;
         let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
         let (window, peers) = (config.window, Arc::default());
-        let reader = VolumeReader::new(&layout.mountpoint);
         let state = State {
-            board,
+            jobs,
             runner,
             volume,
             reader,
@@ -125,9 +125,9 @@ impl Registrar {
     }
 }
 
-fn take_up(board: &Board, runner: &Runner, layout: &Layout) -> anyhow::Result<()> {
-    remove_stray_scratch(layout, board)?;
-    for job in board.unfinished() {
+fn take_up(jobs: &JobRegistry, runner: &Runner, layout: &Layout) -> anyhow::Result<()> {
+    remove_stray_scratch(layout, jobs)?;
+    for job in jobs.unfinished() {
         tracing::info!(%job, "registration goes on after a restart");
         runner.start(job);
     }
@@ -135,8 +135,8 @@ fn take_up(board: &Board, runner: &Runner, layout: &Layout) -> anyhow::Result<()
 }
 
 /// Removes scratch files of jobs that ended, or that are not known.
-fn remove_stray_scratch(layout: &Layout, board: &Board) -> anyhow::Result<()> {
-    let open: Vec<String> = board.unfinished().iter().map(ToString::to_string).collect();
+fn remove_stray_scratch(layout: &Layout, jobs: &JobRegistry) -> anyhow::Result<()> {
+    let open: Vec<String> = jobs.unfinished().iter().map(ToString::to_string).collect();
     for entry in std::fs::read_dir(layout.work()).context("cannot read the scratch directory")? {
         let entry = entry?;
         if !open.iter().any(|id| entry.file_name().to_str() == Some(id)) {

@@ -23,14 +23,14 @@ const MAX_NODES: usize = 10_000;
 #[derive(Debug)]
 pub struct Nodes {
     file: PathBuf,
-    known: Mutex<BTreeMap<NodeName, Known>>,
+    known: Mutex<BTreeMap<NodeName, NodeRecord>>,
     changed: Notify,
 }
 
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Known {
+struct NodeRecord {
     last_contact: DateTime<Utc>,
     report: Option<NodeReport>,
     /// Where it serves others.
@@ -38,7 +38,7 @@ struct Known {
     peer: Option<String>,
 }
 
-impl Known {
+impl NodeRecord {
     /// A contact in the future is one before a clock was set back, and no silence.
     fn spoke_within(&self, window: Duration, now: DateTime<Utc>) -> bool {
         (now - self.last_contact).to_std().map_or(true, |age| age <= window)
@@ -115,7 +115,7 @@ impl Nodes {
     /// within which a node counts.
     pub fn views(&self, log: &VolumeLog, window: Duration) -> Vec<NodeView> {
         let (now, known) = (clock::now(), self.lock());
-        let view_of = |(name, known): (&NodeName, &Known)| NodeView {
+        let view_of = |(name, known): (&NodeName, &NodeRecord)| NodeView {
             expired: !known.spoke_within(window, now),
             ..view(name, known, log)
         };
@@ -157,7 +157,7 @@ impl Nodes {
     fn note(&self, node: &NodeName, report: Option<(NodeReport, Option<String>)>) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
-            let entry = known.entry(node.clone()).or_insert_with(|| Known {
+            let entry = known.entry(node.clone()).or_insert_with(|| NodeRecord {
                 last_contact: clock::now(),
                 report: None,
                 peer: None,
@@ -170,13 +170,13 @@ impl Nodes {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, NodeRecord>> {
         // Nothing panics while it is held.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn view(name: &NodeName, known: &Known, log: &VolumeLog) -> NodeView {
+fn view(name: &NodeName, known: &NodeRecord, log: &VolumeLog) -> NodeView {
     let head = known.report.as_ref().and_then(|report| report.head.as_ref());
     NodeView {
         name: name.clone(),

@@ -4,7 +4,7 @@
 //! counts no more from the next instant on, also for connections that exist; a restart changes none of it.
 
 mod error;
-mod ledger;
+mod member_records;
 mod renewal;
 
 pub use error::MemberError;
@@ -16,18 +16,21 @@ use bootstash_net::identity::{
 };
 use bootstash_net::server::RevocationList;
 use chrono::{DateTime, Utc};
-use ledger::Ledger;
+use member_records::MemberRecords;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-const LEDGER_FILE: &str = "members.json";
+const MEMBERS_FILE: &str = "members.json";
 
-/// The members. Its methods block, shortly: a small file is written.
+/// The members. What changes them blocks for as long as the disk takes to write a small file.
 #[derive(Debug)]
 pub struct Members {
     authority: Authority,
-    ledger: Mutex<Ledger>,
+    /// Held to look or to replace, never while the disk works: the list of members does not wait for it.
+    records: Mutex<MemberRecords>,
+    /// Held for the whole of a change.
+    changing: Mutex<()>,
     path: PathBuf,
     store: CredentialStore,
     revoked: RevocationList,
@@ -67,11 +70,20 @@ impl Members {
             certify_ourselves(&authority, dir, lifetime)?;
         }
         let store = CredentialStore::new(Credentials::load(dir)?);
-        let path = dir.join(LEDGER_FILE);
-        let ledger = Ledger::read(&path)?;
+        let path = dir.join(MEMBERS_FILE);
+        let records = MemberRecords::read(&path)?;
         let revoked = RevocationList::default();
-        revoked.expel(ledger.expelled(Utc::now()));
-        Ok(Self { authority, ledger: Mutex::new(ledger), path, store, revoked, lifetime, port })
+        revoked.expel(records.expelled(Utc::now()));
+        Ok(Self {
+            authority,
+            records: Mutex::new(records),
+            changing: Mutex::default(),
+            path,
+            store,
+            revoked,
+            lifetime,
+            port,
+        })
     }
 
     /// Our own credentials.
@@ -91,7 +103,7 @@ impl Members {
     pub fn invite(&self, identity: Identity, lifetime: Duration) -> Result<InviteReply, MemberError> {
         let token = Token::new(self.authority.certificate())?;
         let expires =
-            self.change(|ledger, now| ledger.invite(&identity, token.digest(), lifetime, now))??;
+            self.change(|records, now| records.invite(&identity, token.digest(), lifetime, now))??;
         tracing::info!(%identity, %expires, "invited");
         Ok(InviteReply { identity, token: Secret::new(token.reveal()), expires, port: self.port })
     }
@@ -108,10 +120,10 @@ impl Members {
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
         let digest = token.digest();
-        let (identity, issued) = self.change(|ledger, now| {
-            let identity = ledger.invited(&digest, by, now)?;
+        let (identity, issued) = self.change(|records, now| {
+            let identity = records.invited(&digest, by, now)?;
             let issued = self.authority.issue(&identity, request_pem, self.lifetime)?;
-            ledger.admit(&digest, &issued, now);
+            records.admit(&digest, &issued, now);
             Ok::<_, MemberError>((identity, issued))
         })??;
         tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "joined");
@@ -128,10 +140,10 @@ impl Members {
         serial: &Serial,
         request_pem: &str,
     ) -> Result<CertificateReply, MemberError> {
-        let issued = self.change(|ledger, now| {
-            ledger.may_renew(identity, serial, now)?;
+        let issued = self.change(|records, now| {
+            records.may_renew(identity, serial, now)?;
             let issued = self.authority.issue(identity, request_pem, self.lifetime)?;
-            ledger.renewed(identity, &issued, now);
+            records.renewed(identity, &issued, now);
             Ok::<_, MemberError>(issued)
         })??;
         tracing::info!(%identity, serial = %issued.serial, expires = %issued.expires, "renewed");
@@ -143,7 +155,7 @@ impl Members {
     /// # Errors
     /// Where it cannot be written down: then nothing has changed.
     pub fn expel(&self, identity: &Identity) -> Result<ExpelReply, MemberError> {
-        let reply = self.change(|ledger, now| ledger.expel(identity, now))?;
+        let reply = self.change(|records, now| records.expel(identity, now))?;
         if reply.certificates + reply.invitations > 0 {
             tracing::info!(%identity, certificates = reply.certificates, "expelled");
         }
@@ -163,23 +175,27 @@ impl Members {
         }
     }
 
-    /// Changes the ledger, writes it down, and only then lets the change count.
-    fn change<T>(&self, change: impl FnOnce(&mut Ledger, DateTime<Utc>) -> T) -> Result<T, MemberError> {
-        let (mut ledger, now) = (self.lock(), Utc::now());
-        let mut changed = ledger.clone();
+    /// Changes the records, writes them to disk, and only then lets the change count.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut MemberRecords, DateTime<Utc>) -> T,
+    ) -> Result<T, MemberError> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, now) = (self.lock().clone(), Utc::now());
+        let mut changed = before.clone();
         changed.forget_ended(now);
         let outcome = change(&mut changed, now);
-        if changed != *ledger {
+        if changed != before {
             let written = changed.to_json().and_then(|text| replace_secret_file(&self.path, &text));
             written.map_err(|source| IdentityError::Io { path: self.path.clone(), source })?;
             self.revoked.expel(changed.expelled(now));
-            *ledger = changed;
+            *self.lock() = changed;
         }
         Ok(outcome)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
+    fn lock(&self) -> MutexGuard<'_, MemberRecords> {
         // What panics in it has not changed it yet.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Members, certify_ourselves};
 use bootstash_base::error::Chain;
 use bootstash_net::identity::{Credentials, IdentityError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +12,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Members {
     /// Renews our own certificate in time, until `stop`.
-    pub async fn keep_own(&self, stop: CancellationToken) {
+    pub async fn keep_own(self: Arc<Self>, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             if !self.store.now().is_due() {
                 continue;
             }
-            match self.renew_own() {
+            let members = Arc::clone(&self);
+            let renewing = tokio::task::spawn_blocking(move || members.renew_own());
+            let Some(renewed) = stop.run_until_cancelled(renewing).await else { break };
+            match renewed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
                 Ok(()) => {
                     tracing::info!(expires = %self.store.now().expires(), "renewed our own certificate")
                 }

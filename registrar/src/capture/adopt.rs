@@ -39,14 +39,14 @@ pub async fn adopt(
         image: image.clone(),
         file: file.to_owned(),
         bytes,
-        scratch: scratch(work_dir)?,
+        scratch: scratch(work_dir).await?,
         stop: stop.clone(),
     };
     let _stops_on_drop = stop.drop_guard();
     let taken = tokio::task::spawn_blocking(move || adoption.run()).await;
     let Taken { scratch, facts, record } =
         taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    let cache = keep(&scratch.path().join(CACHE_FILE), work_dir)?;
+    let cache = keep(scratch.path().join(CACHE_FILE), work_dir).await?;
     let boots = record.as_ref().map(|manifest| manifest.boots.clone()).unwrap_or_default();
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.

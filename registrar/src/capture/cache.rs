@@ -1,6 +1,7 @@
 //! Writing a cache file: of what was read so far, or of what a cache that is adopted holds.
 
 use super::error::CaptureError;
+use super::on_disk;
 use bootstash_delta::catalog::CacheFacts;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::Base;
@@ -24,12 +25,8 @@ pub(super) async fn write(
     let layout = Layout::new(image.virtual_size_bytes, data, zeros.clone(), &image.path, image.format)?;
     let facts = facts(&layout);
     let (base, file) = (base.clone(), path.to_owned());
-    let written = tokio::task::spawn_blocking(move || {
-        write_file(&layout, |buffer, offset| base.read_blocking(buffer, offset), &file)
-    })
-    .await;
-    written
-        .unwrap_or_else(|failure| Err(io::Error::other(failure)))
+    on_disk(move || write_file(&layout, |buffer, offset| base.read_blocking(buffer, offset), &file))
+        .await
         .map_err(|source| CaptureError::Write { path: path.to_owned(), source })?;
     Ok(facts)
 }

@@ -29,9 +29,11 @@ use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +88,7 @@ async fn run(
     progress: &watch::Sender<bootstash_net::api::Progress>,
 ) -> Result<Captured, CaptureError> {
     let image = &request.image;
-    let scratch = scratch(&request.work_dir)?;
+    let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
     let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
     let series = Series {
@@ -99,27 +101,39 @@ async fn run(
     };
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
-    let cache = keep(&cache, &request.work_dir)?;
+    let cache = keep(cache, &request.work_dir).await?;
     Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator: Some(accelerator) })
 }
 
 /// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
-fn keep(cache: &Path, work_dir: &Path) -> Result<PathBuf, CaptureError> {
+async fn keep(cache: PathBuf, work_dir: &Path) -> Result<PathBuf, CaptureError> {
     let kept = work_dir.join(bootstash_delta::catalog::CACHE_FILE);
-    std::fs::rename(cache, &kept)
-        .and_then(|()| std::fs::File::open(work_dir)?.sync_all())
-        .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
+    let (to, dir) = (kept.clone(), work_dir.to_owned());
+    on_disk(move || {
+        std::fs::rename(cache, to)?;
+        std::fs::File::open(dir)?.sync_all()
+    })
+    .await
+    .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
     kill_point(KillPoint::CaptureKept);
     Ok(kept)
 }
 
-fn scratch(work_dir: &Path) -> Result<tempfile::TempDir, CaptureError> {
-    let ours_alone = std::fs::Permissions::from_mode(0o700);
-    std::fs::create_dir_all(work_dir)
-        .and_then(|()| {
-            tempfile::Builder::new().prefix("capture-").permissions(ours_alone).tempdir_in(work_dir)
-        })
-        .map_err(|source| CaptureError::Scratch { dir: work_dir.to_owned(), source })
+async fn scratch(work_dir: &Path) -> Result<TempDir, CaptureError> {
+    let dir = work_dir.to_owned();
+    on_disk(move || {
+        let ours_alone = std::fs::Permissions::from_mode(0o700);
+        std::fs::create_dir_all(&dir)?;
+        tempfile::Builder::new().prefix("capture-").permissions(ours_alone).tempdir_in(dir)
+    })
+    .await
+    .map_err(|source| CaptureError::Scratch { dir: work_dir.to_owned(), source })
+}
+
+/// Does `work` on a thread that may wait for a disk.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// The boots of one image.
@@ -162,7 +176,7 @@ impl Series<'_> {
             if boots.last().is_some_and(|boot| boot.new_clusters == 0) {
                 return Ok((path, facts, boots));
             }
-            remove(&path)?;
+            remove(path).await?;
         }
     }
 
@@ -199,8 +213,9 @@ fn confidence(boots: &[BootRecord]) -> Confidence {
     }
 }
 
-fn remove(path: &Path) -> Result<(), CaptureError> {
-    std::fs::remove_file(path).map_err(|source| CaptureError::Write { path: path.to_owned(), source })
+async fn remove(path: PathBuf) -> Result<(), CaptureError> {
+    let gone = path.clone();
+    on_disk(|| std::fs::remove_file(gone)).await.map_err(|source| CaptureError::Write { path, source })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Which clusters of a base are zero, by their content: reads all its data once, in order.
 
+use super::on_disk;
 use bootstash_disk::nbd::{Base, ExtentKind};
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use std::io;
@@ -13,8 +14,7 @@ static ZEROS: [u8; CLUSTER_BYTES as usize] = [0; CLUSTER_BYTES as usize];
 pub(super) async fn zero_clusters(base: &Base) -> io::Result<ClusterRuns> {
     let (base, stop) = (base.clone(), CancellationToken::new());
     let _stops_on_drop: DropGuard = stop.clone().drop_guard();
-    let scan = tokio::task::spawn_blocking(move || Scan { base, stop }.run());
-    scan.await.unwrap_or_else(|failure| Err(io::Error::other(failure)))
+    on_disk(move || Scan { base, stop }.run()).await
 }
 
 struct Scan {

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::job::{JobState, Submitted};
-use crate::register::{Known, look_up};
+use crate::register::{ExistingImage, look_up};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
@@ -12,6 +12,10 @@ use bootstash_delta::catalog::Manifest;
 use bootstash_net::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
 use bootstash_net::server::Refusal;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a record may take to reach the disk while somebody waits for the answer.
+const SUBMIT_LIMIT: Duration = Duration::from_secs(15);
 
 /// A request to register or deregister cannot be taken as it is.
 #[derive(Debug, thiserror::Error, Classified)]
@@ -25,6 +29,12 @@ enum RequestError {
     #[error("image {name} is being registered right now (at step {step}); wait for it, then deregister it")]
     #[class(busy)]
     UnderWay { name: ImageName, step: bootstash_net::api::Step },
+    #[error(
+        "the state directory has not accepted the registration for {SUBMIT_LIMIT:?}; \
+         it begins once the disk answers: see `bootstash jobs`"
+    )]
+    #[class(transient)]
+    SlowDisk,
     #[error("cannot read the volume")]
     #[class(operator)]
     Catalog(#[from] catalog::CatalogError),
@@ -46,20 +56,15 @@ pub(super) async fn register(
         return Err(RequestError::Relative { path: path.clone() }.into());
     }
     // An import under way shows in the head before it is published: its job speaks for it.
-    if state.board.active_step(&name).is_none()
-        && let Known::Same(manifest) = known(&state, &name, &request.source).await?
+    if state.jobs.active_step(&name).is_none()
+        && let ExistingImage::Same(manifest) = existing_image(&state, &name, &request.source).await?
     {
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
-    let job = match state.board.submit(name.clone(), &request)? {
-        Submitted::UnderWay(job) => job,
-        Submitted::New(job) => {
-            tracing::info!(%job, image = %name, source = %request.source.display(), "registration begins");
-            state.runner.start(job);
-            job
-        }
-    };
+    let submitted = tokio::time::timeout(SUBMIT_LIMIT, state.runner.submit(name, request)).await;
+    let (Submitted::New(job) | Submitted::UnderWay(job)) =
+        submitted.map_err(|_| RequestError::SlowDisk)??;
     Ok(Json(RegisterReply::Started { job }))
 }
 
@@ -69,7 +74,7 @@ pub(super) async fn deregister(
     Query(query): Query<DeregisterQuery>,
 ) -> Result<Json<DeregisterReply>, Refusal> {
     let name: ImageName = name.parse().map_err(|error| Refusal::bad_request(&error))?;
-    if let Some(step) = state.board.active_step(&name) {
+    if let Some(step) = state.jobs.active_step(&name) {
         return Err(RequestError::UnderWay { name, step }.into());
     }
     Ok(Json(state.volume.deregister(name, query.publish).await?))
@@ -78,17 +83,21 @@ pub(super) async fn deregister(
 /// The images that are registered: what a job has only imported does not count yet.
 pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
     let mut manifests = state.reader.read(catalog::read_all).await?.map_err(RequestError::from)?;
-    manifests.retain(|manifest| state.board.active_step(&manifest.name).is_none());
+    manifests.retain(|manifest| state.jobs.active_step(&manifest.name).is_none());
     Ok(manifests)
 }
 
-async fn known(state: &State, name: &ImageName, source: &std::path::Path) -> Result<Known, Refusal> {
+async fn existing_image(
+    state: &State,
+    name: &ImageName,
+    source: &std::path::Path,
+) -> Result<ExistingImage, Refusal> {
     let (name, source) = (name.clone(), source.to_owned());
     Ok(state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??)
 }
 
 fn view(state: &State, manifest: Manifest) -> ImageView {
-    let snapshot = state.board.latest(&manifest.name).and_then(|record| match record.state {
+    let snapshot = state.jobs.latest(&manifest.name).and_then(|record| match record.state {
         JobState::Published { snapshot, .. } => Some(snapshot),
         _ => None,
     });

@@ -18,7 +18,7 @@ pub(super) struct Follow {
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<JobView>> {
-    Json(state.board.views())
+    Json(state.jobs.views())
 }
 
 pub(super) async fn follow(
@@ -26,8 +26,7 @@ pub(super) async fn follow(
     Path(id): Path<JobId>,
     Query(follow): Query<Follow>,
 ) -> Result<Json<JobView>, Refusal> {
-    let mut view =
-        state.board.watch(id).ok_or_else(|| Refusal::not_found(format!("there is no job {id}")))?;
+    let mut view = state.jobs.watch(id).ok_or_else(|| Refusal::not_found(format!("there is no job {id}")))?;
     if let Some(after) = follow.after {
         let news = view.wait_for(|view| view.seq != after);
         tokio::select! {

@@ -26,7 +26,7 @@ pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<Registra
         delta_bytes: log.deltas.iter().map(|delta| delta.bytes).sum(),
         usage: bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await,
         zfs_unanswered: state.zfs.unanswered().filter(Unanswered::is_noticed),
-        jobs: state.board.unfinished().len() as u64,
+        jobs: state.jobs.unfinished().len() as u64,
     }))
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn collect(
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
     let nodes = state.nodes.views(&state.log.now(), state.window);
-    let jobs = state.board.unfinished().len();
+    let jobs = state.jobs.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = manifests(&state).await.unwrap_or_default();
     let usage = bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;

@@ -3,7 +3,7 @@
 use super::Restoring;
 use crate::ca::Members;
 use crate::download_limits::DownloadLimits;
-use crate::job::Board;
+use crate::job::JobRegistry;
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::multicast::{MulticastMetrics, MulticastSessions};
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct State {
     /// The registrations.
-    pub board: Arc<Board>,
+    pub jobs: Arc<JobRegistry>,
     /// Runs them.
     pub runner: Runner,
     /// Changes the volume.

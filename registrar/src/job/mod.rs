@@ -1,12 +1,12 @@
 //! Registrations: what each is at, on disk, so that a restarted registrar goes on or cleans up.
 
-mod board;
 mod record;
+mod registry;
 mod state;
 mod store;
 
-pub use board::{Board, SubmitError, Submitted};
 pub use bootstash_net::api::JobId;
 pub use record::JobRecord;
-pub use state::{Done, IllegalTransition, JobState};
+pub use registry::{AdvanceError, JobRegistry, SubmitError, Submitted};
+pub use state::{IllegalTransition, JobState, StepOutput};
 pub use store::{JobStore, StoreError};

@@ -68,7 +68,7 @@ pub enum JobState {
 
 /// What a step has achieved.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Done {
+pub enum StepOutput {
     /// The image is fit.
     Inspected(Source),
     /// The cache is there.
@@ -98,7 +98,7 @@ pub enum Done {
 #[error("a registration cannot go from {from:?} by {by:?}")]
 pub struct IllegalTransition {
     from: JobState,
-    by: Done,
+    by: StepOutput,
 }
 
 impl JobState {
@@ -119,21 +119,21 @@ impl JobState {
     ///
     /// # Errors
     /// When it does not follow from this state.
-    pub fn after(self, done: Done) -> Result<Self, IllegalTransition> {
+    pub fn after(self, done: StepOutput) -> Result<Self, IllegalTransition> {
         match (self, done) {
-            (Self::Submitted, Done::Inspected(source)) => Ok(Self::Inspected { source }),
-            (Self::Inspected { .. }, Done::Captured(manifest)) => Ok(Self::Captured { manifest }),
-            (Self::Captured { manifest }, Done::Verified) => Ok(Self::Verified { manifest }),
-            (Self::Verified { manifest }, Done::Imported) => Ok(Self::Imported { manifest }),
-            (Self::Imported { manifest }, Done::Snapshotted(snapshot)) => {
+            (Self::Submitted, StepOutput::Inspected(source)) => Ok(Self::Inspected { source }),
+            (Self::Inspected { .. }, StepOutput::Captured(manifest)) => Ok(Self::Captured { manifest }),
+            (Self::Captured { manifest }, StepOutput::Verified) => Ok(Self::Verified { manifest }),
+            (Self::Verified { manifest }, StepOutput::Imported) => Ok(Self::Imported { manifest }),
+            (Self::Imported { manifest }, StepOutput::Snapshotted(snapshot)) => {
                 Ok(Self::Snapshotted { manifest, snapshot })
             }
-            (Self::Snapshotted { manifest, snapshot }, Done::Published { delta_bytes }) => {
+            (Self::Snapshotted { manifest, snapshot }, StepOutput::Published { delta_bytes }) => {
                 Ok(published(&manifest, snapshot, delta_bytes))
             }
-            (from, Done::Failed { error, kind }) => match from.next_step() {
+            (from, StepOutput::Failed { error, kind }) => match from.next_step() {
                 Some(step) => Ok(Self::Failed { step, error, kind }),
-                None => Err(IllegalTransition { from, by: Done::Failed { error, kind } }),
+                None => Err(IllegalTransition { from, by: StepOutput::Failed { error, kind } }),
             },
             (from, by) => Err(IllegalTransition { from, by }),
         }
@@ -165,20 +165,20 @@ mod tests {
     use super::*;
     use crate::register::testing::{manifest, snapshot_name};
 
-    fn straight_road() -> Vec<Done> {
+    fn steps_in_order() -> Vec<StepOutput> {
         let manifest = Box::new(manifest("debian"));
         vec![
-            Done::Inspected(manifest.source.clone()),
-            Done::Captured(manifest),
-            Done::Verified,
-            Done::Imported,
-            Done::Snapshotted(snapshot_name(1)),
-            Done::Published { delta_bytes: 5 },
+            StepOutput::Inspected(manifest.source.clone()),
+            StepOutput::Captured(manifest),
+            StepOutput::Verified,
+            StepOutput::Imported,
+            StepOutput::Snapshotted(snapshot_name(1)),
+            StepOutput::Published { delta_bytes: 5 },
         ]
     }
 
     fn states() -> Vec<JobState> {
-        straight_road().into_iter().fold(vec![JobState::Submitted], |mut states, done| {
+        steps_in_order().into_iter().fold(vec![JobState::Submitted], |mut states, done| {
             let last = states.last().cloned().unwrap();
             states.push(last.after(done).unwrap());
             states
@@ -186,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn goes_the_straight_road_only_in_order() {
-        let road = straight_road();
+    fn goes_the_steps_in_order_only_in_order() {
+        let steps = steps_in_order();
         for (at, state) in states().into_iter().enumerate() {
-            for (step, done) in road.iter().enumerate() {
+            for (step, done) in steps.iter().enumerate() {
                 assert_eq!(state.clone().after(done.clone()).is_ok(), step == at, "{state:?} by {done:?}");
             }
         }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_state_but_an_end_can_fail_at_its_own_step() {
-        let failure = Done::Failed { error: "why".to_owned(), kind: ErrorClass::Permanent };
+        let failure = StepOutput::Failed { error: "why".to_owned(), kind: ErrorClass::Permanent };
         for state in states() {
             match state.next_step() {
                 None => assert!(state.outcome().is_some() && state.after(failure.clone()).is_err()),

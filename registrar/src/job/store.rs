@@ -2,13 +2,22 @@
 
 use super::{JobId, JobRecord};
 use bootstash_base::files::replace_file;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The directory of the records.
-#[derive(Clone, Debug)]
+type WriteFile = dyn Fn(&Path, &[u8]) -> io::Result<()> + Send;
+
+/// The directory of the records. Its methods block for as long as the disk takes.
 pub struct JobStore {
     dir: PathBuf,
+    write: Box<WriteFile>,
+}
+
+impl fmt::Debug for JobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobStore").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// A record could not be read or written.
@@ -22,7 +31,15 @@ pub struct StoreError {
 impl JobStore {
     /// The records in `dir`, which exists.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self::writing_with(dir, replace_file)
+    }
+
+    /// The same on a disk that writes so.
+    pub(crate) fn writing_with(
+        dir: PathBuf,
+        write: impl Fn(&Path, &[u8]) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        Self { dir, write: Box::new(write) }
     }
 
     /// All records, in order of number.
@@ -50,7 +67,7 @@ impl JobStore {
     pub fn save(&self, record: &JobRecord) -> Result<(), StoreError> {
         let path = self.path(record.id);
         let json = serde_json::to_vec_pretty(record).map_err(io::Error::from);
-        json.and_then(|json| replace_file(&path, &json)).map_err(|source| StoreError { path, source })
+        json.and_then(|json| (self.write)(&path, &json)).map_err(|source| StoreError { path, source })
     }
 
     /// Forgets a record.

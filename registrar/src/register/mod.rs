@@ -1,8 +1,8 @@
 //! Register: takes a job through its steps, and cleans up after it.
 
 mod capturer;
+mod existing_image;
 mod failure;
-mod known;
 mod manifest;
 mod runner;
 #[cfg(test)]
@@ -11,6 +11,6 @@ pub(crate) mod testing;
 mod tests;
 
 pub use capturer::{Capturer, QemuCapturer};
+pub use existing_image::{ExistingImage, ExistingImageError, look_up};
 pub use failure::StepFailure;
-pub use known::{Known, KnownError, look_up};
 pub use runner::Runner;

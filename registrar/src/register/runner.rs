@@ -3,16 +3,17 @@
 use super::manifest::manifest;
 use super::{Capturer, StepFailure, look_up};
 use crate::capture::Captured;
-use crate::job::{Board, Done, JobId, JobRecord, JobState};
+use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::volume::{ImportRequest, VolumeHandle};
+use crate::volume::{ImportRequest, VolumeHandle, VolumeReader};
 use bootstash_base::error::{Chain, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::Source;
-use bootstash_net::api::{Progress, Step};
+use bootstash_net::api::{Progress, RegisterRequest, Step};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ use tokio_util::task::TaskTracker;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How often to try to take out what a failed job has put into a volume that is away.
 const DISCARD_EVERY: Duration = Duration::from_secs(1);
+/// How long a disk that does not answer can hold up the registrar's end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs jobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,9 +36,10 @@ pub struct Runner {
 
 #[derive(Debug)]
 struct Inner {
-    board: Arc<Board>,
+    jobs: Arc<JobRegistry>,
     capturer: Arc<dyn Capturer>,
     volume: VolumeHandle,
+    reader: VolumeReader,
     layout: Layout,
     metrics: Metrics,
     captures: Semaphore,
@@ -46,9 +50,9 @@ struct Inner {
 impl Runner {
     /// A runner that captures at most `parallel` images at once.
     pub fn new(
-        board: Arc<Board>,
+        jobs: Arc<JobRegistry>,
         capturer: Arc<dyn Capturer>,
-        volume: VolumeHandle,
+        (volume, reader): (VolumeHandle, VolumeReader),
         layout: Layout,
         metrics: Metrics,
         parallel: usize,
@@ -56,13 +60,42 @@ impl Runner {
     ) -> Self {
         let captures = Semaphore::new(parallel);
         let tasks = TaskTracker::new();
-        Self { inner: Arc::new(Inner { board, capturer, volume, layout, metrics, captures, tasks, stop }) }
+        Self {
+            inner: Arc::new(Inner { jobs, capturer, volume, reader, layout, metrics, captures, tasks, stop }),
+        }
+    }
+
+    /// Accepts a registration and runs it. Once asked for it goes on, also where nobody waits for the answer
+    /// any more: who asks again finds it under way.
+    ///
+    /// # Errors
+    /// See [`JobRegistry::submit`].
+    pub async fn submit(&self, name: ImageName, request: RegisterRequest) -> Result<Submitted, SubmitError> {
+        let runner = self.clone();
+        let submitting = self.inner.tasks.spawn(async move {
+            let submitted = runner.inner.until_stopped(runner.inner.jobs.submit(name.clone(), &request)).await;
+            let submitted = submitted.ok_or(SubmitError::Stopping)??;
+            if let Submitted::New(job) = submitted {
+                tracing::info!(%job, image = %name, source = %request.source.display(), "registration begins");
+                runner.start(job);
+            }
+            Ok(submitted)
+        });
+        submitting.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     /// Runs a job in a task of its own.
     pub fn start(&self, job: JobId) {
         let inner = Arc::clone(&self.inner);
         self.inner.tasks.spawn(async move { inner.run(job).await });
+    }
+
+    /// Waits until no job runs just now.
+    #[cfg(test)]
+    pub(super) async fn idle(&self) {
+        while !self.inner.tasks.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Waits until no job runs. Call after the stop token was cancelled.
@@ -75,7 +108,7 @@ impl Runner {
 impl Inner {
     /// Runs a job to its end, or until the registrar stops: then it goes on at the next start.
     async fn run(&self, job: JobId) {
-        while let Some(record) = self.board.record(job) {
+        while let Some(record) = self.jobs.record(job) {
             let Some(step) = record.state.next_step() else { break };
             kill_point(reached(step));
             let started = Instant::now();
@@ -90,32 +123,37 @@ impl Inner {
                     None => return,
                 },
             };
-            if let Err(error) = self.board.advance(job, done, started.elapsed()) {
-                let error = Chain(&error).to_string();
-                tracing::error!(%job, %step, error, "a registration stands still until the next start");
-                return;
+            // What the disk writes later is what the next start finds.
+            match self.until_stopped(self.jobs.advance(job, done, started.elapsed())).await {
+                Some(Ok(())) => (),
+                Some(Err(error)) => {
+                    let error = Chain(&error).to_string();
+                    tracing::error!(%job, %step, error, "a registration waits for the next start of the registrar");
+                    return;
+                }
+                None => return,
             }
         }
-        self.end(job);
+        self.end(job).await;
     }
 
-    async fn step(&self, record: &JobRecord) -> Result<Done, StepFailure> {
+    async fn step(&self, record: &JobRecord) -> Result<StepOutput, StepFailure> {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                self.unless_stopped(inspect).await.map(Done::Inspected)
+                self.unless_stopped(inspect).await.map(StepOutput::Inspected)
             }
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,
             JobState::Verified { manifest } => self.import(record, manifest).await,
             JobState::Imported { .. } => {
-                self.is_in_the_head(record)?;
-                Ok(Done::Snapshotted(self.volume.snapshot().await?))
+                self.is_in_the_head(record).await?;
+                Ok(StepOutput::Snapshotted(self.volume.snapshot().await?))
             }
             JobState::Snapshotted { snapshot, .. } => {
-                self.is_in_the_head(record)?;
+                self.is_in_the_head(record).await?;
                 let delta = self.volume.publish(snapshot.clone()).await?;
-                Ok(Done::Published { delta_bytes: delta.bytes })
+                Ok(StepOutput::Published { delta_bytes: delta.bytes })
             }
             ended => Err(StepFailure {
                 error: format!("a job at {ended:?} has no next step"),
@@ -125,19 +163,20 @@ impl Inner {
     }
 
     /// A crash between taking a failed image out and writing that down leaves a job that goes on here.
-    fn is_in_the_head(&self, record: &JobRecord) -> Result<(), StepFailure> {
-        match catalog::read_manifest(&self.layout.mountpoint, &record.name) {
+    async fn is_in_the_head(&self, record: &JobRecord) -> Result<(), StepFailure> {
+        let name = record.name.clone();
+        match self.reader.read(move |mountpoint| catalog::read_manifest(mountpoint, &name)).await? {
             Ok(_) => Ok(()),
             Err(error) => Err(StepFailure { error: Chain(&error).to_string(), kind: ErrorClass::Transient }),
         }
     }
 
-    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<Done, StepFailure> {
+    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<StepOutput, StepFailure> {
         let captured = match &record.cache {
             Some(cache) => self.adopt(record, source, cache).await?,
             None => self.boot(record, source).await?,
         };
-        Ok(Done::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
+        Ok(StepOutput::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
     }
 
     /// Boots nothing, so it waits for none of the boots that run.
@@ -161,15 +200,16 @@ impl Inner {
         captured
     }
 
-    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         let cache = self.layout.captured_cache(record.id);
         let verified = self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await;
-        verified.map(|()| Done::Verified).map_err(|failure| name_adopted(record, failure))
+        verified.map(|()| StepOutput::Verified).map_err(|failure| name_adopted(record, failure))
     }
 
-    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<Done, StepFailure> {
+    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         // Another registration under the name can have ended while this one was being taken.
-        look_up(&self.layout.mountpoint, &record.name, &record.source)?;
+        let (name, source) = (record.name.clone(), record.source.clone());
+        self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
         let written_bytes = Arc::new(AtomicU64::new(0));
         let request = ImportRequest {
             cache: self.layout.captured_cache(record.id),
@@ -184,11 +224,11 @@ impl Inner {
                 () = tokio::time::sleep(PROGRESS_EVERY) => {
                     let bytes = Some(written_bytes.load(Ordering::Relaxed));
                     let progress = Progress { bytes, total_bytes: Some(manifest.cache.bytes), ..Progress::default() };
-                    self.board.progress(record.id, progress);
+                    self.jobs.progress(record.id, progress);
                 }
             }
         }
-        Ok(Done::Imported)
+        Ok(StepOutput::Imported)
     }
 
     /// Shows a step's progress while it runs, at most every [`PROGRESS_EVERY`].
@@ -205,10 +245,23 @@ impl Inner {
                 () = tokio::time::sleep(PROGRESS_EVERY) => {
                     if seen.has_changed().unwrap_or(false) {
                         let progress = seen.borrow_and_update().clone();
-                        self.board.progress(job, progress);
+                        self.jobs.progress(job, progress);
                     }
                 }
             }
+        }
+    }
+
+    /// Waits for the disk: for as long as it takes while the registrar runs, and for [`STOP_GRACE`] after.
+    async fn until_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let ended = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = ended => None,
         }
     }
 
@@ -227,7 +280,7 @@ impl Inner {
 
     /// Takes what the job has put into the volume out again. While ZFS is away that waits; none where the
     /// registrar stops meanwhile.
-    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<Done> {
+    async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<StepOutput> {
         let StepFailure { mut error, kind } = failure;
         while step > Step::Import
             && let Err(left) = self.volume.discard(record.name.clone()).await
@@ -244,13 +297,15 @@ impl Inner {
         kill_point(KillPoint::FailureDiscarded);
         // Whoever asked for the registration is told; to the log it is an event like others.
         tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
-        Some(Done::Failed { error, kind })
+        Some(StepOutput::Failed { error, kind })
     }
 
-    fn end(&self, job: JobId) {
+    async fn end(&self, job: JobId) {
         kill_point(KillPoint::Published);
-        remove_scratch(&self.layout.job_dir(job));
-        if let Some(record) = self.board.record(job) {
+        let dir = self.layout.job_dir(job);
+        let removed = tokio::task::spawn_blocking(move || remove_scratch(&dir));
+        self.until_stopped(removed).await;
+        if let Some(record) = self.jobs.record(job) {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
                 tracing::info!(image = %record.name, %snapshot, cache_bytes, "registered");
             }

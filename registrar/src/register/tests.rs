@@ -2,11 +2,11 @@
 
 use super::testing::{FakeCapturer, manifest};
 use super::{Capturer, Runner};
-use crate::job::{Board, Done, JobId, JobState, JobStore, Submitted};
+use crate::job::{JobId, JobRegistry, JobState, JobStore, StepOutput, Submitted};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
-use crate::volume::{PublicationLog, VolumeHandle, VolumeTask};
+use crate::volume::{PublicationLog, VolumeHandle, VolumeReader, VolumeTask};
 use bootstash_base::error::ErrorClass;
 use bootstash_base::testing::{LogWatch, fail_on_warnings};
 use bootstash_daemon::config::RegistrarConfig;
@@ -15,6 +15,8 @@ use bootstash_net::api::{JobOutcome, RegisterRequest, Step};
 use bootstash_zfs::fake::{FakeZfs, Verb};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Bench {
     zfs: Arc<FakeZfs>,
     layout: Layout,
-    board: Arc<Board>,
+    jobs: Arc<JobRegistry>,
     volume: VolumeHandle,
     log: PublicationLog,
     capturer: Arc<FakeCapturer>,
@@ -40,7 +42,7 @@ impl Bench {
         let layout = Layout::new(&config).unwrap();
         layout.make_dirs().unwrap();
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone()).unwrap());
-        let board = Arc::new(Board::load(JobStore::new(layout.jobs.clone())).unwrap());
+        let jobs = Arc::new(JobRegistry::load(JobStore::new(layout.jobs.clone())).unwrap());
         let log = PublicationLog::new(layout.deltas.clone());
         let (task, volume) =
             VolumeTask::open(zfs.clone(), layout.clone(), log.clone(), nodes, config.window).await.unwrap();
@@ -49,9 +51,9 @@ impl Bench {
         let capturer = Arc::new(FakeCapturer::default());
         let dyn_capturer: Arc<dyn Capturer> = capturer.clone();
         let runner = Runner::new(
-            Arc::clone(&board),
+            Arc::clone(&jobs),
             dyn_capturer,
-            volume.clone(),
+            (volume.clone(), VolumeReader::new(&layout.mountpoint)),
             layout.clone(),
             Metrics::new(
                 &crate::download_limits::DownloadLimits::new(&Default::default()).downloads,
@@ -60,28 +62,31 @@ impl Bench {
             2,
             stop.clone(),
         );
-        Self { zfs, layout, board, volume, log, capturer, stop, runner, _logs: logs }
+        Self { zfs, layout, jobs, volume, log, capturer, stop, runner, _logs: logs }
     }
 
-    fn submit(&self, name: &str) -> JobId {
-        self.submit_as(&request(name))
+    async fn submit(&self, name: &str) -> JobId {
+        self.submit_as(&request(name)).await
     }
 
-    fn submit_as(&self, request: &RegisterRequest) -> JobId {
-        match self.board.submit(request.name.parse().unwrap(), request).unwrap() {
+    async fn submit_as(&self, request: &RegisterRequest) -> JobId {
+        match self.jobs.submit(request.name.parse().unwrap(), request).await.unwrap() {
             Submitted::New(job) => job,
             Submitted::UnderWay(job) => panic!("job {job} is under way"),
         }
     }
 
     async fn outcome(&self, job: JobId) -> JobOutcome {
-        let mut view = self.board.watch(job).unwrap();
+        let mut view = self.jobs.watch(job).unwrap();
         let ended = tokio::time::timeout(DEADLINE, view.wait_for(|view| view.outcome.is_some())).await;
-        ended.unwrap().unwrap().outcome.clone().unwrap()
+        let outcome = ended.unwrap().unwrap().outcome.clone().unwrap();
+        // Scratch goes after the end is told.
+        tokio::time::timeout(DEADLINE, self.runner.idle()).await.unwrap();
+        outcome
     }
 
     async fn register(&self, name: &str) -> JobOutcome {
-        let job = self.submit(name);
+        let job = self.submit(name).await;
         self.runner.start(job);
         self.outcome(job).await
     }
@@ -162,26 +167,64 @@ async fn a_failed_step_is_named_and_leaves_nothing() {
     }
 }
 
+/// A manifest in the volume that hangs whoever reads it: tells when somebody does, and lets go when asked.
+/// One thread runs the test, so that a read on it would be let go by the time limit alone.
+fn hanging_manifest(
+    bench: &Bench,
+    name: &str,
+) -> (tokio::sync::oneshot::Receiver<()>, JoinHandle<bool>, Sender<()>) {
+    let path = catalog::images_dir(&bench.layout.mountpoint).join(name).join(catalog::MANIFEST_FILE);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ((reads, read), (let_go, asked)) = (tokio::sync::oneshot::channel(), std::sync::mpsc::channel());
+    let writer = std::thread::spawn(move || {
+        let _writer = std::fs::File::options().write(true).open(path).unwrap();
+        reads.send(()).unwrap();
+        asked.recv_timeout(DEADLINE).is_ok()
+    });
+    (read, writer, let_go)
+}
+
+#[tokio::test]
+async fn a_volume_that_hangs_holds_up_its_job_and_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let (read, writer, let_go) = hanging_manifest(&bench, "debian");
+    let job = bench.submit("debian").await;
+    bench.runner.start(job);
+    read.await.unwrap();
+    let at = bench.jobs.views().pop().unwrap();
+    assert_eq!((at.id, at.step, at.outcome), (job, Step::Import, None));
+    let other = bench.submit("alpine").await;
+    let_go.send(()).unwrap();
+    assert!(writer.join().unwrap(), "the test's own thread hung");
+    assert!(matches!(bench.outcome(job).await, JobOutcome::Failed { step: Step::Import, .. }));
+    std::fs::remove_dir_all(catalog::images_dir(&bench.layout.mountpoint).join("debian")).unwrap();
+    bench.runner.start(other);
+    assert!(matches!(bench.outcome(other).await, JobOutcome::Registered { .. }));
+    bench.close().await;
+}
+
 #[tokio::test]
 async fn goes_on_after_a_restart_from_every_state() {
     let whole = [
-        Done::Inspected(manifest("debian").source),
-        Done::Captured(Box::new(manifest("debian"))),
-        Done::Verified,
+        StepOutput::Inspected(manifest("debian").source),
+        StepOutput::Captured(Box::new(manifest("debian"))),
+        StepOutput::Verified,
     ];
     for reached in 0..=whole.len() {
         let dir = tempfile::tempdir().unwrap();
         let zfs = Arc::new(FakeZfs::new());
         let bench = Bench::open(dir.path(), zfs.clone()).await;
-        let job = bench.submit("debian");
+        let job = bench.submit("debian").await;
         for done in whole.iter().take(reached).cloned() {
-            bench.board.advance(job, done, Duration::ZERO).unwrap();
+            bench.jobs.advance(job, done, Duration::ZERO).await.unwrap();
         }
         FakeCapturer::write_cache(&bench.layout.job_dir(job));
         bench.close().await;
 
         let bench = Bench::open(dir.path(), zfs).await;
-        assert_eq!(bench.board.unfinished(), [job]);
+        assert_eq!(bench.jobs.unfinished(), [job]);
         bench.runner.start(job);
         assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }), "after {reached} steps");
         assert_eq!(bench.images(), ["debian"]);
@@ -248,13 +291,13 @@ async fn collecting_keeps_the_newest_and_drops_deltas_with_their_snapshots() {
 async fn one_name_is_registered_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
-    let job = bench.submit("debian");
-    let again = bench.board.submit("debian".parse().unwrap(), &request("debian")).unwrap();
+    let job = bench.submit("debian").await;
+    let again = bench.jobs.submit("debian".parse().unwrap(), &request("debian")).await.unwrap();
     assert_eq!(again, Submitted::UnderWay(job));
-    let other = bench.board.submit("debian".parse().unwrap(), &request("other")).unwrap_err();
+    let other = bench.jobs.submit("debian".parse().unwrap(), &request("other")).await.unwrap_err();
     assert_eq!(bootstash_base::error::Classified::kind(&other), ErrorClass::Busy);
     assert!(other.to_string().contains("/srv/images/debian.raw"), "{other}");
-    assert!(matches!(bench.board.record(job).unwrap().state, JobState::Submitted));
+    assert!(matches!(bench.jobs.record(job).unwrap().state, JobState::Submitted));
     bench.close().await;
 }
 
@@ -262,7 +305,7 @@ async fn one_name_is_registered_once_at_a_time() {
 async fn an_adopted_cache_is_registered_without_a_boot() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
-    let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
+    let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2")).await;
     bench.runner.start(job);
     assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { boots: 0, .. }));
     assert_eq!(bench.capturer.adopted(), [Path::new("/mnt/cache.qcow2")]);
@@ -278,8 +321,8 @@ async fn a_restarted_registrar_still_adopts_and_older_records_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let zfs = Arc::new(FakeZfs::new());
     let bench = Bench::open(dir.path(), zfs.clone()).await;
-    let adopting = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
-    let older = bench.submit("alpine");
+    let adopting = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2")).await;
+    let older = bench.submit("alpine").await;
     let record = bench.layout.jobs.join(format!("{older}.json"));
     bench.close().await;
     let text = std::fs::read_to_string(&record).unwrap().replace("\"cache\": null,", "");
@@ -301,7 +344,7 @@ async fn an_adopted_cache_that_does_not_pass_is_named_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
         bench.capturer.fail_at(step);
-        let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2"));
+        let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2")).await;
         bench.runner.start(job);
         let JobOutcome::Failed { step: failed, error, .. } = bench.outcome(job).await else {
             panic!("{step}")
@@ -318,11 +361,11 @@ async fn an_adopted_cache_that_does_not_pass_is_named_and_leaves_nothing() {
 async fn one_name_takes_one_cache_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
-    let job = bench.submit_as(&request_with("debian", "/mnt/a.qcow2"));
-    let again = |request: &RegisterRequest| bench.board.submit("debian".parse().unwrap(), request);
-    assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).unwrap(), Submitted::UnderWay(job));
+    let job = bench.submit_as(&request_with("debian", "/mnt/a.qcow2")).await;
+    let again = async |request: &RegisterRequest| bench.jobs.submit("debian".parse().unwrap(), request).await;
+    assert_eq!(again(&request_with("debian", "/mnt/a.qcow2")).await.unwrap(), Submitted::UnderWay(job));
     for other in [request_with("debian", "/mnt/b.qcow2"), request("debian")] {
-        let error = again(&other).unwrap_err();
+        let error = again(&other).await.unwrap_err();
         assert_eq!(bootstash_base::error::Classified::kind(&error), ErrorClass::Busy);
         assert!(error.to_string().contains("debian.raw with the cache /mnt/a.qcow2 right now"), "{error}");
     }

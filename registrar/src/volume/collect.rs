@@ -31,7 +31,7 @@ pub(super) async fn collect(
         let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() });
     }
-    publisher.note_collected(&snapshots, &fates)?;
+    publisher.note_collected(&snapshots, &fates).await?;
     kill_point(KillPoint::CollectNoted);
     bookmark_newest(zfs, volume, &fates).await;
     kill_point(KillPoint::CollectBookmarked);

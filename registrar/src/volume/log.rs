@@ -1,6 +1,6 @@
 //! What is published: the snapshots and the deltas between them, for whoever asks or waits.
 
-use super::collected;
+use super::collected_guids;
 use bootstash_base::names::Guid;
 use bootstash_delta::{DeltaReadError, HEADER_BYTES, Header};
 use bootstash_delta::{DeltaRecord, VolumeLog};
@@ -99,14 +99,16 @@ impl PublicationLog {
 
     /// Brings in what was noted of snapshots that were collected.
     pub(super) fn read_collected(&self) -> std::io::Result<()> {
-        let collected = collected::load(&self.collected_file())?;
+        let collected = collected_guids::load(&self.collected_file())?;
         self.log.send_modify(|log| log.collected = collected);
         Ok(())
     }
 
     /// Notes snapshots that are about to be collected.
-    pub(super) fn note_collected(&self, guids: &[Guid]) -> std::io::Result<()> {
-        let collected = collected::note(&self.collected_file(), self.log.borrow().collected.clone(), guids)?;
+    pub(super) async fn note_collected(&self, guids: Vec<Guid>) -> std::io::Result<()> {
+        let (file, before) = (self.collected_file(), self.log.borrow().collected.clone());
+        let noting = tokio::task::spawn_blocking(move || collected_guids::note(&file, before, &guids));
+        let collected = noting.await.map_err(std::io::Error::other)??;
         self.log.send_modify(|log| log.collected = collected);
         Ok(())
     }

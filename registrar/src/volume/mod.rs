@@ -4,14 +4,14 @@
 //! snapshot has its delta, also after a crash between the two; what failed leaves nothing behind.
 
 mod collect;
-mod collected;
+mod collected_guids;
 mod error;
 mod handle;
 mod import;
 mod log;
-mod mounted;
 mod publish;
 mod reader;
+mod remount;
 mod restore;
 mod task;
 

@@ -80,11 +80,15 @@ impl Publisher<'_> {
     }
 
     /// Notes which snapshots are about to go.
-    pub(super) fn note_collected(&self, all: &[Snapshot], fates: &[SnapshotFate]) -> Result<(), VolumeError> {
+    pub(super) async fn note_collected(
+        &self,
+        all: &[Snapshot],
+        fates: &[SnapshotFate],
+    ) -> Result<(), VolumeError> {
         let goes = |snapshot: &&Snapshot| fates.iter().any(|fate| !fate.keep && fate.name == snapshot.name);
         let guids: Vec<Guid> = all.iter().filter(goes).map(|snapshot| snapshot.guid).collect();
         let path = self.log.dir().to_owned();
-        self.log.note_collected(&guids).map_err(|source| VolumeError::Io { path, source })
+        self.log.note_collected(guids).await.map_err(|source| VolumeError::Io { path, source })
     }
 
     /// Removes the files of deltas that are no longer announced; returns their names.

@@ -50,7 +50,7 @@ impl VolumeTask {
         let snapshot = received?;
         // They are no snapshots here any more, and were once: what a collection leaves, too.
         let path = self.layout.deltas.clone();
-        self.log.note_collected(&history).map_err(|source| VolumeError::Io { path, source })?;
+        self.log.note_collected(history).await.map_err(|source| VolumeError::Io { path, source })?;
         self.publisher().publish_all().await.unwrap_or_else(|error| publish::log_failure(&error));
         let images = self.blocking(|mountpoint| Ok(catalog::read_all(&mountpoint)?.len() as u64)).await?;
         tracing::info!(snapshot = %snapshot.name, images, "volume restored");

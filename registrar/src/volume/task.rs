@@ -1,8 +1,8 @@
 //! The task that owns the volume.
 
 use super::handle::Request;
-use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
+use super::remount::LOOK_EVERY;
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;

@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 pub(super) enum Verb {
     /// Capture an image's boot cache and hand it to every node (storage node)
     Register(RegisterArgs),
-    /// Forget an image; its base is left alone (storage node)
+    /// Remove an image from the cache volume; its base is left alone (storage node)
     Deregister(DeregisterArgs),
     /// List the registered images, or those this node holds
     Images(ListArgs),
@@ -41,11 +41,11 @@ pub(super) enum Verb {
     Status(ListArgs),
     /// List registrations, under way and done (storage node)
     Jobs(ListArgs),
-    /// Destroy snapshots older than the window that nobody needs
+    /// Destroy snapshots that are older than the window and not in use
     Gc(GcArgs),
     /// Make or remove an overlay (compute node)
     Overlay {
-        /// Which.
+        /// Create or remove.
         #[command(subcommand)]
         verb: OverlayVerb,
     },
@@ -53,45 +53,45 @@ pub(super) enum Verb {
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
     Boot(BootArgs),
-    /// Let compute nodes in, and out again (storage node)
+    /// Invite and expel compute nodes (storage node)
     Node {
-        /// Which.
+        /// Invite or expel.
         #[command(subcommand)]
         verb: MemberVerb,
     },
-    /// Let people who work from other machines in, and out again (storage node)
+    /// Invite and expel people who work from other machines (storage node)
     Operator {
-        /// Which.
+        /// Invite or expel.
         #[command(subcommand)]
         verb: MemberVerb,
     },
-    /// Let programs that read metrics in, and out again (storage node)
+    /// Invite and expel programs that read metrics (storage node)
     Monitor {
-        /// Which.
+        /// Invite or expel.
         #[command(subcommand)]
         verb: MemberVerb,
     },
-    /// List who was let in (storage node)
+    /// List nodes, operators and monitors with a valid certificate (storage node)
     Members(ListArgs),
-    /// Work with a registrar on another machine, from now on
+    /// Join a registrar on another machine; commands use it from then on
     Join(JoinArgs),
-    /// Renew the certificate of `join`, where that is due; other commands do so, too
+    /// Renew the certificate of `join` if it is due; other commands do this, too
     Renew,
-    /// Bring a lost volume back (storage node)
+    /// Restore a lost cache volume (storage node)
     Volume {
-        /// How.
+        /// Restore.
         #[command(subcommand)]
         verb: VolumeVerb,
     },
-    /// Find out what does not work here, and what to do (compute node)
+    /// Diagnose this node, and say what to do (compute node)
     Doctor {
-        /// About what.
+        /// What to diagnose.
         #[command(subcommand)]
         verb: DoctorVerb,
     },
-    /// Look at configuration files
+    /// Check configuration files
     Config {
-        /// How.
+        /// Check.
         #[command(subcommand)]
         verb: ConfigVerb,
     },
@@ -100,7 +100,7 @@ pub(super) enum Verb {
 /// Doctor verbs.
 #[derive(Debug, Subcommand)]
 pub(super) enum DoctorVerb {
-    /// Whether this node hears what the registrar sends to all, and how well; fails where it does not
+    /// Test whether this node receives the registrar's multicast, and with how much loss; fails if it does not
     Multicast(ListArgs),
 }
 
@@ -116,9 +116,9 @@ pub(super) enum OverlayVerb {
 /// Member verbs.
 #[derive(Debug, Subcommand)]
 pub(super) enum MemberVerb {
-    /// Print the command that joins with a token, which counts once and not for long
+    /// Print the join command with a token that is valid once and for a limited time
     Invite(InviteArgs),
-    /// Take all certificates back, at once
+    /// Revoke all certificates, at once
     Expel(ExpelArgs),
 }
 
@@ -127,7 +127,7 @@ pub(super) enum MemberVerb {
 pub(super) struct InviteArgs {
     /// The name to join under
     pub(super) name: String,
-    /// How long the token counts, as 1h or 2d
+    /// How long the token is valid, as 1h or 2d
     #[arg(long = "for", value_name = "TIME", value_parser = window, default_value = "1h")]
     pub(super) lifetime: Duration,
     /// Print JSON
@@ -150,7 +150,7 @@ pub(super) struct ExpelArgs {
 pub(super) struct JoinArgs {
     /// The registrar, as https://storage:7430
     pub(super) url: String,
-    /// The token; where it is not given it is read from standard input, where others do not see it
+    /// The token; read from standard input if not given, where other users do not see it
     pub(super) token: Option<String>,
 }
 
@@ -164,7 +164,7 @@ pub(super) enum VolumeVerb {
 /// `volume restore`
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
-    /// A node that the registrar has heard of, or where one serves others: https://HOST:7432
+    /// A node known to the registrar, or the URL a node serves peers at: https://HOST:7432
     #[arg(long, value_name = "NODE|URL")]
     pub(super) from: String,
     /// Print JSON
@@ -224,10 +224,10 @@ pub(super) struct DeregisterArgs {
 /// `gc`
 #[derive(Debug, Args)]
 pub(super) struct GcArgs {
-    /// Only say what would go
+    /// Only print what would be destroyed
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Keep what is younger, as 7d or 12h; the daemons' own window where not given
+    /// Keep snapshots younger than this, as 7d or 12h; the daemons' own window if not given
     #[arg(long, value_parser = window)]
     pub(super) window: Option<Duration>,
     /// Print JSON

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 const LONGEST_INVITATION: Duration = Duration::from_secs(7 * 86400);
 
-/// All of it.
+/// The invitations and certificates that have not ended, as they are kept in the file of members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ledger {
+pub(super) struct MemberRecords {
     invitations: Vec<Invitation>,
     certificates: Vec<MemberView>,
 }
@@ -28,7 +28,7 @@ struct Invitation {
     expires: DateTime<Utc>,
 }
 
-impl Ledger {
+impl MemberRecords {
     pub(super) fn read(path: &Path) -> Result<Self, IdentityError> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
@@ -168,20 +168,20 @@ mod tests {
 
     #[test]
     fn nobody_renews_without_end() {
-        let (mut ledger, now) = (Ledger::default(), DateTime::UNIX_EPOCH);
+        let (mut records, now) = (MemberRecords::default(), DateTime::UNIX_EPOCH);
         let node = |name: &str| Identity::Node(name.parse().unwrap());
         let (c1, c2, end) = (node("c1"), node("c2"), now + TimeDelta::days(90));
         for number in 0..MOST_CERTIFICATES {
-            ledger.may_renew(&c1, &serial(0), now).unwrap();
-            ledger.renewed(&c1, &issued(number, end), now);
+            records.may_renew(&c1, &serial(0), now).unwrap();
+            records.renewed(&c1, &issued(number, end), now);
         }
-        let refused = ledger.may_renew(&c1, &serial(0), now).unwrap_err();
+        let refused = records.may_renew(&c1, &serial(0), now).unwrap_err();
         assert!(matches!(refused, MemberError::Renewals { .. }), "{refused}");
         // Others are none the worse for it, and time or an operator helps.
-        ledger.may_renew(&c2, &serial(99), now).unwrap();
-        ledger.may_renew(&c1, &serial(99), end).unwrap();
-        assert_eq!(ledger.expel(&c1, now).certificates, MOST_CERTIFICATES as u64);
-        assert!(matches!(ledger.may_renew(&c1, &serial(0), now), Err(MemberError::Expelled)));
-        ledger.may_renew(&c1, &serial(99), now).unwrap();
+        records.may_renew(&c2, &serial(99), now).unwrap();
+        records.may_renew(&c1, &serial(99), end).unwrap();
+        assert_eq!(records.expel(&c1, now).certificates, MOST_CERTIFICATES as u64);
+        assert!(matches!(records.may_renew(&c1, &serial(0), now), Err(MemberError::Expelled)));
+        records.may_renew(&c1, &serial(99), now).unwrap();
     }
 }

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 /// What is registered under a name, for somebody who wants to register an image under it.
 #[derive(Debug)]
-pub enum Known {
+pub enum ExistingImage {
     /// Nothing.
-    Free,
+    Absent,
     /// That very image, unchanged.
     Same(Box<Manifest>),
 }
 
 /// The name stands for something else.
 #[derive(Debug, thiserror::Error, Classified)]
-pub enum KnownError {
+pub enum ExistingImageError {
     /// Another image.
     #[error(
         "image {name} is already registered from {}; choose another name, or `bootstash deregister {name}` first",
@@ -57,16 +57,20 @@ pub enum KnownError {
 ///
 /// # Errors
 /// When it is another image or a changed one, or something cannot be read.
-pub fn look_up(mountpoint: &Path, name: &ImageName, source: &Path) -> Result<Known, KnownError> {
+pub fn look_up(
+    mountpoint: &Path,
+    name: &ImageName,
+    source: &Path,
+) -> Result<ExistingImage, ExistingImageError> {
     let manifest = match catalog::read_manifest(mountpoint, name) {
-        Err(CatalogError::NotFound { .. }) => return Ok(Known::Free),
+        Err(CatalogError::NotFound { .. }) => return Ok(ExistingImage::Absent),
         read => read?,
     };
     if manifest.source.path != source {
-        return Err(KnownError::OtherSource { name: name.clone(), registered: manifest.source.path });
+        return Err(ExistingImageError::OtherSource { name: name.clone(), registered: manifest.source.path });
     }
     if !manifest.source.identity.matches(source)? {
-        return Err(KnownError::Changed { name: name.clone(), source_path: manifest.source.path });
+        return Err(ExistingImageError::Changed { name: name.clone(), source_path: manifest.source.path });
     }
-    Ok(Known::Same(Box::new(manifest)))
+    Ok(ExistingImage::Same(Box::new(manifest)))
 }

@@ -1,0 +1,382 @@
+//! All registrations: asked for here, followed from here.
+//!
+//! Promises: a change is on disk before anybody sees it; changes are made one after the other; who only reads
+//! never waits for the disk. The disk is waited for on a thread for what blocks, and a change whose future is
+//! dropped meanwhile still ends before the next begins.
+
+use super::{IllegalTransition, JobId, JobRecord, JobState, JobStore, StepOutput, StoreError};
+use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::names::ImageName;
+use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, watch};
+
+/// How many failed registrations are remembered.
+const FAILED_KEPT: usize = 50;
+
+/// The registrations, on disk and live.
+#[derive(Debug)]
+pub struct JobRegistry {
+    /// Held for the whole of a change, also by the thread that writes it.
+    store: Arc<tokio::sync::Mutex<JobStore>>,
+    /// Held to look or to enter, never while the disk works.
+    jobs: Mutex<BTreeMap<JobId, Entry>>,
+}
+
+type LockedStore = OwnedMutexGuard<JobStore>;
+
+#[derive(Debug)]
+struct Entry {
+    record: JobRecord,
+    view: watch::Sender<JobView>,
+}
+
+/// What asking for a registration came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// A new job, to be run.
+    New(JobId),
+    /// The same was asked for before and is under way.
+    UnderWay(JobId),
+}
+
+/// A registration could not be submitted.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Another image is being registered under the name, or this one with another cache.
+    #[error(
+        "image {name} is being registered from {}{} right now (job {job}); wait for it, or choose another name",
+        .source_path.display(), WithCache(.cache.as_deref())
+    )]
+    NameTaken {
+        /// The name.
+        name: ImageName,
+        /// The job that has it.
+        job: JobId,
+        /// What that job registers.
+        source_path: PathBuf,
+        /// The cache it adopts.
+        cache: Option<PathBuf>,
+    },
+    /// The record could not be written.
+    #[error("cannot accept the registration")]
+    Store(#[from] StoreError),
+    /// The registrar stopped before the record was written.
+    #[error("the registrar is stopping")]
+    Stopping,
+}
+
+impl Classified for SubmitError {
+    fn kind(&self) -> ErrorClass {
+        match self {
+            Self::NameTaken { .. } => ErrorClass::Busy,
+            Self::Store(_) => ErrorClass::Operator,
+            Self::Stopping => ErrorClass::Transient,
+        }
+    }
+}
+
+/// A job could not be moved on to its next state.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// It was never submitted, or is forgotten.
+    #[error("there is no job {job}")]
+    NoSuchJob {
+        /// The number asked for.
+        job: JobId,
+    },
+    /// A step reported something out of order.
+    #[error("cannot move job {job} on")]
+    Illegal {
+        /// The job.
+        job: JobId,
+        /// What does not follow from what.
+        source: IllegalTransition,
+    },
+    /// The record could not be written.
+    #[error("cannot move job {job} on")]
+    Store {
+        /// The job.
+        job: JobId,
+        /// What the disk said.
+        source: StoreError,
+    },
+}
+
+impl Classified for AdvanceError {
+    fn kind(&self) -> ErrorClass {
+        match self {
+            Self::NoSuchJob { .. } | Self::Illegal { .. } => ErrorClass::Permanent,
+            Self::Store { .. } => ErrorClass::Operator,
+        }
+    }
+}
+
+impl JobRegistry {
+    /// The registrations that lie in `store`.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn load(store: JobStore) -> Result<Self, StoreError> {
+        let jobs = store.load()?.into_iter().map(|record| (record.id, Entry::new(record))).collect();
+        Ok(Self { store: Arc::new(tokio::sync::Mutex::new(store)), jobs: Mutex::new(jobs) })
+    }
+
+    /// Accepts a registration, or finds the one under way for the same image with the same cache.
+    ///
+    /// # Errors
+    /// When another is under way under the name, or the record cannot be written.
+    pub async fn submit(&self, name: ImageName, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
+        let store = self.change().await;
+        if let Some(record) = self.active(&name) {
+            return same_or_taken(&record, request);
+        }
+        let id = JobId(self.lock().keys().last().map_or(1, |last| last.0 + 1));
+        let (_store, record) = written(store, JobRecord::new(id, name, request)).await?;
+        self.lock().insert(id, Entry::new(record));
+        Ok(Submitted::New(id))
+    }
+
+    /// Moves a job on, on disk first.
+    ///
+    /// # Errors
+    /// When there is no such job, `done` does not follow from its state, or the record cannot be written.
+    pub async fn advance(&self, job: JobId, done: StepOutput, took: Duration) -> Result<(), AdvanceError> {
+        let store = self.change().await;
+        let mut record = self.record(job).ok_or(AdvanceError::NoSuchJob { job })?;
+        if let Some(step) = record.state.next_step() {
+            record.step_seconds.push((step, took.as_secs_f64()));
+        }
+        record.state = record.state.after(done).map_err(|source| AdvanceError::Illegal { job, source })?;
+        let (store, record) =
+            written(store, record).await.map_err(|source| AdvanceError::Store { job, source })?;
+        if let Some(entry) = self.lock().get_mut(&job) {
+            entry.record = record;
+            entry.show(Progress::default());
+        }
+        self.forget_old(store).await;
+        Ok(())
+    }
+
+    async fn change(&self) -> LockedStore {
+        Arc::clone(&self.store).lock_owned().await
+    }
+
+    /// The newest job under way for an image of this name.
+    fn active(&self, name: &ImageName) -> Option<JobRecord> {
+        let jobs = self.lock();
+        let records = jobs.values().map(|entry| &entry.record);
+        let mut active = records.filter(|record| record.name == *name && record.state.next_step().is_some());
+        active.next_back().cloned()
+    }
+
+    /// Shows how far a job is within its step; not kept on disk.
+    pub fn progress(&self, id: JobId, progress: Progress) {
+        if let Some(entry) = self.lock().get(&id) {
+            entry.show(progress);
+        }
+    }
+
+    /// A job's record.
+    pub fn record(&self, id: JobId) -> Option<JobRecord> {
+        self.lock().get(&id).map(|entry| entry.record.clone())
+    }
+
+    /// All jobs as seen from outside, in order of number.
+    pub fn views(&self) -> Vec<JobView> {
+        self.lock().values().map(|entry| entry.view.borrow().clone()).collect()
+    }
+
+    /// To follow a job.
+    pub fn watch(&self, id: JobId) -> Option<watch::Receiver<JobView>> {
+        self.lock().get(&id).map(|entry| entry.view.subscribe())
+    }
+
+    /// Jobs that have not ended, in order of number.
+    pub fn unfinished(&self) -> Vec<JobId> {
+        let jobs = self.lock();
+        let open = jobs.values().filter(|entry| entry.record.state.next_step().is_some());
+        open.map(|entry| entry.record.id).collect()
+    }
+
+    /// The newest job for an image of this name.
+    pub fn latest(&self, name: &ImageName) -> Option<JobRecord> {
+        let jobs = self.lock();
+        jobs.values().map(|entry| &entry.record).rfind(|record| record.name == *name).cloned()
+    }
+
+    /// Whether an image of this name is being registered, and at which step.
+    pub fn active_step(&self, name: &ImageName) -> Option<Step> {
+        self.lock()
+            .values()
+            .filter(|entry| entry.record.name == *name)
+            .find_map(|entry| entry.record.state.next_step())
+    }
+
+    async fn forget_old(&self, store: LockedStore) {
+        let old = old(&self.lock());
+        if old.is_empty() {
+            return;
+        }
+        let removing = blocking(move || {
+            let removed = |id: &JobId| match store.remove(*id) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot forget an old registration");
+                    false
+                }
+            };
+            old.into_iter().filter(removed).collect::<Vec<_>>()
+        });
+        let removed = removing.await;
+        self.lock().retain(|id, _| !removed.contains(id));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Entry>> {
+        // Nothing panics while it is held; were it so, each entry is still whole.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes a record where it blocks nobody else; gives the store back for what follows.
+async fn written(store: LockedStore, record: JobRecord) -> Result<(LockedStore, JobRecord), StoreError> {
+    blocking(move || store.save(&record).map(|()| (store, record))).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Of each name the newest registration that came to something is kept, and the last failures.
+fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
+    let records = || jobs.values().map(|entry| &entry.record);
+    let failed = records().filter(|record| matches!(record.state, JobState::Failed { .. }));
+    let failed: Vec<JobId> = failed.map(|record| record.id).collect();
+    let published = |record: &&JobRecord| matches!(record.state, JobState::Published { .. });
+    let newer = |old: &JobRecord| {
+        records().filter(published).any(|record| record.name == old.name && record.id > old.id)
+    };
+    let superseded = records().filter(published).filter(|record| newer(record)).map(|record| record.id);
+    failed.iter().copied().take(failed.len().saturating_sub(FAILED_KEPT)).chain(superseded).collect()
+}
+
+fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
+    if record.source == request.source && record.cache == request.cache {
+        return Ok(Submitted::UnderWay(record.id));
+    }
+    Err(SubmitError::NameTaken {
+        name: record.name.clone(),
+        job: record.id,
+        source_path: record.source.clone(),
+        cache: record.cache.clone(),
+    })
+}
+
+/// The cache that a registration adopts, as words to put behind its source.
+struct WithCache<'a>(Option<&'a Path>);
+
+impl fmt::Display for WithCache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cache| write!(f, " with the cache {}", cache.display()))
+    }
+}
+
+impl Entry {
+    fn new(record: JobRecord) -> Self {
+        let view = watch::Sender::new(record.view(1, Progress::default()));
+        Self { record, view }
+    }
+
+    fn show(&self, progress: Progress) {
+        self.view.send_modify(|view| *view = self.record.view(view.seq + 1, progress));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootstash_base::files::replace_file;
+    use std::sync::mpsc;
+
+    fn request(name: &str) -> RegisterRequest {
+        let source = format!("/srv/images/{name}.raw").into();
+        RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+    }
+
+    /// Each write tells that it has begun, and ends when it is let go on.
+    fn slow_disk(dir: &Path) -> (JobStore, tokio::sync::mpsc::UnboundedReceiver<()>, mpsc::Sender<()>) {
+        let (begun, writes) = tokio::sync::mpsc::unbounded_channel();
+        let (go_on, held) = mpsc::channel();
+        let store = JobStore::writing_with(dir.to_owned(), move |path, bytes| {
+            begun.send(()).unwrap();
+            held.recv().map_err(std::io::Error::other)?;
+            replace_file(path, bytes)
+        });
+        (store, writes, go_on)
+    }
+
+    #[tokio::test]
+    async fn who_reads_is_answered_while_the_disk_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut writes, go_on) = slow_disk(dir.path());
+        let jobs = Arc::new(JobRegistry::load(store).unwrap());
+        let submit = async |jobs: Arc<JobRegistry>| {
+            jobs.submit("debian".parse().unwrap(), &request("debian")).await.unwrap()
+        };
+        let first = tokio::spawn(submit(Arc::clone(&jobs)));
+        writes.recv().await.unwrap();
+        assert!(jobs.views().is_empty() && jobs.unfinished().is_empty() && jobs.watch(JobId(1)).is_none());
+        go_on.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Submitted::New(JobId(1)));
+
+        let advancing = tokio::spawn({
+            let (jobs, done) =
+                (Arc::clone(&jobs), StepOutput::Failed { error: "no".to_owned(), kind: ErrorClass::Busy });
+            async move { jobs.advance(JobId(1), done, Duration::ZERO).await }
+        });
+        writes.recv().await.unwrap();
+        // Not on disk yet, so that nobody sees it.
+        assert_eq!(jobs.active_step(&"debian".parse().unwrap()), Some(Step::Inspect));
+        assert_eq!(jobs.views().len(), 1);
+        go_on.send(()).unwrap();
+        advancing.await.unwrap().unwrap();
+        assert_eq!(jobs.active_step(&"debian".parse().unwrap()), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_waits_for_ends_before_the_next_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut writes, go_on) = slow_disk(dir.path());
+        let jobs = JobRegistry::load(store).unwrap();
+        let name = |name: &str| name.parse::<ImageName>().unwrap();
+        let debian = request("debian");
+        tokio::select! {
+            _ = jobs.submit(name("debian"), &debian) => panic!("the disk hangs"),
+            begun = writes.recv() => begun.unwrap(),
+        }
+        let alpine = request("alpine");
+        let next = jobs.submit(name("alpine"), &alpine);
+        tokio::pin!(next);
+        assert!(futures::poll!(&mut next).is_pending());
+        assert!(writes.try_recv().is_err());
+        go_on.send(()).unwrap();
+        go_on.send(()).unwrap();
+        assert_eq!(next.await.unwrap(), Submitted::New(JobId(1)));
+        let kept = JobStore::new(dir.path().to_owned()).load().unwrap();
+        assert_eq!(kept.iter().map(|record| record.name.to_string()).collect::<Vec<_>>(), ["alpine"]);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_nobody_submitted_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let jobs = JobRegistry::load(JobStore::new(dir.path().to_owned())).unwrap();
+        let error = jobs.advance(JobId(7), StepOutput::Verified, Duration::ZERO).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.kind()), ("there is no job 7", ErrorClass::Permanent));
+        assert!(jobs.watch(JobId(7)).is_none());
+    }
+}
