@@ -46,7 +46,7 @@ pub enum CallError {
     Unreachable {
         /// Who was called.
         endpoint: Endpoint,
-        /// Why.
+        /// How the connection failed.
         source: TransportError,
     },
     /// The daemon said no.
@@ -75,7 +75,7 @@ pub enum CallError {
     Answer {
         /// Who was called.
         endpoint: Endpoint,
-        /// Why.
+        /// What is wrong with the answer.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
