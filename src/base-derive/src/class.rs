@@ -10,6 +10,8 @@ pub(crate) enum Class {
     Fixed(Ident),
     /// That of the error which caused it.
     Source,
+    /// What a field of this name holds.
+    Field(Ident),
     /// What a function of the error says.
     With(Path),
 }
@@ -33,29 +35,37 @@ impl Class {
             "cancelled" => format_ident!("Cancelled"),
             "operator" => format_ident!("Operator"),
             "source" => return Ok(Self::Source),
+            "field" => {
+                input.parse::<Token![=]>()?;
+                return input.parse().map(Self::Field);
+            }
             "with" => {
                 input.parse::<Token![=]>()?;
                 return input.parse().map(Self::With);
             }
             _ => {
-                let known = "permanent, transient, busy, cancelled, operator, source or with = function";
+                let known = "permanent, transient, busy, cancelled, operator, source, field = name or with = function";
                 return Err(Error::new(word.span(), format!("no class {word}: use {known}")));
             }
         }))
     }
 
-    /// The class of `error`, as an expression. That of a source depends on where its field is.
-    pub(crate) fn value(&self, error: &Tokens) -> Tokens {
-        match self {
-            Self::Fixed(class) => quote!(::bootstash_base::error::ErrorClass::#class),
-            Self::With(function) => quote!(#function(#error)),
-            Self::Source => quote!(::bootstash_base::error::Classified::kind(#error)),
-        }
+    /// The class as an expression, and the field of `owner` that it reads as `field`, where it reads one.
+    pub(crate) fn value(&self, fields: &Fields, owner: &Ident) -> Result<(Tokens, Option<Member>)> {
+        Ok(match self {
+            Self::Fixed(class) => (quote!(::bootstash_base::error::ErrorClass::#class), None),
+            Self::With(function) => (quote!(#function(self)), None),
+            Self::Field(name) => (quote!(*field), Some(name.clone().into())),
+            Self::Source => {
+                let kind = quote!(::bootstash_base::error::Classified::kind(field));
+                (kind, Some(source_of(fields, owner)?))
+            }
+        })
     }
 }
 
 /// The field that holds the cause: as thiserror finds it, or else the only one.
-pub(crate) fn source_of(fields: &Fields, owner: &Ident) -> Result<Member> {
+fn source_of(fields: &Fields, owner: &Ident) -> Result<Member> {
     let marked = |field: &&(usize, &Field)| {
         let named = field.1.ident.as_ref().is_some_and(|name| name == "source");
         named

@@ -19,12 +19,11 @@ pub fn classified(input: TokenStream) -> TokenStream {
 
 fn implementation(input: &DeriveInput) -> Result<Tokens> {
     let given = Class::of(&input.attrs)?;
-    let kind = match &input.data {
-        Data::Struct(data) => of_struct(&input.ident, &data.fields, given.as_ref())?,
+    let arms = match &input.data {
+        Data::Struct(data) => vec![arm(&quote!(Self), &input.ident, &data.fields, given.as_ref())?],
         Data::Enum(data) => {
             let arms = data.variants.iter().map(|variant| of_variant(variant, given.as_ref()));
-            let arms: Vec<Tokens> = arms.collect::<Result<_>>()?;
-            quote!(match self { #(#arms)* })
+            arms.collect::<Result<Vec<Tokens>>>()?
         }
         Data::Union(_) => return Err(Error::new_spanned(&input.ident, "a union is no error")),
     };
@@ -32,40 +31,23 @@ fn implementation(input: &DeriveInput) -> Result<Tokens> {
     Ok(quote! {
         impl #parameters ::bootstash_base::error::Classified for #name #arguments #bounds {
             fn kind(&self) -> ::bootstash_base::error::ErrorClass {
-                #kind
+                match self { #(#arms)* }
             }
         }
     })
 }
 
-fn of_struct(name: &Ident, fields: &Fields, class: Option<&Class>) -> Result<Tokens> {
-    match class {
-        Some(Class::Source) => {
-            let source = class::source_of(fields, name)?;
-            Ok(quote!(::bootstash_base::error::Classified::kind(&self.#source)))
-        }
-        Some(class) => Ok(class.value(&quote!(self))),
-        None => Err(Error::new_spanned(name, format!("{name} has no class: add #[class(…)]"))),
-    }
-}
-
 fn of_variant(variant: &Variant, default: Option<&Class>) -> Result<Tokens> {
     let name = &variant.ident;
     let own = Class::of(&variant.attrs)?;
-    match own.as_ref().or(default) {
-        Some(Class::Source) => {
-            let source = class::source_of(&variant.fields, name)?;
-            Ok(
-                quote!(Self::#name { #source: source, .. } => ::bootstash_base::error::Classified::kind(source),),
-            )
-        }
-        Some(class) => {
-            let value = class.value(&quote!(self));
-            Ok(quote!(Self::#name { .. } => #value,))
-        }
-        None => Err(Error::new_spanned(
-            name,
-            format!("{name} has no class: add #[class(…)] to it or to the type"),
-        )),
-    }
+    arm(&quote!(Self::#name), name, &variant.fields, own.as_ref().or(default))
+}
+
+/// What a struct or variant at `path` gives.
+fn arm(path: &Tokens, name: &Ident, fields: &Fields, class: Option<&Class>) -> Result<Tokens> {
+    let missing =
+        || Error::new_spanned(name, format!("{name} has no class: add #[class(…)] to it or to the type"));
+    let (value, field) = class.ok_or_else(missing)?.value(fields, name)?;
+    let binding = field.map(|member| quote!(#member: field,));
+    Ok(quote!(#path { #binding .. } => #value,))
 }

@@ -37,6 +37,7 @@ impl fmt::Display for ErrorClass {
 /// |---|---|
 /// | `permanent`, `transient`, `busy`, `cancelled`, `operator` | this one |
 /// | `source` | that of the error's cause: the field thiserror takes for it, or the only one |
+/// | `field = name` | what the field of this name holds |
 /// | `with = function` | what `function(&error)` returns |
 ///
 /// ```
@@ -129,6 +130,9 @@ mod tests {
         #[error("not written")]
         #[class(source)]
         Write(u32, #[source] Full),
+        #[error("refused")]
+        #[class(field = class)]
+        Refused { class: ErrorClass },
     }
 
     fn by_tries(error: &Mixed) -> ErrorClass {
@@ -145,9 +149,10 @@ mod tests {
             Mixed::Tries(3, Full),
             Mixed::Ending(1),
             Mixed::Write(1, Full),
+            Mixed::Refused { class: ErrorClass::Busy },
         ];
         use ErrorClass::{Busy, Cancelled, Operator, Permanent, Transient};
         let kinds = errors.map(|error| error.kind());
-        assert_eq!(kinds, [Transient, Permanent, Operator, Busy, Permanent, Cancelled, Operator]);
+        assert_eq!(kinds, [Transient, Permanent, Operator, Busy, Permanent, Cancelled, Operator, Busy]);
     }
 }

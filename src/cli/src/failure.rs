@@ -63,7 +63,7 @@ pub(super) enum CommandError {
     NoDaemons { registrar: PathBuf, agent: PathBuf },
     /// The registration failed.
     #[error("registering {name} failed at {step}: {error}")]
-    #[class(with = of_registration)]
+    #[class(field = kind)]
     Registration { name: ImageName, step: Step, error: String, kind: ErrorClass },
     /// The registrar went away while its job was followed.
     #[error("the registrar does not answer any more; job {job} goes on or is cleaned up when it is back")]
@@ -89,14 +89,6 @@ pub(super) enum CommandError {
     /// The system has no means left for the program itself.
     #[error("cannot start")]
     Runtime(#[source] io::Error),
-}
-
-/// The registrar told what class of error ended the registration.
-fn of_registration(error: &CommandError) -> ErrorClass {
-    match error {
-        CommandError::Registration { kind, .. } => *kind,
-        _ => ErrorClass::Operator,
-    }
 }
 
 /// Says why on standard error. A reader that closed our output early is no failure worth words.

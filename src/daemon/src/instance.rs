@@ -31,7 +31,7 @@ pub enum InstanceError {
     Io {
         /// The state directory.
         dir: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }

@@ -38,7 +38,7 @@ pub enum ListenError {
     Io {
         /// The socket.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }

@@ -62,7 +62,7 @@ pub enum BaseReadError {
     Io {
         /// The base.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }

@@ -3,11 +3,12 @@
 //! `/dev/kvm` can exist and hang, and a single ioctl passes where whole guests hang; so a boot sector
 //! must come through the firmware and say so within a deadline.
 
+use super::Qemu;
 use super::confine::{Bounds, Confined};
 use super::place::Place;
 use super::run;
 use super::spec::hardware;
-use super::{AcceleratorError, Qemu};
+use bootstash_base::error::Classified;
 use nix::unistd::Gid;
 use serde::Deserialize;
 use std::fmt;
@@ -43,6 +44,15 @@ pub enum Accelerator {
     Kvm,
     /// Emulation.
     Tcg,
+}
+
+/// KVM was demanded and does not work.
+#[derive(Debug, thiserror::Error, Classified)]
+#[error("KVM does not work on this host: {why}; mend it, or configure accelerator = \"auto\" or \"tcg\"")]
+#[class(operator)]
+pub struct AcceleratorError {
+    /// What the probe met.
+    why: String,
 }
 
 impl Accelerator {

@@ -1,6 +1,6 @@
 //! Finding the programs, once, by absolute path.
 
-use super::FindError;
+use bootstash_base::error::Classified;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -27,6 +27,20 @@ pub(super) struct Programs {
     pub(super) setpriv: PathBuf,
     /// Takes the network from the others.
     pub(super) unshare: PathBuf,
+}
+
+/// QEMU is not installed, or not whole.
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
+pub enum FindError {
+    /// A program is missing.
+    #[error("{program} is not installed on this host; install it (apt-get install {package})")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// The Debian package that brings it.
+        package: &'static str,
+    },
 }
 
 impl Qemu {

@@ -26,7 +26,7 @@ pub enum InspectCacheError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// It is no boot cache, or one of another disk.

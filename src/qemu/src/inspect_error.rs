@@ -101,7 +101,7 @@ pub enum InspectError {
     Serve {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// No disk is of this size.
@@ -125,7 +125,7 @@ pub enum InspectError {
     Other {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// How the QEMU program failed.
         source: QemuFailure,
     },
 }

@@ -9,7 +9,6 @@
 mod accelerator;
 mod confine;
 mod console;
-mod error;
 mod find;
 mod guest_agent;
 mod in_use;
@@ -17,6 +16,7 @@ mod inspect;
 mod inspect_cache;
 mod inspect_error;
 mod machine;
+mod machine_error;
 mod overlay;
 mod place;
 mod qmp;
@@ -27,16 +27,16 @@ mod terminal;
 mod user;
 mod verify;
 
-pub use accelerator::{Accelerator, AcceleratorChoice};
+pub use accelerator::{Accelerator, AcceleratorChoice, AcceleratorError};
 pub use console::ConsoleText;
-pub use error::{
-    AcceleratorError, CheckError, CompareError, ConsoleError, FindError, MachineError, OverlayError,
-    QemuFailure,
-};
-pub use find::Qemu;
+pub use find::{FindError, Qemu};
 pub use inspect_cache::{InspectCacheError, Unfit};
 pub use inspect_error::InspectError;
 pub use machine::{Machine, MachineEnd};
+pub use machine_error::MachineError;
+pub use overlay::OverlayError;
 pub use place::Place;
+pub use run::QemuFailure;
 pub use spec::{ConsoleSpec, DiskChain, MachineSpec};
-pub use terminal::ConsoleEnd;
+pub use terminal::{ConsoleEnd, ConsoleError};
+pub use verify::{CheckError, CompareError};

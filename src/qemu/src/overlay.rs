@@ -2,11 +2,12 @@
 
 use super::find::Programs;
 use super::run::{self, Finished, Limits};
-use super::{OverlayError, Qemu, QemuFailure};
+use super::{Qemu, QemuFailure};
+use bootstash_base::error::Classified;
 use bootstash_base::impersonate::ActAs;
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// 128 KiB clusters of 32 subclusters: a guest's 4 KiB write then fills nothing from the backing
@@ -15,6 +16,43 @@ const LAYOUT: &str = "cluster_size=128k,extended_l2=on";
 
 /// How long making a file, or naming it, may take.
 const STORAGE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// An overlay could not be made; nothing of it is left.
+#[derive(Debug, thiserror::Error, Classified)]
+pub enum OverlayError {
+    /// Something is there.
+    #[error("{} exists; remove it or give another path", .path.display())]
+    #[class(permanent)]
+    Exists {
+        /// The overlay.
+        path: PathBuf,
+    },
+    /// Its directory is not there.
+    #[error("the directory {} does not exist; create it first", .directory.display())]
+    #[class(permanent)]
+    NoDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Its directory cannot be written to.
+    #[error("cannot create {}", .path.display())]
+    #[class(operator)]
+    Io {
+        /// The overlay.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot create the overlay {}", .path.display())]
+    #[class(source)]
+    Other {
+        /// The overlay.
+        path: PathBuf,
+        /// How the QEMU program failed.
+        source: QemuFailure,
+    },
+}
 
 impl Qemu {
     /// Makes a qcow2 overlay at `path` (mode 0600) which chains onto the qcow2 file `backing`.

@@ -1,12 +1,13 @@
 //! Running a tool to its end: with a deadline, limits, and bounded output.
 
-use super::QemuFailure;
 use super::confine::{Bounds, Confined};
 use super::find::Programs;
 use super::place::Place;
+use bootstash_base::error::Classified;
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -24,6 +25,49 @@ pub(super) struct Limits {
     pub(super) deadline: Duration,
     /// Address space, in bytes.
     pub(super) memory_bytes: u64,
+}
+
+/// What any call to a QEMU program can meet, and the text of what no type foresees.
+#[derive(Debug, thiserror::Error, Classified)]
+pub enum QemuFailure {
+    /// The program could not be started.
+    #[error("cannot run {}", .program.display())]
+    #[class(operator)]
+    Spawn {
+        /// Its absolute path.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It did not end in time, and was killed.
+    #[error("{command} did not end within {} s", .after.as_secs())]
+    #[class(transient)]
+    Deadline {
+        /// The command line.
+        command: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// It said something we have no word for.
+    #[error("{command} failed ({status}): {stderr}")]
+    #[class(operator)]
+    Unexpected {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, bounded.
+        stderr: String,
+    },
+    /// It answered in a form we cannot read.
+    #[error("{command} answered in a form this version cannot read")]
+    #[class(operator)]
+    Answer {
+        /// The command line.
+        command: String,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
 }
 
 impl Limits {

@@ -2,12 +2,13 @@
 
 use super::confine::{Bounds, Confined};
 use super::spec::console_args;
-use super::{ConsoleError, ConsoleSpec, Qemu, run};
+use super::{ConsoleSpec, Qemu, run};
+use bootstash_base::error::Classified;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::Child;
@@ -23,6 +24,28 @@ pub enum ConsoleEnd {
     Ended,
     /// We were told to end it.
     Cancelled,
+}
+
+/// A guest on the terminal did not run.
+#[derive(Debug, thiserror::Error, Classified)]
+#[class(operator)]
+pub enum ConsoleError {
+    /// The program could not be started or ended.
+    #[error("cannot boot {}", .overlay.display())]
+    Spawn {
+        /// The overlay.
+        overlay: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// QEMU failed, and said why on standard error.
+    #[error("QEMU failed on {} ({status}); its message is above", .overlay.display())]
+    Failed {
+        /// The overlay.
+        overlay: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
 }
 
 impl Qemu {

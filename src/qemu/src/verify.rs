@@ -2,8 +2,9 @@
 
 use super::run::{self, Limits};
 use super::served::{Served, argument, node};
-use super::{CheckError, CompareError, Qemu};
+use super::{Qemu, QemuFailure};
 use async_trait::async_trait;
+use bootstash_base::error::Classified;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::nbd::{Base, BlockSource};
 use bootstash_disk::qcow2::header::BACKING_NAME;
@@ -11,12 +12,73 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 // Under these names a tool finds the files.
 const CACHE: &str = "cache";
 const BASE: &str = "base";
+
+/// A cache's metadata is wrong, or could not be checked.
+#[derive(Debug, thiserror::Error, Classified)]
+pub enum CheckError {
+    /// It contradicts itself.
+    #[error("the qcow2 file {} is corrupt: {found}", .path.display())]
+    #[class(permanent)]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// Anything else.
+    #[error("cannot check {}", .path.display())]
+    #[class(source)]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// How the QEMU program failed.
+        source: QemuFailure,
+    },
+}
+
+/// A cache does not show the bytes of its base, or could not be compared.
+#[derive(Debug, thiserror::Error, Classified)]
+pub enum CompareError {
+    /// They differ.
+    #[error("{} does not show the bytes of {}: {found}; was the image written to meanwhile?", .cache.display(), .base.display())]
+    #[class(permanent)]
+    Different {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// Where, as QEMU says it.
+        found: String,
+    },
+    /// They cannot be handed to the process that compares them.
+    #[error("cannot serve {} and {} to the process that compares them", .cache.display(), .base.display())]
+    #[class(operator)]
+    Serve {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot compare {} with {}", .cache.display(), .base.display())]
+    #[class(source)]
+    Other {
+        /// The cache.
+        cache: PathBuf,
+        /// Its base.
+        base: PathBuf,
+        /// How the QEMU program failed.
+        source: QemuFailure,
+    },
+}
 
 impl Qemu {
     /// Checks the metadata of a qcow2 file. Its backing file is not opened.

@@ -66,7 +66,6 @@ impl Calls {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u64, (String, Instant)>) -> T) -> T {
-        // Nothing panics while it is held.
         look(&mut self.under_way.lock())
     }
 }

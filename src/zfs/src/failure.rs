@@ -15,7 +15,7 @@ pub enum ZfsFailure {
     Spawn {
         /// Its absolute path.
         program: String,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// No answer in time. A program was told to end; a call into the kernel cannot be ended, and may

@@ -21,25 +21,25 @@ pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read {}", .path.display())]
     Read {
-        /// The file.
+        /// The configuration file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// It is no TOML, has an unknown key, or a value of the wrong kind.
     #[error("{}{} is not valid", .path.display(), .line.map(|line| format!(", line {line},")).unwrap_or_default())]
     Parse {
-        /// The file.
+        /// The configuration file.
         path: PathBuf,
         /// The line, from 1, where one is to blame.
         line: Option<usize>,
-        /// Why.
+        /// What the parser said.
         source: ParseProblem,
     },
     /// Each key is right, the whole is not.
     #[error("{}: {problem}", .path.display())]
     Invalid {
-        /// The file.
+        /// The configuration file.
         path: PathBuf,
         /// What to change.
         problem: String,

@@ -46,15 +46,15 @@ pub enum CatalogError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// A manifest is not what we write.
     #[error("{} is not a manifest this version can read", .path.display())]
     Manifest {
-        /// The file.
+        /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// What the parser said.
         source: serde_json::Error,
     },
 }

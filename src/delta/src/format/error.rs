@@ -21,9 +21,9 @@ pub enum DeltaWriteError {
     #[error("cannot write {}", .path.display())]
     #[class(operator)]
     Io {
-        /// The file.
+        /// The delta file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 }
@@ -35,16 +35,16 @@ pub enum DeltaReadError {
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Io {
-        /// The file.
+        /// The delta file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// It is no delta, or its header is damaged.
     #[error("{} is no delta file: {problem}", .path.display())]
     #[class(permanent)]
     Header {
-        /// The file.
+        /// The delta file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -53,7 +53,7 @@ pub enum DeltaReadError {
     #[error("{} is damaged: it has {what} {got}, announced was {wanted}", .path.display())]
     #[class(permanent)]
     Mismatch {
-        /// The file.
+        /// The delta file.
         path: PathBuf,
         /// Size or digest.
         what: &'static str,

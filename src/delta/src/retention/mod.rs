@@ -25,7 +25,7 @@ pub struct SnapshotFate {
     pub name: SnapshotName,
     /// Whether it stays.
     pub keep: bool,
-    /// Why.
+    /// What makes it kept or removed, for a person.
     pub reason: String,
 }
 

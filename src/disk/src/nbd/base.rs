@@ -45,7 +45,7 @@ pub struct OpenBaseError {
     pub path: PathBuf,
     /// Its format.
     pub format: ImageFormat,
-    /// Why.
+    /// What the system said.
     pub source: io::Error,
 }
 

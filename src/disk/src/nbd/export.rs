@@ -32,7 +32,7 @@ struct Socket(PathBuf);
 pub struct ExportError {
     /// The socket.
     pub socket: PathBuf,
-    /// Why.
+    /// What the system said.
     pub source: io::Error,
 }
 

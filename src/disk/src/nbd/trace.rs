@@ -1,7 +1,7 @@
 //! Which clusters were read, in the order of their first reads.
 
 use crate::qcow2::CLUSTER_BYTES;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -60,8 +60,7 @@ impl ReadTrace {
         self.lock().order.clone()
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Seen> {
-        // No code that holds it can stop half-way through a change.
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock()
     }
 }

@@ -46,12 +46,12 @@ pub enum CallError {
     Unreachable {
         /// Who was called.
         endpoint: Endpoint,
-        /// Why.
+        /// How the connection failed.
         source: TransportError,
     },
     /// The daemon said no.
     #[error("{error}")]
-    #[class(with = of_refusal)]
+    #[class(field = kind)]
     Refused {
         /// HTTP status.
         status: u16,
@@ -75,17 +75,9 @@ pub enum CallError {
     Answer {
         /// Who was called.
         endpoint: Endpoint,
-        /// Why.
+        /// What is wrong with the answer.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// The daemon told the class of its error.
-fn of_refusal(error: &CallError) -> ErrorClass {
-    match error {
-        CallError::Refused { kind, .. } => *kind,
-        _ => ErrorClass::Operator,
-    }
 }
 
 /// Where a download can be had.

@@ -22,20 +22,20 @@ pub struct ViewFate {
     pub snapshot: SnapshotName,
     /// Whether it stays.
     pub keep: bool,
-    /// Why.
+    /// What makes it kept or removed, for a person.
     pub reason: String,
 }
 
 /// An overlay whose record went, and with it the claim on a view. Its file is not touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedOverlay {
-    /// The file.
+    /// The overlay's file.
     pub path: PathBuf,
     /// The image it booted.
     pub image: ImageName,
     /// The snapshot whose view it held.
     pub snapshot: SnapshotName,
-    /// Why.
+    /// Why its record went, for a person.
     pub reason: String,
 }
 

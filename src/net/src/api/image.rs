@@ -42,7 +42,7 @@ impl fmt::Display for JobId {
 pub enum RegisterReply {
     /// The same image is registered under this name.
     Unchanged {
-        /// It.
+        /// The image as it is registered.
         image: Box<ImageView>,
     },
     /// A job does it; the same job when asked twice.

@@ -24,7 +24,7 @@ pub struct OverlayQuery {
 /// An overlay the agent knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverlayView {
-    /// The file.
+    /// The overlay's file.
     pub path: PathBuf,
     /// The image it boots.
     pub image: ImageName,

@@ -51,7 +51,7 @@ pub enum AgentState {
     },
     /// It cannot go on unaided.
     Stopped {
-        /// Why.
+        /// What a person must mend.
         error: String,
     },
 }

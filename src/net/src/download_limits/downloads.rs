@@ -101,12 +101,12 @@ impl Downloads {
         Some(Download { downloads: self.clone(), kind })
     }
 
-    /// Counts one that was told to retry later.
+    /// Counts one that was told to come again.
     pub fn refused(&self) {
         self.0.stats.refused();
     }
 
-    /// How many were told to retry later.
+    /// How many were told to come again.
     pub fn refusals(&self) -> u64 {
         self.0.stats.refusals()
     }
@@ -128,7 +128,6 @@ impl Downloads {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics while it is held.
         self.0.inner.lock()
     }
 }

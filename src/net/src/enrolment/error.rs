@@ -30,7 +30,7 @@ pub enum JoinError {
     Call {
         /// Where it was asked.
         url: String,
-        /// Why.
+        /// How the call failed.
         source: CallError,
     },
     /// What came, or what is here, is no good.

@@ -31,7 +31,7 @@ pub struct Authority {
 /// A certificate that was made.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// It.
+    /// The certificate, PEM.
     pub certificate_pem: String,
     /// Its number.
     pub serial: Serial,

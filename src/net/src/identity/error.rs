@@ -17,23 +17,23 @@ pub enum IdentityError {
     /// A file of it cannot be read or written.
     #[error("cannot use {}", .path.display())]
     Io {
-        /// The file.
+        /// The file of a key or certificate.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// A file of it holds something else.
     #[error("{} is damaged; put it back from a backup, or join anew", .path.display())]
     Damaged {
-        /// The file.
+        /// The file of a key or certificate.
         path: PathBuf,
-        /// Why.
+        /// What the parser said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Others may read a private key.
     #[error("{} can be read by others than its owner; if it was, expel who it belongs to, else chmod 600 it", .path.display())]
     Exposed {
-        /// The file.
+        /// The file of a key or certificate.
         path: PathBuf,
     },
     /// Key, certificate and authority are not each other's.

@@ -50,7 +50,7 @@ pub enum OpenError {
     #[error("cannot initialise libzfs_core; install the libraries of the kernel module's version")]
     #[class(source)]
     Library {
-        /// Why.
+        /// How the call to ZFS failed.
         source: ZfsFailure,
     },
     /// Anything else.
@@ -59,7 +59,7 @@ pub enum OpenError {
     Other {
         /// The pool.
         pool: String,
-        /// Why.
+        /// How the call to ZFS failed.
         source: ZfsFailure,
     },
 }
