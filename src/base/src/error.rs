@@ -149,7 +149,7 @@ mod tests {
             Mixed::Tries(3, Full),
             Mixed::Ending(1),
             Mixed::Write(1, Full),
-            Mixed::Refused { class: ErrorClass::Busy },
+            Mixed::Refused { class: Busy },
         ];
         use ErrorClass::{Busy, Cancelled, Operator, Permanent, Transient};
         let kinds = errors.map(|error| error.kind());

@@ -166,7 +166,7 @@ pub(super) async fn run(
     }
 }
 
-async fn finish(mut child: Child) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+async fn finish(mut child: Child) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) =
         tokio::join!(read_bounded(stdout, STDOUT_MAX_BYTES), read_bounded(stderr, STDERR_MAX_BYTES));
@@ -174,10 +174,7 @@ async fn finish(mut child: Child) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u
 }
 
 /// The first `max` bytes of a pipe, which is read to its end so that the writer never waits.
-pub(super) async fn read_bounded<R: AsyncRead + Unpin>(
-    pipe: Option<R>,
-    max: usize,
-) -> std::io::Result<Vec<u8>> {
+pub(super) async fn read_bounded<R: AsyncRead + Unpin>(pipe: Option<R>, max: usize) -> io::Result<Vec<u8>> {
     let Some(mut pipe) = pipe else { return Ok(Vec::new()) };
     let mut kept = Vec::new();
     (&mut pipe).take(max as u64).read_to_end(&mut kept).await?;
@@ -204,7 +201,7 @@ pub(super) fn args<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> V
 }
 
 /// A path that no tool takes for an option or a protocol.
-pub(super) fn absolute(path: &Path) -> std::path::PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
