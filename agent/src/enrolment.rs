@@ -58,6 +58,8 @@ pub enum MembershipError {
 }
 
 const EXPELLED_FILE: &str = "expelled.json";
+/// How long a disk that hangs may keep a revocation from counting.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Membership {
     /// Reads it. Blocking, short.
@@ -124,15 +126,26 @@ impl Revocations {
         &self.list
     }
 
-    /// From now on these count, as the registrar says. Blocking, short.
-    pub fn replace(&self, serials: BTreeSet<Serial>) {
-        if !self.list.expel(serials) {
+    /// From now on these count, as the registrar says. They are on disk before anybody sees that they count, so that a
+    /// restart at any moment forgets nothing; a disk that hangs does not keep them from counting.
+    pub async fn replace(&self, serials: BTreeSet<Serial>) {
+        if self.list.expelled() == serials {
             return;
         }
-        let text = serde_json::to_vec(&self.list.expelled()).map_err(std::io::Error::from);
-        if let Err(error) = text.and_then(|text| replace_file(&self.file, &text)) {
-            tracing::warn!(%error, "cannot write down who was expelled; the registrar says it again after a restart");
+        let (file, written) = (self.file.clone(), serials.clone());
+        let writing = tokio::task::spawn_blocking(move || write(&file, &written));
+        if tokio::time::timeout(WRITE_LIMIT, writing).await.is_err() {
+            tracing::warn!(file = %self.file.display(), "the disk does not answer; who was expelled may be forgotten in a restart");
         }
+        self.list.expel(serials);
+    }
+}
+
+/// What cannot be written, the registrar says again after a restart.
+fn write(file: &Path, serials: &BTreeSet<Serial>) {
+    let text = serde_json::to_vec(serials).map_err(std::io::Error::from);
+    if let Err(error) = text.and_then(|text| replace_file(file, &text)) {
+        tracing::warn!(%error, "cannot write down who was expelled; the registrar says it again after a restart");
     }
 }
 

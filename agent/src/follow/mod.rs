@@ -214,8 +214,7 @@ impl Follower {
         };
         let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
         self.fetcher.join(multicast).await;
-        let revocations = self.revocations.clone();
-        drop(tokio::task::spawn_blocking(move || revocations.replace(expelled)).await);
+        self.revocations.replace(expelled).await;
         Ok(log)
     }
 
