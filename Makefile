@@ -24,7 +24,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
-  bench bench-libzetta bench-load bench-catch-up bench-multicast lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench bench-libzetta bench-load bench-catch-up bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-catch-up: root setup binaries ## Measure how fast a node catches up, over 
 bench-multicast: root setup binaries ## Measure one delta to 8 nodes by multicast, uftp and HTTP, in target/bench/multicast.json (root)
 	@tests/ground/setup.sh uftp ethtool
 	@$(BIN)/bench-multicast $(if $(BYTES),--bytes $(BYTES) --copied-bytes $(BYTES))
+
+bench-micro: ## Measure the parts: qcow2, delta, code, NBD (criterion)
+	@cargo bench --quiet --package bootstash-disk --package bootstash-delta --package bootstash-multicast
 
 bench-libzetta: root openzfs ## Measure libzfs_core against the program zfs, in a guest (root)
 	$(LINK) $(CARGO_TEST) $(LIBZETTA) --test libzetta -- --ignored --nocapture figures

@@ -154,14 +154,14 @@ impl BlockSource for Unchained {
         self.0.size_bytes()
     }
 
-    async fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
-        let mut bytes = self.0.read(offset, length).await?;
-        for (at, byte) in (offset..).zip(&mut bytes).take_while(|(at, _)| *at < BACKING_NAME.end) {
+    async fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()> {
+        self.0.read(buffer, offset).await?;
+        for (at, byte) in (offset..).zip(buffer).take_while(|(at, _)| *at < BACKING_NAME.end) {
             if BACKING_NAME.contains(&at) {
                 *byte = 0;
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 

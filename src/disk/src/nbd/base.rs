@@ -15,8 +15,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 const SECTOR_BYTES: u64 = 512;
+const READ_THREADS: usize = 32;
 
 /// An image opened for reading. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ struct Inner {
     disk: Disk,
     /// `imago` is asynchronous in form and blocks in fact; so it runs on threads made for blocking.
     runtime: Handle,
+    /// How many such threads its clients' reads have, and can lose to storage that hangs.
+    reads: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Base {
         let (owned, runtime) = (path.to_owned(), Handle::current());
         let opened = blocking(move || open_disk(&owned, format, &Handle::current())).await;
         let disk = opened.map_err(|source| OpenBaseError { path: path.to_owned(), format, source })?;
-        Ok(Self(Arc::new(Inner { size_bytes, disk, runtime })))
+        Ok(Self::of_disk(disk, size_bytes, runtime))
     }
 
     /// The bytes of a file as they are, whatever they mean, and zeros up to a whole sector: for the rest of
@@ -69,7 +73,12 @@ impl Base {
     /// Where its size cannot be told.
     pub fn of_bytes(file: File) -> io::Result<Self> {
         let size_bytes = file.metadata()?.len().next_multiple_of(SECTOR_BYTES);
-        Ok(Self(Arc::new(Inner { size_bytes, disk: Disk::Raw(file), runtime: Handle::current() })))
+        Ok(Self::of_disk(Disk::Raw(file), size_bytes, Handle::current()))
+    }
+
+    fn of_disk(disk: Disk, size_bytes: u64, runtime: Handle) -> Self {
+        let reads = Arc::new(Semaphore::new(READ_THREADS));
+        Self(Arc::new(Inner { size_bytes, disk, runtime, reads }))
     }
 
     /// Fills `buffer` from `offset`; what lies past the end reads as zeros. Blocks.
@@ -108,14 +117,18 @@ impl BlockSource for Base {
         self.0.size_bytes
     }
 
-    async fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
-        let base = self.clone();
-        blocking(move || {
-            let mut buffer = vec![0; length as usize];
-            base.read_blocking(&mut buffer, offset)?;
-            Ok(buffer)
+    /// The thread of a read that is dropped goes on until the kernel lets it go; then its buffer goes, too.
+    async fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()> {
+        let permit = Arc::clone(&self.0.reads).acquire_owned().await.map_err(io::Error::other)?;
+        let (base, mut taken) = (self.clone(), std::mem::take(buffer));
+        let (filled, read) = blocking(move || {
+            let read = base.read_blocking(&mut taken, offset);
+            drop(permit);
+            Ok((taken, read))
         })
-        .await
+        .await?;
+        *buffer = filled;
+        read
     }
 }
 

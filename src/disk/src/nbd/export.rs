@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Clients served at once; a client can hold one request of 32 MiB.
+/// Clients served at once; a client can have 32 MiB in flight, and as much in buffers that are kept.
 const MAX_CONNECTIONS: usize = 8;
 
 /// A running export, under the empty name. Dropping it ends it, its connections included, and

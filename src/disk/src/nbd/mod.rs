@@ -1,15 +1,21 @@
 //! A read-only NBD export on a Unix socket, and what is read through it.
 //!
-//! Promises: nothing can be written; every request is bounded; an export ends with its handle. The
-//! crate `nbd` does not serve here: it blocks, knows neither INFO nor GO, and shows no single request.
+//! Promises: nothing can be written; what a client has in flight is bounded, in requests and in bytes; an export ends with
+//! its handle, and all reads with it. The crate `nbd` does not serve here: it blocks, knows neither INFO nor GO, and shows no
+//! single request.
+//!
+//! [`Export`] listens, `session` is one connection, `transmission` its requests, `buffers` their bound; `protocol` knows the
+//! bytes and does no I/O; [`ReadTrace`] notes what is read of the [`BlockSource`].
 
 mod base;
+mod buffers;
 mod export;
 mod extents;
 mod protocol;
 mod session;
 mod source;
 mod trace;
+mod transmission;
 
 pub use base::{Base, OpenBaseError};
 pub use export::{Export, ExportError};

@@ -150,8 +150,10 @@ pub(super) enum Command {
     Other,
 }
 
-/// So many bytes hold the head of a request.
+/// Length of the head of a request.
 pub(super) const REQUEST_BYTES: usize = 28;
+/// Length of the head of a simple reply.
+pub(super) const REPLY_BYTES: usize = 16;
 
 /// Reads a request; `None` where it is none.
 pub(super) fn request(bytes: &[u8; REQUEST_BYTES]) -> Option<Request> {
@@ -174,8 +176,8 @@ pub(super) fn request(bytes: &[u8; REQUEST_BYTES]) -> Option<Request> {
 pub(super) enum Verdict {
     Read,
     Reply(ReplyError),
-    /// Pass over the data that follows, then reply.
-    Swallow(ReplyError),
+    /// Read the data that follows and drop it, then reply.
+    Discard(ReplyError),
     HangUp,
 }
 
@@ -187,14 +189,18 @@ pub(super) fn judge(request: &Request, size_bytes: u64) -> Verdict {
         Command::Read if within => Verdict::Read,
         Command::Read | Command::Other => Verdict::Reply(ReplyError::Invalid),
         Command::Flush => Verdict::Reply(ReplyError::None),
-        Command::Write if request.length <= MAX_READ_BYTES => Verdict::Swallow(ReplyError::NotPermitted),
+        Command::Write if request.length <= MAX_READ_BYTES => Verdict::Discard(ReplyError::NotPermitted),
         Command::Write | Command::Disconnect => Verdict::HangUp,
     }
 }
 
 /// The head of a reply; data follows it where there is no error.
-pub(super) fn reply(cookie: u64, error: ReplyError) -> Vec<u8> {
-    Bytes::default().u32(SIMPLE_REPLY_MAGIC).u32(error as u32).u64(cookie).0
+pub(super) fn reply(cookie: u64, error: ReplyError) -> [u8; REPLY_BYTES] {
+    let mut bytes = [0; REPLY_BYTES];
+    bytes[..4].copy_from_slice(&SIMPLE_REPLY_MAGIC.to_be_bytes());
+    bytes[4..8].copy_from_slice(&(error as u32).to_be_bytes());
+    bytes[8..].copy_from_slice(&cookie.to_be_bytes());
+    bytes
 }
 
 /// Big-endian number of up to 8 bytes.
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn nothing_can_be_written() {
         let write = Request { command: Command::Write, ..read(0, 100) };
-        assert_eq!(judge(&write, 100), Verdict::Swallow(ReplyError::NotPermitted));
+        assert_eq!(judge(&write, 100), Verdict::Discard(ReplyError::NotPermitted));
         let flood = Request { length: u32::MAX, ..write };
         assert_eq!(judge(&flood, 100), Verdict::HangUp);
         assert_eq!(TRANSMISSION_FLAGS & 2, 2, "clients are not told that it is read-only");

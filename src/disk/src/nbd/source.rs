@@ -3,14 +3,19 @@
 use async_trait::async_trait;
 use std::io;
 
-/// Bytes of a fixed number that can be read anywhere.
+/// Bytes of a fixed number that can be read anywhere, by many readers at once.
+///
+/// A read that is dropped before its end must stop, or end by itself: that is how an export ends its connections.
 #[async_trait]
 pub trait BlockSource: Send + Sync + std::fmt::Debug {
     /// How many.
     fn size_bytes(&self) -> u64;
 
-    /// `length` bytes from `offset`; the caller has checked that they are there.
-    async fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>>;
+    /// Fills `buffer` from `offset`; the caller has checked that so many bytes are there. What `buffer` held before is of
+    /// no meaning, and must all be overwritten where this succeeds.
+    ///
+    /// It is a vector so that a source that blocks can take it to a thread and put it back; its length stays.
+    async fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()>;
 }
 
 /// Answers every read with an error: proves that a boot needs nothing of its base.
@@ -26,7 +31,7 @@ impl BlockSource for Refusing {
         self.size_bytes
     }
 
-    async fn read(&self, _offset: u64, _length: u32) -> io::Result<Vec<u8>> {
+    async fn read(&self, _buffer: &mut Vec<u8>, _offset: u64) -> io::Result<()> {
         Err(io::Error::other("this base refuses every read"))
     }
 }
