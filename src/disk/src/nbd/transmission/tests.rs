@@ -223,7 +223,7 @@ async fn no_more_bytes_are_in_flight_than_the_limit() {
         read.end.send(Ok(())).unwrap();
         assert_eq!(client.reply(length).await, cookie);
     }
-    assert_eq!(server.source.in_flight.most_bytes.load(Ordering::SeqCst), length.into());
+    assert_eq!(server.source.in_flight.most_bytes.load(Ordering::SeqCst), u64::from(length));
 }
 
 #[tokio::test]
