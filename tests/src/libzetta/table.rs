@@ -46,7 +46,7 @@ impl Times {
             let (program, library) = (median(self.program.get(what)), median(self.library.get(what)));
             let ratio = program / library.max(f64::MIN_POSITIVE);
             // Writing to a String does not fail.
-            let _ = writeln!(text, "| {what} | {program:.2} ms | {library:.2} ms | {ratio:.1} |");
+            writeln!(text, "| {what} | {program:.2} ms | {library:.2} ms | {ratio:.1} |").ok();
         }
         text
     }
