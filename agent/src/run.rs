@@ -54,7 +54,7 @@ pub enum StartError {
     Metrics {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The port for other nodes.
@@ -64,7 +64,7 @@ pub enum StartError {
     Peers {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The directory of deltas for other nodes.
@@ -72,7 +72,7 @@ pub enum StartError {
     PeerCache {
         /// It.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The volume.

@@ -310,8 +310,13 @@ async fn impatient(registrar: &TestRegistrar) -> Result<(std::net::SocketAddr, C
     let routes_of_all = axum::Router::new().fallback(async |body: String| body);
     let store = CredentialStore::new(Credentials::load(&registrar.keys("registrar"))?);
     let short = Duration::from_millis(400);
-    let timeouts =
-        ConnectionTimeouts { handshake: short, headers: short, body: short, silence: LIMIT, stranger: short };
+    let timeouts = ConnectionTimeouts {
+        handshake: short,
+        headers: short,
+        body: short,
+        silence: LIMIT,
+        unauthenticated: short,
+    };
     let ending = stop.clone();
     tokio::spawn(async move {
         let revoked = RevocationList::default();

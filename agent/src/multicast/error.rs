@@ -65,9 +65,9 @@ pub enum MulticastError {
     #[error("cannot write {}", .path.display())]
     #[class(operator)]
     Io {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
 }

@@ -26,7 +26,7 @@ pub enum CollectError {
     Snapshot {
         /// The snapshot.
         snapshot: SnapshotName,
-        /// Why.
+        /// The error that caused it.
         source: DestroyError,
     },
     /// A view.

@@ -22,9 +22,9 @@ pub enum OpenError {
     /// A directory of ours.
     #[error("cannot create the directory {}", .path.display())]
     Directory {
-        /// The directory.
+        /// The directory, by its absolute path.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// A file system of ours.

@@ -13,7 +13,7 @@ pub(super) const MOST_CERTIFICATES: usize = 8;
 #[class(permanent)]
 pub enum MemberError {
     /// One sentence for a token that never was, one that was used and one that is late: the difference
-    /// is none of a stranger's business.
+    /// is no business of an unauthenticated client.
     #[error(
         "this token is not valid: it was used, its time is over, or it is another registrar's; ask for a new one"
     )]

@@ -19,7 +19,7 @@ pub enum CaptureError {
     #[error("{} did not boot (boot {boot}): {failure}; {}", .path.display(), Console(.console))]
     #[class(permanent)]
     NeverBooted {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
@@ -32,7 +32,7 @@ pub enum CaptureError {
     #[error("the capture of {} was cancelled", .path.display())]
     #[class(cancelled)]
     Cancelled {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// KVM was demanded and does not work.
@@ -51,18 +51,18 @@ pub enum CaptureError {
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Scan {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The work directory cannot be used.
     #[error("cannot work in {}; check that it is writable and has space", .dir.display())]
     #[class(operator)]
     Scratch {
-        /// The directory.
+        /// The directory, by its absolute path.
         dir: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The guest's overlay could not be made.
@@ -73,11 +73,11 @@ pub enum CaptureError {
     #[error("cannot run boot {boot} of {}", .path.display())]
     #[class(source)]
     Machine {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
-        /// Why.
+        /// The error that caused it.
         source: MachineError,
     },
     /// No cache of this image can be laid out.
@@ -90,7 +90,7 @@ pub enum CaptureError {
     Write {
         /// The cache.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
 }
@@ -129,7 +129,7 @@ pub enum VerifyError {
     #[error("{} was written to while it was being registered; register it again when nobody does", .path.display())]
     #[class(permanent)]
     Changed {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// The base could not be looked at.

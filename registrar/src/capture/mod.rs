@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 /// What to capture, and how.
 #[derive(Clone, Debug)]
 pub struct CaptureRequest {
-    /// The image.
+    /// The image, by its file.
     pub image: Source,
     /// A directory on a local file system with room for the cache; made where it is missing.
     pub work_dir: PathBuf,

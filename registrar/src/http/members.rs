@@ -20,7 +20,7 @@ pub(super) async fn join(
     Shared(state): Shared<State>,
     request: Result<Json<JoinRequest>, JsonRejection>,
 ) -> Result<Json<CertificateReply>, Refusal> {
-    // What is wrong with a request is none of a stranger's business, nor what we parse it with.
+    // What is wrong with a request is no business of an unauthenticated client, nor what we parse it with.
     let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
     let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;

@@ -1,7 +1,7 @@
 //! The registrar's HTTP API: this host's users on a Unix socket, everybody else on the network.
 //!
-//! On the network each group of routes has a door of its own: nodes get what they need and no more,
-//! operators what the socket has, and strangers nothing but the way in.
+//! On the network each group of routes has a guard of its own: nodes get what they need and no more,
+//! operators what the socket has, and clients without a certificate nothing but joining.
 
 mod deltas;
 mod images;
@@ -47,7 +47,7 @@ fn orders() -> Router<State> {
         .route(routes::MEMBERS, get(members::list).delete(members::expel))
 }
 
-/// What is served on the network, to each what is his.
+/// What is served on the network, to each what it may have.
 pub fn network_routes(state: State) -> Router {
     let following = Router::new()
         .route(routes::LOG, get(log::follow))

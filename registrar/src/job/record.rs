@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub struct JobRecord {
     /// Its number.
     pub id: JobId,
-    /// The image.
+    /// The image, by its registered name.
     pub name: ImageName,
     /// Its base.
     pub source: PathBuf,

@@ -19,7 +19,7 @@ pub enum JobState {
     Submitted,
     /// The image was found fit.
     Inspected {
-        /// The image.
+        /// The error that caused it.
         source: Source,
     },
     /// Its cache lies in the job's scratch space.
@@ -59,7 +59,7 @@ pub enum JobState {
     Failed {
         /// Where.
         step: Step,
-        /// Why.
+        /// The error, with its causes.
         error: String,
         /// What may follow.
         kind: ErrorClass,
@@ -86,7 +86,7 @@ pub enum StepOutput {
     },
     /// The step failed.
     Failed {
-        /// Why.
+        /// The error, with its causes.
         error: String,
         /// What may follow.
         kind: ErrorClass,

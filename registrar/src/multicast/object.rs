@@ -32,7 +32,7 @@ pub enum PrepareError {
     Read {
         /// It.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// It cannot be cut into blocks.

@@ -37,7 +37,7 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
 /// The real one.
 #[derive(Clone, Debug)]
 pub struct QemuCapturer {
-    /// The door to QEMU.
+    /// The interface to QEMU.
     pub qemu: Qemu,
     /// How to boot.
     pub config: CaptureConfig,

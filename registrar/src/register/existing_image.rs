@@ -40,7 +40,7 @@ pub enum ExistingImageError {
     Changed {
         /// The name.
         name: ImageName,
-        /// The image.
+        /// The image, by its file.
         source_path: PathBuf,
     },
     /// The image cannot be looked at.

@@ -17,7 +17,7 @@ pub enum VolumeError {
     )]
     #[class(operator)]
     NoSpace {
-        /// The image.
+        /// The image, by its registered name.
         name: ImageName,
         /// What was to be stored, in bytes.
         cache_bytes: u64,
@@ -28,7 +28,7 @@ pub enum VolumeError {
     Io {
         /// It.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The volume's content cannot be read.

@@ -1,4 +1,4 @@
-//! Reading the images in the head for whoever asks: a ZFS that stands still costs a few threads and no
+//! Reading the images in the head for whoever asks: a ZFS that hangs costs a few threads and no
 //! worker of the runtime.
 
 use bootstash_base::error::Classified;
@@ -24,7 +24,7 @@ pub struct VolumeReader {
 
 /// The volume's file system gave no answer.
 #[derive(Debug, thiserror::Error, Classified)]
-#[error("{} gave no answer for {after:?}; is ZFS standing still?", .mountpoint.display())]
+#[error("{} gave no answer for {after:?}; does ZFS hang?", .mountpoint.display())]
 #[class(transient)]
 pub struct NoAnswer {
     mountpoint: PathBuf,

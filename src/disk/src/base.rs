@@ -46,21 +46,21 @@ pub enum BaseReadError {
     #[error("the image {} does not exist on this host; check the path, and that its storage is mounted", .path.display())]
     #[class(permanent)]
     Missing {
-        /// The base.
+        /// The base, by its absolute path.
         path: PathBuf,
     },
     /// A directory, a device, ….
     #[error("{} is not a regular file; give the path of a raw or qcow2 file", .path.display())]
     #[class(permanent)]
     NotAFile {
-        /// The base.
+        /// The base, by its absolute path.
         path: PathBuf,
     },
     /// Anything else.
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Io {
-        /// The base.
+        /// The base, by its absolute path.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -12,7 +12,7 @@ use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 pub struct FecError {
     /// Which block.
     pub block: u32,
-    /// Why.
+    /// The error that caused it.
     pub source: reed_solomon_simd::Error,
 }
 

@@ -35,7 +35,7 @@ pub enum PackError {
         session: SessionId,
         /// Which block.
         block: u32,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// It is not what was announced.

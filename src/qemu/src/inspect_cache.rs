@@ -24,7 +24,7 @@ pub enum InspectCacheError {
     #[error("cannot read the cache {}; check the path, and that the registrar's host sees it", .path.display())]
     #[class(with = of_read)]
     Read {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -37,7 +37,7 @@ pub enum InspectCacheError {
     )]
     #[class(permanent)]
     Unfit {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
         /// The image it was given for.
         base: PathBuf,

@@ -20,19 +20,19 @@ pub enum InspectError {
     /// It has a backing file.
     #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
     Backing {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// It keeps its data in another file.
     #[error("{} keeps its data in an external data file; put both into one: qemu-img convert -O qcow2 {} whole.qcow2", .path.display(), .path.display())]
     DataFile {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// It is encrypted.
     #[error("{} is encrypted, and bootstash has no key; decrypt it: qemu-img convert -O qcow2 (with --image-opts and --object secret)", .path.display())]
     Encrypted {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// It is in another format.
@@ -42,7 +42,7 @@ pub enum InspectError {
         .path.display(), .path.display()
     )]
     Format {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// Its format, as QEMU calls it.
         found: String,
@@ -50,13 +50,13 @@ pub enum InspectError {
     /// It was said to be qcow2 and is not.
     #[error("{} is not a qcow2 image; give its real format or none", .path.display())]
     NotQcow2 {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// Its metadata points past its end.
     #[error("{} is truncated: its tables point past its end at {size_bytes} bytes; copy it again from its source", .path.display())]
     Truncated {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// Size of the file.
         size_bytes: u64,
@@ -64,7 +64,7 @@ pub enum InspectError {
     /// Its metadata contradicts itself.
     #[error("{} is corrupt ({found}); copy it again from its source, or repair it: qemu-img check -r all {}", .path.display(), .path.display())]
     Corrupt {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// What is wrong.
         found: String,
@@ -72,13 +72,13 @@ pub enum InspectError {
     /// Whoever wrote to it did not close it.
     #[error("{} was not closed by its last writer, and its reference counts are out of date; repair it: qemu-img check -r all {}", .path.display(), .path.display())]
     Unclean {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// It needs what we do not have.
     #[error("{} needs {feature}, which bootstash does not read; write it anew: qemu-img convert -O qcow2 {} plain.qcow2", .path.display(), .path.display())]
     Feature {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// What it needs.
         feature: Feature,
@@ -90,7 +90,7 @@ pub enum InspectError {
         .path.display()
     )]
     Absurd {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// What no tool writes.
         flaw: Flaw,
@@ -99,7 +99,7 @@ pub enum InspectError {
     #[error("cannot serve {} to the process that inspects it; check that {} can be written to", .path.display(), std::env::temp_dir().display())]
     #[class(operator)]
     Serve {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -107,7 +107,7 @@ pub enum InspectError {
     /// No disk is of this size.
     #[error("{} is a disk of {virtual_size_bytes} bytes; bootstash takes 512 bytes to 64 TiB", .path.display())]
     Size {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// Size of its disk.
         virtual_size_bytes: u64,
@@ -116,14 +116,14 @@ pub enum InspectError {
     #[error("{} is in use by a running QEMU; shut that machine down, or register a copy", .path.display())]
     #[class(busy)]
     InUse {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
     },
     /// Anything else.
     #[error("cannot inspect {}", .path.display())]
     #[class(source)]
     Other {
-        /// The image.
+        /// The image, by its file.
         path: PathBuf,
         /// How the QEMU program failed.
         source: QemuFailure,

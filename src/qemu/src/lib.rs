@@ -1,4 +1,4 @@
-//! The only door to QEMU: look at an image, a cache or an overlay, boot a machine, make an overlay,
+//! The only interface to QEMU: look at an image, a cache or an overlay, boot a machine, make an overlay,
 //! check a cache.
 //!
 //! Promises: every program runs with a deadline, limits on memory and bounded output, and ends with

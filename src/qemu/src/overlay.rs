@@ -31,7 +31,7 @@ pub enum OverlayError {
     #[error("the directory {} does not exist; create it first", .directory.display())]
     #[class(permanent)]
     NoDirectory {
-        /// The directory.
+        /// The directory, by its absolute path.
         directory: PathBuf,
     },
     /// Its directory cannot be written to.

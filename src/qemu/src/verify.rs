@@ -26,7 +26,7 @@ pub enum CheckError {
     #[error("the qcow2 file {} is corrupt: {found}", .path.display())]
     #[class(permanent)]
     Corrupt {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
         /// What is wrong.
         found: String,
@@ -35,7 +35,7 @@ pub enum CheckError {
     #[error("cannot check {}", .path.display())]
     #[class(source)]
     Other {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
         /// How the QEMU program failed.
         source: QemuFailure,

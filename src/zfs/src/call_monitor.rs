@@ -1,4 +1,4 @@
-//! What ZFS was asked and has not answered yet: a ZFS that stands still is noticed long before the
+//! What ZFS was asked and has not answered yet: a ZFS that hangs is noticed long before the
 //! deadline of the call that waits for it.
 //!
 //! Promises: a call counts from its start, or from its last byte, until it ends or is dropped.
@@ -89,7 +89,7 @@ pub async fn usage_soon(zfs: &dyn Zfs, of: &DatasetName) -> Option<Usage> {
     }
 }
 
-/// Says in the log when ZFS stands still and when it goes on: two lines, however long it lasts. Runs until
+/// Says in the log when ZFS hangs and when it goes on: two lines, however long it lasts. Runs until
 /// it is dropped.
 pub async fn watch(zfs: Arc<dyn Zfs>) {
     let mut looks = interval(LOOK_EVERY);

@@ -1,4 +1,4 @@
-//! The only door to ZFS: one narrow trait, the commands behind it, libzfs_core where bootstash was built
+//! The only interface to ZFS: one narrow trait, the commands behind it, libzfs_core where bootstash was built
 //! for that (feature `libzetta`), and a fake for speed.
 //!
 //! Promises: every call has a deadline; what is made carries [`ROLE_PROPERTY`], and nothing else is

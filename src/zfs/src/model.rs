@@ -48,7 +48,7 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// The kind of ZFS behind the door.
+/// The implementation of ZFS that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flavor {
@@ -60,7 +60,7 @@ pub enum Flavor {
     Fake,
 }
 
-/// What was found when the door was opened.
+/// What was found when ZFS was opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Which ZFS it is.

@@ -1,4 +1,4 @@
-//! Which door to ZFS a daemon takes, and what it does there first.
+//! Which interface to ZFS a daemon uses, and what it does there first.
 
 use super::{CommandZfs, OpenError, Programs, Zfs};
 use bootstash_base::error::Chain;

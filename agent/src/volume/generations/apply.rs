@@ -20,7 +20,7 @@ pub enum ApplyError {
     Delta {
         /// Its name at the registrar.
         file: String,
-        /// Why.
+        /// The error that caused it.
         source: DeltaReadError,
     },
     /// Its header speaks of other snapshots than the registrar's log.
@@ -73,7 +73,7 @@ pub enum ApplyError {
     Note {
         /// Its directory.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// What came wrong does not go away.

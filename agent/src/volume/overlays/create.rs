@@ -42,7 +42,7 @@ pub enum CreateOverlayError {
     #[error("cannot act with your rights; ask as root")]
     #[class(operator)]
     Rights {
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The caller may not.
@@ -99,7 +99,7 @@ pub enum CreateOverlayError {
     )]
     #[class(permanent)]
     BaseChanged {
-        /// The image.
+        /// The image, by its registered name.
         image: ImageName,
         /// Its base.
         path: PathBuf,
@@ -110,9 +110,9 @@ pub enum CreateOverlayError {
     #[error("cannot use the base of image {image}")]
     #[class(source)]
     Base {
-        /// The image.
+        /// The image, by its registered name.
         image: ImageName,
-        /// Why.
+        /// The error that caused it.
         source: BaseReadError,
     },
     /// The view.

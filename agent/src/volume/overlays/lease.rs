@@ -63,9 +63,9 @@ pub enum LeaseError {
     /// The file or its directory.
     #[error("cannot access the overlay record {}", .path.display())]
     Io {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// What is in it. Going on without it could remove the view a VM runs on.
@@ -74,9 +74,9 @@ pub enum LeaseError {
         .path.display()
     )]
     Damaged {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
-        /// Why.
+        /// The error that caused it.
         source: serde_json::Error,
     },
 }

@@ -24,7 +24,7 @@ pub enum RemoveOverlayError {
     #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
     #[class(permanent)]
     Foreign {
-        /// The file.
+        /// The file, by its path.
         path: PathBuf,
     },
     /// Its storage does not answer.
@@ -38,7 +38,7 @@ pub enum RemoveOverlayError {
     #[error("cannot act with your rights; ask as root")]
     #[class(operator)]
     Rights {
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The caller may not.
@@ -63,7 +63,7 @@ pub enum RemoveOverlayError {
     Io {
         /// The overlay.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The record.

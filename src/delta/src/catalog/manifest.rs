@@ -58,7 +58,7 @@ pub struct CacheFacts {
 pub struct Manifest {
     /// Version of this form: 1.
     pub version: u32,
-    /// The image.
+    /// The image, by its registered name.
     pub name: ImageName,
     /// Its base.
     pub source: Source,

@@ -38,7 +38,7 @@ pub enum CatalogError {
     #[error("no image {name} is registered here; `bootstash images` lists those that are")]
     #[class(permanent)]
     NotFound {
-        /// The image.
+        /// The image, by its registered name.
         name: ImageName,
     },
     /// A file or directory could not be read.

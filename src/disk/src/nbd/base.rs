@@ -45,7 +45,7 @@ enum Disk {
 #[error("cannot open the {format} image {}", .path.display())]
 #[class(operator)]
 pub struct OpenBaseError {
-    /// The image.
+    /// The image, by its file.
     pub path: PathBuf,
     /// Its format.
     pub format: ImageFormat,

@@ -43,7 +43,7 @@ pub enum LayoutError {
     /// QEMU would not take the name from the file's header.
     #[error("the path {} is not absolute or longer than 1023 bytes; move the image to a shorter path", .path.display())]
     BackingPath {
-        /// The base.
+        /// The base, by its absolute path.
         path: PathBuf,
     },
     /// A cluster lies past the end of the disk.

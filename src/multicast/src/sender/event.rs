@@ -28,7 +28,7 @@ pub enum SenderEvent {
     Demoted {
         /// Whom.
         node: NodeName,
-        /// Why.
+        /// The reason, in words for a person.
         why: Demotion,
     },
     /// A node received forged blocks: somebody else has the key.

@@ -32,7 +32,7 @@ pub struct SocketError {
     pub group: Group,
     /// Which interface.
     pub interface: String,
-    /// Why.
+    /// What the operating system said.
     pub source: io::Error,
 }
 

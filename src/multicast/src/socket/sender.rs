@@ -42,7 +42,7 @@ pub enum SendError {
         to: SocketAddr,
         /// Which interface.
         interface: String,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
 }

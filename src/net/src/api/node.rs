@@ -57,7 +57,7 @@ pub struct NodeReport {
 /// A node as the registrar knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// The node.
+    /// The node, by its name.
     pub name: NodeName,
     /// Its newest snapshot, as it reported.
     pub snapshot: Option<SnapshotName>,

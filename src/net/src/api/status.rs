@@ -81,7 +81,7 @@ pub struct Transfer {
 pub struct AgentStatus {
     /// Its version.
     pub version: String,
-    /// The node.
+    /// The node, by its name.
     pub node: NodeName,
     /// The registrar it follows.
     pub registrar: String,

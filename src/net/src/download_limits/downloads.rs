@@ -101,12 +101,12 @@ impl Downloads {
         Some(Download { downloads: self.clone(), kind })
     }
 
-    /// Counts one that was told to come again.
+    /// Counts one that was told to retry later.
     pub fn refused(&self) {
         self.0.stats.refused();
     }
 
-    /// How many were told to come again.
+    /// How many were told to retry later.
     pub fn refusals(&self) -> u64 {
         self.0.stats.refusals()
     }

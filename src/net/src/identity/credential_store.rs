@@ -32,7 +32,7 @@ impl CredentialStore {
         *self.0.write() = Arc::new(credentials);
     }
 
-    /// For serving. Who comes without a certificate is let in as a stranger: joining starts so.
+    /// For serving. Who comes without a certificate is let in unauthenticated: joining starts so.
     ///
     /// # Errors
     /// Where the authority's certificate is none.

@@ -5,7 +5,7 @@
 //! a certificate is believed for the identity in it, wherever its owner is.
 //!
 //! Promises: a private key is made where it is used, never leaves it, is readable by its owner alone and
-//! never shown; TLS 1.3 and nothing older; who cannot be told is a stranger and may only join.
+//! never shown; TLS 1.3 and nothing older; who cannot be told is unauthenticated and may only join.
 
 #[cfg(any(feature = "ca", test))]
 mod authority;

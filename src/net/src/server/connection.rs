@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-/// Strangers at once; who comes beyond them waits within his handshake's time.
+/// Unauthenticated clients at once; further ones wait within the time of their handshake.
 pub(super) const MAX_UNAUTHENTICATED: usize = 32;
 
 pub(super) struct Connection {
@@ -24,7 +24,7 @@ pub(super) struct Connection {
     pub(super) acceptor: TlsAcceptor,
     pub(super) routes: Router,
     pub(super) revoked: RevocationList,
-    pub(super) strangers: Arc<Semaphore>,
+    pub(super) unauthenticated: Arc<Semaphore>,
     pub(super) timeouts: ConnectionTimeouts,
     pub(super) stop: CancellationToken,
 }
@@ -55,8 +55,10 @@ impl Connection {
                 () = exchange.serve(&self.stop) => (),
             }
         } else {
-            let Ok(Ok(_turn)) = timeout(timeouts.handshake, self.strangers.acquire()).await else { return };
-            drop(timeout(timeouts.stranger, exchange.serve(&self.stop)).await);
+            let Ok(Ok(_turn)) = timeout(timeouts.handshake, self.unauthenticated.acquire()).await else {
+                return;
+            };
+            drop(timeout(timeouts.unauthenticated, exchange.serve(&self.stop)).await);
         }
     }
 }

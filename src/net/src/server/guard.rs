@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 
-/// Lets only those at `routes` who have `permission`. A stranger learns nothing, not even what there is. What
+/// Lets only those at `routes` who have `permission`. An unauthenticated client learns nothing, not even what there is. What
 /// is ordered is logged, with who did.
 pub fn guard<S: Clone + Send + Sync + 'static>(routes: Router<S>, permission: Permission) -> Router<S> {
     routes.route_layer(from_fn(move |request: Request, next: Next| {
@@ -53,7 +53,7 @@ fn unauthenticated() -> Refusal {
     Refusal::unauthorized("this needs a certificate")
 }
 
-/// Keeps strangers from all of `routes`, known or not, but for one path.
+/// Keeps unauthenticated clients from all of `routes`, known or not, but for one path.
 pub fn members_only(routes: Router, open: Option<&'static str>) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| async move {
         let member = matches!(request.extensions().get(), Some(Principal::Member { .. }));

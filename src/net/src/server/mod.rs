@@ -1,6 +1,6 @@
 //! Listening on the network: TLS, then HTTP, then who calls.
 //!
-//! Promises: nobody holds a connection by saying nothing, or by saying it slowly; strangers get a few
+//! Promises: nobody holds a connection by saying nothing, or by saying it slowly; unauthenticated clients get a few
 //! seconds and few connections; one who is expelled, or whose certificate ends, is cut off in the middle of
 //! whatever they are doing; what goes wrong with a connection is that connection's end and nobody else's.
 
@@ -66,7 +66,7 @@ pub async fn serve_with_timeouts(
 ) -> Result<(), IdentityError> {
     let acceptor = TlsAcceptor::from(Arc::new(store.server()?));
     let (room, tracker) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), TaskTracker::new());
-    let strangers = Arc::new(Semaphore::new(connection::MAX_UNAUTHENTICATED));
+    let unauthenticated = Arc::new(Semaphore::new(connection::MAX_UNAUTHENTICATED));
     // Dropped with this future, it ends what is still served then.
     let end = CancellationToken::new();
     let _ends = end.clone().drop_guard();
@@ -78,7 +78,7 @@ pub async fn serve_with_timeouts(
             acceptor: acceptor.clone(),
             routes: routes.clone(),
             revoked: revoked.clone(),
-            strangers: Arc::clone(&strangers),
+            unauthenticated: Arc::clone(&unauthenticated),
             timeouts,
             stop: stop.clone(),
         };

@@ -14,7 +14,7 @@ pub(super) struct PeerSession {
 }
 
 impl PeerSession {
-    /// That of a certificate; a stranger's where there was none.
+    /// That of a certificate; an unauthenticated one's where there was none.
     pub(super) fn of(known: Option<(Principal, DateTime<Utc>)>, revoked: RevocationList) -> Self {
         let (caller, expires) = known.unwrap_or((Principal::Unauthenticated, DateTime::<Utc>::MAX_UTC));
         Self { caller, expires, revoked }

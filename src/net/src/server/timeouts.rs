@@ -13,8 +13,8 @@ pub struct ConnectionTimeouts {
     pub body: Duration,
     /// Without a byte either way.
     pub silence: Duration,
-    /// Strangers altogether: they only ever join.
-    pub stranger: Duration,
+    /// Unauthenticated clients altogether: they only ever join.
+    pub unauthenticated: Duration,
 }
 
 impl Default for ConnectionTimeouts {
@@ -26,7 +26,7 @@ impl Default for ConnectionTimeouts {
             headers: seconds(90),
             body: seconds(20),
             silence: seconds(90),
-            stranger: seconds(20),
+            unauthenticated: seconds(20),
         }
     }
 }

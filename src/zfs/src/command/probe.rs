@@ -1,4 +1,4 @@
-//! Opens the door: finds the programs and asks once what this ZFS can do.
+//! Opens ZFS: finds the programs and asks once what this ZFS can do.
 
 use super::receive::Locks;
 use super::run::{Answer, Program};
@@ -34,7 +34,7 @@ pub enum OpenError {
     /// The path given is no program.
     #[error("{path} is no absolute path of a program; correct it or install ZFS there")]
     NoProgram {
-        /// The path.
+        /// The path, as it was given.
         path: PathBuf,
     },
     /// The pool is not there.

@@ -1,6 +1,6 @@
 //! What a cut receive leaves, and the stream that goes on with it. OpenZFS alone has it.
 //!
-//! Promises: a token from a stranger sends nothing but a snapshot of the file system that was named.
+//! Promises: a token from anybody sends nothing but a snapshot of the file system that was named.
 
 use super::CommandZfs;
 use super::probe::failure;
