@@ -62,6 +62,8 @@ test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2
 
 test-unit: ## Unit tests, and others over fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
+	@# That an error without a class does not compile is shown by an example in its documentation.
+	cargo test --quiet --package bootstash-base --doc
 
 sim: binaries ## Simulate SEEDS=500 histories of the whole system in virtual time; no root
 	@$(BIN)/sim --seeds $(SEEDS)
