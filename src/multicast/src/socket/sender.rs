@@ -13,6 +13,10 @@ pub const BATCH: usize = 16;
 /// How long to wait, and how often, for room in the card's queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_micros(500);
 const QUEUE_FULL_TRIES: u32 = 1000;
+/// An address of IPv6 cannot be sent from while the kernel looks whether another host has it (RFC 4862, 5.4):
+/// a second or two after an interface came up.
+const TENTATIVE_PAUSE: Duration = Duration::from_millis(100);
+const TENTATIVE_TRIES: u32 = 50;
 
 /// Sends to one group, on one interface.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ impl SenderSocket {
     }
 
     /// Sends datagrams that lie one after the other in `batch`, each of `datagram_bytes` but the last, which
-    /// may be shorter. Waits for room for up to half a second.
+    /// may be shorter. Waits for room for up to half a second, and up to five for the interface's address to
+    /// become usable.
     ///
     /// # Errors
     /// Where they do not go out; some of them may have.
@@ -86,15 +91,7 @@ impl SenderSocket {
 
     fn send_unless_full(&self, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let transmit = Transmit { destination: self.to, ecn: None, contents, segment_size, src_ip: None };
-        for _ in 0..QUEUE_FULL_TRIES {
-            match self.state.try_send((&self.socket).into(), &transmit) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(QUEUE_FULL_PAUSE)
-                }
-                other => return other,
-            }
-        }
-        Err(io::ErrorKind::TimedOut.into())
+        retry(|| self.state.try_send((&self.socket).into(), &transmit), std::thread::sleep)
     }
 
     fn error(&self, source: io::Error, bytes: usize) -> SendError {
@@ -126,8 +123,67 @@ fn open(group: Group, interface: &Interface, ttl: u8) -> io::Result<(Socket, Udp
     Ok((socket, state))
 }
 
+/// Tries again, after a pause, while what is in the way goes by itself.
+fn retry(mut send: impl FnMut() -> io::Result<()>, mut pause: impl FnMut(Duration)) -> io::Result<()> {
+    let (mut full, mut tentative) = (0, 0);
+    loop {
+        match send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                full += 1;
+                if full == QUEUE_FULL_TRIES {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                pause(QUEUE_FULL_PAUSE);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && tentative < TENTATIVE_TRIES => {
+                tentative += 1;
+                pause(TENTATIVE_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 fn cannot_segment(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EIO | Errno::EINVAL | Errno::EOPNOTSUPP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The result of sending where the first tries fail, and the time that was waited.
+    fn sent_after(failures: u32, kind: io::ErrorKind) -> (io::Result<()>, Duration) {
+        let (mut left, mut waited) = (failures, Duration::ZERO);
+        let send = || match left.checked_sub(1) {
+            Some(fewer) => {
+                left = fewer;
+                Err(kind.into())
+            }
+            None => Ok(()),
+        };
+        let result = retry(send, |pause| waited += pause);
+        (result, waited)
+    }
+
+    #[test]
+    fn an_address_that_is_still_tentative_is_waited_for() {
+        let (result, waited) = sent_after(20, io::ErrorKind::AddrNotAvailable);
+        result.unwrap();
+        assert_eq!(waited, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn no_wait_is_without_end() {
+        let (result, waited) = sent_after(u32::MAX, io::ErrorKind::AddrNotAvailable);
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+        assert_eq!(waited, Duration::from_secs(5));
+        let (result, waited) = sent_after(u32::MAX, io::ErrorKind::WouldBlock);
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(waited < Duration::from_secs(1));
+        let (result, waited) = sent_after(u32::MAX, io::ErrorKind::PermissionDenied);
+        assert_eq!((result.unwrap_err().kind(), waited), (io::ErrorKind::PermissionDenied, Duration::ZERO));
+    }
 }
