@@ -6,7 +6,7 @@ use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::peer::{self, Advertiser, PeerCache, PeerSite};
-use crate::volume::{OpenError, OverlayMaker, Volume};
+use crate::volume::{OpenError, OverlayMaker, OverlayWatch, Volume};
 use axum::Router;
 use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
@@ -137,12 +137,14 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
+        let watch = OverlayWatch::new(handle.clone(), layout.clone());
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), bootstash_zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
+        tasks.spawn(named("overlays", until(cancel.clone(), watch.run())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));
         listeners.serve(&mut tasks, site, peers, &member, &cancel);
         Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })

@@ -45,6 +45,7 @@ impl Follower {
         }
         let snapshot = applied?;
         self.enter_after(Event::Applied);
+        self.health.well();
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);

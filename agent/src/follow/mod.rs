@@ -191,7 +191,7 @@ impl Follower {
             self.fetcher.clear().await;
         }
         self.enter_after(Event::CameInStep);
-        self.health.in_step();
+        self.health.well();
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -222,12 +222,10 @@ impl Follower {
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
-                for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.advertiser.is_some() || self.fetcher.receives_multicast()) {
-                        // Others may wait for what was just applied, or for this node to want the next.
-                        self.report().await;
-                    }
+                for delta in &deltas {
                     self.fetch_and_apply(delta).await?;
+                    // Others may wait for what was just applied, or for this node to want the next.
+                    self.report().await;
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
@@ -273,10 +271,7 @@ impl Follower {
             self.reporter.forget();
             return;
         }
-        let problem = match &*self.state.borrow() {
-            AgentState::Stopped { error } => Some(error.clone()),
-            _ => None,
-        };
+        let problem = self.health.problem();
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.advertiser.as_ref().map(Advertiser::advertisement);

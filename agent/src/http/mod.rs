@@ -53,6 +53,7 @@ pub fn command_routes(site: Site) -> Router {
         .route(routes::STATUS, get(status::status))
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))
+        .route(routes::OVERLAY_ADOPTION, post(overlays::adopt))
         .route(routes::GC, post(overlays::collect))
         .route(routes::DOCTOR_MULTICAST, post(doctor::multicast))
         .route(routes::METRICS, get(scrape::scrape))

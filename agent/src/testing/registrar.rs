@@ -127,11 +127,15 @@ impl StubRegistrar {
 
     /// Registers images and publishes a snapshot with a delta, as the registrar does.
     pub(crate) async fn publish(&self, images: &[&str]) -> Snapshot {
+        let number = self.shared.log.borrow().snapshots.len() as u64 + 1;
+        self.publish_as(images, SnapshotName::new(number, Utc::now())).await
+    }
+
+    /// The same with a snapshot of this name.
+    pub(crate) async fn publish_as(&self, images: &[&str], name: SnapshotName) -> Snapshot {
         for image in images {
             self.write_image(&image.parse().unwrap());
         }
-        let number = self.shared.log.borrow().snapshots.len() as u64 + 1;
-        let name = SnapshotName::new(number, Utc::now());
         let to = self.zfs.snapshot(&self.volume, &name).await.unwrap();
         let from = self.shared.log.borrow().snapshots.last().cloned();
         let record = match &from {
@@ -230,6 +234,16 @@ impl StubRegistrar {
     /// From which byte each download was asked for.
     pub(crate) fn offsets(&self) -> Vec<usize> {
         self.shared.offsets.lock().unwrap().clone()
+    }
+
+    /// How many reports came.
+    pub(crate) fn report_count(&self) -> usize {
+        self.shared.reports.borrow().len()
+    }
+
+    /// Those that came after so many.
+    pub(crate) fn reports_since(&self, count: usize) -> Vec<NodeReport> {
+        self.shared.reports.borrow()[count..].to_vec()
     }
 
     /// Waits for a report.

@@ -26,12 +26,16 @@ pub use catalog::CatalogReadError;
 pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
-pub use overlays::{CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage};
+pub use overlays::{
+    AdoptOverlayError, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlayWatch, RemoveOverlayError,
+    Stage,
+};
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};
 pub use views::ViewError;
 
 use crate::layout::Layout;
+use bootstash_base::names::SnapshotName;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Manifest;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
@@ -55,6 +59,7 @@ pub struct Volume {
     generations: Generations,
     /// Those in the newest snapshot whose catalog was read.
     images: Arc<Vec<Manifest>>,
+    images_of: Option<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
@@ -88,6 +93,7 @@ impl Volume {
             views: self.views.present().iter().cloned().collect(),
             leases: self.overlays.leases().values().cloned().collect(),
             images: Arc::clone(&self.images),
+            images_of: self.images_of.clone(),
         });
     }
 }

@@ -62,8 +62,18 @@ impl Volume {
         let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
         let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
         let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
-        let mut volume =
-            Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
+        let mut volume = Self {
+            zfs,
+            layout,
+            storage,
+            overlays,
+            views,
+            generations,
+            images,
+            images_of: None,
+            published,
+            cancel,
+        };
         volume.generations.forget_notes();
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;

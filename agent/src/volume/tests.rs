@@ -1,3 +1,4 @@
+mod adopt;
 mod callers;
 mod leaked;
 mod missing;

@@ -267,6 +267,31 @@ async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
 }
 
 #[tokio::test]
+async fn deregistering_whose_publishing_fails_says_which_half_is_done_and_the_rest_can_be_repeated() {
+    for (verb, stderr) in [
+        (Verb::Snapshot, "cannot create snapshot 'tank/x@y': out of space"),
+        (Verb::Send, "cannot send: I/O error"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+        bench.register("debian").await;
+        bench._logs.allow("cannot make a delta");
+        let name: bootstash_base::names::ImageName = "debian".parse().unwrap();
+        bench.zfs.fail_next(verb, stderr);
+        let error = bench.volume.deregister(name.clone(), true).await.unwrap_err();
+        let text = bootstash_base::error::Chain(&error).to_string();
+        assert!(text.starts_with("debian was removed from the registrar's volume, but publishing"), "{text}");
+        assert!(text.contains("`bootstash deregister debian --publish`"), "{text}");
+        assert_eq!(bench.log.now().snapshots.len(), 1);
+        let reply = bench.volume.deregister(name, true).await.unwrap();
+        assert_eq!(reply.outcome, bootstash_zfs::Removed::Unchanged);
+        assert_eq!(reply.published.unwrap().number(), 2);
+        assert_eq!(numbers(&bench.log).len(), 2, "{verb:?}");
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
 async fn collecting_keeps_the_newest_and_drops_deltas_with_their_snapshots() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;

@@ -182,15 +182,26 @@ impl VolumeTask {
         };
         tracing::info!(image = %name, ?outcome, publish, "deregistered");
         kill_point(KillPoint::Deregistered);
-        let published = match publish && self.dirty {
-            true => Some(self.snapshot().await?),
-            false => None,
+        let published = if publish { self.publish_head().await } else { Ok(None) };
+        let removed = match outcome {
+            Removed::Removed => "was removed from",
+            Removed::Unchanged => "was removed earlier from",
         };
-        kill_point(KillPoint::DeregisteredSnapshot);
-        if published.is_some() {
-            self.publisher().publish_all().await.inspect_err(log_failure)?;
-        }
+        let published =
+            published.map_err(|source| VolumeError::Unpublished { name, removed, source: source.into() })?;
         Ok(DeregisterReply { outcome, published })
+    }
+
+    /// Tells the nodes what the head holds, unless they know.
+    async fn publish_head(&mut self) -> Result<Option<SnapshotName>, VolumeError> {
+        let newest = self.newest().await?.map(|newest| newest.guid);
+        if !self.dirty && newest == self.log.head().map(|head| head.guid) {
+            return Ok(None);
+        }
+        let name = self.snapshot().await?;
+        kill_point(KillPoint::DeregisteredSnapshot);
+        self.publisher().publish_all().await.inspect_err(log_failure)?;
+        Ok(Some(name))
     }
 
     pub(super) async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {

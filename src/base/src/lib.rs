@@ -1,5 +1,5 @@
 //! What every other crate stands on: names parsed once at the edge, what an error asks of whoever meets it, the time of
-//! day, back-off, blocking calls with a deadline, small files replaced as a whole, points at which tests kill a daemon, and
+//! day, back-off, blocking calls with a deadline, small files replaced as a whole, paths as text, points at which tests kill a daemon, and
 //! work done with another user's rights.
 //!
 //! Promises: nothing here speaks to a network, to ZFS or to QEMU.
@@ -14,5 +14,6 @@ pub mod files;
 pub mod impersonate;
 pub mod kill_point;
 pub mod names;
+pub mod quoted_path;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

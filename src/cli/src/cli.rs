@@ -49,6 +49,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: OverlayVerb,
     },
+    /// Take on an overlay that another node made, so that its VM can start here (compute node)
+    Adopt(AdoptArgs),
     /// List the overlays made here (compute node)
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
@@ -252,6 +254,16 @@ pub(super) struct OverlayCreateArgs {
 pub(super) struct OverlayRemoveArgs {
     /// The overlay
     pub(super) path: PathBuf,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// The overlay, in a directory that both nodes see under the same path
+    pub(super) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `boot`

@@ -5,6 +5,7 @@ use super::run::{self, Finished, Limits};
 use super::{Qemu, QemuFailure};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::ActAs;
+use bootstash_base::quoted_path::shown;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,21 +22,21 @@ const STORAGE_DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum OverlayError {
     /// Something is there.
-    #[error("{} exists; remove it or give another path", .path.display())]
+    #[error("{} exists; remove it or give another path", shown(.path))]
     #[class(permanent)]
     Exists {
         /// The overlay.
         path: PathBuf,
     },
     /// Its directory is not there.
-    #[error("the directory {} does not exist; create it first", .directory.display())]
+    #[error("the directory {} does not exist; create it first", shown(.directory))]
     #[class(permanent)]
     NoDirectory {
         /// The directory, by its absolute path.
         directory: PathBuf,
     },
     /// Its directory cannot be written to.
-    #[error("cannot create {}", .path.display())]
+    #[error("cannot create {}", shown(.path))]
     #[class(operator)]
     Io {
         /// The overlay.
@@ -44,7 +45,7 @@ pub enum OverlayError {
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot create the overlay {}", .path.display())]
+    #[error("cannot create the overlay {}", shown(.path))]
     #[class(source)]
     Other {
         /// The overlay.

@@ -4,6 +4,7 @@
 //! gone, or to be no overlay any more; storage that hangs holds nobody up, and what it did not tell counts as
 //! there.
 
+mod adopt;
 mod base;
 mod canonical_path;
 mod create;
@@ -18,7 +19,9 @@ mod remove;
 mod scan;
 mod scan_directory;
 mod status;
+mod watch;
 
+pub use adopt::AdoptOverlayError;
 pub use create::CreateOverlayError;
 pub(super) use create::Place;
 pub(super) use lease::DamagedRecord;
@@ -28,6 +31,7 @@ pub use maker::OverlayMaker;
 #[cfg(test)]
 pub(super) use mount_table::MountTable;
 pub use remove::RemoveOverlayError;
+pub use watch::OverlayWatch;
 
 use super::storage::Storage;
 use crate::layout::Layout;

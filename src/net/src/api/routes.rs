@@ -37,6 +37,8 @@ pub const STATUS: &str = "/v1/status";
 pub const GC: &str = "/v1/gc";
 /// Agent: `GET`, `POST`, `DELETE`.
 pub const OVERLAYS: &str = "/v1/overlays";
+/// Agent: `POST` an overlay that another node made.
+pub const OVERLAY_ADOPTION: &str = "/v1/overlays/adoption";
 /// Agent: `POST` finds out whether multicast from the registrar reaches it.
 pub const DOCTOR_MULTICAST: &str = "/v1/doctor/multicast";
 /// Registrar: `POST` trades a token for a certificate, without one.

@@ -92,8 +92,11 @@ pub struct AgentStatus {
     pub replaced: Vec<ReplacedVolume>,
     /// Which ZFS it has.
     pub zfs: Flavor,
-    /// How many images its newest snapshot holds.
+    /// How many images there are in the newest snapshot whose images were read.
     pub images: u64,
+    /// That snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_of: Option<SnapshotName>,
     /// Its newest snapshot.
     pub snapshot: Option<SnapshotName>,
     /// How many snapshots it has.
