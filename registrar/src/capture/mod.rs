@@ -26,6 +26,7 @@ use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence};
 use bootstash_disk::Source;
 use bootstash_disk::nbd::Base;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
@@ -46,6 +47,15 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// What was asked for of this image.
+    pub choices: CaptureChoices,
+}
+
+impl CaptureRequest {
+    /// Whether its guests get a seed of cloud-init.
+    fn seed(&self) -> bool {
+        self.config.seed && !self.choices.no_seed
+    }
 }
 
 /// A boot cache, not yet verified.
@@ -61,6 +71,8 @@ pub struct Captured {
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
     pub accelerator: Option<Accelerator>,
+    /// Whether the guests had a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -102,7 +114,14 @@ async fn run(
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
     let cache = keep(cache, &request.work_dir).await?;
-    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator: Some(accelerator) })
+    Ok(Captured {
+        cache,
+        facts,
+        confidence: confidence(&boots),
+        boots,
+        accelerator: Some(accelerator),
+        seed: request.seed(),
+    })
 }
 
 /// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
@@ -186,6 +205,7 @@ impl Series<'_> {
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
+            seed: self.request.seed(),
             source: Arc::new(self.base.clone()),
             cache,
             scratch: self.scratch,

@@ -4,7 +4,7 @@ use super::{JobId, JobState};
 use bootstash_base::clock;
 use bootstash_base::names::ImageName;
 use bootstash_disk::ImageFormat;
-use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
+use bootstash_net::api::{CaptureChoices, JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ pub struct JobRecord {
     /// The boot cache to adopt instead of booting; absent from records older than adopting.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How to boot it; absent from records older than that.
+    #[serde(default)]
+    pub capture: CaptureChoices,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -40,6 +43,7 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
+            capture: request.capture.clone(),
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,

@@ -4,8 +4,10 @@
 //! Promises: every image is hostile. What a header names is read, never opened; all that is read is bounded.
 
 mod base;
+pub mod firmware;
 pub mod formats;
 mod image_format;
+pub mod iso9660;
 pub mod nbd;
 pub mod qcow2;
 mod url;

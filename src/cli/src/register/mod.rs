@@ -13,7 +13,7 @@ use super::failure::{CommandError, INTERRUPTED};
 use super::{output, path};
 use bootstash_disk::refuse_url;
 use bootstash_net::api::{
-    Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
+    CaptureChoices, Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
 use follow::{RETRY_BUDGET, follow};
 use live::Live;
@@ -49,6 +49,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         source: path::absolute(&args.source)?,
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
+        capture: CaptureChoices { firmware: args.firmware.0, no_seed: args.no_seed },
     })
 }
 
@@ -113,6 +114,7 @@ fn detached_text(job: JobId, args: &RegisterArgs) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cli::FirmwareChoice;
     use super::super::stub::{self, Stub};
     use super::*;
     use axum::extract::{Path, Query, State};
@@ -162,6 +164,8 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            firmware: FirmwareChoice::default(),
+            no_seed: false,
             json: false,
             detach: false,
         }

@@ -14,8 +14,10 @@ const KEPT_LINES: usize = 10;
 const LINE_MAX_CHARS: usize = 200;
 
 /// Words that mean a guest will not come up by itself, and what they mean.
-const FATAL: [(&str, &str); 5] = [
+const FATAL: [(&str, &str); 7] = [
     ("No bootable device", "the firmware finds nothing to boot from"),
+    ("BdsDxe: No bootable option", "the firmware finds nothing to boot from"),
+    ("UEFI Interactive Shell", "the firmware finds nothing to boot from"),
     ("Kernel panic - not syncing", "its kernel panicked"),
     ("grub rescue>", "its boot loader does not find its files"),
     ("(initramfs)", "its initial RAM disk does not find the root file system"),
