@@ -254,7 +254,9 @@ fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
 }
 
 fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
-    if record.source == request.source && record.cache == request.cache {
+    // A registration under way may promise more than was asked for, never less.
+    let promised = request.require.is_none() || record.require == request.require;
+    if record.source == request.source && record.cache == request.cache && promised {
         return Ok(Submitted::UnderWay(record.id));
     }
     Err(SubmitError::NameTaken {
@@ -299,6 +301,7 @@ mod tests {
             source,
             format: None,
             cache: None,
+            require: None,
             capture: Default::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
 use clap::{Args, Parser, Subcommand};
@@ -201,6 +202,9 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
+    #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
+    pub(super) require: Option<Confidence>,
     /// The firmware that boots it: auto (recognised by its partition table), bios or uefi
     #[arg(long, value_parser = FirmwareChoice::parse, default_value = "auto")]
     pub(super) firmware: FirmwareChoice,
@@ -302,6 +306,13 @@ impl FirmwareChoice {
     }
 }
 
+fn required_confidence(text: &str) -> Result<Confidence, String> {
+    match text {
+        "high" => Ok(Confidence::High),
+        _ => Err("only `high` can be required; without --require any confidence does".to_owned()),
+    }
+}
+
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
@@ -352,6 +363,17 @@ mod tests {
         assert_eq!(firmware(&["--firmware", "bios"]), Ok(Some(Firmware::Bios)));
         assert_eq!(firmware(&["--firmware", "uefi"]), Ok(Some(Firmware::Uefi)));
         assert!(firmware(&["--firmware", "efi"]).unwrap_err().contains("auto, bios or uefi"));
+    }
+
+    #[test]
+    fn high_confidence_alone_can_be_required() {
+        let line = |trust| ["bootstash", "register", "debian12", "/a.raw", "--require", trust];
+        let Verb::Register(args) = Cli::try_parse_from(line("high")).unwrap().verb else {
+            panic!("not register")
+        };
+        assert_eq!(args.require, Some(Confidence::High));
+        let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
+        assert!(error.contains("only `high`"), "{error}");
     }
 
     #[test]

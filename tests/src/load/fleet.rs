@@ -95,6 +95,7 @@ impl Fleet {
             source,
             format: None,
             cache: None,
+            require: None,
             capture: Default::default(),
         };
         let RegisterReply::Started { job } = self.client.post(routes::IMAGES, &request).await? else {

@@ -289,6 +289,7 @@ impl Cluster {
             source,
             format: None,
             cache: None,
+            require: None,
             capture: Default::default(),
         };
         let registrar = self.client("registrar")?;

@@ -24,6 +24,7 @@ fn names_that_could_lead_elsewhere() {
             source: source.clone(),
             format: None,
             cache: None,
+            require: None,
             capture: Default::default(),
         };
         let reply = runtime.block_on(client.post::<RegisterReply>(routes::IMAGES, &request));

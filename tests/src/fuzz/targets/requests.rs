@@ -152,6 +152,7 @@ pub(super) fn to_registrar() -> Vec<Vec<u8>> {
         source,
         format: None,
         cache: None,
+        require: None,
         capture: Default::default(),
     };
     let gc = GcQuery { dry_run: true, window_seconds: Some(3600) };
