@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
+use bootstash_base::backoff::Backoff;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, Guid, SnapshotName};
 use bootstash_daemon::config::{
@@ -34,8 +35,7 @@ use tokio_util::sync::CancellationToken;
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_millis(100),
-    longest_retry: Duration::from_secs(1),
+    retry: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) },
     stopped_retry: Duration::from_secs(1),
     long_poll: Duration::from_secs(2),
     read_timeout: Duration::from_secs(5),
