@@ -37,7 +37,7 @@ impl Rules {
 pub(super) enum Event {
     /// It read a cluster of the base for the first time.
     NewCluster,
-    /// It has read so many bytes of its disk, from whichever layer.
+    /// It has read this number of bytes of its disk, from whichever layer.
     BytesRead(u64),
     /// It printed something.
     Console,

@@ -79,7 +79,7 @@ pub(super) enum Verb {
     Renew,
     /// Restore a lost cache volume (storage node)
     Volume {
-        /// Restore.
+        /// What to do with the volume.
         #[command(subcommand)]
         verb: VolumeVerb,
     },
@@ -91,7 +91,7 @@ pub(super) enum Verb {
     },
     /// Check configuration files
     Config {
-        /// Check.
+        /// What to do with the files.
         #[command(subcommand)]
         verb: ConfigVerb,
     },

@@ -154,10 +154,10 @@ impl Cluster {
     }
 
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
-        self.start_node_that(name, MulticastReceiverConfig::default()).await
+        self.start_node_with(name, MulticastReceiverConfig::default()).await
     }
 
-    pub(super) async fn start_node_that(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
+    pub(super) async fn start_node_with(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
             registrar: Some(self.proxy.url()),
