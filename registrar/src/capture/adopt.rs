@@ -85,15 +85,15 @@ impl Adoption {
     }
 
     fn layout(&self, cache: &CacheFile) -> Result<Layout, CaptureError> {
-        let held = cache.held(|| self.go_on()).map_err(|source| self.unreadable(source))?;
-        if held.compressed {
+        let map = cache.allocation_map(|| self.go_on()).map_err(|source| self.unreadable(source))?;
+        if map.compressed {
             return Err(self.unfit(Unfit::Compressed));
         }
-        if held.data.is_empty() {
+        if map.data.is_empty() {
             return Err(self.unfit(Unfit::Empty));
         }
         let Source { path, format, virtual_size_bytes, .. } = &self.image;
-        Ok(Layout::new(*virtual_size_bytes, held.data, held.zeros, path, *format)?)
+        Ok(Layout::new(*virtual_size_bytes, map.data, map.zeros, path, *format)?)
     }
 
     fn read(&self, cache: &CacheFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {

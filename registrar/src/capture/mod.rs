@@ -24,7 +24,7 @@ use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::Source;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
@@ -102,7 +102,7 @@ async fn run(
     let image = &request.image;
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
-    let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await?;
     let series = Series {
         qemu,
         request,
@@ -160,7 +160,7 @@ struct Series<'a> {
     qemu: &'a Qemu,
     request: &'a CaptureRequest,
     accelerator: Accelerator,
-    base: &'a Base,
+    base: &'a DiskImage,
     scratch: &'a Path,
     reporter: Reporter<'a>,
 }

@@ -81,7 +81,7 @@ pub(super) enum Verb {
     Renew,
     /// Restore a lost cache volume (storage node)
     Volume {
-        /// Restore.
+        /// What to do with the volume.
         #[command(subcommand)]
         verb: VolumeVerb,
     },
@@ -93,7 +93,7 @@ pub(super) enum Verb {
     },
     /// Check configuration files
     Config {
-        /// Check.
+        /// What to do with the files.
         #[command(subcommand)]
         verb: ConfigVerb,
     },

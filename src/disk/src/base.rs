@@ -60,7 +60,7 @@ pub enum BaseReadError {
         /// The base, by its absolute path.
         path: PathBuf,
     },
-    /// Anything else.
+    /// The file system fails, or denies access.
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Io {

@@ -10,9 +10,9 @@ pub use packing::Packing;
 use crate::ImageFormat;
 use crate::qcow2::header;
 
-/// So much of a file's beginning tells.
+/// How much of a file's beginning tells its format.
 pub const START_BYTES: usize = 64 << 10;
-/// So much of its end.
+/// How much of its end.
 pub const END_BYTES: usize = 512;
 
 /// Magics at the beginning, and what QEMU calls the format.
@@ -29,7 +29,7 @@ const BEGINNINGS: [(&[u8], &str); 11] = [
     (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"),
     (b"# Disk DescriptorFile", "vmdk"),
 ];
-/// Magics of a trailer that begins so many bytes before the end.
+/// Magics that begin a trailer, the last 512 bytes of a file.
 const ENDINGS: [(&[u8], &str); 2] = [(b"koly", "dmg"), (b"conectix", "vpc")];
 const VDI_AT: usize = 0x40;
 const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();

@@ -6,7 +6,7 @@
 use super::{InspectError, Place, Qemu};
 use bootstash_base::error::Classified;
 use bootstash_disk::firmware::{self, Firmware};
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{BaseReadError, ImageFormat};
 use serde_json::json;
 use std::ffi::OsString;
@@ -121,9 +121,9 @@ impl Qemu {
         format: ImageFormat,
         disk_bytes: u64,
     ) -> Result<Firmware, InspectError> {
-        let base = Base::open(path, format, disk_bytes).await?;
+        let image = DiskImage::open(path, format, disk_bytes).await?;
         let looking = tokio::task::spawn_blocking(move || {
-            firmware::recognise(disk_bytes, |buffer, offset| base.read_blocking(buffer, offset))
+            firmware::recognise(disk_bytes, |buffer, offset| image.read_blocking(buffer, offset))
         });
         let looked = looking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let found = looked.map_err(|source| BaseReadError::Io { path: path.to_owned(), source })?;

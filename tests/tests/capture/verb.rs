@@ -5,7 +5,7 @@ use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootSignal, Confidence};
 use bootstash_disk::firmware::Firmware;
-use bootstash_disk::nbd::{Export, Refusing};
+use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
@@ -83,7 +83,8 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     let cache = captured(&request(&base, config()).await).await.unwrap().cache;
     let qemu = Qemu::find().unwrap();
     let place = Place::create_in(dir.path()).unwrap();
-    let export = Export::serve(place.listen("base").unwrap(), Arc::new(Refusing { size_bytes: DISK_BYTES }));
+    let export =
+        Export::serve(place.listen("base").unwrap(), Arc::new(FailingSource { size_bytes: DISK_BYTES }));
     qemu.create_overlay(&place.path().join("overlay"), &cache, DISK_BYTES).await.unwrap();
     place.hand_over("overlay").unwrap();
     place.lend(&cache, "cache").unwrap();

@@ -92,7 +92,7 @@ pub struct CaptureConfig {
     pub accelerator: AcceleratorChoice,
     /// How many images are captured at once.
     pub parallel: usize,
-    /// At most so many boots an image.
+    /// At most this number of boots for each image.
     pub max_boots: u32,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
