@@ -79,7 +79,7 @@ impl Health {
                     };
                     self.enter(trouble, &text);
                 }
-                let wait = self.intervals.back_off(self.transient_failures, fastrand::f64());
+                let wait = self.intervals.retry.jittered(self.transient_failures, fastrand::f64());
                 (AgentState::Waiting { error: text }, wait)
             }
         }

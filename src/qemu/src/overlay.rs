@@ -44,7 +44,7 @@ pub enum OverlayError {
         /// What the system said.
         source: io::Error,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot create the overlay {}", shown(.path))]
     #[class(source)]
     Other {

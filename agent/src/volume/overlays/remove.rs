@@ -58,8 +58,13 @@ pub enum RemoveOverlayError {
         /// The overlay.
         path: PathBuf,
     },
+<<<<<<< HEAD
     /// The file.
     #[error("cannot remove {}", shown(.path))]
+=======
+    /// The overlay's file cannot be removed.
+    #[error("cannot remove {}", .path.display())]
+>>>>>>> main
     #[class(operator)]
     Io {
         /// The overlay.
