@@ -62,7 +62,6 @@ impl Volume {
         let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
         let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
         let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
-<<<<<<< HEAD
         let mut volume = Self {
             zfs,
             layout,
@@ -75,12 +74,7 @@ impl Volume {
             published,
             cancel,
         };
-        volume.generations.forget_notes();
-=======
-        let mut volume =
-            Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
         volume.generations.forget_notes().await;
->>>>>>> main
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;
         volume.views.sweep_mountpoints(&volume.storage).await;

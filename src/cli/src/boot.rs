@@ -7,15 +7,9 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::{CommandError, INTERRUPTED};
 use super::{overlay, path};
 use bootstash_base::names::ImageName;
-<<<<<<< HEAD
 use bootstash_base::quoted_path::shown;
-use bootstash_net::api::Client;
-use bootstash_qemu::AcceleratorChoice;
-use bootstash_qemu::{ConsoleEnd, ConsoleSpec, Qemu};
-=======
 use bootstash_net::api::{Client, OverlayView};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, ConsoleEnd, ConsoleSpec, Qemu};
->>>>>>> main
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

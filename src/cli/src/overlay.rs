@@ -6,11 +6,8 @@ use super::failure::CommandError;
 use super::render::{Column, age, ago, short_snapshot, size, size_in_words, table};
 use super::{output, path};
 use bootstash_base::names::ImageName;
-<<<<<<< HEAD
 use bootstash_base::quoted_path::shown;
-=======
 use bootstash_disk::firmware::Firmware;
->>>>>>> main
 use bootstash_net::api::{
     AdoptReply, Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
 };
@@ -64,13 +61,8 @@ pub(super) async fn ask_to_remove(agent: &Client, path: &Path) -> Result<Removed
 fn created_text(made: &OverlayView) -> String {
     let by_uefi = if made.firmware == Some(Firmware::Uefi) { "; it boots by UEFI" } else { "" };
     format!(
-<<<<<<< HEAD
-        "created {}: a disk of {} for {}, on snapshot {}",
-        shown(&made.path),
-=======
         "created {}: a disk of {} for {}, on snapshot {}{by_uefi}",
-        made.path.display(),
->>>>>>> main
+        shown(&made.path),
         size_in_words(made.virtual_size_bytes),
         made.image,
         made.snapshot

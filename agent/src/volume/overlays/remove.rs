@@ -58,13 +58,8 @@ pub enum RemoveOverlayError {
         /// The overlay.
         path: PathBuf,
     },
-<<<<<<< HEAD
-    /// The file.
-    #[error("cannot remove {}", shown(.path))]
-=======
     /// The overlay's file cannot be removed.
-    #[error("cannot remove {}", .path.display())]
->>>>>>> main
+    #[error("cannot remove {}", shown(.path))]
     #[class(operator)]
     Io {
         /// The overlay.
