@@ -6,6 +6,7 @@
 pub mod directory_pattern;
 pub mod enrolment;
 pub mod follow;
+pub mod host_id;
 pub mod http;
 pub mod layout;
 pub mod metrics;

@@ -121,6 +121,7 @@ impl Agent {
         let keeping = member.clone().keep(registrar.clone());
         let follower = Follower::new(FollowerParts {
             node: member.node.clone(),
+            host: crate::host_id::of_this_host(),
             registrar,
             dialer: member.dialer(),
             fetch_dir: layout.fetch_dir.clone(),
@@ -201,6 +202,7 @@ fn site(
         layout,
         volume,
         following: follower.state(),
+        identity_conflict: follower.identity_conflict(),
         metrics,
         window: config.window,
     }

@@ -36,6 +36,7 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
         views: volume.views.len() as u64,
         usage,
         zfs_unanswered: site.zfs.unanswered().filter(Unanswered::is_noticed),
+        identity_conflict: site.identity_conflict.borrow().clone(),
         rss_bytes: telemetry::resident_bytes().unwrap_or_default(),
     })
 }

@@ -258,6 +258,39 @@ async fn a_snapshot_without_its_delta_gets_one_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_delta_whose_file_is_gone_or_damaged_is_made_anew_while_the_registrar_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    bench._logs.allow("is made again");
+    bench.register("debian").await;
+    bench.register("alpine").await;
+    let record = bench.log.now().deltas.last().unwrap().clone();
+    let path = bench.layout.deltas.join(&record.file);
+    let whole = std::fs::read(&path).unwrap();
+    let spoil = |at: usize| {
+        let mut spoiled = whole.clone();
+        spoiled[at] ^= 1;
+        std::fs::write(&path, spoiled).unwrap();
+    };
+    for damage in 0..4 {
+        match damage {
+            0 => std::fs::remove_file(&path).unwrap(),
+            1 => std::fs::write(&path, &whole[..whole.len() - 1]).unwrap(),
+            2 => spoil(100),
+            _ => spoil(whole.len() - 1),
+        }
+        // The last of them is seen only where all of it is read.
+        assert_eq!(bench.log.problem_of(&record).await.is_some(), damage < 3, "{damage}");
+        assert!(bench.log.problem_within(&record).await.is_some(), "{damage}");
+        bench.volume.remake(record.file.clone()).await.unwrap();
+        let now = bench.log.now().deltas.last().unwrap().clone();
+        assert_eq!((&now.file, now.from, now.to), (&record.file, record.from, record.to));
+        assert!(bench.log.problem_within(&now).await.is_none(), "{damage}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;

@@ -98,6 +98,7 @@ impl VolumeTask {
                 drop(reply.send(self.deregister(name, publish).await));
             }
             Request::Restore(restore, reply) => drop(reply.send(self.restore(restore).await)),
+            Request::Remake(file, reply) => drop(reply.send(self.publisher().remake(&file).await)),
             Request::Full(reply) => drop(reply.send(self.publisher().full().await)),
             Request::Collect { window, dry_run, reply } => {
                 let publisher = self.publisher();
@@ -107,6 +108,9 @@ impl VolumeTask {
                 let bases = self.nodes.bases(silence);
                 let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
                 let expired_nodes = self.nodes.expired(silence);
+                if !dry_run {
+                    self.nodes.forget_expelled(silence);
+                }
                 drop(reply.send(report.map(|report| GcReport { expired_nodes, ..report })));
             }
         }

@@ -38,7 +38,7 @@ pub(super) enum Verb {
     /// List the registered images, or those this node holds
     Images(ListArgs),
     /// List the compute nodes and how far behind they are (storage node)
-    Nodes(ListArgs),
+    Nodes(NodesArgs),
     /// Show the daemons of this host and their volumes
     Status(ListArgs),
     /// List registrations, under way and done (storage node)
@@ -186,6 +186,17 @@ pub(super) enum ConfigVerb {
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `nodes`
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct NodesArgs {
+    /// List those that were expelled, too
+    #[arg(long)]
+    pub(super) all: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -80,6 +80,8 @@ fn agent_text(status: &AgentStatus) -> String {
         None => facts.push(("volume", "-".to_owned())),
     }
     facts.extend(status.zfs_unanswered.as_ref().map(unanswered));
+    let conflict = status.identity_conflict.as_ref();
+    facts.extend(conflict.map(|conflict| ("identity", guest_text(&conflict.to_string()))));
     block(&format!("agent {} on {}, node {}", status.version, flavor(status.zfs), status.node), &facts)
 }
 
@@ -203,6 +205,7 @@ mod tests {
             views: 1,
             usage: None,
             zfs_unanswered: None,
+            identity_conflict: None,
             rss_bytes: 20 << 20,
         }
     }

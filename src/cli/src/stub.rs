@@ -56,7 +56,7 @@ fn daemons_in(dir: &Path) -> Daemons {
 
 /// An answer that is no success.
 pub(super) fn refusal(status: u16, error: &str, kind: ErrorClass) -> (StatusCode, Json<ErrorBody>) {
-    (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind }))
+    (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind, expelled: None }))
 }
 
 /// Snapshot `number`, of a fixed time.

@@ -65,6 +65,8 @@ async fn images_are_those_of_the_snapshot_that_is_here_also_where_a_node_gets_no
     node.start(registrar.address()).await;
     let report = registrar.report(|report| report.problem.is_some()).await;
     assert_eq!(report.head.map(|head| head.guid), Some(second.guid));
+    let damaged = registrar.complaints();
+    assert!(!damaged.is_empty() && damaged.iter().all(|file| *file == damaged[0]), "{damaged:?}");
     let names = async || -> Vec<String> {
         let images = node.volume().images().await.unwrap();
         images.iter().map(|manifest| manifest.name.to_string()).collect()

@@ -1,5 +1,6 @@
 //! The state of a daemon and its volume.
 
+use super::IdentityConflict;
 use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,9 @@ pub struct AgentStatus {
     /// What ZFS keeps waiting for too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zfs_unanswered: Option<Unanswered>,
+    /// Other hosts use this node's identity, too, as the registrar says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_conflict: Option<IdentityConflict>,
     /// Resident memory of the agent, in bytes.
     pub rss_bytes: u64,
 }
