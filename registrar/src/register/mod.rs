@@ -11,6 +11,6 @@ pub(crate) mod testing;
 mod tests;
 
 pub use capturer::{Capturer, QemuCapturer};
-pub use existing_image::{ExistingImage, ExistingImageError, look_up};
+pub use existing_image::{BaseComparison, ExistingImageError, look_up};
 pub use failure::StepFailure;
 pub use runner::Runner;

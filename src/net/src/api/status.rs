@@ -1,5 +1,6 @@
 //! The state of a daemon and its volume.
 
+use super::ChangedBase;
 use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,9 @@ pub struct AgentStatus {
     pub snapshots: u64,
     /// How many overlays it knows.
     pub overlays: u64,
+    /// Bases that changed after overlays were made of them.
+    #[serde(default)]
+    pub changed_bases: Vec<ChangedBase>,
     /// Views mounted.
     pub views: u64,
     /// Space; none before the first snapshot came, and where ZFS does not tell.
