@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 /// What is wrong with the next download.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DownloadFault {
-    /// It ends after so many bytes.
+    /// It ends after this number of bytes.
     EndAfter(usize),
     /// The last byte is another.
     LastByte,
@@ -160,7 +160,7 @@ impl StubRegistrar {
         self.shared.full.lock().unwrap().extend(vec![StatusCode::ACCEPTED; delays]);
     }
 
-    /// Streams the volume itself from now on; the first streams are cut after so many bytes each.
+    /// Streams the volume itself from now on; the first streams are cut after these numbers of bytes.
     pub(crate) fn stream(&self, cuts: &[usize]) {
         self.streams.cuts.lock().unwrap().extend(cuts);
         self.streams.offered.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -76,10 +76,10 @@ impl Volume {
             published,
             cancel,
         };
-        volume.generations.forget_notes();
+        volume.generations.forget_notes().await;
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;
-        volume.views.sweep_mountpoints();
+        volume.views.sweep_mountpoints(&volume.storage).await;
         kill_point(KillPoint::OpenRestored);
         volume.generations.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {

@@ -1,7 +1,7 @@
 //! One pass over a base, in order: which clusters are zero, by their content, and a digest of all it holds.
 
 use super::on_disk;
-use bootstash_disk::nbd::{Base, ExtentKind};
+use bootstash_disk::nbd::{DiskImage, ExtentKind};
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_disk::{BLOCK_BYTES, ContentDigest, ContentHasher, ImageFormat, Source};
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(super) struct Scanned {
 }
 
 /// Looks through `base`, the disk of `image`. Dropping the future stops it.
-pub(super) async fn scan(base: &Base, image: &Source) -> io::Result<Scanned> {
+pub(super) async fn scan(base: &DiskImage, image: &Source) -> io::Result<Scanned> {
     let (base, image, stop) = (base.clone(), image.clone(), CancellationToken::new());
     let _stops_on_drop: DropGuard = stop.clone().drop_guard();
     on_disk(move || {
@@ -45,7 +45,7 @@ fn still_wanted(stop: &CancellationToken) -> io::Result<()> {
 }
 
 struct Scan {
-    base: Base,
+    base: DiskImage,
     stop: CancellationToken,
     zeros: ClusterRuns,
     content: ContentHasher,
@@ -115,7 +115,7 @@ mod tests {
             file.as_file().write_all_at(bytes, *offset).unwrap();
         }
         let image = raw(file.path(), size);
-        let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
+        let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
         let scanned = scan(&base, &image).await.unwrap();
         let of_file = ContentDigest::of(file.as_file(), || Ok(())).unwrap();
         assert_eq!(scanned.content, of_file, "the pass saw something else than its file");

@@ -3,6 +3,7 @@
 use super::{JobId, JobState};
 use bootstash_base::clock;
 use bootstash_base::names::ImageName;
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
@@ -23,6 +24,9 @@ pub struct JobRecord {
     /// The boot cache to adopt instead of booting; absent from records older than adopting.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How far the cache has to be trusted; absent from older records.
+    #[serde(default)]
+    pub require: Option<Confidence>,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -40,6 +44,7 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
+            require: request.require,
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,

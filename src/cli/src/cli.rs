@@ -2,6 +2,7 @@
 
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
@@ -79,7 +80,7 @@ pub(super) enum Verb {
     Renew,
     /// Restore a lost cache volume (storage node)
     Volume {
-        /// Restore.
+        /// What to do with the volume.
         #[command(subcommand)]
         verb: VolumeVerb,
     },
@@ -91,7 +92,7 @@ pub(super) enum Verb {
     },
     /// Check configuration files
     Config {
-        /// Check.
+        /// What to do with the files.
         #[command(subcommand)]
         verb: ConfigVerb,
     },
@@ -200,6 +201,9 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
+    #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
+    pub(super) require: Option<Confidence>,
     /// Print each change as a JSON object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -280,6 +284,13 @@ pub(super) struct ConfigCheckArgs {
     pub(super) kind: Option<ConfigKind>,
 }
 
+fn required_confidence(text: &str) -> Result<Confidence, String> {
+    match text {
+        "high" => Ok(Confidence::High),
+        _ => Err("only `high` can be required; without --require any confidence does".to_owned()),
+    }
+}
+
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
@@ -314,6 +325,17 @@ mod tests {
         };
         assert_eq!(cache(&[]), None);
         assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
+    }
+
+    #[test]
+    fn high_confidence_alone_can_be_required() {
+        let line = |trust| ["bootstash", "register", "debian12", "/a.raw", "--require", trust];
+        let Verb::Register(args) = Cli::try_parse_from(line("high")).unwrap().verb else {
+            panic!("not register")
+        };
+        assert_eq!(args.require, Some(Confidence::High));
+        let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
+        assert!(error.contains("only `high`"), "{error}");
     }
 
     #[test]

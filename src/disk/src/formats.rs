@@ -6,9 +6,9 @@
 use crate::ImageFormat;
 use crate::qcow2::header;
 
-/// So much of a file's beginning tells.
+/// How much of a file's beginning tells its format.
 pub const START_BYTES: usize = 64 << 10;
-/// So much of its end.
+/// How much of its end.
 pub const END_BYTES: usize = 512;
 
 /// Magics at the beginning.
@@ -26,7 +26,7 @@ const BEGINNINGS: [(&[u8], Found); 11] = [
     (b"Bochs Virtual HD Image", Found::Foreign("bochs")),
     (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", Found::Foreign("cloop")),
 ];
-/// Magics of a trailer that begins so many bytes before the end.
+/// Magics that begin a trailer, the last 512 bytes of a file.
 const ENDINGS: [(&[u8], Found); 2] = [(b"koly", Found::Foreign("dmg")), (VHD, Found::Ours(ImageFormat::Vpc))];
 const VMDK: &[u8] = b"KDMV";
 const VHD: &[u8] = b"conectix";

@@ -3,7 +3,7 @@
 use super::QemuFailure;
 use bootstash_base::error::Classified;
 use bootstash_disk::qcow2::header::Qcow2Header;
-use bootstash_disk::qcow2::inspect::{Feature, Flaw, Refusal};
+use bootstash_disk::qcow2::inspect::{Feature, FormatViolation, Refusal};
 use bootstash_disk::{BaseReadError, ImageFormat};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,15 +94,15 @@ pub enum InspectError {
     },
     /// No tool writes such a file.
     #[error(
-        "{} has {flaw}, as no tool writes it: it is damaged, or was made to do harm; \
+        "{} has {violation}, as no tool writes it: it is damaged, or was made to do harm; \
          copy it again from its source, or write it anew where that can be trusted: qemu-img convert -O qcow2",
         .path.display()
     )]
-    Absurd {
+    Malformed {
         /// The image, by its file.
         path: PathBuf,
         /// What no tool writes.
-        flaw: Flaw,
+        violation: FormatViolation,
     },
     /// It cannot be handed to the process that looks at it.
     #[error("cannot serve {} to the process that inspects it; check that {} can be written to", .path.display(), std::env::temp_dir().display())]
@@ -128,7 +128,7 @@ pub enum InspectError {
         /// The image, by its file.
         path: PathBuf,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot inspect {}", .path.display())]
     #[class(source)]
     Other {
@@ -151,7 +151,7 @@ impl InspectError {
             Refusal::Unclean => Self::Unclean { path },
             Refusal::Feature(feature) => Self::Feature { path, feature },
             Refusal::Size => Self::Size { path, virtual_size_bytes: header.virtual_size_bytes },
-            Refusal::Absurd(flaw) => Self::Absurd { path, flaw },
+            Refusal::Malformed(violation) => Self::Malformed { path, violation },
             Refusal::Truncated => Self::Truncated { path, size_bytes },
         }
     }

@@ -24,7 +24,7 @@ pub enum MachineError {
     /// It ended by an error.
     #[error("QEMU failed ({status}): {stderr}")]
     Died {
-        /// How.
+        /// Its exit status, or the signal that ended it.
         status: ExitStatus,
         /// What it said, bounded.
         stderr: String,

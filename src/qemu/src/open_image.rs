@@ -8,7 +8,7 @@ use super::run::{self, Limits};
 use super::served::{Served, argument, node};
 use super::{Qemu, QemuFailure};
 use bootstash_base::error::Classified;
-use bootstash_disk::nbd::{Base, OpenBaseError};
+use bootstash_disk::nbd::{DiskImage, OpenImageError};
 use bootstash_disk::{ImageFormat, Source};
 use serde_json::Value;
 use std::fs::File;
@@ -22,11 +22,11 @@ const DISK: &str = "disk";
 
 /// An image's disk cannot be read.
 #[derive(Debug, thiserror::Error, Classified)]
-pub enum OpenImageError {
+pub enum OpenDiskError {
     /// The image cannot be opened.
     #[error(transparent)]
     #[class(source)]
-    Open(#[from] OpenBaseError),
+    Open(#[from] OpenImageError),
     /// Where its disk is to be written.
     #[error("cannot prepare {} for the disk of {}; check that it can be written to", .dir.display(), .path.display())]
     #[class(operator)]
@@ -62,22 +62,22 @@ impl Qemu {
     /// zeros; that file goes with `dir`.
     ///
     /// # Errors
-    /// See [`OpenImageError`].
-    pub async fn open_image(&self, image: &Source, dir: &Path) -> Result<Base, OpenImageError> {
+    /// See [`OpenDiskError`].
+    pub async fn open_image(&self, image: &Source, dir: &Path) -> Result<DiskImage, OpenDiskError> {
         let (path, format) = (image.path.clone(), image.format);
-        let ours = on_disk(move || Base::can_open(&path, format)).await;
+        let ours = on_disk(move || DiskImage::can_open(&path, format)).await;
         let size_bytes = image.virtual_size_bytes;
-        if ours.map_err(|source| OpenBaseError { path: image.path.clone(), format, source })? {
-            return Ok(Base::open(&image.path, format, size_bytes).await?);
+        if ours.map_err(|source| OpenImageError { path: image.path.clone(), format, source })? {
+            return Ok(DiskImage::open(&image.path, format, size_bytes).await?);
         }
         let disk = dir.join("disk.raw");
         self.convert(image, dir, &disk).await?;
-        Ok(Base::open(&disk, ImageFormat::Raw, size_bytes).await?)
+        Ok(DiskImage::open(&disk, ImageFormat::Raw, size_bytes).await?)
     }
 
-    async fn convert(&self, image: &Source, dir: &Path, disk: &Path) -> Result<(), OpenImageError> {
+    async fn convert(&self, image: &Source, dir: &Path, disk: &Path) -> Result<(), OpenDiskError> {
         let scratch =
-            |source| OpenImageError::Scratch { path: image.path.clone(), dir: dir.to_owned(), source };
+            |source| OpenDiskError::Scratch { path: image.path.clone(), dir: dir.to_owned(), source };
         let size_bytes = image.virtual_size_bytes;
         let served = serve(image, dir).map_err(scratch)?;
         let from = argument(&node(IMAGE, image.format, &Value::Null));
@@ -85,7 +85,7 @@ impl Qemu {
         let limits = Limits::reading(size_bytes.max(image.identity.size_bytes));
         let converted =
             run::qemu_img_writing(served.place(), self.programs(), &args, limits, size_bytes).await;
-        let failed = |source| OpenImageError::Convert {
+        let failed = |source| OpenDiskError::Convert {
             path: image.path.clone(),
             dir: dir.to_owned(),
             disk_bytes: size_bytes,
@@ -104,7 +104,7 @@ fn serve(image: &Source, dir: &Path) -> io::Result<Served> {
     let place = Place::create_in(dir)?;
     File::create_new(place.path().join(DISK))?.set_len(image.virtual_size_bytes)?;
     place.hand_over(DISK)?;
-    let bytes = Base::of_bytes(File::open(&image.path)?)?;
+    let bytes = DiskImage::of_bytes(File::open(&image.path)?)?;
     Served::start_in(place, [(IMAGE, Arc::new(bytes))])
 }
 

@@ -146,6 +146,7 @@ impl Testbed {
             source: image.base.clone(),
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
+            require: None,
         };
         self.follow(&request).await
     }

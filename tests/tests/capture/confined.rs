@@ -3,7 +3,7 @@
 use crate::guest::{DISK_BYTES, names};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::Source;
-use bootstash_disk::nbd::{Base, Export};
+use bootstash_disk::nbd::{DiskImage, Export};
 use bootstash_net::api::Progress;
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, Machine, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, capture};
@@ -127,7 +127,7 @@ impl Running {
         let image = dir.path().join("image");
         disk(&image, code, disk_bytes);
         let image = inspected(&image).await;
-        let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
+        let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
         let place = Place::create_in(dir.path()).unwrap();
         qemu.create_overlay(&place.path().join("overlay"), &image.path, disk_bytes).await.unwrap();
         place.hand_over("overlay").unwrap();

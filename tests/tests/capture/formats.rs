@@ -3,7 +3,7 @@
 
 use crate::guest::{DISK_BYTES, Guest, held, tool};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{ImageFormat, Source};
 use bootstash_net::api::Progress;
 use bootstash_qemu::{AcceleratorChoice, Qemu};
@@ -75,7 +75,7 @@ async fn read(image: &Source) -> Vec<u8> {
     bytes
 }
 
-async fn read_blocking(base: Base, bytes: &mut Vec<u8>) {
+async fn read_blocking(base: DiskImage, bytes: &mut Vec<u8>) {
     let mut taken = std::mem::take(bytes);
     let reading = tokio::task::spawn_blocking(move || {
         // In pieces that are no whole clusters.

@@ -49,6 +49,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         source: path::absolute(&args.source)?,
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
+        require: args.require,
     })
 }
 
@@ -96,11 +97,12 @@ fn unchanged_text(image: &ImageView) -> String {
     let manifest = &image.manifest;
     let cache = super::render::size_in_words(manifest.cache.bytes);
     format!(
-        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}",
+        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}{}",
         manifest.name,
         manifest.source.path.display(),
         steps::boots(manifest.boots.len()),
         super::render::or_dash(image.snapshot.as_ref()),
+        steps::trust(manifest.doubt().map(|doubt| doubt.to_string()).as_deref()),
     )
 }
 
@@ -162,6 +164,7 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            require: None,
             json: false,
             detach: false,
         }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const SAMPLE_BYTES: usize = 64 * 1024;
 const SAMPLES: u64 = 16;
 
-/// Where an image's bytes live, and how to tell that they are still the same.
+/// Where an image's bytes live, what boots them, and how to tell that they are still the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Absolute path, the same on the storage node and on every compute node.
@@ -69,7 +69,7 @@ pub enum BaseReadError {
         /// The base, by its absolute path.
         path: PathBuf,
     },
-    /// Anything else.
+    /// The file system fails, or denies access.
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Io {

@@ -2,7 +2,7 @@
 
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{ImageName, SnapshotName};
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::{Confidence, Manifest};
 use bootstash_disk::ImageFormat;
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
@@ -23,6 +23,9 @@ pub struct RegisterRequest {
     /// is booted.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How far its cache has to be trusted to be registered; where none is given, any is.
+    #[serde(default)]
+    pub require: Option<Confidence>,
 }
 
 /// Number of a registration.
@@ -119,6 +122,9 @@ pub enum JobOutcome {
         cache_bytes: u64,
         /// Boots on record for the cache; none where it was adopted without a record.
         boots: u32,
+        /// Why the cache is trusted little, where it is.
+        #[serde(default)]
+        doubt: Option<String>,
     },
     /// It is not, and nothing of it is left.
     Failed {

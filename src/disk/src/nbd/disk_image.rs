@@ -20,7 +20,7 @@ const READ_THREADS: usize = 32;
 
 /// An image opened for reading. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Base(Arc<Inner>);
+pub struct DiskImage(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -42,7 +42,7 @@ enum Disk {
 #[derive(Debug, thiserror::Error, Classified)]
 #[error("cannot open the {format} image {}", .path.display())]
 #[class(operator)]
-pub struct OpenBaseError {
+pub struct OpenImageError {
     /// The image, by its file.
     pub path: PathBuf,
     /// Its format.
@@ -51,7 +51,7 @@ pub struct OpenBaseError {
     pub source: io::Error,
 }
 
-impl Base {
+impl DiskImage {
     /// Whether [`Self::open`] can read an image that was inspected: other formats it cannot, nor qcow2 files that are
     /// compressed by zstd or have subclusters. Blocks.
     ///
@@ -75,10 +75,10 @@ impl Base {
     ///
     /// # Errors
     /// Where it cannot be opened, or names another file.
-    pub async fn open(path: &Path, format: ImageFormat, size_bytes: u64) -> Result<Self, OpenBaseError> {
+    pub async fn open(path: &Path, format: ImageFormat, size_bytes: u64) -> Result<Self, OpenImageError> {
         let (owned, runtime) = (path.to_owned(), Handle::current());
         let opened = blocking(move || open_disk(&owned, format, &Handle::current())).await;
-        let disk = opened.map_err(|source| OpenBaseError { path: path.to_owned(), format, source })?;
+        let disk = opened.map_err(|source| OpenImageError { path: path.to_owned(), format, source })?;
         Ok(Self::of_disk(disk, size_bytes, runtime))
     }
 
@@ -128,7 +128,7 @@ impl Base {
 }
 
 #[async_trait]
-impl BlockSource for Base {
+impl BlockSource for DiskImage {
     fn size_bytes(&self) -> u64 {
         self.0.size_bytes
     }
