@@ -26,6 +26,7 @@ use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_disk::{ContentDigest, Source};
+use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use scan::Scanned;
@@ -47,6 +48,15 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// What was asked for of this image.
+    pub choices: CaptureChoices,
+}
+
+impl CaptureRequest {
+    /// Whether its guests get a seed of cloud-init.
+    fn seed(&self) -> bool {
+        self.config.seed && !self.choices.no_seed
+    }
 }
 
 /// A boot cache, not yet verified.
@@ -64,6 +74,8 @@ pub struct Captured {
     pub accelerator: Option<Accelerator>,
     /// What the image's file holds; none where nobody has read it.
     pub content: Option<ContentDigest>,
+    /// Whether the guests had a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -112,6 +124,7 @@ async fn run(
         boots,
         accelerator: Some(accelerator),
         content: Some(content),
+        seed: request.seed(),
     })
 }
 
@@ -196,6 +209,7 @@ impl Series<'_> {
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
+            seed: self.request.seed(),
             source: Arc::new(self.base.clone()),
             cache,
             scratch: self.scratch,

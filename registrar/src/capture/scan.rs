@@ -102,6 +102,7 @@ impl Scan {
 mod tests {
     use super::*;
     use bootstash_disk::BaseIdentity;
+    use bootstash_disk::firmware::Firmware;
     use std::os::unix::fs::FileExt;
     use std::path::Path;
 
@@ -128,6 +129,7 @@ mod tests {
             format: ImageFormat::Raw,
             virtual_size_bytes: size.next_multiple_of(512),
             identity: BaseIdentity::of(path).unwrap(),
+            firmware: Firmware::Bios,
         }
     }
 

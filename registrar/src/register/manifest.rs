@@ -18,6 +18,7 @@ pub(super) fn manifest(name: ImageName, mut source: Source, captured: Captured) 
         boots: captured.boots,
         confidence: captured.confidence,
         accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
+        seed: captured.seed,
         registered: clock::now(),
     }
 }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::catalog::*;
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::*;
-use bootstash_net::api::{Progress, Step};
+use bootstash_net::api::{CaptureChoices, Progress, Step};
 use bootstash_qemu::Accelerator;
 use bootstash_zfs::Snapshot;
 use chrono::DateTime;
@@ -31,6 +32,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered: DateTime::UNIX_EPOCH,
     }
 }
@@ -47,6 +49,7 @@ pub(crate) fn source(path: &Path) -> Source {
             inode: None,
             content: None,
         },
+        firmware: Firmware::Bios,
     }
 }
 
@@ -104,6 +107,7 @@ impl Capturer for FakeCapturer {
     async fn capture(
         &self,
         _: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,
@@ -114,7 +118,8 @@ impl Capturer for FakeCapturer {
         }
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg), content: None })
+        let (accelerator, content) = (Some(Accelerator::Tcg), None);
+        Ok(Captured { cache, facts, boots, confidence, accelerator, seed: true, content })
     }
 
     /// As from a cache without a record of its boots.
@@ -124,7 +129,8 @@ impl Capturer for FakeCapturer {
         Self::write_cache(work_dir);
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None, content: None })
+        let boots = Vec::new();
+        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content: None })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

@@ -27,9 +27,11 @@
 //! - What blocks says so. An export reads its image on threads that may block, a bounded number of them.
 
 mod base;
+pub mod firmware;
 pub mod foreign;
 pub mod formats;
 mod image_format;
+pub mod iso9660;
 pub mod nbd;
 pub mod qcow2;
 mod raw_file;

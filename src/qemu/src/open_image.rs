@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// Under this name the tool finds the image, and under that it writes the disk.
 const IMAGE: &str = "image";
 const DISK: &str = "disk";
+/// Partition tables lie within.
+const START_BYTES: u64 = 1 << 20;
 
 /// An image's disk cannot be read.
 #[derive(Debug, thiserror::Error, Classified)]
@@ -75,11 +77,46 @@ impl Qemu {
         Ok(DiskImage::open(&disk, ImageFormat::Raw, size_bytes).await?)
     }
 
+    /// The beginning of an image's disk, which tells what boots it. What lies behind it reads as zeros where only QEMU
+    /// reads the image.
+    pub(super) async fn open_start(
+        &self,
+        path: &Path,
+        format: ImageFormat,
+        disk_bytes: u64,
+    ) -> Result<DiskImage, OpenDiskError> {
+        let owned = path.to_owned();
+        let ours = on_disk(move || DiskImage::can_open(&owned, format)).await;
+        if ours.map_err(|source| OpenImageError { path: path.to_owned(), format, source })? {
+            return Ok(DiskImage::open(path, format, disk_bytes).await?);
+        }
+        let dir = std::env::temp_dir();
+        let scratch = |source| OpenDiskError::Scratch { path: path.to_owned(), dir: dir.clone(), source };
+        let served = serve(path, START_BYTES, &dir).map_err(scratch)?;
+        let from = format!("if={}", argument(&node(IMAGE, format, &Value::Null)));
+        let (block, to) = (format!("bs={START_BYTES}"), format!("of={DISK}"));
+        let args = run::args([&"dd", &"-O", &"raw", &block, &"count=1", &from, &to]);
+        let failed = |source| OpenDiskError::Convert {
+            path: path.to_owned(),
+            dir: dir.clone(),
+            disk_bytes: START_BYTES,
+            source,
+        };
+        let limits = Limits::METADATA;
+        let copied = run::qemu_img_writing(served.place(), self.programs(), &args, limits, START_BYTES).await;
+        let finished = copied.map_err(failed)?;
+        if !finished.status.success() {
+            return Err(failed(finished.unexpected()));
+        }
+        // Open it stays when its place goes.
+        File::open(served.place().path().join(DISK)).and_then(DiskImage::of_bytes).map_err(scratch)
+    }
+
     async fn convert(&self, image: &Source, dir: &Path, disk: &Path) -> Result<(), OpenDiskError> {
         let scratch =
             |source| OpenDiskError::Scratch { path: image.path.clone(), dir: dir.to_owned(), source };
         let size_bytes = image.virtual_size_bytes;
-        let served = serve(image, dir).map_err(scratch)?;
+        let served = serve(&image.path, size_bytes, dir).map_err(scratch)?;
         let from = argument(&node(IMAGE, image.format, &Value::Null));
         let args = run::args([&"convert", &"-n", &"--target-is-zero", &"-O", &"raw", &"--", &from, &DISK]);
         let limits = Limits::reading(size_bytes.max(image.identity.size_bytes));
@@ -99,12 +136,12 @@ impl Qemu {
     }
 }
 
-/// Serves the image in a place below `dir`, with an empty disk beside it.
-fn serve(image: &Source, dir: &Path) -> io::Result<Served> {
+/// Serves the image at `path` in a place below `dir`, with an empty disk beside it.
+fn serve(path: &Path, disk_bytes: u64, dir: &Path) -> io::Result<Served> {
     let place = Place::create_in(dir)?;
-    File::create_new(place.path().join(DISK))?.set_len(image.virtual_size_bytes)?;
+    File::create_new(place.path().join(DISK))?.set_len(disk_bytes)?;
     place.hand_over(DISK)?;
-    let bytes = DiskImage::of_bytes(File::open(&image.path)?)?;
+    let bytes = DiskImage::of_bytes(File::open(path)?)?;
     Served::start_in(place, [(IMAGE, Arc::new(bytes))])
 }
 

@@ -134,6 +134,7 @@ impl Overlays {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootstash_disk::firmware::Firmware;
     use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat};
     use std::fs::File;
     use std::os::unix::fs::FileExt;
@@ -143,7 +144,8 @@ mod tests {
     fn registered(path: &Path) -> Source {
         let content = ContentDigest::of(&File::open(path).unwrap(), || Ok(())).unwrap();
         let identity = BaseIdentity { content: Some(content), ..BaseIdentity::of(path).unwrap() };
-        Source { path: path.to_owned(), format: ImageFormat::Raw, virtual_size_bytes: 1 << 20, identity }
+        let (format, firmware) = (ImageFormat::Raw, Firmware::Bios);
+        Source { path: path.to_owned(), format, virtual_size_bytes: 1 << 20, identity, firmware }
     }
 
     async fn change(bases: &Bases, source: &Source) -> Option<BaseChange> {

@@ -6,6 +6,7 @@ mod content;
 pub use change::{BaseChange, FileStamp};
 pub use content::{BLOCK_BYTES, ContentDigest, ContentHasher, MOST_SAMPLES, Sample};
 
+use super::firmware::Firmware;
 use super::{ImageFormat, raw_file};
 use bootstash_base::error::Classified;
 use change::{Glance, glance};
@@ -30,6 +31,9 @@ pub struct Source {
     pub virtual_size_bytes: u64,
     /// What it was when it was registered.
     pub identity: BaseIdentity,
+    /// What boots it; all that was registered before this was written down was booted by BIOS.
+    #[serde(default)]
+    pub firmware: Firmware,
 }
 
 /// A base's identity: what the file system says of it, and digests of what it holds.
