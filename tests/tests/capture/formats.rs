@@ -5,7 +5,7 @@ use crate::guest::{DISK_BYTES, Guest, held, tool};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{AcceleratorChoice, Qemu};
 use bootstash_registrar::capture::{CaptureRequest, capture, verify};
 use std::os::unix::fs::FileExt;
@@ -173,7 +173,12 @@ async fn assert_captured(dir: &Path, form: Form) {
     convert(dir, "base.raw", form, "image");
     let (qemu, image) = (Qemu::find().unwrap(), inspected(&dir.join("image")).await);
     assert_eq!(image.virtual_size_bytes, DISK_BYTES, "{what}");
-    let request = CaptureRequest { image: image.clone(), work_dir: dir.join("work"), config: config() };
+    let request = CaptureRequest {
+        image: image.clone(),
+        work_dir: dir.join("work"),
+        config: config(),
+        choices: CaptureChoices::default(),
+    };
     let (progress, _) = watch::channel(Progress::default());
     let captured = capture(&qemu, &request, &progress, &CancellationToken::new()).await.unwrap();
     let wanted = GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect();
