@@ -11,7 +11,6 @@ pub(crate) use registrar::{DownloadFault, StubRegistrar};
 
 use crate::volume::{Lease, Stage};
 use bootstash_base::names::SnapshotName;
-use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::OverlayView;
 use chrono::DateTime;
 use std::path::PathBuf;
@@ -35,7 +34,7 @@ pub(crate) fn lease(path: &str, number: u64, image: &str) -> Lease {
         snapshot,
         virtual_size_bytes: 1 << 20,
         created: DateTime::UNIX_EPOCH,
-        firmware: Firmware::Bios,
+        firmware: None,
     };
     Lease { stage: Stage::Made, overlay, mount_point: None, missing_since: None }
 }
