@@ -11,6 +11,7 @@ use bootstash_delta::SnapshotId;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::{DeltaQuery, LogQuery, NodeReport, routes};
 use bootstash_zfs::fake::FakeZfs;
@@ -265,11 +266,13 @@ fn manifest(name: &ImageName, base: &Path) -> Manifest {
             format: ImageFormat::Raw,
             virtual_size_bytes: 70_144,
             identity: BaseIdentity::of(base).unwrap(),
+            firmware: Firmware::Bios,
         },
         cache: CacheFacts { bytes: 300_000, cluster_bytes: 65_536, data_clusters: 4, zero_clusters: 0 },
         boots: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered: Utc::now(),
     }
 }

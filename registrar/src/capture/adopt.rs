@@ -48,9 +48,10 @@ pub async fn adopt(
         taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let cache = keep(scratch.path().join(CACHE_FILE), work_dir).await?;
     let boots = record.as_ref().map(|manifest| manifest.boots.clone()).unwrap_or_default();
+    let seed = record.as_ref().is_some_and(|manifest| manifest.seed);
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.
-    Ok(Captured { cache, facts, confidence: Confidence::after(&boots), boots, accelerator })
+    Ok(Captured { cache, facts, confidence: Confidence::after(&boots), boots, accelerator, seed })
 }
 
 /// A cache to be written anew, on a thread for what blocks.

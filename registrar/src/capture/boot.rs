@@ -34,6 +34,7 @@ pub(super) struct BootPlan<'a> {
     pub(super) image: &'a Source,
     pub(super) config: &'a CaptureConfig,
     pub(super) accelerator: Accelerator,
+    pub(super) seed: bool,
     pub(super) source: Arc<dyn BlockSource>,
     /// The cache so far.
     pub(super) cache: Option<PathBuf>,
@@ -72,6 +73,8 @@ pub(super) async fn run(
         time_limit: plan.config.boot_timeout,
         overlay_max_bytes: u64::from(plan.config.overlay_mib) << 20,
         disk: DiskChain { overlay: OVERLAY, cache, base_socket: BASE_SOCKET },
+        firmware: plan.image.firmware,
+        seed: plan.seed,
     };
     let failed = |source| machine_error(&plan, source);
     let machine = qemu.start(&spec, place).await.map_err(failed)?;

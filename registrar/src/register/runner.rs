@@ -141,7 +141,9 @@ impl Inner {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                self.unless_stopped(inspect).await.map(StepOutput::Inspected)
+                let mut source = self.unless_stopped(inspect).await?;
+                source.firmware = record.capture.firmware.unwrap_or(source.firmware);
+                Ok(StepOutput::Inspected(source))
             }
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,
@@ -196,7 +198,7 @@ impl Inner {
         let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
         let dir = self.layout.job_dir(record.id);
         let (progress, mut seen) = watch::channel(Progress::default());
-        let capture = self.capturer.capture(source, &dir, &progress, &self.stop);
+        let capture = self.capturer.capture(source, &record.capture, &dir, &progress, &self.stop);
         let captured = self.relay(record.id, &mut seen, capture).await;
         drop(permit);
         captured

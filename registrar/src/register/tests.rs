@@ -111,7 +111,14 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 
 fn request(name: &str) -> RegisterRequest {
     let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest { name: name.to_owned(), source, format: None, cache: None, require: None }
+    RegisterRequest {
+        name: name.to_owned(),
+        source,
+        format: None,
+        cache: None,
+        require: None,
+        capture: Default::default(),
+    }
 }
 
 /// The same with a cache to adopt.

@@ -3,6 +3,10 @@
 //! QEMU's own search opens what some formats name. Here nothing is opened, and what comes out is given to
 //! QEMU from then on, so that it never searches.
 
+mod packing;
+
+pub use packing::Packing;
+
 use crate::ImageFormat;
 use crate::qcow2::header;
 
@@ -35,16 +39,21 @@ const DESCRIPTOR_BYTES: usize = 2048;
 pub const LUKS: &str = "luks";
 
 /// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// One of ours.
     Ours(ImageFormat),
     /// Another, by QEMU's name.
     Foreign(&'static str),
+    /// No disk image, but what one may be in.
+    Packed(Packing),
 }
 
 /// Finds out what begins and ends so.
 pub fn detect(start: &[u8], end: &[u8]) -> Found {
+    if let Some(packing) = Packing::of(start) {
+        return Found::Packed(packing);
+    }
     match header::version(start) {
         Some(1) => return Found::Foreign("qcow"),
         // One without a version, too: its header is judged, and refused, as that of a qcow2 file.

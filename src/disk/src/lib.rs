@@ -27,8 +27,10 @@
 //! - What blocks says so. An export reads its image on threads that may block, a bounded number of them.
 
 mod base;
+pub mod firmware;
 pub mod formats;
 mod image_format;
+pub mod iso9660;
 pub mod nbd;
 pub mod qcow2;
 mod url;

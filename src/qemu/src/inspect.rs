@@ -61,7 +61,8 @@ impl Qemu {
         if let Some(header) = header {
             self.look_through(Judged { path: &path, file: &seen.file, size_bytes, header }).await?;
         }
-        Ok(Source { path, format, virtual_size_bytes, identity: seen.identity })
+        let firmware = self.recognise_firmware(&path, format, virtual_size_bytes).await?;
+        Ok(Source { path, format, virtual_size_bytes, identity: seen.identity, firmware })
     }
 
     /// Refuses a qcow2 file that QEMU sees otherwise than we do, or whose tables do not hold together.
@@ -186,6 +187,7 @@ fn detect(path: &Path, seen: &Seen) -> Result<ImageFormat, InspectError> {
     match formats::detect(&seen.start, &seen.end) {
         Found::Ours(format) => Ok(format),
         Found::Foreign(formats::LUKS) => Err(InspectError::Encrypted { path: path.to_owned() }),
+        Found::Packed(packing) => Err(InspectError::Packed { path: path.to_owned(), packing }),
         Found::Foreign(found) => Err(InspectError::Format { path: path.to_owned(), found: found.to_owned() }),
     }
 }

@@ -3,6 +3,8 @@
 use super::QemuFailure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
+use bootstash_disk::formats::Packing;
+use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::header::Qcow2Header;
 use bootstash_disk::qcow2::inspect::{Feature, FormatViolation, Refusal};
 use std::io;
@@ -17,6 +19,10 @@ pub enum InspectError {
     #[error(transparent)]
     #[class(source)]
     File(#[from] BaseReadError),
+    /// It cannot be opened as the disk it is.
+    #[error(transparent)]
+    #[class(source)]
+    Open(#[from] OpenImageError),
     /// It has a backing file.
     #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
     Backing {
@@ -46,6 +52,17 @@ pub enum InspectError {
         path: PathBuf,
         /// Its format, as QEMU calls it.
         found: String,
+    },
+    /// It holds a disk, or something else, in another form.
+    #[error(
+        "{} is {packing}, no disk image; {} (a raw disk that only begins so: register it with --format raw)",
+        .path.display(), .packing.remedy(.path)
+    )]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        packing: Packing,
     },
     /// It was said to be qcow2 and is not.
     #[error("{} is not a qcow2 image; give its real format or none", .path.display())]

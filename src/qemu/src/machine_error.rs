@@ -1,5 +1,6 @@
 //! How a guest fails that is driven over its control channel.
 
+use super::FirmwareError;
 use bootstash_base::error::Classified;
 use std::io;
 use std::process::ExitStatus;
@@ -18,6 +19,16 @@ pub enum MachineError {
     /// Its sockets could not be made.
     #[error("cannot make the sockets of a guest")]
     Sockets {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing to boot it with.
+    #[error(transparent)]
+    #[class(source)]
+    Firmware(#[from] FirmwareError),
+    /// Its seed of cloud-init could not be written.
+    #[error("cannot write a guest's seed of cloud-init; check that the state directory has space")]
+    Seed {
         /// What the system said.
         source: io::Error,
     },

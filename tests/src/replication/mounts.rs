@@ -9,6 +9,9 @@ use bootstash_base::names::DatasetName;
 use bootstash_net::api::{AgentState, HeldBy};
 use std::path::Path;
 
+/// How the command begins that mends a changed volume.
+const COMMAND: &str = "zfs rollback ";
+
 cases! {
     a_volume_mounted_elsewhere_takes_no_cache,
     a_volume_under_another_mount_takes_no_cache,
@@ -137,7 +140,7 @@ async fn a_volume_that_was_written_to_names_the_command_that_mends_it(cluster: &
     cluster.zfs.mount(&volume).await?;
     std::fs::write(at.join("foreign"), b"was here")?;
     cluster.register("two").await?;
-    mended_as_it_says(cluster, "zfs unmount ").await
+    mended_as_it_says(cluster).await
 }
 
 async fn a_node_whose_newest_snapshot_is_gone_names_the_command_that_mends_it(
@@ -153,25 +156,24 @@ async fn a_node_whose_newest_snapshot_is_gone_names_the_command_that_mends_it(
     let newest = cluster.zfs.snapshots(&volume).await?.pop().context("it has snapshots")?;
     cluster.zfs_command(&["destroy", &format!("{volume}@{}", newest.name)])?;
     cluster.register("four").await?;
-    mended_as_it_says(cluster, "zfs rollback ").await
+    mended_as_it_says(cluster).await
 }
 
-/// The node stops, and it and the registrar name a command that begins so; that brings it in step.
-async fn mended_as_it_says(cluster: &Cluster, begin: &str) -> Result<()> {
+/// The node stops, and it and the registrar name a command; that brings it in step.
+async fn mended_as_it_says(cluster: &Cluster) -> Result<()> {
     let error = cluster
         .until("the node stops with a command", async || match cluster.node_status("node1").await?.state {
-            AgentState::Stopped { error } if error.contains(begin) => Ok(Some(error)),
+            AgentState::Stopped { error } if error.contains(COMMAND) => Ok(Some(error)),
             _ => Ok(None),
         })
         .await?;
-    let (_, command) = error.split_once("and go on: ").context("no command")?;
-    ensure!(command.starts_with(begin) && command.contains("zfs rollback "), "{error}");
+    let at = error.find(COMMAND).context("no command")?;
     cluster
         .until("the registrar names it, too", async || {
             Ok((cluster.problem_of("node1").await?.as_ref() == Some(&error)).then_some(()))
         })
         .await?;
-    run(command)?;
+    run(&error[at..])?;
     cluster.in_step("node1").await?;
     let overlay = cluster.overlay("node1", "one").await?;
     ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("one.raw")));

@@ -77,6 +77,7 @@ fn at(path: &Path, layout: &Layout, mount_point: &Path) -> io::Result<Option<Lea
         cache: backed.backing,
         virtual_size_bytes: backed.virtual_size_bytes,
         created: backed.modified.into(),
+        firmware: None,
     };
     let mount_point = Some(mount_point.to_owned());
     Ok(Some(Lease { stage: Stage::Made, overlay, mount_point, missing_since: None }))

@@ -27,8 +27,7 @@ impl CommandZfs {
         };
         match self.end_of(&into).await {
             Ok(Some(end)) if modified || end.has_later => {
-                let mounted = matches!(self.find(&into).await, Ok(Some(found)) if found.state.mounted);
-                ReceiveError::Modified { mend: way_back(&into, &end, mounted), into }
+                ReceiveError::Modified { mend: way_back(&into, &end), into }
             }
             _ => refusal,
         }
@@ -52,11 +51,10 @@ fn end(listed: &str) -> Option<End> {
     Some(End { newest, has_later })
 }
 
-/// It is unmounted first, as zfs-fuse can leave one busy for good that was rolled back with a file open.
-fn way_back(of: &DatasetName, end: &End, mounted: bool) -> String {
-    let unmount = if mounted { format!("zfs unmount {of} && ") } else { String::new() };
+/// It is not unmounted first: right after that, zfs-fuse refuses with an I/O error.
+fn way_back(of: &DatasetName, end: &End) -> String {
     let later = if end.has_later { "-r " } else { "" };
-    format!("{unmount}zfs rollback {later}{of}@{}", end.newest)
+    format!("zfs rollback {later}{of}@{}", end.newest)
 }
 
 #[cfg(test)]
@@ -73,11 +71,11 @@ mod tests {
         let (first, second) = ("bs-000001-20261121T101530Z", "bs-000002-20261121T101530Z");
         let of = "t/v".parse().unwrap();
         let ours = found(&[(second, 20), (first, 10)]).unwrap();
-        assert_eq!(way_back(&of, &ours, false), format!("zfs rollback t/v@{second}"));
+        assert_eq!(way_back(&of, &ours), format!("zfs rollback t/v@{second}"));
         let earlier = found(&[(second, 20), ("daily", 15)]).unwrap();
-        assert_eq!(way_back(&of, &earlier, true), format!("zfs unmount t/v && zfs rollback t/v@{second}"));
+        assert_eq!(way_back(&of, &earlier), format!("zfs rollback t/v@{second}"));
         let later = found(&[(first, 10), ("daily", 15)]).unwrap();
-        assert_eq!(way_back(&of, &later, false), format!("zfs rollback -r t/v@{first}"));
+        assert_eq!(way_back(&of, &later), format!("zfs rollback -r t/v@{first}"));
         assert_eq!((found(&[("daily", 15)]), found(&[])), (None, None));
     }
 }

@@ -99,7 +99,7 @@ async fn modified(fixture: &Fixture, direct: &RealAccess, foreign: Option<&str>)
         Err(ReceiveError::Modified { mend, .. }) => mend,
         other => bail!("{other:?}"),
     };
-    ensure!(mend.starts_with("zfs unmount ") && mend.contains(" -r ") == foreign.is_some(), "{mend}");
+    ensure!(mend.starts_with("zfs rollback ") && mend.contains(" -r ") == foreign.is_some(), "{mend}");
     let zfs = direct.host.zfs();
     let command = mend.replace("zfs ", &format!("{} ", zfs.to_str().context("a path of ours")?));
     direct.run(Path::new("/bin/sh"), &["-c", &command])?;
