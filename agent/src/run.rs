@@ -109,7 +109,7 @@ impl Agent {
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
-        let layout = Layout::of(config)?;
+        let layout = Layout::of(config, &member.node)?;
         let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;

@@ -124,7 +124,7 @@ impl Node {
     }
 
     pub(crate) fn layout(&self) -> Layout {
-        Layout::of(&self.config()).unwrap()
+        Layout::of(&self.config(), &"c17".parse().unwrap()).unwrap()
     }
 
     /// Starts the volume's owner alone.

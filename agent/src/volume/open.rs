@@ -8,7 +8,7 @@ use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_zfs::{CreateError, ReadError, Zfs};
+use bootstash_zfs::{CreateError, ReadError, Zfs, make_root};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,9 +53,8 @@ impl Volume {
         for directory in layout.directories() {
             make_directory(directory)?;
         }
-        for (name, new) in layout.datasets() {
-            zfs.create(name, &new).await?;
-        }
+        make_root(zfs.as_ref(), &layout.root, &Layout::new_root(), &layout.owner).await?;
+        zfs.create(&layout.views, &Layout::new_views()).await?;
         kill_point(KillPoint::OpenMade);
         let storage = Storage::new();
         let bases = Bases::new(storage.clone());

@@ -108,12 +108,23 @@ impl Volume {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = mount_checks.tick() => self.views.remount(self.overlays.count_by_snapshot()).await,
+                _ = mount_checks.tick() => self.check().await,
                 request = requests.0.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
                 },
             }
+        }
+    }
+
+    /// What may have changed behind the agent's back.
+    async fn check(&mut self) {
+        let mut changed = self.check_views().await;
+        if self.generations.are_stale() {
+            changed |= self.look_at_generations().await;
+        }
+        if changed {
+            self.publish();
         }
     }
 

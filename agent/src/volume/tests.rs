@@ -3,6 +3,7 @@ mod callers;
 mod leaked;
 mod missing;
 mod reconcile;
+mod views;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};

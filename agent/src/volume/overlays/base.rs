@@ -3,9 +3,9 @@
 //! Promises: storage that hangs holds nobody up. A copy that was taken once for what was registered is known again by
 //! inode, size and time; what is then written to it counts as a change, wherever in it.
 
-use super::mount_table::MountTable;
 use super::{CreateOverlayError, Overlays};
 use crate::volume::storage::Storage;
+use bootstash_base::mount_table::MountTable;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::{BaseChange, BaseReadError, FileStamp, Source};
 use parking_lot::Mutex;

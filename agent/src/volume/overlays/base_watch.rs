@@ -5,9 +5,9 @@
 
 use super::Lease;
 use super::base::Bases;
-use super::mount_table::MountTable;
 use crate::volume::VolumeHandle;
 use crate::volume::storage::Storage;
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
 use bootstash_disk::{BaseReadError, Source};
