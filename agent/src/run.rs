@@ -109,7 +109,7 @@ impl Agent {
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
-        let layout = Layout::of(config)?;
+        let layout = Layout::of(config, &member.node)?;
         let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
@@ -139,11 +139,13 @@ impl Agent {
             zfs: Arc::clone(&zfs),
         });
         let watch = OverlayWatch::new(handle.clone(), layout.clone());
+        let watching = handle.clone().watch_bases();
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), bootstash_zfs::watch(site.zfs.clone()))));
+        tasks.spawn(named("bases", until(cancel.clone(), watching)));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
         tasks.spawn(named("overlays", until(cancel.clone(), watch.run())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));

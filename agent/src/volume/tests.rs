@@ -1,8 +1,10 @@
 mod adopt;
+mod bases;
 mod callers;
 mod leaked;
 mod missing;
 mod reconcile;
+mod views;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};

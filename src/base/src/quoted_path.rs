@@ -144,6 +144,28 @@ pub mod option {
     }
 }
 
+/// The same of several paths.
+pub mod list {
+    use super::{Cow, Deserialize, Deserializer, PathBuf, Serializer, from_text, to_text};
+
+    /// As [`super::serialize`].
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(paths.iter().map(|path| to_text(path)))
+    }
+
+    /// As [`super::deserialize`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+        let texts = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
+        texts.iter().map(|text| from_text(text).map_err(serde::de::Error::custom)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,12 +208,18 @@ mod tests {
             path: PathBuf,
             #[serde(default, with = "super::option")]
             mount: Option<PathBuf>,
+            #[serde(default, with = "super::list")]
+            others: Vec<PathBuf>,
         }
-        let record = Record { path: path(b"/\xff").to_owned(), mount: Some(path(b"/\xfe").to_owned()) };
+        let record = Record {
+            path: path(b"/\xff").to_owned(),
+            mount: Some(path(b"/\xfe").to_owned()),
+            others: vec!["/a".into(), path(b"/\xfd").to_owned()],
+        };
         let json = serde_json::to_string(&record).unwrap();
-        assert_eq!(json, r#"{"path":"$'/\\xff'","mount":"$'/\\xfe'"}"#);
+        assert_eq!(json, r#"{"path":"$'/\\xff'","mount":"$'/\\xfe'","others":["/a","$'/\\xfd'"]}"#);
         let back: Record = serde_json::from_str(&json).unwrap();
-        assert_eq!((back.path, back.mount), (record.path, record.mount));
+        assert_eq!((back.path, back.mount, back.others), (record.path, record.mount, record.others));
         assert_eq!(serde_json::from_str::<Record>(r#"{"path":"/a"}"#).unwrap().mount, None);
         assert!(serde_json::from_str::<Record>(r#"{"path":"$'"}"#).is_err());
     }

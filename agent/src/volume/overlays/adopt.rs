@@ -3,12 +3,12 @@
 //! Promises: the file is read with the rights of whoever asked, and never written to.
 
 use super::lease::{Lease, LeaseError};
-use super::mount_table::MountTable;
 use super::{Overlays, file_state, scan_directory};
 use crate::layout::Layout;
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::SnapshotName;
 use bootstash_base::quoted_path::shown;
 use bootstash_disk::qcow2::read_backing;

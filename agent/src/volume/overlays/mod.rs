@@ -6,13 +6,13 @@
 
 mod adopt;
 mod base;
+mod base_watch;
 mod canonical_path;
 mod create;
 mod file_state;
 mod lease;
 mod lease_plan;
 mod maker;
-mod mount_table;
 mod qemu_lock;
 mod reconcile;
 mod remove;
@@ -22,14 +22,15 @@ mod status;
 mod watch;
 
 pub use adopt::AdoptOverlayError;
+pub(super) use base::Bases;
+pub use base_watch::BaseStates;
+pub(super) use base_watch::BaseWatch;
 pub use create::CreateOverlayError;
 pub(super) use create::Place;
 pub(super) use lease::DamagedRecord;
 pub use lease::{Lease, LeaseError, Stage};
 pub(super) use lease_plan::LeasePlan;
 pub use maker::OverlayMaker;
-#[cfg(test)]
-pub(super) use mount_table::MountTable;
 pub use remove::RemoveOverlayError;
 pub use watch::OverlayWatch;
 
@@ -48,6 +49,7 @@ pub(super) struct Overlays {
     layout: Layout,
     maker: Arc<dyn OverlayMaker>,
     storage: Storage,
+    bases: Bases,
     leases: Leases,
     /// Snapshots whose views stay though no record needs them: an overlay may that was not seen.
     spared: BTreeSet<SnapshotName>,
@@ -62,9 +64,10 @@ impl Overlays {
         maker: Arc<dyn OverlayMaker>,
         layout: Layout,
         storage: Storage,
+        bases: Bases,
     ) -> Result<(Self, Vec<DamagedRecord>), LeaseError> {
         let (leases, damaged) = Leases::load(&layout.leases_dir)?;
-        Ok((Self { layout, maker, storage, leases, spared: BTreeSet::new() }, damaged))
+        Ok((Self { layout, maker, storage, bases, leases, spared: BTreeSet::new() }, damaged))
     }
 
     /// Whether the view of a snapshot must stay.

@@ -6,12 +6,12 @@
 
 use super::adopt::AdoptOverlayError;
 use super::lease::Lease;
-use super::mount_table::MountTable;
 use super::scan;
 use super::scan_directory::{DirectoryScan, Examined, scan_unexamined};
 use crate::layout::Layout;
 use crate::volume::VolumeHandle;
 use bootstash_base::error::Chain;
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::quoted_path::shown;
 use futures::future::join_all;
 use std::collections::BTreeMap;
