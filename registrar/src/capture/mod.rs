@@ -1,5 +1,5 @@
 //! From an inspected image to its boot cache: boots it from an export of its base that traces every
-//! read, until a boot reads nothing new, and writes down what was read.
+//! read, on each hardware profile and until a boot reads nothing new, and writes down what was read.
 //!
 //! Promises: the guest has no network and writes to an overlay that is thrown away; an image that does
 //! not come up is an error with its last console lines, never a cache; scratch files go on every end.
@@ -162,18 +162,20 @@ impl Series<'_> {
         zeros: ClusterRuns,
         first: Booted,
     ) -> Result<(PathBuf, CacheFacts, Vec<BootRecord>), CaptureError> {
+        let config = &self.request.config;
         let mut known = BTreeSet::new();
         let mut boots = vec![record(&first, &mut known)];
         loop {
             let number = boots.len() as u32;
             let path = self.scratch.join(format!("cache-{number}.qcow2"));
             let facts = cache::write(self.base, &self.request.image, &known, &zeros, &path).await?;
-            if number >= self.request.config.max_boots {
+            if number >= config.max_boots.max(config.profiles.count()) {
                 return Ok((path, facts, boots));
             }
             let again = self.boot(number + 1, Some(path.clone()), known.len() as u64).await?;
             boots.push(record(&again, &mut known));
-            if boots.last().is_some_and(|boot| boot.new_clusters == 0) {
+            let booted_on_all = number + 1 >= config.profiles.count();
+            if booted_on_all && boots.last().is_some_and(|boot| boot.new_clusters == 0) {
                 return Ok((path, facts, boots));
             }
             remove(path).await?;
@@ -183,6 +185,7 @@ impl Series<'_> {
     async fn boot(&self, number: u32, cache: Option<PathBuf>, known: u64) -> Result<Booted, CaptureError> {
         let plan = BootPlan {
             number,
+            profile: self.request.config.profiles.of_boot(number),
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
@@ -202,6 +205,7 @@ fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
         base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
         new_clusters: (known.len() - before) as u64,
         signal: booted.signal,
+        profile: Some(booted.profile.to_string()),
     }
 }
 
@@ -223,7 +227,7 @@ mod tests {
     use super::*;
 
     fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
-        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal }
+        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal, profile: None }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{JobId, JobState};
 use bootstash_base::clock;
 use bootstash_base::names::ImageName;
 use bootstash_disk::ImageFormat;
-use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
+use bootstash_net::api::{CaptureChoices, JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ pub struct JobRecord {
     /// The boot cache to adopt instead of booting; absent from records older than adopting.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// What was asked of its boots; absent from records older than such choices.
+    #[serde(default)]
+    pub capture: CaptureChoices,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -40,6 +43,7 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
+            capture: request.capture.clone(),
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,
@@ -61,5 +65,29 @@ impl JobRecord {
             step_seconds: self.step_seconds.clone(),
             outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootstash_qemu::HardwareProfiles;
+
+    #[test]
+    fn choices_are_kept_and_a_record_older_than_them_is_read() {
+        let profiles: HardwareProfiles = "openstack,libvirt".parse().unwrap();
+        let request = RegisterRequest {
+            name: "debian12".to_owned(),
+            source: "/srv/debian12.raw".into(),
+            format: None,
+            cache: None,
+            capture: CaptureChoices { profiles: Some(profiles) },
+        };
+        let record = JobRecord::new(JobId(1), "debian12".parse().unwrap(), &request);
+        let mut json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["capture"]["profiles"], serde_json::json!(["openstack", "libvirt"]));
+        assert_eq!(serde_json::from_value::<JobRecord>(json.clone()).unwrap(), record);
+        json.as_object_mut().unwrap().remove("capture");
+        assert_eq!(serde_json::from_value::<JobRecord>(json).unwrap().capture, CaptureChoices::default());
     }
 }

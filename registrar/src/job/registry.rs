@@ -290,11 +290,18 @@ mod tests {
     use super::*;
     use bootstash_base::error::ErrorClass;
     use bootstash_base::files::replace_file;
+    use bootstash_net::api::CaptureChoices;
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
         let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+        RegisterRequest {
+            name: name.to_owned(),
+            source,
+            format: None,
+            cache: None,
+            capture: CaptureChoices::default(),
+        }
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

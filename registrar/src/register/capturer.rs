@@ -5,7 +5,7 @@ use crate::capture::{self, CaptureRequest, Captured};
 use async_trait::async_trait;
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::{ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::Qemu;
 use std::path::Path;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
     async fn capture(
         &self,
         source: &Source,
+        choices: &CaptureChoices,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -39,8 +40,16 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
 pub struct QemuCapturer {
     /// The interface to QEMU.
     pub qemu: Qemu,
-    /// How to boot.
+    /// How to boot where nothing else is asked for.
     pub config: CaptureConfig,
+}
+
+impl QemuCapturer {
+    fn config_for(&self, choices: &CaptureChoices) -> CaptureConfig {
+        let mut config = self.config.clone();
+        config.profiles = choices.profiles.clone().unwrap_or(config.profiles);
+        config
+    }
 }
 
 #[async_trait]
@@ -52,6 +61,7 @@ impl Capturer for QemuCapturer {
     async fn capture(
         &self,
         source: &Source,
+        choices: &CaptureChoices,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -59,7 +69,7 @@ impl Capturer for QemuCapturer {
         let request = CaptureRequest {
             image: source.clone(),
             work_dir: work_dir.to_owned(),
-            config: self.config.clone(),
+            config: self.config_for(choices),
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
     }

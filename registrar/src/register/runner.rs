@@ -194,7 +194,7 @@ impl Inner {
         let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
         let dir = self.layout.job_dir(record.id);
         let (progress, mut seen) = watch::channel(Progress::default());
-        let capture = self.capturer.capture(source, &dir, &progress, &self.stop);
+        let capture = self.capturer.capture(source, &record.capture, &dir, &progress, &self.stop);
         let captured = self.relay(record.id, &mut seen, capture).await;
         drop(permit);
         captured

@@ -7,7 +7,7 @@ use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::catalog::*;
 use bootstash_disk::*;
-use bootstash_net::api::{Progress, Step};
+use bootstash_net::api::{CaptureChoices, Progress, Step};
 use bootstash_qemu::Accelerator;
 use bootstash_zfs::Snapshot;
 use chrono::DateTime;
@@ -28,6 +28,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
             base_bytes: 65536,
             new_clusters: 1,
             signal: BootSignal::LoginPrompt,
+            profile: Some("libvirt".to_owned()),
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
@@ -98,6 +99,7 @@ impl Capturer for FakeCapturer {
     async fn capture(
         &self,
         _: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,

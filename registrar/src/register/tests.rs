@@ -11,7 +11,7 @@ use bootstash_base::error::ErrorClass;
 use bootstash_base::testing::{LogWatch, fail_on_warnings};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_delta::catalog;
-use bootstash_net::api::{JobOutcome, RegisterRequest, Step};
+use bootstash_net::api::{CaptureChoices, JobOutcome, RegisterRequest, Step};
 use bootstash_zfs::fake::{FakeZfs, Verb};
 use std::path::Path;
 use std::sync::Arc;
@@ -109,7 +109,13 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 
 fn request(name: &str) -> RegisterRequest {
     let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+    RegisterRequest {
+        name: name.to_owned(),
+        source,
+        format: None,
+        cache: None,
+        capture: CaptureChoices::default(),
+    }
 }
 
 /// The same with a cache to adopt.

@@ -43,7 +43,13 @@ fn failed(name: &ImageName, source: impl Error + Send + Sync + 'static) -> Comma
 async fn console(qemu: &Qemu, args: &BootArgs) -> Result<ConsoleSpec, CommandError> {
     let accelerator =
         qemu.accelerator(AcceleratorChoice::Auto).await.map_err(|error| failed(&args.name, error))?;
-    Ok(ConsoleSpec { accelerator, memory_mib: args.memory, cpus: args.cpus, network: false })
+    Ok(ConsoleSpec {
+        accelerator,
+        profile: args.profile,
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        network: false,
+    })
 }
 
 async fn run(

@@ -3,6 +3,7 @@
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_disk::ImageFormat;
+use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
 use std::path::PathBuf;
@@ -200,6 +201,10 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Boot it on this hardware, in turn: libvirt, openstack, libvirt-scsi; as the registrar is configured if
+    /// not given
+    #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache")]
+    pub(super) profiles: Option<HardwareProfiles>,
     /// Print each change as a JSON object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -265,6 +270,9 @@ pub(super) struct BootArgs {
     /// Virtual processors of the VM
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) cpus: u32,
+    /// Hardware of the VM: libvirt, openstack or libvirt-scsi
+    #[arg(long, value_name = "NAME", default_value_t = HardwareProfile::Libvirt)]
+    pub(super) profile: HardwareProfile,
     /// Make the overlay at this path and leave it there
     #[arg(long, value_name = "PATH")]
     pub(super) keep: Option<PathBuf>,

@@ -72,7 +72,13 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         virtual_size_bytes: 8 << 30,
         identity,
     };
-    let boot = BootRecord { seconds: 60.0, base_bytes: 0, new_clusters: 0, signal: BootSignal::LoginPrompt };
+    let boot = BootRecord {
+        seconds: 60.0,
+        base_bytes: 0,
+        new_clusters: 0,
+        signal: BootSignal::LoginPrompt,
+        profile: None,
+    };
     let manifest = Manifest {
         version: Manifest::VERSION,
         name: name.parse().unwrap(),

@@ -12,8 +12,9 @@ use bootstash_delta::VolumeLog;
 use bootstash_delta::catalog;
 use bootstash_disk::ImageFormat;
 use bootstash_net::api::{
-    AgentState, AgentStatus, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView, JobOutcome,
-    JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest, routes,
+    AgentState, AgentStatus, CaptureChoices, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView,
+    JobOutcome, JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest,
+    routes,
 };
 use bootstash_zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use std::fs::File;
@@ -146,6 +147,7 @@ impl Testbed {
             source: image.base.clone(),
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
+            capture: CaptureChoices::default(),
         };
         self.follow(&request).await
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;
@@ -41,6 +41,7 @@ impl Capturer for SyntheticCapturer {
     async fn capture(
         &self,
         source: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,
@@ -59,7 +60,14 @@ impl Capturer for SyntheticCapturer {
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
-        self.capture(source, work_dir, &watch::Sender::default(), &CancellationToken::new()).await
+        self.capture(
+            source,
+            &CaptureChoices::default(),
+            work_dir,
+            &watch::Sender::default(),
+            &CancellationToken::new(),
+        )
+        .await
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

@@ -13,7 +13,7 @@ use super::failure::{CommandError, INTERRUPTED};
 use super::{output, path};
 use bootstash_disk::refuse_url;
 use bootstash_net::api::{
-    Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
+    CaptureChoices, Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
 use follow::{RETRY_BUDGET, follow};
 use live::Live;
@@ -49,6 +49,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         source: path::absolute(&args.source)?,
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
+        capture: CaptureChoices { profiles: args.profiles.clone() },
     })
 }
 
@@ -162,6 +163,7 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            profiles: None,
             json: false,
             detach: false,
         }

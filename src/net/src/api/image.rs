@@ -4,6 +4,7 @@ use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::ImageFormat;
+use bootstash_qemu::HardwareProfiles;
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,17 @@ pub struct RegisterRequest {
     /// is booted.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How to boot it, where that is not to be as the registrar's configuration says.
+    #[serde(default)]
+    pub capture: CaptureChoices,
+}
+
+/// What a registration asks of its capture boots. What is not given is as the registrar's configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureChoices {
+    /// The hardware profiles to boot on, in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<HardwareProfiles>,
 }
 
 /// Number of a registration.
