@@ -7,8 +7,8 @@
 //! base is for `verify` to say.
 
 use super::error::CaptureError;
-use super::{Captured, cache, confidence, keep, scratch};
-use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, MANIFEST_FILE, Manifest};
+use super::{Captured, cache, keep, scratch};
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_disk::Source;
 use bootstash_disk::qcow2::{CacheFile, Layout};
 use bootstash_qemu::{Accelerator, InspectCacheError, Qemu, Unfit};
@@ -50,7 +50,7 @@ pub async fn adopt(
     let boots = record.as_ref().map(|manifest| manifest.boots.clone()).unwrap_or_default();
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.
-    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator })
+    Ok(Captured { cache, facts, confidence: Confidence::after(&boots), boots, accelerator })
 }
 
 /// A cache to be written anew, on a thread for what blocks.

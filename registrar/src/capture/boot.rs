@@ -9,8 +9,8 @@ use bootstash_delta::catalog::BootSignal;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::{BlockSource, Export, TraceView};
 use bootstash_qemu::{
-    Accelerator, ConsoleText, DiskChain, HardwareProfile, Machine, MachineEnd, MachineError, MachineSpec,
-    Place, Qemu,
+    Accelerator, ConsoleText, DiskChain, HardwareProfile, Machine, MachineEnd, MachineError, MachineEvent,
+    MachineSpec, Place, Qemu,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,11 +142,11 @@ impl Watched {
             tokio::select! {
                 () = changed(&mut self.console) => self.see_console(),
                 () = changed(&mut self.trace) => self.see(Event::NewCluster),
-                () = changed(&mut self.agent) => self.see(Event::Signal(BootSignal::GuestAgent)),
-                ended = self.machine.ended() => {
-                    ended?;
-                    self.see(Event::Ended);
-                }
+                () = changed(&mut self.agent) => self.see_agent(),
+                event = self.machine.event() => match event? {
+                    MachineEvent::Ended(_) => self.see(Event::Ended),
+                    MachineEvent::Restarted => self.see(Event::Restarted),
+                },
                 () = tokio::time::sleep_until(until.min(next_question)) => {
                     if Instant::now() >= next_question {
                         self.report(report);
@@ -163,16 +163,25 @@ impl Watched {
     }
 
     fn see_console(&mut self) {
-        let (prompt, fatal) = {
+        let (prompt, fatal, running) = {
             let text = self.console.borrow_and_update();
-            (text.login_prompt(), text.fatal())
+            (text.login_prompt(), text.fatal(), text.shows_a_running_system())
         };
         self.see(Event::Console);
+        if running {
+            self.see(Event::System);
+        }
         if prompt {
             self.see(Event::Signal(BootSignal::LoginPrompt));
         }
         if let Some(why) = fatal {
             self.see(Event::Fatal(why));
+        }
+    }
+
+    fn see_agent(&mut self) {
+        if *self.agent.borrow_and_update() {
+            self.see(Event::Signal(BootSignal::GuestAgent));
         }
     }
 
@@ -183,8 +192,14 @@ impl Watched {
 
     /// A guest that is just ending does not answer; that is for the next turn to see.
     async fn ask(&mut self) -> Result<(), MachineError> {
-        match self.machine.bytes_read().await {
-            Ok(bytes) => self.see(Event::BytesRead(bytes)),
+        if let Some(used) = self.machine.processor_time() {
+            self.see(Event::ProcessorTime(used));
+        }
+        match self.machine.disk_traffic().await {
+            Ok(traffic) => {
+                self.see(Event::BytesRead(traffic.read_bytes));
+                self.see(Event::BytesWritten(traffic.written_bytes));
+            }
             Err(error) => match tokio::time::timeout(ASK_EVERY, self.machine.ended()).await {
                 Ok(Ok(_)) => self.see(Event::Ended),
                 _ => return Err(error),

@@ -104,7 +104,8 @@ impl fmt::Display for Failure {
                  (raise boot_timeout if it needs longer, or give it console=ttyS0)",
                 limit.as_secs()
             ),
-            Self::Fatal(why) => f.write_str(why),
+            Self::Fatal(why) => why.fmt(f),
+            Self::RestartLoop(count) => write!(f, "it restarts in a loop: {count} times without staying up"),
             Self::Ended => f.write_str("it powered itself off"),
         }
     }

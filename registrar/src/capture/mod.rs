@@ -22,7 +22,7 @@ pub use verify::verify;
 use boot::{BootPlan, Booted};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence};
+use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::Source;
 use bootstash_disk::nbd::Base;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
@@ -102,7 +102,13 @@ async fn run(
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
     let cache = keep(cache, &request.work_dir).await?;
-    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator: Some(accelerator) })
+    Ok(Captured {
+        cache,
+        facts,
+        confidence: Confidence::after(&boots),
+        boots,
+        accelerator: Some(accelerator),
+    })
 }
 
 /// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
@@ -209,39 +215,7 @@ fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
     }
 }
 
-fn confidence(boots: &[BootRecord]) -> Confidence {
-    let signalled = boots.iter().all(|boot| boot.signal != BootSignal::Quiet);
-    match boots.last() {
-        Some(last) if signalled && last.new_clusters == 0 => Confidence::High,
-        _ => Confidence::Low,
-    }
-}
-
 async fn remove(path: PathBuf) -> Result<(), CaptureError> {
     let gone = path.clone();
     on_disk(|| std::fs::remove_file(gone)).await.map_err(|source| CaptureError::Write { path, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
-        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal, profile: None }
-    }
-
-    #[test]
-    fn trust_needs_a_signal_in_each_boot_and_a_last_boot_without_news() {
-        use BootSignal::{GuestAgent, LoginPrompt, Quiet};
-        let cases = [
-            (vec![boot(LoginPrompt, 9), boot(GuestAgent, 0)], Confidence::High),
-            (vec![boot(LoginPrompt, 9), boot(LoginPrompt, 1)], Confidence::Low),
-            (vec![boot(Quiet, 9), boot(LoginPrompt, 0)], Confidence::Low),
-            (vec![boot(LoginPrompt, 9)], Confidence::Low),
-            (vec![], Confidence::Low),
-        ];
-        for (boots, wanted) in cases {
-            assert_eq!(confidence(&boots), wanted, "{boots:?}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::{JobId, JobState};
 use bootstash_base::clock;
 use bootstash_base::names::ImageName;
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_net::api::{CaptureChoices, JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
@@ -26,6 +27,9 @@ pub struct JobRecord {
     /// What was asked of its boots; absent from records older than such choices.
     #[serde(default)]
     pub capture: CaptureChoices,
+    /// How far the cache has to be trusted; absent from older records.
+    #[serde(default)]
+    pub require: Option<Confidence>,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -44,6 +48,7 @@ impl JobRecord {
             format: request.format,
             cache: request.cache.clone(),
             capture: request.capture.clone(),
+            require: request.require,
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,
@@ -77,11 +82,8 @@ mod tests {
     fn choices_are_kept_and_a_record_older_than_them_is_read() {
         let profiles: HardwareProfiles = "openstack,libvirt".parse().unwrap();
         let request = RegisterRequest {
-            name: "debian12".to_owned(),
-            source: "/srv/debian12.raw".into(),
-            format: None,
-            cache: None,
             capture: CaptureChoices { profiles: Some(profiles) },
+            ..RegisterRequest::new("debian12", "/srv/debian12.raw")
         };
         let record = JobRecord::new(JobId(1), "debian12".parse().unwrap(), &request);
         let mut json = serde_json::to_value(&record).unwrap();

@@ -254,7 +254,9 @@ fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
 }
 
 fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
-    if record.source == request.source && record.cache == request.cache {
+    // A registration under way may promise more than was asked for, never less.
+    let promised = request.require.is_none() || record.require == request.require;
+    if record.source == request.source && record.cache == request.cache && promised {
         return Ok(Submitted::UnderWay(record.id));
     }
     Err(SubmitError::NameTaken {
@@ -290,18 +292,11 @@ mod tests {
     use super::*;
     use bootstash_base::error::ErrorClass;
     use bootstash_base::files::replace_file;
-    use bootstash_net::api::CaptureChoices;
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
         let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            capture: CaptureChoices::default(),
-        }
+        RegisterRequest::new(name, source)
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

@@ -1,7 +1,7 @@
 //! Runs jobs: one step after the other, each result on disk before the next begins.
 
 use super::manifest::manifest;
-use super::{Capturer, StepFailure, look_up};
+use super::{Capturer, StepFailure, look_up, refuse_doubt};
 use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
@@ -176,7 +176,9 @@ impl Inner {
             Some(cache) => self.adopt(record, source, cache).await?,
             None => self.boot(record, source).await?,
         };
-        Ok(StepOutput::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
+        let manifest = manifest(record.name.clone(), source.clone(), captured);
+        refuse_doubt(record.require, &manifest)?;
+        Ok(StepOutput::Captured(Box::new(manifest)))
     }
 
     /// Boots nothing, so it waits for none of the boots that run.

@@ -11,7 +11,7 @@ use bootstash_base::error::ErrorClass;
 use bootstash_base::testing::{LogWatch, fail_on_warnings};
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_delta::catalog;
-use bootstash_net::api::{CaptureChoices, JobOutcome, RegisterRequest, Step};
+use bootstash_net::api::{JobOutcome, RegisterRequest, Step};
 use bootstash_zfs::fake::{FakeZfs, Verb};
 use std::path::Path;
 use std::sync::Arc;
@@ -109,13 +109,7 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 
 fn request(name: &str) -> RegisterRequest {
     let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest {
-        name: name.to_owned(),
-        source,
-        format: None,
-        cache: None,
-        capture: CaptureChoices::default(),
-    }
+    RegisterRequest::new(name, source)
 }
 
 /// The same with a cache to adopt.
@@ -361,6 +355,49 @@ async fn an_adopted_cache_that_does_not_pass_is_named_and_leaves_nothing() {
         assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
         bench.close().await;
     }
+}
+
+#[tokio::test]
+async fn an_image_of_low_trust_is_refused_before_its_import_where_high_is_required() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let require = Some(catalog::Confidence::High);
+    let demanding = RegisterRequest { require, ..request_with("debian", "/mnt/cache.qcow2") };
+    let job = bench.submit_as(&demanding).await;
+    let later =
+        bench.jobs.submit("debian".parse().unwrap(), &request_with("debian", "/mnt/cache.qcow2")).await;
+    assert_eq!(later.unwrap(), Submitted::UnderWay(job), "what promises more");
+    bench.runner.start(job);
+    let JobOutcome::Failed { step, error, .. } = bench.outcome(job).await else { panic!("registered") };
+    assert_eq!(step, Step::Capture);
+    assert!(error.contains("high confidence was required: no boot is on record for it"), "{error}");
+    assert!(bench.images().is_empty());
+    assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
+    assert_eq!(bench.log.now().snapshots.len(), 0);
+
+    let job = bench.submit_as(&RegisterRequest { require, ..request("alpine") }).await;
+    bench.runner.start(job);
+    assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_doubt_is_told_with_the_end_of_the_job_and_a_promise_not_given_is_no_promise() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2")).await;
+    let demanding = RegisterRequest {
+        require: Some(catalog::Confidence::High),
+        ..request_with("debian", "/mnt/cache.qcow2")
+    };
+    let error = bench.jobs.submit("debian".parse().unwrap(), &demanding).await.unwrap_err();
+    assert_eq!(bootstash_base::error::Classified::kind(&error), ErrorClass::Busy);
+    bench.runner.start(job);
+    match bench.outcome(job).await {
+        JobOutcome::Registered { doubt: Some(doubt), .. } => assert_eq!(doubt, "no boot is on record for it"),
+        other => panic!("{other:?}"),
+    }
+    bench.close().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
@@ -205,6 +206,9 @@ pub(super) struct RegisterArgs {
     /// not given
     #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache")]
     pub(super) profiles: Option<HardwareProfiles>,
+    /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
+    #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
+    pub(super) require: Option<Confidence>,
     /// Print each change as a JSON object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -288,6 +292,13 @@ pub(super) struct ConfigCheckArgs {
     pub(super) kind: Option<ConfigKind>,
 }
 
+fn required_confidence(text: &str) -> Result<Confidence, String> {
+    match text {
+        "high" => Ok(Confidence::High),
+        _ => Err("only `high` can be required; without --require any confidence does".to_owned()),
+    }
+}
+
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
@@ -322,6 +333,17 @@ mod tests {
         };
         assert_eq!(cache(&[]), None);
         assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
+    }
+
+    #[test]
+    fn high_confidence_alone_can_be_required() {
+        let line = |trust| ["bootstash", "register", "debian12", "/a.raw", "--require", trust];
+        let Verb::Register(args) = Cli::try_parse_from(line("high")).unwrap().verb else {
+            panic!("not register")
+        };
+        assert_eq!(args.require, Some(Confidence::High));
+        let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
+        assert!(error.contains("only `high`"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::guest::TinyGuest;
 use anyhow::{Context, Result, ensure};
 use bootstash_base::kill_point::KillPoint;
 use bootstash_disk::ImageFormat;
-use bootstash_net::api::{CaptureChoices, JobOutcome, RegisterRequest, routes};
+use bootstash_net::api::{JobOutcome, RegisterRequest, routes};
 use std::fmt;
 
 /// What is done for a daemon to come to a point.
@@ -275,13 +275,7 @@ pub(super) fn boot(testbed: &Testbed) -> Result<RegisterRequest> {
     let source = testbed.dir.join("tiny.raw");
     TinyGuest::booting(7).write(&source)?;
     let format = Some(ImageFormat::Raw);
-    Ok(RegisterRequest {
-        name: "tiny".to_owned(),
-        source,
-        format,
-        cache: None,
-        capture: CaptureChoices::default(),
-    })
+    Ok(RegisterRequest { format, ..RegisterRequest::new("tiny", source) })
 }
 
 /// A guest that reads its disk and then waits for ever.
@@ -289,13 +283,7 @@ pub(super) fn silent_guest(testbed: &Testbed) -> Result<RegisterRequest> {
     let source = testbed.dir.join("mute.raw");
     TinyGuest::printing("wait").write(&source)?;
     let format = Some(ImageFormat::Raw);
-    Ok(RegisterRequest {
-        name: "mute".to_owned(),
-        source,
-        format,
-        cache: None,
-        capture: CaptureChoices::default(),
-    })
+    Ok(RegisterRequest { format, ..RegisterRequest::new("mute", source) })
 }
 
 async fn deregister_booted(testbed: &Testbed) -> Result<()> {

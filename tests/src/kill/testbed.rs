@@ -12,9 +12,8 @@ use bootstash_delta::VolumeLog;
 use bootstash_delta::catalog;
 use bootstash_disk::ImageFormat;
 use bootstash_net::api::{
-    AgentState, AgentStatus, CaptureChoices, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView,
-    JobOutcome, JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest,
-    routes,
+    AgentState, AgentStatus, DeregisterQuery, DeregisterReply, GcQuery, GcReport, ImageView, JobOutcome,
+    JobView, NodeView, OverlayQuery, OverlayRequest, OverlayView, RegisterReply, RegisterRequest, routes,
 };
 use bootstash_zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use std::fs::File;
@@ -143,11 +142,9 @@ impl Testbed {
     /// Asks for a registration, and follows it to its end.
     pub(super) async fn register(&self, image: &Image) -> Result<JobOutcome> {
         let request = RegisterRequest {
-            name: image.name.clone(),
-            source: image.base.clone(),
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
-            capture: CaptureChoices::default(),
+            ..RegisterRequest::new(&image.name, &image.base)
         };
         self.follow(&request).await
     }

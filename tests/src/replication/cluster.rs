@@ -284,13 +284,7 @@ impl Cluster {
     pub(super) async fn register(&self, name: &str) -> Result<()> {
         let source = self.file(&format!("{name}.raw"));
         std::fs::write(&source, vec![1; 1 << 20])?;
-        let request = RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            capture: CaptureChoices::default(),
-        };
+        let request = RegisterRequest::new(name, source);
         let registrar = self.client("registrar")?;
         let RegisterReply::Started { job } = registrar.post(routes::IMAGES, &request).await? else {
             bail!("{name} was registered");

@@ -1,9 +1,7 @@
 //! Wrong names, wrong configurations, things done twice: refused with words, and nothing changed.
 
 use crate::setting::{Setting, assert_says, inside};
-use bootstash_net::api::{
-    CallError, CaptureChoices, Client, Endpoint, RegisterReply, RegisterRequest, routes,
-};
+use bootstash_net::api::{CallError, Client, Endpoint, RegisterReply, RegisterRequest, routes};
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::Program;
 use std::fs;
@@ -21,13 +19,7 @@ fn names_that_could_lead_elsewhere() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = Client::new(Endpoint::Unix(socket)).unwrap();
     for name in ["../etc", "a/b", "", &"x".repeat(300)] {
-        let request = RegisterRequest {
-            name: name.to_owned(),
-            source: source.clone(),
-            format: None,
-            cache: None,
-            capture: CaptureChoices::default(),
-        };
+        let request = RegisterRequest::new(name, &source);
         let reply = runtime.block_on(client.post::<RegisterReply>(routes::IMAGES, &request));
         let Err(CallError::Refused { status, error, .. }) = reply else { panic!("{reply:?}") };
         assert_eq!(status, 400, "{error}");

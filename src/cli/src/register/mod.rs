@@ -50,6 +50,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
         capture: CaptureChoices { profiles: args.profiles.clone() },
+        require: args.require,
     })
 }
 
@@ -97,11 +98,12 @@ fn unchanged_text(image: &ImageView) -> String {
     let manifest = &image.manifest;
     let cache = super::render::size_in_words(manifest.cache.bytes);
     format!(
-        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}",
+        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}{}",
         manifest.name,
         manifest.source.path.display(),
         steps::boots(manifest.boots.len()),
         super::render::or_dash(image.snapshot.as_ref()),
+        steps::trust(manifest.doubt().map(|doubt| doubt.to_string()).as_deref()),
     )
 }
 
@@ -164,6 +166,7 @@ mod tests {
             format: None,
             cache: None,
             profiles: None,
+            require: None,
             json: false,
             detach: false,
         }

@@ -51,6 +51,7 @@ pub(crate) fn registered() -> JobView {
         delta_bytes: 33 << 20,
         cache_bytes: 124_010_000,
         boots: 2,
+        doubt: None,
     };
     JobView { seq: 9, step: Step::Publish, step_seconds, outcome: Some(outcome), ..inspecting() }
 }

@@ -102,7 +102,8 @@ pub struct CaptureConfig {
     /// After the boot signal: so long without a new cluster ends a boot.
     #[serde(with = "humantime_serde")]
     pub quiet: Duration,
-    /// With no boot signal at all: so long without a read ends a boot, with low confidence.
+    /// With no boot signal at all: so long without a sign of life ends the boot of a system that has shown itself, with
+    /// low confidence.
     #[serde(with = "humantime_serde")]
     pub quiet_without_signal: Duration,
     /// Memory of a capture guest, in MiB.

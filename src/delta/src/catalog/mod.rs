@@ -2,8 +2,10 @@
 //!
 //! The volume describes itself; a copy of it needs no database.
 
+mod doubt;
 mod manifest;
 
+pub use doubt::Doubt;
 pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 
 use bootstash_base::error::Classified;

@@ -2,7 +2,7 @@
 
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{ImageName, SnapshotName};
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::{Confidence, Manifest};
 use bootstash_disk::ImageFormat;
 use bootstash_qemu::HardwareProfiles;
 use bootstash_zfs::Removed;
@@ -24,9 +24,26 @@ pub struct RegisterRequest {
     /// is booted.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How far its cache has to be trusted to be registered; where none is given, any is.
+    #[serde(default)]
+    pub require: Option<Confidence>,
     /// How to boot it, where that is not to be as the registrar's configuration says.
     #[serde(default)]
     pub capture: CaptureChoices,
+}
+
+impl RegisterRequest {
+    /// Asks for it with nothing special.
+    pub fn new(name: &str, source: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            source: source.into(),
+            format: None,
+            cache: None,
+            require: None,
+            capture: CaptureChoices::default(),
+        }
+    }
 }
 
 /// What a registration asks of its capture boots. What is not given is as the registrar's configuration says.
@@ -131,6 +148,9 @@ pub enum JobOutcome {
         cache_bytes: u64,
         /// Boots on record for the cache; none where it was adopted without a record.
         boots: u32,
+        /// Why the cache is trusted little, where it is.
+        #[serde(default)]
+        doubt: Option<String>,
     },
     /// It is not, and nothing of it is left.
     Failed {
