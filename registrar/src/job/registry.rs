@@ -295,7 +295,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
-        let source = format!("/srv/images/{name}.raw").into();
+        let source = format!("/srv/images/{name}.raw");
         RegisterRequest::new(name, source)
     }
 

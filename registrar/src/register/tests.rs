@@ -108,7 +108,7 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 }
 
 fn request(name: &str) -> RegisterRequest {
-    let source = format!("/srv/images/{name}.raw").into();
+    let source = format!("/srv/images/{name}.raw");
     RegisterRequest::new(name, source)
 }
 
