@@ -24,9 +24,10 @@ use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::Source;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
-use bootstash_qemu::{Accelerator, Qemu};
+use bootstash_net::api::CaptureChoices;
+use bootstash_qemu::{Accelerator, HardwareProfiles, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
 use std::io;
@@ -46,6 +47,20 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// What was asked for of this image.
+    pub choices: CaptureChoices,
+}
+
+impl CaptureRequest {
+    /// Whether its guests get a seed of cloud-init.
+    fn seed(&self) -> bool {
+        self.config.seed && !self.choices.no_seed
+    }
+
+    /// The hardware that its guests run on.
+    fn profiles(&self) -> &HardwareProfiles {
+        self.choices.profiles.as_ref().unwrap_or(&self.config.profiles)
+    }
 }
 
 /// A boot cache, not yet verified.
@@ -61,6 +76,8 @@ pub struct Captured {
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
     pub accelerator: Option<Accelerator>,
+    /// Whether the guests had a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -90,7 +107,7 @@ async fn run(
     let image = &request.image;
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
-    let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await?;
     let series = Series {
         qemu,
         request,
@@ -108,6 +125,7 @@ async fn run(
         confidence: Confidence::after(&boots),
         boots,
         accelerator: Some(accelerator),
+        seed: request.seed(),
     })
 }
 
@@ -147,7 +165,7 @@ struct Series<'a> {
     qemu: &'a Qemu,
     request: &'a CaptureRequest,
     accelerator: Accelerator,
-    base: &'a Base,
+    base: &'a DiskImage,
     scratch: &'a Path,
     reporter: Reporter<'a>,
 }
@@ -168,19 +186,20 @@ impl Series<'_> {
         zeros: ClusterRuns,
         first: Booted,
     ) -> Result<(PathBuf, CacheFacts, Vec<BootRecord>), CaptureError> {
-        let config = &self.request.config;
+        let profiles = self.request.profiles();
+        let max_boots = self.request.config.max_boots.max(profiles.count());
         let mut known = BTreeSet::new();
         let mut boots = vec![record(&first, &mut known)];
         loop {
             let number = boots.len() as u32;
             let path = self.scratch.join(format!("cache-{number}.qcow2"));
             let facts = cache::write(self.base, &self.request.image, &known, &zeros, &path).await?;
-            if number >= config.max_boots.max(config.profiles.count()) {
+            if number >= max_boots {
                 return Ok((path, facts, boots));
             }
             let again = self.boot(number + 1, Some(path.clone()), known.len() as u64).await?;
             boots.push(record(&again, &mut known));
-            let booted_on_all = number + 1 >= config.profiles.count();
+            let booted_on_all = number + 1 >= profiles.count();
             if booted_on_all && boots.last().is_some_and(|boot| boot.new_clusters == 0) {
                 return Ok((path, facts, boots));
             }
@@ -191,10 +210,11 @@ impl Series<'_> {
     async fn boot(&self, number: u32, cache: Option<PathBuf>, known: u64) -> Result<Booted, CaptureError> {
         let plan = BootPlan {
             number,
-            profile: self.request.config.profiles.of_boot(number),
+            profile: self.request.profiles().of_boot(number),
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
+            seed: self.request.seed(),
             source: Arc::new(self.base.clone()),
             cache,
             scratch: self.scratch,

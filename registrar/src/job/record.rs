@@ -24,12 +24,12 @@ pub struct JobRecord {
     /// The boot cache to adopt instead of booting; absent from records older than adopting.
     #[serde(default)]
     pub cache: Option<PathBuf>,
-    /// What was asked of its boots; absent from records older than such choices.
-    #[serde(default)]
-    pub capture: CaptureChoices,
     /// How far the cache has to be trusted; absent from older records.
     #[serde(default)]
     pub require: Option<Confidence>,
+    /// How to boot it; absent from records older than that.
+    #[serde(default)]
+    pub capture: CaptureChoices,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -47,8 +47,8 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
-            capture: request.capture.clone(),
             require: request.require,
+            capture: request.capture.clone(),
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,
@@ -82,7 +82,7 @@ mod tests {
     fn choices_are_kept_and_a_record_older_than_them_is_read() {
         let profiles: HardwareProfiles = "openstack,libvirt".parse().unwrap();
         let request = RegisterRequest {
-            capture: CaptureChoices { profiles: Some(profiles) },
+            capture: CaptureChoices { profiles: Some(profiles), ..CaptureChoices::default() },
             ..RegisterRequest::new("debian12", "/srv/debian12.raw")
         };
         let record = JobRecord::new(JobId(1), "debian12".parse().unwrap(), &request);

@@ -17,7 +17,7 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
     /// Looks at the image at `path`.
     async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure>;
 
-    /// Boots the image and leaves its cache in `work_dir`.
+    /// Boots the image, as `choices` say, and leaves its cache in `work_dir`.
     async fn capture(
         &self,
         source: &Source,
@@ -44,14 +44,6 @@ pub struct QemuCapturer {
     pub config: CaptureConfig,
 }
 
-impl QemuCapturer {
-    fn config_for(&self, choices: &CaptureChoices) -> CaptureConfig {
-        let mut config = self.config.clone();
-        config.profiles = choices.profiles.clone().unwrap_or(config.profiles);
-        config
-    }
-}
-
 #[async_trait]
 impl Capturer for QemuCapturer {
     async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure> {
@@ -69,7 +61,8 @@ impl Capturer for QemuCapturer {
         let request = CaptureRequest {
             image: source.clone(),
             work_dir: work_dir.to_owned(),
-            config: self.config_for(choices),
+            config: self.config.clone(),
+            choices: choices.clone(),
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
     }

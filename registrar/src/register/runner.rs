@@ -141,7 +141,9 @@ impl Inner {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                self.unless_stopped(inspect).await.map(StepOutput::Inspected)
+                let mut source = self.unless_stopped(inspect).await?;
+                source.firmware = record.capture.firmware.unwrap_or(source.firmware);
+                Ok(StepOutput::Inspected(source))
             }
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,

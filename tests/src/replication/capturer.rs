@@ -35,6 +35,7 @@ impl Capturer for SyntheticCapturer {
             format: format.unwrap_or(ImageFormat::Raw),
             virtual_size_bytes: identity.size_bytes,
             identity,
+            firmware: Default::default(),
         })
     }
 
@@ -56,7 +57,14 @@ impl Capturer for SyntheticCapturer {
             data_clusters: CACHE_BYTES as u64 / 65536,
             zero_clusters: 0,
         };
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence: Confidence::Low, accelerator: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots: Vec::new(),
+            confidence: Confidence::Low,
+            accelerator: None,
+            seed: false,
+        })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {

@@ -51,7 +51,13 @@ impl Capturer for SimCapturer {
         self.pass(LOOK_MS).await?;
         let identity = BaseIdentity::of(path)?;
         let virtual_size_bytes = identity.size_bytes;
-        Ok(Source { path: path.to_owned(), format: ImageFormat::Raw, virtual_size_bytes, identity })
+        Ok(Source {
+            path: path.to_owned(),
+            format: ImageFormat::Raw,
+            virtual_size_bytes,
+            identity,
+            firmware: Default::default(),
+        })
     }
 
     async fn capture(
@@ -75,7 +81,14 @@ impl Capturer for SimCapturer {
             data_clusters: 1,
             zero_clusters: 0,
         };
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence: Confidence::Low, accelerator: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots: Vec::new(),
+            confidence: Confidence::Low,
+            accelerator: None,
+            seed: false,
+        })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {

@@ -49,8 +49,12 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         source: path::absolute(&args.source)?,
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
-        capture: CaptureChoices { profiles: args.profiles.clone() },
         require: args.require,
+        capture: CaptureChoices {
+            firmware: args.firmware.0,
+            no_seed: args.no_seed,
+            profiles: args.profiles.clone(),
+        },
     })
 }
 
@@ -116,6 +120,7 @@ fn detached_text(job: JobId, args: &RegisterArgs) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cli::FirmwareChoice;
     use super::super::stub::{self, Stub};
     use super::*;
     use axum::extract::{Path, Query, State};
@@ -167,6 +172,8 @@ mod tests {
             cache: None,
             profiles: None,
             require: None,
+            firmware: FirmwareChoice::default(),
+            no_seed: false,
             json: false,
             detach: false,
         }

@@ -94,7 +94,7 @@ pub struct CaptureConfig {
     pub parallel: usize,
     /// The hardware that images are booted on, in turn.
     pub profiles: HardwareProfiles,
-    /// At most so many boots an image, and at least one on each profile.
+    /// At most this number of boots for each image, and at least one on each profile.
     pub max_boots: u32,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
@@ -112,6 +112,8 @@ pub struct CaptureConfig {
     pub cpus: u32,
     /// What a capture guest may write in a boot, in MiB; it is thrown away after.
     pub overlay_mib: u32,
+    /// Whether capture guests get a seed of cloud-init (NoCloud), as VMs of a cloud have metadata.
+    pub seed: bool,
 }
 
 impl Default for CaptureConfig {
@@ -127,6 +129,7 @@ impl Default for CaptureConfig {
             memory_mib: 1024,
             cpus: 2,
             overlay_mib: 8192,
+            seed: true,
         }
     }
 }
