@@ -70,7 +70,7 @@ pub enum StartError {
     /// The directory of deltas for other nodes.
     #[error("cannot keep deltas for other nodes in {}", .path.display())]
     PeerCache {
-        /// It.
+        /// The directory.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -109,7 +109,7 @@ impl Agent {
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
-        let layout = Layout::of(config)?;
+        let layout = Layout::of(config, &member.node)?;
         let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;

@@ -10,6 +10,7 @@
 mod catalog;
 mod collect;
 mod generations;
+pub(crate) mod holders;
 mod keep_views;
 mod open;
 mod overlay_lifecycle;
@@ -29,7 +30,7 @@ pub use open::OpenError;
 pub use overlays::{CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage};
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};
-pub use views::ViewError;
+pub use views::{HeldView, ViewError};
 
 use crate::layout::Layout;
 use bootstash_delta::DeltaRecord;
@@ -86,6 +87,7 @@ impl Volume {
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.generations.partial().cloned(),
             views: self.views.present().iter().cloned().collect(),
+            held: self.views.held(|snapshot| self.overlays.need_view(snapshot)),
             leases: self.overlays.leases().values().cloned().collect(),
             images: Arc::clone(&self.images),
         });

@@ -8,7 +8,7 @@ use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_zfs::{CreateError, ReadError, Zfs};
+use bootstash_zfs::{CreateError, ReadError, Zfs, make_root};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,9 +53,8 @@ impl Volume {
         for directory in layout.directories() {
             make_directory(directory)?;
         }
-        for (name, new) in layout.datasets() {
-            zfs.create(name, &new).await?;
-        }
+        make_root(zfs.as_ref(), &layout.root, &Layout::new_root(), &layout.owner).await?;
+        zfs.create(&layout.views, &Layout::new_views()).await?;
         kill_point(KillPoint::OpenMade);
         let storage = Storage::new();
         let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone())?;
@@ -64,10 +63,10 @@ impl Volume {
         let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
         let mut volume =
             Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
-        volume.generations.forget_notes();
+        volume.generations.forget_notes().await;
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;
-        volume.views.sweep_mountpoints();
+        volume.views.sweep_mountpoints(&volume.storage).await;
         kill_point(KillPoint::OpenRestored);
         volume.generations.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {

@@ -105,12 +105,23 @@ impl Volume {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = mount_checks.tick() => self.views.remount(self.overlays.count_by_snapshot()).await,
+                _ = mount_checks.tick() => self.check().await,
                 request = requests.0.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
                 },
             }
+        }
+    }
+
+    /// What may have changed behind the agent's back.
+    async fn check(&mut self) {
+        let mut changed = self.check_views().await;
+        if self.generations.are_stale() {
+            changed |= self.look_at_generations().await;
+        }
+        if changed {
+            self.publish();
         }
     }
 
@@ -128,8 +139,8 @@ impl Volume {
             }
             Request::KeepUnknown { why, reply } => {
                 let path = self.layout.unknown_dir.clone();
-                let done =
-                    self.generations.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
+                let kept = self.generations.keep_unknown(&why).await;
+                let done = kept.map_err(|source| ApplyError::Note { path, source });
                 self.answer(reply, done);
             }
             Request::Refresh { reply } => {

@@ -2,6 +2,7 @@ mod callers;
 mod leaked;
 mod missing;
 mod reconcile;
+mod views;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};

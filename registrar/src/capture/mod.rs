@@ -24,8 +24,9 @@ use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::Source;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
@@ -46,6 +47,15 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// What was asked for of this image.
+    pub choices: CaptureChoices,
+}
+
+impl CaptureRequest {
+    /// Whether its guests get a seed of cloud-init.
+    fn seed(&self) -> bool {
+        self.config.seed && !self.choices.no_seed
+    }
 }
 
 /// A boot cache, not yet verified.
@@ -61,6 +71,8 @@ pub struct Captured {
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
     pub accelerator: Option<Accelerator>,
+    /// Whether the guests had a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -90,7 +102,7 @@ async fn run(
     let image = &request.image;
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
-    let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await?;
     let series = Series {
         qemu,
         request,
@@ -108,6 +120,7 @@ async fn run(
         confidence: Confidence::after(&boots),
         boots,
         accelerator: Some(accelerator),
+        seed: request.seed(),
     })
 }
 
@@ -147,7 +160,7 @@ struct Series<'a> {
     qemu: &'a Qemu,
     request: &'a CaptureRequest,
     accelerator: Accelerator,
-    base: &'a Base,
+    base: &'a DiskImage,
     scratch: &'a Path,
     reporter: Reporter<'a>,
 }
@@ -192,6 +205,7 @@ impl Series<'_> {
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
+            seed: self.request.seed(),
             source: Arc::new(self.base.clone()),
             cache,
             scratch: self.scratch,

@@ -47,7 +47,7 @@ pub struct State {
     pub serving: DownloadLimits,
     /// How far the restore under way is.
     pub restoring: Restoring,
-    /// Counts.
+    /// What `/metrics` shows.
     pub metrics: Metrics,
     /// How long snapshots are kept.
     pub window: Duration,

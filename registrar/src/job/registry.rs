@@ -298,7 +298,14 @@ mod tests {
 
     fn request(name: &str) -> RegisterRequest {
         let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest { name: name.to_owned(), source, format: None, cache: None, require: None }
+        RegisterRequest {
+            name: name.to_owned(),
+            source,
+            format: None,
+            cache: None,
+            require: None,
+            capture: Default::default(),
+        }
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

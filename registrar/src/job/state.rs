@@ -60,7 +60,7 @@ pub enum JobState {
     },
     /// It failed, and what it left was removed.
     Failed {
-        /// Where.
+        /// The step that failed.
         step: Step,
         /// The error, with its causes.
         error: String,
@@ -87,7 +87,7 @@ pub enum StepOutput {
     Imported,
     /// It is in a snapshot.
     Snapshotted(SnapshotName),
-    /// Its delta, of so many bytes, is announced.
+    /// Its delta is announced.
     Published {
         /// Size of the delta.
         delta_bytes: u64,

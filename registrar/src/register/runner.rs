@@ -193,7 +193,9 @@ impl Inner {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                unless_cancelled(cancel, inspect).await.map(StepOutput::Inspected)
+                let mut source = unless_cancelled(cancel, inspect).await?;
+                source.firmware = record.capture.firmware.unwrap_or(source.firmware);
+                Ok(StepOutput::Inspected(source))
             }
             JobState::Inspected { source } => self.capture(record, source, cancel, clock).await,
             JobState::Captured { manifest } => self.verify(record, manifest, cancel).await,
@@ -264,7 +266,7 @@ impl Inner {
             let turn = async { Ok(self.captures.acquire().await) };
             let what = format!("for another capture to end; {} run at once", self.parallel);
             let _permit = wait_for(&progress, &what, unless_cancelled(cancel, turn)).await?;
-            self.capturer.capture(source, &dir, &progress, cancel).await
+            self.capturer.capture(source, &record.capture, &dir, &progress, cancel).await
         };
         let captured = self.relay(record.id, &mut seen, capture).await;
         clock.leave_out(progress.borrow().waited_seconds);

@@ -1,5 +1,7 @@
 //! Registering on ZFS in memory, with captures that take no guest.
 
+mod mount_point;
+
 use super::testing::{FakeCapturer, manifest};
 use super::{Capturer, Runner};
 use crate::job::{JobId, JobRegistry, JobState, JobStore, StepOutput, Submitted};
@@ -113,7 +115,14 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 
 fn request(name: &str) -> RegisterRequest {
     let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest { name: name.to_owned(), source, format: None, cache: None, require: None }
+    RegisterRequest {
+        name: name.to_owned(),
+        source,
+        format: None,
+        cache: None,
+        require: None,
+        capture: Default::default(),
+    }
 }
 
 /// The same with a cache to adopt.

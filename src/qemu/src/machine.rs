@@ -2,10 +2,11 @@
 
 use super::confine::{Bounds, Confined};
 use super::console::{ConsoleDecoder, ConsoleText};
+use super::firmware::Flash;
 use super::qmp::Qmp;
 use super::run::{one_line, read_bounded};
 use super::spec::{AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, machine_args};
-use super::{MachineError, MachineSpec, Place, Qemu, guest_agent, processor_time};
+use super::{MachineError, MachineSpec, Place, Qemu, guest_agent, processor_time, seed};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -73,7 +74,11 @@ impl Qemu {
         let [qmp, serial, agent] = [QMP_SOCKET, SERIAL_SOCKET, AGENT_SOCKET].map(|name| place.listen(name));
         let (qmp, serial, agent) =
             (qmp.map_err(no_sockets)?, serial.map_err(no_sockets)?, agent.map_err(no_sockets)?);
-        let mut child = self.spawn_machine(spec, &place)?;
+        if spec.seed {
+            seed::put(&place).await.map_err(|source| MachineError::Seed { source })?;
+        }
+        let flash = Flash::in_place(spec.firmware, &place).await?;
+        let mut child = self.spawn_machine(spec, flash.as_ref(), &place)?;
         let stderr = AbortOnDropHandle::new(tokio::spawn(collect(child.stderr.take())));
         let connected = tokio::time::timeout(START_DEADLINE, async {
             tokio::try_join!(qmp.accept(), serial.accept(), agent.accept())
@@ -113,13 +118,18 @@ impl Qemu {
         })
     }
 
-    fn spawn_machine(&self, spec: &MachineSpec, place: &Place) -> Result<Child, MachineError> {
+    fn spawn_machine(
+        &self,
+        spec: &MachineSpec,
+        flash: Option<&Flash>,
+        place: &Place,
+    ) -> Result<Child, MachineError> {
         let programs = self.programs();
         let group = spec.accelerator.group();
         Confined { programs, bounds: bounds(spec), place: Some(place), group }
             .command()
             .arg(&programs.system)
-            .args(machine_args(spec))
+            .args(machine_args(spec, flash))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

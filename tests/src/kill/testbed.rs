@@ -147,6 +147,7 @@ impl Testbed {
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
             require: None,
+            capture: Default::default(),
         };
         self.follow(&request).await
     }

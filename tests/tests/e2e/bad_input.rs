@@ -25,6 +25,7 @@ fn names_that_could_lead_elsewhere() {
             format: None,
             cache: None,
             require: None,
+            capture: Default::default(),
         };
         let reply = runtime.block_on(client.post::<RegisterReply>(routes::IMAGES, &request));
         let Err(CallError::Refused { status, error, .. }) = reply else { panic!("{reply:?}") };

@@ -1,7 +1,7 @@
 //! Whether the base of an image is what was registered.
 
-use super::mount_table::MountTable;
 use super::{CreateOverlayError, Overlays};
+use bootstash_base::mount_table::MountTable;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::BaseReadError;
 use std::io;

@@ -1,12 +1,12 @@
 //! The file of an overlay and its record: where it may be, and both made in their order.
 
 use super::lease::{Lease, LeaseError, Stage};
-use super::mount_table::MountTable;
 use super::{Overlays, canonical_path, file_state};
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_disk::BaseReadError;
@@ -87,7 +87,7 @@ pub enum CreateOverlayError {
     #[error("this node holds no images yet; `bootstash status` tells how far it is")]
     #[class(transient)]
     Empty,
-    /// The image.
+    /// Its manifest cannot be read, or there is no such image.
     #[error(transparent)]
     #[class(source)]
     Catalog(#[from] CatalogError),

@@ -11,7 +11,6 @@ mod file_state;
 mod lease;
 mod lease_plan;
 mod maker;
-mod mount_table;
 mod qemu_lock;
 mod reconcile;
 mod remove;
@@ -25,8 +24,6 @@ pub(super) use lease::DamagedRecord;
 pub use lease::{Lease, LeaseError, Stage};
 pub(super) use lease_plan::LeasePlan;
 pub use maker::OverlayMaker;
-#[cfg(test)]
-pub(super) use mount_table::MountTable;
 pub use remove::RemoveOverlayError;
 
 use super::storage::Storage;

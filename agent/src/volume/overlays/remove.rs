@@ -1,12 +1,12 @@
 //! Removing the file of an overlay, then its record.
 
 use super::lease::LeaseError;
-use super::mount_table::MountTable;
 use super::{Overlays, canonical_path, qemu_lock};
 use crate::volume::Stopping;
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::SnapshotName;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub enum RemoveOverlayError {
         /// The overlay.
         path: PathBuf,
     },
-    /// The file.
+    /// The overlay's file cannot be removed.
     #[error("cannot remove {}", .path.display())]
     #[class(operator)]
     Io {

@@ -6,11 +6,11 @@
 use super::file_state::{self, FileState};
 use super::lease::Lease;
 use super::lease_plan::{Observation, Scan};
-use super::mount_table::MountTable;
 use super::qemu_lock;
 use super::scan_directory::{self, DirectoryScan};
 use crate::layout::Layout;
 use crate::volume::storage::Storage;
+use bootstash_base::mount_table::MountTable;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};

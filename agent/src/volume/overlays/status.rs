@@ -4,10 +4,10 @@
 
 use super::file_state::FileState;
 use super::lease::Lease;
-use super::mount_table::MountTable;
 use super::{qemu_lock, scan};
 use crate::volume::VolumeHandle;
 use crate::volume::storage::Storage;
+use bootstash_base::mount_table::MountTable;
 use bootstash_net::api::{OverlayState, OverlayStatus};
 use chrono::Utc;
 use futures::future::join_all;

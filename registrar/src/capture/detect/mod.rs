@@ -49,9 +49,9 @@ impl Rules {
 pub(super) enum Event {
     /// It read a cluster of the base for the first time.
     NewCluster,
-    /// It has read so many bytes of its disk, from whichever layer.
+    /// It has read this number of bytes of its disk, from whichever layer.
     BytesRead(u64),
-    /// It has written so many bytes to its disk.
+    /// It has written this number of bytes to its disk.
     BytesWritten(u64),
     /// It has used so much processor time.
     ProcessorTime(Duration),
@@ -87,7 +87,7 @@ pub enum Failure {
     Limit(Duration),
     /// It said so.
     Fatal(Fatal),
-    /// It restarted so many times without staying up.
+    /// It restarted this number of times without staying up.
     RestartLoop(u32),
     /// It ended without a signal.
     Ended,

@@ -14,7 +14,7 @@ use super::failure::{CommandError, INTERRUPTED};
 use super::{cancel, output, path};
 use bootstash_disk::refuse_url;
 use bootstash_net::api::{
-    Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
+    CaptureChoices, Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
 use follow::{RETRY_BUDGET, follow};
 use interrupted::Choice;
@@ -52,6 +52,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
         require: args.require,
+        capture: CaptureChoices { firmware: args.firmware.0, no_seed: args.no_seed },
     })
 }
 
@@ -129,6 +130,7 @@ fn detached_text(job: JobId, args: &RegisterArgs) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cli::FirmwareChoice;
     use super::super::stub::{self, Stub};
     use super::*;
     use axum::extract::{Path, Query, State};
@@ -179,6 +181,8 @@ mod tests {
             format: None,
             cache: None,
             require: None,
+            firmware: FirmwareChoice::default(),
+            no_seed: false,
             json: false,
             detach: false,
         }

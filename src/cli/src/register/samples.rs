@@ -37,7 +37,7 @@ pub(crate) fn capturing() -> JobView {
     }
 }
 
-/// Done.
+/// A job whose image is published.
 pub(crate) fn registered() -> JobView {
     let step_seconds = vec![
         (Step::Inspect, 0.3),

@@ -92,7 +92,7 @@ pub struct CaptureConfig {
     pub accelerator: AcceleratorChoice,
     /// How many images are captured at once.
     pub parallel: usize,
-    /// At most so many boots an image.
+    /// At most this number of boots for each image.
     pub max_boots: u32,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
@@ -110,6 +110,8 @@ pub struct CaptureConfig {
     pub cpus: u32,
     /// What a capture guest may write in a boot, in MiB; it is thrown away after.
     pub overlay_mib: u32,
+    /// Whether capture guests get a seed of cloud-init (NoCloud), as VMs of a cloud have metadata.
+    pub seed: bool,
 }
 
 impl Default for CaptureConfig {
@@ -124,6 +126,7 @@ impl Default for CaptureConfig {
             memory_mib: 1024,
             cpus: 1,
             overlay_mib: 8192,
+            seed: true,
         }
     }
 }

@@ -67,6 +67,42 @@ pub struct ReplacedVolume {
     pub unknown: Option<String>,
 }
 
+/// A view that no overlay needs, or that another one took the place of, and that is in use all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// The file system.
+    pub dataset: DatasetName,
+    /// Who holds it, as far as that was found out; a few of many.
+    pub holders: Vec<Holder>,
+}
+
+/// A process that holds a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its number.
+    pub pid: u32,
+    /// Its name, as `ps` shows it.
+    pub command: String,
+    /// By what it holds it.
+    pub by: HeldBy,
+}
+
+/// By what a process holds a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldBy {
+    /// It is mounted in the process's own mount namespace.
+    MountNamespace,
+    /// A file of it is open.
+    OpenFile,
+    /// Its working directory is there.
+    WorkingDirectory,
+    /// Its root directory is there.
+    Root,
+    /// The program itself is there.
+    Program,
+}
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
@@ -102,6 +138,9 @@ pub struct AgentStatus {
     pub overlays: u64,
     /// Views mounted.
     pub views: u64,
+    /// Views that are in use though no overlay needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldView>,
     /// Space; none before the first snapshot came, and where ZFS does not tell.
     pub usage: Option<Usage>,
     /// What ZFS keeps waiting for too long.

@@ -26,7 +26,7 @@ pub enum SnapshotError {
         /// The snapshot.
         name: SnapshotName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot take snapshot {name} of {of}")]
     #[class(source)]
     Other {
@@ -58,7 +58,17 @@ pub enum CloneError {
         /// The clone.
         name: DatasetName,
     },
-    /// Anything else.
+    /// The clone is there and cannot be mounted: somebody still has an earlier mount of it (zfs-fuse).
+    #[error(
+        "cannot mount {name}: a process holds an earlier mount of it; end that process (to find it: grep -l {name} \
+         /proc/[0-9]*/mountinfo), or restart zfs-fuse"
+    )]
+    #[class(busy)]
+    Held {
+        /// The clone.
+        name: DatasetName,
+    },
+    /// ZFS failed in another way.
     #[error("cannot clone {of}@{snapshot}")]
     #[class(source)]
     Other {
