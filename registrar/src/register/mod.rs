@@ -17,6 +17,6 @@ pub(crate) mod waiting;
 
 pub use capturer::{Capturer, QemuCapturer};
 pub use doubt::{DoubtError, refuse_doubt};
-pub use existing_image::{ExistingImage, ExistingImageError, look_up};
+pub use existing_image::{BaseComparison, ExistingImageError, look_up};
 pub use failure::StepFailure;
 pub use runner::Runner;

@@ -3,7 +3,7 @@
 use super::cancels::Cancels;
 use super::manifest::manifest;
 use super::waiting::{StepClock, wait_for};
-use super::{Capturer, StepFailure, look_up, refuse_doubt};
+use super::{BaseComparison, Capturer, StepFailure, look_up, refuse_doubt};
 use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
@@ -44,6 +44,7 @@ struct Inner {
     reader: VolumeReader,
     layout: Layout,
     metrics: Metrics,
+    bases: BaseComparison,
     captures: Semaphore,
     parallel: usize,
     cancels: Cancels,
@@ -72,6 +73,7 @@ impl Runner {
                 reader,
                 layout,
                 metrics,
+                bases: BaseComparison::default(),
                 captures,
                 parallel,
                 cancels: Cancels::default(),
@@ -98,6 +100,11 @@ impl Runner {
             Ok(submitted)
         });
         submitting.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Compares images with what their files hold now.
+    pub fn bases(&self) -> &BaseComparison {
+        &self.inner.bases
     }
 
     /// Runs a job in a task of its own.
@@ -287,7 +294,10 @@ impl Inner {
     async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         // Another registration under the name can have ended while this one was being taken.
         let (name, source) = (record.name.clone(), record.source.clone());
-        self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+        let registered = self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+        if let Some(registered) = registered {
+            self.bases.unchanged(registered).await?;
+        }
         let written_bytes = Arc::new(AtomicU64::new(0));
         let request = ImportRequest {
             cache: self.layout.captured_cache(record.id),

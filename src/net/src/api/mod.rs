@@ -36,7 +36,10 @@ pub use member::{
 };
 pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 pub use node::{LogQuery, LogReply, NodeReport, NodeView};
-pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
+pub use overlay::{
+    BaseState, BaseStatus, ChangedBase, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus,
+    OverlayView,
+};
 pub use peer::{DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{
