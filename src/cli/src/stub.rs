@@ -86,6 +86,8 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         new_clusters: 0,
         signal: BootSignal::LoginPrompt,
         profile: None,
+        began_seconds: 0.0,
+        retried_after: None,
     };
     let manifest = Manifest {
         version: Manifest::VERSION,
