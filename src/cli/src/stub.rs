@@ -80,7 +80,15 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         identity,
         firmware: Firmware::Bios,
     };
-    let boot = BootRecord { seconds: 60.0, base_bytes: 0, new_clusters: 0, signal: BootSignal::LoginPrompt };
+    let boot = BootRecord {
+        seconds: 60.0,
+        base_bytes: 0,
+        new_clusters: 0,
+        signal: BootSignal::LoginPrompt,
+        profile: None,
+        began_seconds: 0.0,
+        retried_after: None,
+    };
     let manifest = Manifest {
         version: Manifest::VERSION,
         name: name.parse().unwrap(),
