@@ -23,6 +23,7 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
         snapshot: volume.head().map(|head| head.name.clone()),
         snapshots: volume.snapshots.len() as u64,
         overlays: volume.leases.len() as u64,
+        changed_bases: site.volume.changed_bases(),
         views: volume.views.len() as u64,
         held,
         usage,

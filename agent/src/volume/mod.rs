@@ -27,7 +27,9 @@ pub use catalog::CatalogReadError;
 pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
-pub use overlays::{CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage};
+pub use overlays::{
+    BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage,
+};
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};
 pub use views::{HeldView, ViewError};
@@ -37,7 +39,7 @@ use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Manifest;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
 use generations::{Generations, open_delta};
-use overlays::Overlays;
+use overlays::{BaseWatch, Overlays};
 use std::path::Path;
 use std::sync::Arc;
 use storage::Storage;
@@ -51,6 +53,7 @@ pub struct Volume {
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     storage: Storage,
+    base_watch: BaseWatch,
     overlays: Overlays,
     views: Views,
     generations: Generations,

@@ -1,3 +1,4 @@
+mod bases;
 mod callers;
 mod leaked;
 mod missing;

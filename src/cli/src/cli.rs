@@ -32,7 +32,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Capture an image's boot cache and hand it to every node (storage node)
+    ///
+    /// Ctrl-C asks whether to cancel the registration or to leave it running. Without a terminal, or with --json, it is
+    /// left running: the same `bootstash register` follows it again, `bootstash cancel JOB` cancels it.
     Register(RegisterArgs),
+    /// Cancel a registration that is under way; nothing of it is left (storage node)
+    Cancel(CancelArgs),
     /// Remove an image from the cache volume; its base is left alone (storage node)
     Deregister(DeregisterArgs),
     /// List the registered images, or those this node holds
@@ -196,7 +201,7 @@ pub(super) struct RegisterArgs {
     pub(super) name: ImageName,
     /// The image file, at the path every node sees it under
     pub(super) source: PathBuf,
-    /// Its format, raw or qcow2; detected where not given
+    /// Its format: raw, qcow2, vmdk, vdi, vhdx or vpc; detected where not given
     #[arg(long)]
     pub(super) format: Option<ImageFormat>,
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
@@ -217,6 +222,16 @@ pub(super) struct RegisterArgs {
     /// Return once the registration is under way
     #[arg(long)]
     pub(super) detach: bool,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// Its number, as `bootstash jobs` shows it
+    pub(super) job: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `deregister`

@@ -7,8 +7,8 @@ use super::output;
 use super::render::{guest_text, size};
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::{
-    AgentState, AgentStatus, Client, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume, Transfer,
-    routes,
+    AgentState, AgentStatus, ChangedBase, Client, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume,
+    Transfer, routes,
 };
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::Serialize;
@@ -73,6 +73,7 @@ fn agent_text(status: &AgentStatus) -> String {
         ("views", status.views.to_string()),
         ("memory", size(status.rss_bytes)),
     ];
+    facts.extend(status.changed_bases.iter().map(|base| ("base", changed_base(base))));
     if !status.held.is_empty() {
         facts.push(("held", held(&status.held)));
     }
@@ -113,6 +114,14 @@ fn space(usage: &Usage) -> [(&'static str, String); 4] {
 
 fn unanswered(waiting: &Unanswered) -> (&'static str, String) {
     ("zfs", format!("no answer to `{}` for {} s", guest_text(&waiting.call), waiting.seconds))
+}
+
+fn changed_base(base: &ChangedBase) -> String {
+    let (path, overlays) = (guest_text(&base.path.to_string_lossy()), base.overlays.len());
+    format!(
+        "{path} changed under {overlays} overlays of {} ({}): see `bootstash overlays`",
+        base.image, base.change
+    )
 }
 
 /// Volumes that a full stream replaced; those that are kept for a person say why.
@@ -220,6 +229,7 @@ mod tests {
             snapshot: None,
             snapshots: 0,
             overlays: 2,
+            changed_bases: Vec::new(),
             views: 1,
             held: Vec::new(),
             usage: None,
@@ -249,6 +259,24 @@ mod tests {
         let mut status = agent(AgentState::InStep);
         status.zfs_unanswered = Some(Unanswered { call: "zfs list tank".to_owned(), seconds: 40 });
         assert!(agent_text(&status).ends_with("\n  zfs         no answer to `zfs list tank` for 40 s"));
+    }
+
+    #[test]
+    fn a_base_that_changed_under_overlays_is_named() {
+        let mut status = agent(AgentState::InStep);
+        status.changed_bases = vec![ChangedBase {
+            path: "/srv/a.raw".into(),
+            image: "a".parse().unwrap(),
+            snapshot: stub::snapshot(7),
+            change: "it is gone".to_owned(),
+            overlays: vec!["/vms/a".into(), "/vms/b".into()],
+        }];
+        let line = "\n  base        /srv/a.raw changed under 2 overlays of a (it is gone): see `bootstash overlays`\n";
+        assert!(agent_text(&status).contains(line), "{}", agent_text(&status));
+        let mut json = serde_json::to_value(&status).unwrap();
+        json.as_object_mut().unwrap().remove("changed_bases");
+        let old: AgentStatus = serde_json::from_value(json).unwrap();
+        assert_eq!(old.changed_bases, [], "as an agent before it said nothing of bases");
     }
 
     #[test]

@@ -168,7 +168,9 @@ impl Testbed {
         let image = self.new_image()?;
         match self.register(&image).await? {
             JobOutcome::Registered { .. } => self.images.push(image.clone()),
-            failed @ JobOutcome::Failed { .. } => bail!("{}: {failed:?}", image.name),
+            failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. }) => {
+                bail!("{}: {failed:?}", image.name)
+            }
         }
         Ok(image)
     }

@@ -105,7 +105,9 @@ impl Fleet {
         loop {
             match self.client.get::<JobView>(&route, &()).await?.outcome {
                 Some(JobOutcome::Registered { .. }) => return Ok(()),
-                Some(failed @ JobOutcome::Failed { .. }) => bail!("{name}: {failed:?}"),
+                Some(failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. })) => {
+                    bail!("{name}: {failed:?}")
+                }
                 None => sleep(POLL).await,
             }
         }

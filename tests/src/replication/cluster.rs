@@ -309,7 +309,9 @@ impl Cluster {
         });
         match outcome.await? {
             JobOutcome::Registered { .. } => Ok(()),
-            failed @ JobOutcome::Failed { .. } => bail!("{name}: {failed:?}"),
+            failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. }) => {
+                bail!("{name}: {failed:?}")
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! there.
 
 mod base;
+mod base_watch;
 mod canonical_path;
 mod create;
 mod file_state;
@@ -18,6 +19,9 @@ mod scan;
 mod scan_directory;
 mod status;
 
+pub(super) use base::Bases;
+pub use base_watch::BaseStates;
+pub(super) use base_watch::BaseWatch;
 pub use create::CreateOverlayError;
 pub(super) use create::Place;
 pub(super) use lease::DamagedRecord;
@@ -41,6 +45,7 @@ pub(super) struct Overlays {
     layout: Layout,
     maker: Arc<dyn OverlayMaker>,
     storage: Storage,
+    bases: Bases,
     leases: Leases,
     /// Snapshots whose views stay though no record needs them: an overlay may that was not seen.
     spared: BTreeSet<SnapshotName>,
@@ -55,9 +60,10 @@ impl Overlays {
         maker: Arc<dyn OverlayMaker>,
         layout: Layout,
         storage: Storage,
+        bases: Bases,
     ) -> Result<(Self, Vec<DamagedRecord>), LeaseError> {
         let (leases, damaged) = Leases::load(&layout.leases_dir)?;
-        Ok((Self { layout, maker, storage, leases, spared: BTreeSet::new() }, damaged))
+        Ok((Self { layout, maker, storage, bases, leases, spared: BTreeSet::new() }, damaged))
     }
 
     /// Whether the view of a snapshot must stay.

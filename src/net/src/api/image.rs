@@ -120,6 +120,12 @@ pub struct Progress {
     pub bytes: Option<u64>,
     /// Bytes to do.
     pub total_bytes: Option<u64>,
+    /// What it waits for before it can go on, as words that follow "waits".
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// How long it has waited in this step before.
+    #[serde(default)]
+    pub waited_seconds: f64,
 }
 
 /// How a job ended.
@@ -149,6 +155,11 @@ pub enum JobOutcome {
         /// What may follow.
         kind: ErrorClass,
     },
+    /// Somebody cancelled it, and nothing of it is left.
+    Cancelled {
+        /// The step it was at.
+        step: Step,
+    },
 }
 
 /// A job as seen from outside.
@@ -168,10 +179,19 @@ pub struct JobView {
     pub progress: Progress,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
-    /// Seconds spent in each finished step, in order.
+    /// Seconds spent in each finished step, in order, without those it waited for others.
     pub step_seconds: Vec<(Step, f64)>,
     /// How it ended, once it has.
     pub outcome: Option<JobOutcome>,
+}
+
+/// What asking to cancel a job did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CancelReply {
+    /// Whether the job was cancelled by this; if not, it had ended before.
+    pub cancelled: bool,
+    /// The job as it is now.
+    pub job: JobView,
 }
 
 /// A registered image.

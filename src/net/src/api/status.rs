@@ -1,5 +1,6 @@
 //! The state of a daemon and its volume.
 
+use super::ChangedBase;
 use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,9 @@ pub struct AgentStatus {
     pub snapshots: u64,
     /// How many overlays it knows.
     pub overlays: u64,
+    /// Bases that changed after overlays were made of them.
+    #[serde(default)]
+    pub changed_bases: Vec<ChangedBase>,
     /// Views mounted.
     pub views: u64,
     /// Views that are in use though no overlay needs them.
