@@ -297,15 +297,8 @@ mod tests {
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
-        let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        }
+        let source = format!("/srv/images/{name}.raw");
+        RegisterRequest::new(name, source)
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

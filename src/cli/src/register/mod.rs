@@ -52,7 +52,11 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
         require: args.require,
-        capture: CaptureChoices { firmware: args.firmware.0, no_seed: args.no_seed },
+        capture: CaptureChoices {
+            firmware: args.firmware.0,
+            no_seed: args.no_seed,
+            profiles: args.profiles.clone(),
+        },
     })
 }
 
@@ -180,6 +184,7 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            profiles: None,
             require: None,
             firmware: FirmwareChoice::default(),
             no_seed: false,
