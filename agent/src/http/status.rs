@@ -2,9 +2,9 @@
 
 use super::Site;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use bootstash_daemon::telemetry;
-use bootstash_net::api::{AgentStatus, ImageView};
+use bootstash_net::api::{AgentStatus, ImageView, ImagesQuery};
 use bootstash_zfs::{Unanswered, Usage};
 
 pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
@@ -29,9 +29,13 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
 }
 
 /// The images of the newest snapshot. Which snapshot first held one is for the registrar to say.
-pub(super) async fn images(State(site): State<Site>) -> Json<Vec<ImageView>> {
+pub(super) async fn images(
+    State(site): State<Site>,
+    Query(query): Query<ImagesQuery>,
+) -> Json<Vec<ImageView>> {
     let images = site.volume.state().images;
-    Json(images.iter().map(|manifest| ImageView { manifest: manifest.clone(), snapshot: None }).collect())
+    let wanted = images.iter().filter(|manifest| query.wants(&manifest.name)).take(query.most());
+    Json(wanted.map(|manifest| ImageView { manifest: manifest.clone(), snapshot: None }).collect())
 }
 
 impl Site {

@@ -33,7 +33,7 @@ pub use views::ViewError;
 
 use crate::layout::Layout;
 use bootstash_delta::DeltaRecord;
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::Catalog;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
 use generations::{Generations, open_delta};
 use overlays::Overlays;
@@ -54,7 +54,7 @@ pub struct Volume {
     views: Views,
     generations: Generations,
     /// Those in the newest snapshot whose catalog was read.
-    images: Arc<Vec<Manifest>>,
+    images: Catalog,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
@@ -87,7 +87,7 @@ impl Volume {
             partial: self.generations.partial().cloned(),
             views: self.views.present().iter().cloned().collect(),
             leases: self.overlays.leases().values().cloned().collect(),
-            images: Arc::clone(&self.images),
+            images: self.images.clone(),
         });
     }
 }

@@ -17,6 +17,8 @@ impl VolumeTask {
     pub(super) async fn ensure_mounted(&mut self) -> Result<(), VolumeError> {
         if self.zfs.mount(&self.layout.volume).await? == Made::Created {
             tracing::warn!(volume = %self.layout.volume, "was not mounted any more; mounted it again");
+            self.images.forget();
+            self.publisher.forget();
             self.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
         }
         self.said_unmounted = false;

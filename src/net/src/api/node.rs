@@ -35,6 +35,9 @@ pub struct LogReply {
     /// The group that new deltas are sent to, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multicast: Option<Group>,
+    /// One delta over all that this node lacks is being made: it is worth asking again before fetching each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub combining: bool,
 }
 
 /// What a node says of itself, after each change and now and then.

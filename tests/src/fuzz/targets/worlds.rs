@@ -155,7 +155,7 @@ fn registrar() -> Result<World> {
         DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
-        Arc::new(SyntheticCapturer),
+        Arc::new(SyntheticCapturer::default()),
         stop.clone(),
     ))?;
     let routes = vec![registrar.operator_routes(), registrar.network_routes()];
@@ -191,7 +191,7 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
         volume: handle,
         following: tokio::sync::watch::Sender::new(AgentState::Starting).subscribe(),
         metrics: Metrics::new(),
-        window: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600).into(),
     };
     Ok(vec![command_routes(site), peer::routes(peers)])
 }
