@@ -71,7 +71,7 @@ pub enum StartError {
     /// The directory of deltas for other nodes.
     #[error("cannot keep deltas for other nodes in {}", .path.display())]
     PeerCache {
-        /// It.
+        /// The directory.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,

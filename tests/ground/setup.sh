@@ -24,6 +24,7 @@ wanted() {
   cat <<'LIST'
 qemu-system-x86   qemu-system-x86_64
 qemu-utils        qemu-img
+ovmf              /usr/share/OVMF/OVMF_CODE_4M.fd
 mmdebstrap        mmdebstrap
 nftables          nft
 iproute2          ip
@@ -33,6 +34,8 @@ e2fsprogs         mke2fs
 dosfstools        mkfs.vfat
 fdisk             sfdisk
 grub-common       grub-mkimage
+grub-efi-amd64-bin /usr/lib/grub/x86_64-efi/moddep.lst
+mtools            mcopy
 grub-pc-bin       /usr/lib/grub/i386-pc/boot.img
 gcc               cc
 xz-utils          xz

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use bootstash_agent::follow::Intervals;
+use bootstash_base::backoff::Backoff;
 use bootstash_tests::load::{Fleet, Scenario, run};
 use bootstash_tests::prometheus;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_millis(50),
-    longest_retry: Duration::from_secs(1),
+    retry: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) },
     stopped_retry: Duration::from_secs(1),
     long_poll: Duration::from_secs(2),
     read_timeout: Duration::from_secs(90),

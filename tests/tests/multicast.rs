@@ -4,7 +4,7 @@
 
 use allocation_counter::measure;
 use bootstash_multicast::{
-    Announcement, BlockLayout, BlockSource, HELD_BYTES_MAX, Instruction, Packer, Position, Receiver,
+    Announcement, BlockLayout, HELD_BYTES_MAX, Instruction, ObjectSource, Packer, Position, Receiver,
     ReceiverEvent, Transmit,
 };
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Nothing but zeros.
 struct Zeros;
 
-impl BlockSource for Zeros {
+impl ObjectSource for Zeros {
     fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
         Ok(vec![0; (range.end - range.start) as usize])
     }

@@ -69,7 +69,7 @@ impl Health {
                         if error.is_unreachable() { Trouble::Unreachable } else { Trouble::Transient };
                     self.enter(trouble, &text);
                 }
-                let wait = self.intervals.back_off(self.transient_failures, fastrand::f64());
+                let wait = self.intervals.retry.jittered(self.transient_failures, fastrand::f64());
                 (AgentState::Waiting { error: text }, wait)
             }
         }

@@ -1,14 +1,13 @@
 //! How long to wait before the next try.
 
+use bootstash_base::backoff::{Backoff, upper_half};
 use std::time::Duration;
 
 /// The waits of a follower.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
-    /// After the first transient failure; doubles with each further one.
-    pub first_retry: Duration,
-    /// The longest wait after transient failures.
-    pub longest_retry: Duration,
+    /// After transient failures in a row.
+    pub retry: Backoff,
     /// After a failure that only a person can mend.
     pub stopped_retry: Duration,
     /// How long the registrar may hold back an answer that says nothing new.
@@ -25,8 +24,7 @@ pub struct Intervals {
 impl Default for Intervals {
     fn default() -> Self {
         Self {
-            first_retry: Duration::from_secs(1),
-            longest_retry: Duration::from_secs(30),
+            retry: Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) },
             stopped_retry: Duration::from_secs(60),
             long_poll: Duration::from_secs(30),
             read_timeout: Duration::from_secs(90),
@@ -37,14 +35,6 @@ impl Default for Intervals {
 }
 
 impl Intervals {
-    /// The wait after so many transient failures in a row (from 1): `jitter` (0 to 1) says where in
-    /// its upper half. Nodes that lost the registrar together must not come back together.
-    pub fn back_off(&self, failures: u32, jitter: f64) -> Duration {
-        let doublings = failures.saturating_sub(1).min(16);
-        let full = self.first_retry.saturating_mul(1 << doublings).min(self.longest_retry);
-        full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
-    }
-
     /// The wait of a node that was told to retry later: never less than it was told, and up to twice that,
     /// as others were told the same at the same moment.
     pub fn jittered_retry_after(retry_after: Duration, jitter: f64) -> Duration {
@@ -54,7 +44,7 @@ impl Intervals {
     /// How long the registrar is to hold its answer back: in the upper half of the longest, so that nodes
     /// which asked together once do not for ever.
     pub fn jittered_poll(&self, jitter: f64) -> Duration {
-        self.long_poll.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+        upper_half(self.long_poll, jitter)
     }
 }
 
@@ -65,7 +55,7 @@ mod tests {
     #[test]
     fn grows_to_the_longest_and_spreads_over_the_upper_half() {
         let intervals = Intervals::default();
-        let seconds = |failures, jitter| intervals.back_off(failures, jitter).as_secs_f64();
+        let seconds = |failures, jitter| intervals.retry.jittered(failures, jitter).as_secs_f64();
         assert_eq!([seconds(1, 1.0), seconds(2, 1.0), seconds(3, 1.0)], [1.0, 2.0, 4.0]);
         assert_eq!([seconds(6, 0.0), seconds(6, 1.0), seconds(u32::MAX, 1.0)], [15.0, 30.0, 30.0]);
         assert_eq!([0.0, 1.0].map(|jitter| intervals.jittered_poll(jitter).as_secs()), [15, 30]);

@@ -1,6 +1,8 @@
 //! Fetching just the parts that are lacking.
 
 use super::MulticastError;
+use crate::follow::Intervals;
+use bootstash_base::backoff::Backoff;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, PiecesRequest, routes};
 use std::ops::Range;
@@ -11,7 +13,7 @@ use tokio::time::timeout;
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
 /// After this number of failures in a row it is given up.
 const RETRIES: u32 = 6;
-const PAUSE_MAX: Duration = Duration::from_secs(8);
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(8) };
 
 /// Parts that came: where, and what.
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
@@ -42,15 +44,17 @@ async fn fetch_with_retries(
         };
         let pause = match &error {
             // A busy registrar works; only one that fails is given up.
-            MulticastError::Call(CallError::Busy { retry_after, .. }) => *retry_after,
+            MulticastError::Call(CallError::Busy { retry_after, .. }) => {
+                Intervals::jittered_retry_after(*retry_after, fastrand::f64())
+            }
             error if error.kind() == ErrorClass::Transient && failures < RETRIES => {
                 failures += 1;
-                Duration::from_millis(250).saturating_mul(1 << failures).min(PAUSE_MAX)
+                BACKOFF.jittered(failures, fastrand::f64())
             }
             _ => return Err(error),
         };
         tracing::debug!(file, "parts come later: {}", Chain(&error));
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

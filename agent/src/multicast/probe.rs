@@ -98,11 +98,11 @@ impl Doctor {
             group,
             interface: interface.to_string(),
             enabled: self.config.enabled,
-            heard: false,
+            reached: false,
             expected: 0,
             received: 0,
             socket_drops: 0,
-            strange: 0,
+            foreign_datagrams: 0,
             buffer_bytes: socket.buffer_bytes() as u64,
             wanted_buffer_bytes: subscription::buffer_for(bytes_per_second),
             bytes_per_second,
@@ -148,8 +148,8 @@ impl Doctor {
                 () = sleep_until(wake.into()) => (),
             }
             let counters = receiver.counters();
-            findings.heard |= counters.taken > 0;
-            findings.strange = counters.wrong_length + counters.wrong_seal;
+            findings.reached |= counters.taken > 0;
+            findings.foreign_datagrams = counters.wrong_length + counters.wrong_seal;
         }
     }
 }

@@ -81,7 +81,7 @@ impl PeerCache {
         self.kept.lock().iter().map(|kept| kept.bytes).sum()
     }
 
-    /// Removes the oldest until so many more bytes fit. Who reads one of them reads on.
+    /// Removes the oldest until this number of bytes more fits. Who reads one of them reads on.
     fn make_room(&self, bytes: u64) {
         let mut kept = self.kept.lock();
         let mut sum: u64 = kept.iter().map(|kept| kept.bytes).sum();

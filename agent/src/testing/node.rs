@@ -6,6 +6,7 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use async_trait::async_trait;
+use bootstash_base::backoff::Backoff;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, SnapshotName};
 use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig};
@@ -28,8 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Waits are short, so that tests are; the long poll ends with news.
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_millis(2),
-    longest_retry: Duration::from_millis(10),
+    retry: Backoff { first: Duration::from_millis(2), longest: Duration::from_millis(10) },
     stopped_retry: Duration::from_millis(10),
     long_poll: Duration::from_secs(30),
     read_timeout: Duration::from_secs(90),

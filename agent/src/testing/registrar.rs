@@ -11,6 +11,7 @@ use bootstash_delta::SnapshotId;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_delta::{DeltaRecord, VolumeLog};
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::{DeltaQuery, LogQuery, NodeReport, routes};
 use bootstash_zfs::fake::FakeZfs;
@@ -27,7 +28,7 @@ use tokio::task::AbortHandle;
 /// What is wrong with the next download.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DownloadFault {
-    /// It ends after so many bytes.
+    /// It ends after this number of bytes.
     EndAfter(usize),
     /// The last byte is another.
     LastByte,
@@ -159,7 +160,7 @@ impl StubRegistrar {
         self.shared.full.lock().unwrap().extend(vec![StatusCode::ACCEPTED; delays]);
     }
 
-    /// Streams the volume itself from now on; the first streams are cut after so many bytes each.
+    /// Streams the volume itself from now on; the first streams are cut after these numbers of bytes.
     pub(crate) fn stream(&self, cuts: &[usize]) {
         self.streams.cuts.lock().unwrap().extend(cuts);
         self.streams.offered.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -265,11 +266,13 @@ fn manifest(name: &ImageName, base: &Path) -> Manifest {
             format: ImageFormat::Raw,
             virtual_size_bytes: 70_144,
             identity: BaseIdentity::of(base).unwrap(),
+            firmware: Firmware::Bios,
         },
         cache: CacheFacts { bytes: 300_000, cluster_bytes: 65_536, data_clusters: 4, zero_clusters: 0 },
         boots: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered: Utc::now(),
     }
 }

@@ -56,7 +56,7 @@ impl Volume {
             self.drop_views(&mut views).await?;
             kill_point(KillPoint::NodeCollectViews);
             self.generations.destroy_expired(&mut fates).await?;
-            self.views.sweep_mountpoints();
+            self.views.sweep_mountpoints(&self.storage).await;
             self.generations.drop_replaced().await;
             self.generations.refresh().await?;
         }

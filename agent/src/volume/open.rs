@@ -65,10 +65,10 @@ impl Volume {
         let (images, published) = (Catalog::default(), watch::Sender::new(VolumeState::default()));
         let mut volume =
             Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
-        volume.generations.forget_notes();
+        volume.generations.forget_notes().await;
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;
-        volume.views.sweep_mountpoints();
+        volume.views.sweep_mountpoints(&volume.storage).await;
         kill_point(KillPoint::OpenRestored);
         volume.generations.drop_replaced().await;
         if let Err(error) = volume.read_catalog().await {

@@ -46,6 +46,7 @@ impl Volume {
             cache: catalog::cache_path(&root, image),
             virtual_size_bytes: manifest.source.virtual_size_bytes,
             created: clock::now(),
+            firmware: Some(manifest.source.firmware),
         };
         self.overlays.make(place, overlay).await
     }

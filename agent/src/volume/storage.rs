@@ -3,31 +3,26 @@
 //! Promises: whoever asks goes on in time. Storage that hangs holds one thread, however often it is
 //! asked, and all of it together holds no more than [`THREADS`].
 
-use bootstash_base::clock;
+use bootstash_base::blocking::BlockingPool;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Mutex as Turn, Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-/// Not those of the runtime: everything else would wait with the storage.
 const THREADS: usize = 16;
 
 /// The storage of this host. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Storage(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    threads: Arc<Semaphore>,
-    turns: Mutex<BTreeMap<PathBuf, Arc<Turn<()>>>>,
+pub(super) struct Storage {
+    pool: BlockingPool,
+    /// One thread for each mount point that is being asked.
+    mounts: Arc<Mutex<BTreeMap<PathBuf, BlockingPool>>>,
 }
 
 impl Storage {
     pub(super) fn new() -> Self {
-        let threads = Arc::new(Semaphore::new(THREADS));
-        Self(Arc::new(Shared { threads, turns: Mutex::default() }))
+        Self { pool: BlockingPool::new("storage", THREADS), mounts: Arc::default() }
     }
 
     /// What `look` finds on the storage that is mounted at `at`; nothing where it does not answer until
@@ -38,30 +33,13 @@ impl Storage {
         until: Instant,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if clock::is_simulated() {
-            return Some(look());
-        }
-        let turn = self.turn(at);
-        let asking = async {
-            let held = (turn.lock_owned().await, Arc::clone(&self.0.threads).acquire_owned().await.ok()?);
-            let (sender, answer) = oneshot::channel();
-            let thread = std::thread::Builder::new().name("storage".to_owned());
-            let started = thread.spawn(move || {
-                let found = look();
-                drop(held);
-                // Who asked may have gone on.
-                drop(sender.send(found));
-            });
-            started.ok()?;
-            answer.await.ok()
-        };
-        timeout_at(until, asking).await.ok().flatten()
+        self.mount(at).run(until, look).await.ok()
     }
 
-    fn turn(&self, at: &Path) -> Arc<Turn<()>> {
-        let mut turns = self.0.turns.lock();
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(at.to_owned()).or_default())
+    fn mount(&self, at: &Path) -> BlockingPool {
+        let mut mounts = self.mounts.lock();
+        mounts.retain(|_, mount| !mount.is_unused());
+        mounts.entry(at.to_owned()).or_insert_with(|| self.pool.part(1)).clone()
     }
 }
 
@@ -99,6 +77,7 @@ mod tests {
         let storage = Storage::new();
         assert_eq!(storage.ask::<()>(Path::new("/a"), late(), || panic!("planned")).await, None);
         assert_eq!(storage.ask(Path::new("/a"), late(), || 1).await, Some(1));
-        assert_eq!(storage.0.threads.available_permits(), THREADS);
+        storage.mount(Path::new("/b"));
+        assert!(storage.mounts.lock().keys().eq([Path::new("/b")]), "mounts that nobody asks are forgotten");
     }
 }

@@ -128,8 +128,8 @@ impl Volume {
             }
             Request::KeepUnknown { why, reply } => {
                 let path = self.layout.unknown_dir.clone();
-                let done =
-                    self.generations.keep_unknown(&why).map_err(|source| ApplyError::Note { path, source });
+                let kept = self.generations.keep_unknown(&why).await;
+                let done = kept.map_err(|source| ApplyError::Note { path, source });
                 self.answer(reply, done);
             }
             Request::Refresh { reply } => {

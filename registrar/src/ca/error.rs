@@ -32,7 +32,7 @@ pub enum MemberError {
         "{identity} has {MOST_CERTIFICATES} certificates that count, and gets no more; expel it, and invite it anew"
     )]
     Renewals {
-        /// Who.
+        /// Who asks for another one.
         identity: Identity,
     },
     /// Only nodes, operators and monitors are invited.

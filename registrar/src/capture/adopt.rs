@@ -7,8 +7,8 @@
 //! base is for `verify` to say.
 
 use super::error::CaptureError;
-use super::{Captured, cache, confidence, keep, scratch};
-use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, MANIFEST_FILE, Manifest};
+use super::{Captured, cache, keep, scratch};
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_disk::Source;
 use bootstash_disk::qcow2::{CacheFile, Layout};
 use bootstash_qemu::{Accelerator, InspectCacheError, Qemu, Unfit};
@@ -48,9 +48,10 @@ pub async fn adopt(
         taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let cache = keep(scratch.path().join(CACHE_FILE), work_dir).await?;
     let boots = record.as_ref().map(|manifest| manifest.boots.clone()).unwrap_or_default();
+    let seed = record.as_ref().is_some_and(|manifest| manifest.seed);
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.
-    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator })
+    Ok(Captured { cache, facts, confidence: Confidence::after(&boots), boots, accelerator, seed })
 }
 
 /// A cache to be written anew, on a thread for what blocks.
@@ -84,15 +85,15 @@ impl Adoption {
     }
 
     fn layout(&self, cache: &CacheFile) -> Result<Layout, CaptureError> {
-        let held = cache.held(|| self.go_on()).map_err(|source| self.unreadable(source))?;
-        if held.compressed {
+        let map = cache.allocation_map(|| self.go_on()).map_err(|source| self.unreadable(source))?;
+        if map.compressed {
             return Err(self.unfit(Unfit::Compressed));
         }
-        if held.data.is_empty() {
+        if map.data.is_empty() {
             return Err(self.unfit(Unfit::Empty));
         }
         let Source { path, format, virtual_size_bytes, .. } = &self.image;
-        Ok(Layout::new(*virtual_size_bytes, held.data, held.zeros, path, *format)?)
+        Ok(Layout::new(*virtual_size_bytes, map.data, map.zeros, path, *format)?)
     }
 
     fn read(&self, cache: &CacheFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {

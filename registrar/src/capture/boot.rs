@@ -2,6 +2,7 @@
 
 use super::detect::{Detector, Event, Failure, Rules, Verdict};
 use super::error::CaptureError;
+use super::on_disk;
 use super::progress::BootReporter;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
@@ -9,7 +10,8 @@ use bootstash_delta::catalog::BootSignal;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::{BlockSource, Export, TraceView};
 use bootstash_qemu::{
-    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineSpec, Place, Qemu,
+    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineEvent, MachineSpec, Place,
+    Qemu,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub(super) struct BootPlan<'a> {
     pub(super) image: &'a Source,
     pub(super) config: &'a CaptureConfig,
     pub(super) accelerator: Accelerator,
+    pub(super) seed: bool,
     pub(super) source: Arc<dyn BlockSource>,
     /// The cache so far.
     pub(super) cache: Option<PathBuf>,
@@ -54,14 +57,15 @@ pub(super) async fn run(
     report: &BootReporter<'_>,
 ) -> Result<Booted, CaptureError> {
     let no_scratch = |source| CaptureError::Scratch { dir: plan.scratch.to_owned(), source };
-    let place = Place::create_in(plan.scratch).map_err(no_scratch)?;
+    let scratch = plan.scratch.to_owned();
+    let place = on_disk(move || Place::create_in(&scratch)).await.map_err(no_scratch)?;
     let overlay = place.path().join(OVERLAY);
     // The chain is given node by node, so that nothing opens what this header names.
     qemu.create_overlay(&overlay, &plan.scratch.join("cache.qcow2"), plan.image.virtual_size_bytes).await?;
-    place.hand_over(OVERLAY).map_err(no_scratch)?;
+    let cache = plan.cache.clone();
+    let (place, listener) = on_disk(move || furnish(place, cache.as_deref())).await.map_err(no_scratch)?;
     let cache = plan.cache.as_ref().map(|_| CACHE);
-    plan.cache.iter().try_for_each(|cache| place.lend(cache, CACHE)).map_err(no_scratch)?;
-    let export = Export::serve(place.listen(BASE_SOCKET).map_err(no_scratch)?, Arc::clone(&plan.source));
+    let export = Export::serve(listener, Arc::clone(&plan.source));
     let spec = MachineSpec {
         accelerator: plan.accelerator,
         memory_mib: plan.config.memory_mib,
@@ -69,6 +73,8 @@ pub(super) async fn run(
         time_limit: plan.config.boot_timeout,
         overlay_max_bytes: u64::from(plan.config.overlay_mib) << 20,
         disk: DiskChain { overlay: OVERLAY, cache, base_socket: BASE_SOCKET },
+        firmware: plan.image.firmware,
+        seed: plan.seed,
     };
     let failed = |source| machine_error(&plan, source);
     let machine = qemu.start(&spec, place).await.map_err(failed)?;
@@ -93,6 +99,16 @@ pub(super) async fn run(
             Err(CaptureError::NeverBooted { path, boot, failure, console })
         }
     }
+}
+
+/// Gives the guest's process what it is to find in its place, and listens for it. Blocks, within a runtime.
+fn furnish(place: Place, cache: Option<&Path>) -> std::io::Result<(Place, tokio::net::UnixListener)> {
+    place.hand_over(OVERLAY)?;
+    if let Some(cache) = cache {
+        place.lend(cache, CACHE)?;
+    }
+    let listener = place.listen(BASE_SOCKET)?;
+    Ok((place, listener))
 }
 
 fn machine_error(plan: &BootPlan<'_>, source: MachineError) -> CaptureError {
@@ -138,11 +154,11 @@ impl Watched {
             tokio::select! {
                 () = changed(&mut self.console) => self.see_console(),
                 () = changed(&mut self.trace) => self.see(Event::NewCluster),
-                () = changed(&mut self.agent) => self.see(Event::Signal(BootSignal::GuestAgent)),
-                ended = self.machine.ended() => {
-                    ended?;
-                    self.see(Event::Ended);
-                }
+                () = changed(&mut self.agent) => self.see_agent(),
+                event = self.machine.event() => match event? {
+                    MachineEvent::Ended(_) => self.see(Event::Ended),
+                    MachineEvent::Restarted => self.see(Event::Restarted),
+                },
                 () = tokio::time::sleep_until(until.min(next_question)) => {
                     if Instant::now() >= next_question {
                         self.report(report);
@@ -159,16 +175,25 @@ impl Watched {
     }
 
     fn see_console(&mut self) {
-        let (prompt, fatal) = {
+        let (prompt, fatal, running) = {
             let text = self.console.borrow_and_update();
-            (text.login_prompt(), text.fatal())
+            (text.login_prompt(), text.fatal(), text.shows_a_running_system())
         };
         self.see(Event::Console);
+        if running {
+            self.see(Event::System);
+        }
         if prompt {
             self.see(Event::Signal(BootSignal::LoginPrompt));
         }
         if let Some(why) = fatal {
             self.see(Event::Fatal(why));
+        }
+    }
+
+    fn see_agent(&mut self) {
+        if *self.agent.borrow_and_update() {
+            self.see(Event::Signal(BootSignal::GuestAgent));
         }
     }
 
@@ -179,8 +204,14 @@ impl Watched {
 
     /// A guest that is just ending does not answer; that is for the next turn to see.
     async fn ask(&mut self) -> Result<(), MachineError> {
-        match self.machine.bytes_read().await {
-            Ok(bytes) => self.see(Event::BytesRead(bytes)),
+        if let Some(used) = self.machine.processor_time() {
+            self.see(Event::ProcessorTime(used));
+        }
+        match self.machine.disk_traffic().await {
+            Ok(traffic) => {
+                self.see(Event::BytesRead(traffic.read_bytes));
+                self.see(Event::BytesWritten(traffic.written_bytes));
+            }
             Err(error) => match tokio::time::timeout(ASK_EVERY, self.machine.ended()).await {
                 Ok(Ok(_)) => self.see(Event::Ended),
                 _ => return Err(error),

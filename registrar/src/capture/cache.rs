@@ -4,7 +4,7 @@ use super::error::CaptureError;
 use super::on_disk;
 use bootstash_delta::catalog::CacheFacts;
 use bootstash_disk::Source;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns, Layout};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Writes a cache of `image` with the clusters `read` to a new file at `path`.
 pub(super) async fn write(
-    base: &Base,
+    base: &DiskImage,
     image: &Source,
     read: &BTreeSet<u64>,
     zeros: &ClusterRuns,

@@ -3,7 +3,7 @@
 use super::detect::Failure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
-use bootstash_disk::nbd::OpenBaseError;
+use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::LayoutError;
 use bootstash_qemu::{
     AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
@@ -23,7 +23,7 @@ pub enum CaptureError {
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
-        /// Why.
+        /// What ended the boot before it was complete.
         failure: Failure,
         /// The last lines of its console, oldest first.
         console: Vec<String>,
@@ -42,7 +42,7 @@ pub enum CaptureError {
     /// The image could not be opened.
     #[error(transparent)]
     #[class(source)]
-    Open(#[from] OpenBaseError),
+    Open(#[from] OpenImageError),
     /// The cache to adopt was refused.
     #[error(transparent)]
     #[class(source)]
@@ -104,7 +104,8 @@ impl fmt::Display for Failure {
                  (raise boot_timeout if it needs longer, or give it console=ttyS0)",
                 limit.as_secs()
             ),
-            Self::Fatal(why) => f.write_str(why),
+            Self::Fatal(why) => why.fmt(f),
+            Self::RestartLoop(count) => write!(f, "it restarts in a loop: {count} times without staying up"),
             Self::Ended => f.write_str("it powered itself off"),
         }
     }

@@ -22,10 +22,11 @@ pub use verify::verify;
 use boot::{BootPlan, Booted};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence};
+use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
 use bootstash_disk::Source;
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
 use std::collections::BTreeSet;
@@ -46,6 +47,15 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// What was asked for of this image.
+    pub choices: CaptureChoices,
+}
+
+impl CaptureRequest {
+    /// Whether its guests get a seed of cloud-init.
+    fn seed(&self) -> bool {
+        self.config.seed && !self.choices.no_seed
+    }
 }
 
 /// A boot cache, not yet verified.
@@ -61,6 +71,8 @@ pub struct Captured {
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
     pub accelerator: Option<Accelerator>,
+    /// Whether the guests had a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -90,7 +102,7 @@ async fn run(
     let image = &request.image;
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
-    let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await?;
     let series = Series {
         qemu,
         request,
@@ -102,7 +114,14 @@ async fn run(
     let (zeros, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
     let cache = keep(cache, &request.work_dir).await?;
-    Ok(Captured { cache, facts, confidence: confidence(&boots), boots, accelerator: Some(accelerator) })
+    Ok(Captured {
+        cache,
+        facts,
+        confidence: Confidence::after(&boots),
+        boots,
+        accelerator: Some(accelerator),
+        seed: request.seed(),
+    })
 }
 
 /// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
@@ -141,7 +160,7 @@ struct Series<'a> {
     qemu: &'a Qemu,
     request: &'a CaptureRequest,
     accelerator: Accelerator,
-    base: &'a Base,
+    base: &'a DiskImage,
     scratch: &'a Path,
     reporter: Reporter<'a>,
 }
@@ -186,6 +205,7 @@ impl Series<'_> {
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
+            seed: self.request.seed(),
             source: Arc::new(self.base.clone()),
             cache,
             scratch: self.scratch,
@@ -205,39 +225,7 @@ fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
     }
 }
 
-fn confidence(boots: &[BootRecord]) -> Confidence {
-    let signalled = boots.iter().all(|boot| boot.signal != BootSignal::Quiet);
-    match boots.last() {
-        Some(last) if signalled && last.new_clusters == 0 => Confidence::High,
-        _ => Confidence::Low,
-    }
-}
-
 async fn remove(path: PathBuf) -> Result<(), CaptureError> {
     let gone = path.clone();
     on_disk(|| std::fs::remove_file(gone)).await.map_err(|source| CaptureError::Write { path, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
-        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal }
-    }
-
-    #[test]
-    fn trust_needs_a_signal_in_each_boot_and_a_last_boot_without_news() {
-        use BootSignal::{GuestAgent, LoginPrompt, Quiet};
-        let cases = [
-            (vec![boot(LoginPrompt, 9), boot(GuestAgent, 0)], Confidence::High),
-            (vec![boot(LoginPrompt, 9), boot(LoginPrompt, 1)], Confidence::Low),
-            (vec![boot(Quiet, 9), boot(LoginPrompt, 0)], Confidence::Low),
-            (vec![boot(LoginPrompt, 9)], Confidence::Low),
-            (vec![], Confidence::Low),
-        ];
-        for (boots, wanted) in cases {
-            assert_eq!(confidence(&boots), wanted, "{boots:?}");
-        }
-    }
 }

@@ -33,7 +33,7 @@ pub(super) struct BootReporter<'a> {
 }
 
 impl BootReporter<'_> {
-    /// This boot has read so many clusters that are not in the cache.
+    /// This boot has read this number of clusters that are not in the cache.
     pub(super) fn clusters(&self, new: u64) {
         let clusters = Some(self.known + new);
         self.progress.send_if_modified(|progress| {

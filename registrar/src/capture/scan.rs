@@ -1,7 +1,7 @@
 //! Which clusters of a base are zero, by their content: reads all its data once, in order.
 
 use super::on_disk;
-use bootstash_disk::nbd::{Base, ExtentKind};
+use bootstash_disk::nbd::{DiskImage, ExtentKind};
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use std::io;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,14 +11,14 @@ const CHUNK_CLUSTERS: u64 = 16;
 static ZEROS: [u8; CLUSTER_BYTES as usize] = [0; CLUSTER_BYTES as usize];
 
 /// Looks through `base`. Dropping the future stops it.
-pub(super) async fn zero_clusters(base: &Base) -> io::Result<ClusterRuns> {
+pub(super) async fn zero_clusters(base: &DiskImage) -> io::Result<ClusterRuns> {
     let (base, stop) = (base.clone(), CancellationToken::new());
     let _stops_on_drop: DropGuard = stop.clone().drop_guard();
     on_disk(move || Scan { base, stop }.run()).await
 }
 
 struct Scan {
-    base: Base,
+    base: DiskImage,
     stop: CancellationToken,
 }
 
@@ -86,7 +86,7 @@ mod tests {
         for (offset, bytes) in written {
             file.as_file().write_all_at(bytes, *offset).unwrap();
         }
-        let base = Base::open(file.path(), ImageFormat::Raw, size.next_multiple_of(512)).await.unwrap();
+        let base = DiskImage::open(file.path(), ImageFormat::Raw, size.next_multiple_of(512)).await.unwrap();
         let zeros = zero_clusters(&base).await.unwrap();
         zeros.runs().iter().cloned().flatten().collect()
     }

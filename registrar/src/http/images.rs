@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::job::{JobState, Registration, Submitted};
-use crate::register::{ExistingImage, look_up};
+use crate::register::{ExistingImage, look_up, refuse_doubt};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
@@ -66,6 +66,7 @@ pub(super) async fn register(
     if state.jobs.active_step(&name).is_none()
         && let ExistingImage::Same(manifest) = existing_image(&state, &name, &request.source).await?
     {
+        refuse_doubt(request.require, &manifest)?;
         let image = Box::new(view(&state, *manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }

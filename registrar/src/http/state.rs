@@ -50,7 +50,7 @@ pub struct State {
     pub serving: DownloadLimits,
     /// How far the restore under way is.
     pub restoring: Restoring,
-    /// Counts.
+    /// What `/metrics` shows.
     pub metrics: Metrics,
     /// How long nodes count that are silent.
     pub window: Duration,

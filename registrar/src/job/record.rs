@@ -3,8 +3,9 @@
 use super::{JobId, JobState};
 use bootstash_base::clock;
 use bootstash_base::names::ImageName;
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
-use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
+use bootstash_net::api::{CaptureChoices, JobView, Progress, RegisterRequest, Step};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +24,12 @@ pub struct JobRecord {
     /// The boot cache to adopt instead of booting; absent from records older than adopting.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How far the cache has to be trusted; absent from older records.
+    #[serde(default)]
+    pub require: Option<Confidence>,
+    /// How to boot it; absent from records older than that.
+    #[serde(default)]
+    pub capture: CaptureChoices,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
     /// Seconds spent in each finished step.
@@ -40,6 +47,8 @@ impl JobRecord {
             source: request.source.clone(),
             format: request.format,
             cache: request.cache.clone(),
+            require: request.require,
+            capture: request.capture.clone(),
             submitted: clock::now(),
             step_seconds: Vec::new(),
             state: JobState::Submitted,

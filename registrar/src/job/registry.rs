@@ -306,7 +306,9 @@ fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
 }
 
 fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
-    if record.source == request.source && record.cache == request.cache {
+    // A registration under way may promise more than was asked for, never less.
+    let promised = request.require.is_none() || record.require == request.require;
+    if record.source == request.source && record.cache == request.cache && promised {
         return Ok(Submitted::UnderWay(record.id));
     }
     Err(SubmitError::NameTaken {
@@ -346,7 +348,14 @@ mod tests {
 
     fn request(name: &str) -> RegisterRequest {
         let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+        RegisterRequest {
+            name: name.to_owned(),
+            source,
+            format: None,
+            cache: None,
+            require: None,
+            capture: Default::default(),
+        }
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

@@ -54,10 +54,13 @@ pub enum JobState {
         cache_bytes: u64,
         /// Boots on record for its cache.
         boots: u32,
+        /// Why its cache is trusted little, where it is; absent from records of before that was kept.
+        #[serde(default)]
+        doubt: Option<String>,
     },
     /// It failed, and what it left was removed.
     Failed {
-        /// Where.
+        /// The step that failed.
         step: Step,
         /// The error, with its causes.
         error: String,
@@ -79,7 +82,7 @@ pub enum StepOutput {
     Imported,
     /// It is in a snapshot.
     Snapshotted(SnapshotName),
-    /// Its delta, of so many bytes, is announced.
+    /// Its delta is announced.
     Published {
         /// Size of the delta.
         delta_bytes: u64,
@@ -142,8 +145,8 @@ impl JobState {
     /// How it ended; none while it has not.
     pub fn outcome(&self) -> Option<JobOutcome> {
         match self.clone() {
-            Self::Published { snapshot, delta_bytes, cache_bytes, boots } => {
-                Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots })
+            Self::Published { snapshot, delta_bytes, cache_bytes, boots, doubt } => {
+                Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots, doubt })
             }
             Self::Failed { step, error, kind } => Some(JobOutcome::Failed { step, error, kind }),
             _ => None,
@@ -157,6 +160,7 @@ fn published(manifest: &Manifest, snapshot: SnapshotName, delta_bytes: u64) -> J
         delta_bytes,
         cache_bytes: manifest.cache.bytes,
         boots: u32::try_from(manifest.boots.len()).unwrap_or(u32::MAX),
+        doubt: manifest.doubt().map(|doubt| doubt.to_string()),
     }
 }
 
@@ -206,6 +210,15 @@ mod tests {
                     other => panic!("{other:?}"),
                 },
             }
+        }
+    }
+
+    #[test]
+    fn an_end_on_record_from_before_doubts_were_kept_is_still_one() {
+        let old = r#"{"state":"published","snapshot":"bs-000001-19700101T000000Z","delta_bytes":5,"cache_bytes":6,"boots":2}"#;
+        match serde_json::from_str::<JobState>(old).unwrap().outcome() {
+            Some(JobOutcome::Registered { boots: 2, doubt: None, .. }) => (),
+            other => panic!("{other:?}"),
         }
     }
 

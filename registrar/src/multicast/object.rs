@@ -3,7 +3,7 @@
 use super::MulticastTarget;
 use bootstash_base::error::Classified;
 use bootstash_multicast::socket::{Interface, InterfaceError, SenderSocket, SocketError};
-use bootstash_multicast::{Announcement, AnnouncementError, BlockLayout, BlockLayoutError, BlockSource};
+use bootstash_multicast::{Announcement, AnnouncementError, BlockLayout, BlockLayoutError, ObjectSource};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub(super) struct Object {
     pub(super) socket: SenderSocket,
 }
 
-/// Its bytes.
+/// Where the object's bytes are read from.
 pub(super) enum Bytes {
     File(File),
     Memory(Vec<u8>),
@@ -26,11 +26,11 @@ pub(super) enum Bytes {
 /// It cannot be sent.
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum PrepareError {
-    /// The file.
+    /// The delta's file cannot be read.
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Read {
-        /// It.
+        /// The delta's file.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -85,7 +85,7 @@ impl Object {
     }
 }
 
-impl BlockSource for Bytes {
+impl ObjectSource for Bytes {
     fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         match self {

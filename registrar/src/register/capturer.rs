@@ -5,7 +5,7 @@ use crate::capture::{self, CaptureRequest, Captured};
 use async_trait::async_trait;
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::{ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::Qemu;
 use std::path::Path;
 use tokio::sync::watch;
@@ -17,10 +17,11 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
     /// Looks at the image at `path`.
     async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure>;
 
-    /// Boots the image and leaves its cache in `work_dir`.
+    /// Boots the image, as `choices` say, and leaves its cache in `work_dir`.
     async fn capture(
         &self,
         source: &Source,
+        choices: &CaptureChoices,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -52,6 +53,7 @@ impl Capturer for QemuCapturer {
     async fn capture(
         &self,
         source: &Source,
+        choices: &CaptureChoices,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -60,6 +62,7 @@ impl Capturer for QemuCapturer {
             image: source.clone(),
             work_dir: work_dir.to_owned(),
             config: self.config.clone(),
+            choices: choices.clone(),
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
     }

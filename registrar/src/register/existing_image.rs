@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// What is registered under a name, for somebody who wants to register an image under it.
 #[derive(Debug)]
 pub enum ExistingImage {
-    /// Nothing.
+    /// No image has this name.
     Absent,
     /// That very image, unchanged.
     Same(Box<Manifest>),

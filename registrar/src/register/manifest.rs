@@ -17,6 +17,7 @@ pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> M
         boots: captured.boots,
         confidence: captured.confidence,
         accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
+        seed: captured.seed,
         registered: clock::now(),
     }
 }

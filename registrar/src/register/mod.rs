@@ -1,6 +1,7 @@
 //! Register: takes a job through its steps, and cleans up after it.
 
 mod capturer;
+mod doubt;
 mod existing_image;
 mod failure;
 mod manifest;
@@ -11,6 +12,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use capturer::{Capturer, QemuCapturer};
+pub use doubt::{DoubtError, refuse_doubt};
 pub use existing_image::{ExistingImage, ExistingImageError, look_up};
 pub use failure::StepFailure;
 pub use runner::Runner;

@@ -1,7 +1,7 @@
 //! Runs jobs: one step after the other, each result on disk before the next begins.
 
 use super::manifest::manifest;
-use super::{Capturer, StepFailure, look_up};
+use super::{Capturer, StepFailure, look_up, refuse_doubt};
 use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
@@ -141,7 +141,9 @@ impl Inner {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                self.unless_stopped(inspect).await.map(StepOutput::Inspected)
+                let mut source = self.unless_stopped(inspect).await?;
+                source.firmware = record.capture.firmware.unwrap_or(source.firmware);
+                Ok(StepOutput::Inspected(source))
             }
             JobState::Inspected { source } => self.capture(record, source).await,
             JobState::Captured { manifest } => self.verify(record, manifest).await,
@@ -176,7 +178,9 @@ impl Inner {
             Some(cache) => self.adopt(record, source, cache).await?,
             None => self.boot(record, source).await?,
         };
-        Ok(StepOutput::Captured(Box::new(manifest(record.name.clone(), source.clone(), captured))))
+        let manifest = manifest(record.name.clone(), source.clone(), captured);
+        refuse_doubt(record.require, &manifest)?;
+        Ok(StepOutput::Captured(Box::new(manifest)))
     }
 
     /// Boots nothing, so it waits for none of the boots that run.
@@ -194,7 +198,7 @@ impl Inner {
         let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
         let dir = self.layout.job_dir(record.id);
         let (progress, mut seen) = watch::channel(Progress::default());
-        let capture = self.capturer.capture(source, &dir, &progress, &self.stop);
+        let capture = self.capturer.capture(source, &record.capture, &dir, &progress, &self.stop);
         let captured = self.relay(record.id, &mut seen, capture).await;
         drop(permit);
         captured

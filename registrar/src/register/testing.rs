@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::catalog::*;
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::*;
-use bootstash_net::api::{Progress, Step};
+use bootstash_net::api::{CaptureChoices, Progress, Step};
 use bootstash_qemu::Accelerator;
 use bootstash_zfs::Snapshot;
 use chrono::DateTime;
@@ -31,6 +32,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered: DateTime::UNIX_EPOCH,
     }
 }
@@ -41,6 +43,7 @@ pub(crate) fn source(path: &Path) -> Source {
         format: ImageFormat::Raw,
         virtual_size_bytes: 1 << 20,
         identity: BaseIdentity { size_bytes: 1 << 20, mtime_ns: 1, sample_digest: "00".to_owned() },
+        firmware: Firmware::Bios,
     }
 }
 
@@ -98,6 +101,7 @@ impl Capturer for FakeCapturer {
     async fn capture(
         &self,
         _: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,
@@ -108,7 +112,7 @@ impl Capturer for FakeCapturer {
         }
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg) })
+        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg), seed: true })
     }
 
     /// As from a cache without a record of its boots.
@@ -118,7 +122,7 @@ impl Capturer for FakeCapturer {
         Self::write_cache(work_dir);
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None })
+        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None, seed: false })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

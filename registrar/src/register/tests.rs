@@ -109,7 +109,14 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 
 fn request(name: &str) -> RegisterRequest {
     let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest { name: name.to_owned(), source, format: None, cache: None }
+    RegisterRequest {
+        name: name.to_owned(),
+        source,
+        format: None,
+        cache: None,
+        require: None,
+        capture: Default::default(),
+    }
 }
 
 /// The same with a cache to adopt.
@@ -305,7 +312,10 @@ async fn deltas_are_combined_once_for_all_and_go_when_no_node_needs_them() {
     }
     // What a registration costs is said by the delta from the snapshot before.
     let newest = bench.log.now().snapshots[5].clone();
-    assert_eq!(bench.volume.publish(newest.name).await.unwrap().from, Some(bench.log.now().snapshots[4].guid));
+    assert_eq!(
+        bench.volume.publish(newest.name).await.unwrap().from,
+        Some(bench.log.now().snapshots[4].guid)
+    );
     // Few deltas lead on from there.
     bench.volume.combine(bench.log.now().snapshots[2].guid).await.unwrap();
     assert_eq!(bench.log.now().deltas.len(), row.len() + 1);
@@ -413,6 +423,49 @@ async fn an_adopted_cache_that_does_not_pass_is_named_and_leaves_nothing() {
         assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
         bench.close().await;
     }
+}
+
+#[tokio::test]
+async fn an_image_of_low_trust_is_refused_before_its_import_where_high_is_required() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let require = Some(catalog::Confidence::High);
+    let demanding = RegisterRequest { require, ..request_with("debian", "/mnt/cache.qcow2") };
+    let job = bench.submit_as(&demanding).await;
+    let later =
+        bench.jobs.submit("debian".parse().unwrap(), &request_with("debian", "/mnt/cache.qcow2")).await;
+    assert_eq!(later.unwrap(), Submitted::UnderWay(job), "what promises more");
+    bench.runner.start(job);
+    let JobOutcome::Failed { step, error, .. } = bench.outcome(job).await else { panic!("registered") };
+    assert_eq!(step, Step::Capture);
+    assert!(error.contains("high confidence was required: no boot is on record for it"), "{error}");
+    assert!(bench.images().is_empty());
+    assert_eq!(std::fs::read_dir(bench.layout.work()).unwrap().count(), 0);
+    assert_eq!(bench.log.now().snapshots.len(), 0);
+
+    let job = bench.submit_as(&RegisterRequest { require, ..request("alpine") }).await;
+    bench.runner.start(job);
+    assert!(matches!(bench.outcome(job).await, JobOutcome::Registered { .. }));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_doubt_is_told_with_the_end_of_the_job_and_a_promise_not_given_is_no_promise() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    let job = bench.submit_as(&request_with("debian", "/mnt/cache.qcow2")).await;
+    let demanding = RegisterRequest {
+        require: Some(catalog::Confidence::High),
+        ..request_with("debian", "/mnt/cache.qcow2")
+    };
+    let error = bench.jobs.submit("debian".parse().unwrap(), &demanding).await.unwrap_err();
+    assert_eq!(bootstash_base::error::Classified::kind(&error), ErrorClass::Busy);
+    bench.runner.start(job);
+    match bench.outcome(job).await {
+        JobOutcome::Registered { doubt: Some(doubt), .. } => assert_eq!(doubt, "no boot is on record for it"),
+        other => panic!("{other:?}"),
+    }
+    bench.close().await;
 }
 
 #[tokio::test]

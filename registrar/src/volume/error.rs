@@ -26,7 +26,7 @@ pub enum VolumeError {
     #[error("cannot write {}", .path.display())]
     #[class(operator)]
     Io {
-        /// It.
+        /// The file or directory.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,

@@ -4,7 +4,7 @@
 //! ask, what somebody changed behind its back after a while; a ZFS that hangs keeps nobody from what was read before.
 
 use super::VolumeReader;
-use super::reader::NoAnswer;
+use super::reader::VolumeReadError;
 use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::{self, Catalog, CatalogError};
@@ -36,7 +36,7 @@ pub enum HeadImagesError {
     /// The volume's file system.
     #[error(transparent)]
     #[class(source)]
-    NoAnswer(#[from] NoAnswer),
+    Read(#[from] VolumeReadError),
     /// What it holds.
     #[error("cannot read the volume")]
     #[class(operator)]

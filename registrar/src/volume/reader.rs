@@ -1,60 +1,73 @@
 //! Reading the images in the head for whoever asks: a ZFS that hangs costs a few threads and no
 //! worker of the runtime.
 
+use bootstash_base::blocking::{BlockingError, BlockingPool};
 use bootstash_base::error::Classified;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 /// Threads that a file system which does not answer can hold.
-const AT_ONCE: usize = 4;
+const THREADS: usize = 4;
 /// Small files, mostly in memory.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Reads what lies at the volume's mountpoint. Cheap to clone; clones share their turns.
+/// Reads what lies at the volume's mountpoint. Cheap to clone; clones share their threads.
 #[derive(Clone, Debug)]
 pub struct VolumeReader {
     mountpoint: PathBuf,
-    turns: Arc<Semaphore>,
+    pool: BlockingPool,
     limit: Duration,
 }
 
-/// The volume's file system gave no answer.
+/// What is at the volume's mountpoint could not be read.
 #[derive(Debug, thiserror::Error, Classified)]
-#[error("{} gave no answer for {after:?}; does ZFS hang?", .mountpoint.display())]
-#[class(transient)]
-pub struct NoAnswer {
-    mountpoint: PathBuf,
-    after: Duration,
+pub enum VolumeReadError {
+    /// Its file system does not answer.
+    #[error("{} gave no answer for {after:?}; does ZFS hang?", .mountpoint.display())]
+    #[class(transient)]
+    NoAnswer {
+        /// The volume's.
+        mountpoint: PathBuf,
+        /// The time it was given.
+        after: Duration,
+    },
+    /// Reading did not begin, or broke off.
+    #[error("cannot read what is at {}", .mountpoint.display())]
+    #[class(source)]
+    Unread {
+        /// The volume's.
+        mountpoint: PathBuf,
+        /// What kept it from ending.
+        source: BlockingError,
+    },
 }
 
 impl VolumeReader {
     /// A reader of what is mounted there.
     pub fn new(mountpoint: &Path) -> Self {
-        Self { mountpoint: mountpoint.to_owned(), turns: Arc::new(Semaphore::new(AT_ONCE)), limit: LIMIT }
+        let pool = BlockingPool::new("volume-reader", THREADS);
+        Self { mountpoint: mountpoint.to_owned(), pool, limit: LIMIT }
     }
 
     /// Does `work`, which reads files below the mountpoint it is given, off the runtime's threads.
     ///
     /// # Errors
-    /// When it takes too long; its thread then ends when the file system answers.
+    /// When it takes too long; its thread then ends when the file system answers. When it panics.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> T + Send + 'static,
-    ) -> Result<T, NoAnswer> {
-        let (mountpoint, turns) = (self.mountpoint.clone(), Arc::clone(&self.turns));
-        let done = timeout(self.limit, async {
-            let turn = turns.acquire_owned().await;
-            // The turn goes with the work, which may outlive the asker's timeouts.
-            spawn_blocking(move || (work(&mountpoint), drop(turn)).0).await
-        });
-        match done.await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(panic)) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-            _ => Err(NoAnswer { mountpoint: self.mountpoint.clone(), after: self.limit }),
+    ) -> Result<T, VolumeReadError> {
+        let mountpoint = self.mountpoint.clone();
+        let done = self.pool.run(Instant::now() + self.limit, move || work(&mountpoint)).await;
+        done.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: BlockingError) -> VolumeReadError {
+        let mountpoint = self.mountpoint.clone();
+        match error {
+            BlockingError::Deadline => VolumeReadError::NoAnswer { mountpoint, after: self.limit },
+            source => VolumeReadError::Unread { mountpoint, source },
         }
     }
 }
@@ -68,7 +81,7 @@ mod tests {
         let reader =
             VolumeReader { limit: Duration::from_millis(20), ..VolumeReader::new(Path::new("/tank")) };
         let mut releases = Vec::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..THREADS {
             let (release, held) = std::sync::mpsc::channel::<()>();
             assert!(reader.read(move |_| held.recv().is_ok()).await.is_err());
             releases.push(release);
@@ -78,5 +91,13 @@ mod tests {
         drop(releases);
         let patient = VolumeReader { limit: LIMIT * 12, ..reader };
         assert_eq!(patient.read(Path::to_owned).await.unwrap(), Path::new("/tank"));
+    }
+    #[tokio::test]
+    async fn a_read_that_panics_is_an_error_that_says_so() {
+        let error =
+            VolumeReader::new(Path::new("/tank")).read(|_| -> () { panic!("planned") }).await.unwrap_err();
+        let text = bootstash_base::error::Chain(&error).to_string();
+        assert_eq!(text, "cannot read what is at /tank: panicked: planned");
+        assert_eq!(error.kind(), bootstash_base::error::ErrorClass::Permanent);
     }
 }

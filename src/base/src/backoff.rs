@@ -33,8 +33,8 @@ impl Backoff {
         upper_half(self.wait(failures), jitter)
     }
 
-    /// Counts failures from now on; without a deadline, for ever.
-    pub const fn retries(self, deadline: Option<Instant>) -> Retries {
+    /// Counts failures from now on, and gives up at the deadline.
+    pub const fn retries(self, deadline: Instant) -> Retries {
         Retries { backoff: self, failures: 0, deadline }
     }
 }
@@ -49,7 +49,7 @@ pub fn upper_half(full: Duration, jitter: f64) -> Duration {
 pub struct Retries {
     backoff: Backoff,
     failures: u32,
-    deadline: Option<Instant>,
+    deadline: Instant,
 }
 
 impl Retries {
@@ -57,12 +57,7 @@ impl Retries {
     pub fn after_failure(&mut self, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         let wait = self.backoff.wait(self.failures);
-        self.deadline.is_none_or(|deadline| now + wait <= deadline).then_some(wait)
-    }
-
-    /// Counts a success: the next wait is the first one again.
-    pub fn succeeded(&mut self) {
-        self.failures = 0;
+        (now + wait <= self.deadline).then_some(wait)
     }
 }
 
@@ -90,20 +85,8 @@ mod tests {
     fn gives_up_where_the_next_try_would_come_after_the_deadline() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut retries = BACKOFF.retries(Some(after(6)));
+        let mut retries = BACKOFF.retries(after(6));
         let waits = [0, 1, 3].map(|seconds| retries.after_failure(after(seconds)));
         assert_eq!(waits, [Some(Duration::from_secs(1)), Some(Duration::from_secs(2)), None]);
-    }
-
-    #[test]
-    fn a_success_begins_anew() {
-        let mut retries = BACKOFF.retries(None);
-        let now = Instant::now();
-        for _ in 0..9 {
-            retries.after_failure(now);
-        }
-        assert_eq!(retries.after_failure(now), Some(BACKOFF.longest));
-        retries.succeeded();
-        assert_eq!(retries.after_failure(now), Some(BACKOFF.first));
     }
 }

@@ -113,7 +113,7 @@ pub fn kill_point(point: KillPoint) {
     }
 }
 
-/// Nothing.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn kill_point(_: KillPoint) {}

@@ -7,9 +7,8 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::{CommandError, INTERRUPTED};
 use super::{overlay, path};
 use bootstash_base::names::ImageName;
-use bootstash_net::api::Client;
-use bootstash_qemu::AcceleratorChoice;
-use bootstash_qemu::{ConsoleEnd, ConsoleSpec, Qemu};
+use bootstash_net::api::{Client, OverlayView};
+use bootstash_qemu::{Accelerator, AcceleratorChoice, ConsoleEnd, ConsoleSpec, Qemu};
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,11 +22,13 @@ pub(super) async fn boot(daemons: &Daemons, args: BootArgs) -> Result<ExitCode, 
     let agent = daemons.need(Daemon::Agent)?;
     let mut stop = Stop::listen().map_err(CommandError::Runtime)?;
     let qemu = Qemu::find().map_err(|error| failed(&args.name, error))?;
-    let spec = console(&qemu, &args).await?;
+    let accelerator =
+        qemu.accelerator(AcceleratorChoice::Auto).await.map_err(|error| failed(&args.name, error))?;
     let place = Place::choose(args.keep.as_deref())?;
     let end = with_overlay(&agent, &args.name, &place, async |overlay| {
-        eprintln!("booting {} under {}; ctrl-a x ends it", args.name, spec.accelerator);
-        run(&qemu, overlay, &spec, &mut stop).await.map_err(|error| failed(&args.name, error))
+        let spec = console(&args, accelerator, overlay);
+        eprintln!("booting {} by {} under {accelerator}; ctrl-a x ends it", args.name, spec.firmware);
+        run(&qemu, &overlay.path, &spec, &mut stop).await.map_err(|error| failed(&args.name, error))
     })
     .await?;
     Ok(match end {
@@ -40,10 +41,9 @@ fn failed(name: &ImageName, source: impl Error + Send + Sync + 'static) -> Comma
     CommandError::Boot { name: name.clone(), source: Box::new(source) }
 }
 
-async fn console(qemu: &Qemu, args: &BootArgs) -> Result<ConsoleSpec, CommandError> {
-    let accelerator =
-        qemu.accelerator(AcceleratorChoice::Auto).await.map_err(|error| failed(&args.name, error))?;
-    Ok(ConsoleSpec { accelerator, memory_mib: args.memory, cpus: args.cpus, network: false })
+fn console(args: &BootArgs, accelerator: Accelerator, overlay: &OverlayView) -> ConsoleSpec {
+    let firmware = overlay.firmware.unwrap_or_default();
+    ConsoleSpec { accelerator, memory_mib: args.memory, cpus: args.cpus, network: false, firmware }
 }
 
 async fn run(
@@ -66,10 +66,10 @@ async fn with_overlay<T>(
     agent: &Client,
     image: &ImageName,
     place: &Place,
-    body: impl AsyncFnOnce(&Path) -> Result<T, CommandError>,
+    body: impl AsyncFnOnce(&OverlayView) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     let made = overlay::ask_for(agent, image, &place.path()).await?;
-    let end = body(&made.path).await;
+    let end = body(&made).await;
     if let Place::Kept(path) = place {
         eprintln!("kept {}; `bootstash overlay remove` removes it", path.display());
         return end;
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use axum::extract::{Query, State};
     use axum::{Json, routing};
-    use bootstash_net::api::{OverlayQuery, OverlayRequest, OverlayView, routes};
+    use bootstash_net::api::{OverlayQuery, OverlayRequest, routes};
     use bootstash_zfs::Removed;
     use std::sync::{Arc, Mutex};
 
@@ -148,6 +148,7 @@ mod tests {
                 cache: "/c".into(),
                 virtual_size_bytes: 0,
                 created: chrono::Utc::now(),
+                firmware: None,
             })
         };
         let remove = async |State(files): State<Files>, Query(query): Query<OverlayQuery>| {
@@ -168,7 +169,7 @@ mod tests {
         let name: ImageName = "debian12".parse().unwrap();
         let place = Place::choose(None).unwrap();
         let well = with_overlay(&client, &name, &place, async |overlay| {
-            assert_eq!(*files.lock().unwrap(), [overlay.to_owned()]);
+            assert_eq!(*files.lock().unwrap(), [overlay.path.clone()]);
             Ok(ConsoleEnd::Ended)
         });
         well.await.unwrap();

@@ -2,7 +2,9 @@
 
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
+use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
+use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::ImagePattern;
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
@@ -80,7 +82,7 @@ pub(super) enum Verb {
     Renew,
     /// Restore a lost cache volume (storage node)
     Volume {
-        /// Restore.
+        /// What to do with the volume.
         #[command(subcommand)]
         verb: VolumeVerb,
     },
@@ -92,7 +94,7 @@ pub(super) enum Verb {
     },
     /// Check configuration files
     Config {
-        /// Check.
+        /// What to do with the files.
         #[command(subcommand)]
         verb: ConfigVerb,
     },
@@ -215,6 +217,15 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
+    #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
+    pub(super) require: Option<Confidence>,
+    /// The firmware that boots it: auto (recognised by its partition table), bios or uefi
+    #[arg(long, value_parser = FirmwareChoice::parse, default_value = "auto")]
+    pub(super) firmware: FirmwareChoice,
+    /// Boot it without a seed of cloud-init, which it otherwise gets as its metadata
+    #[arg(long)]
+    pub(super) no_seed: bool,
     /// Print each change as a JSON object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -295,6 +306,28 @@ pub(super) struct ConfigCheckArgs {
     pub(super) kind: Option<ConfigKind>,
 }
 
+/// `--firmware`; none is recognised by what the image is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FirmwareChoice(pub(super) Option<Firmware>);
+
+impl FirmwareChoice {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(None)),
+            "bios" => Ok(Self(Some(Firmware::Bios))),
+            "uefi" => Ok(Self(Some(Firmware::Uefi))),
+            _ => Err("use auto, bios or uefi".to_owned()),
+        }
+    }
+}
+
+fn required_confidence(text: &str) -> Result<Confidence, String> {
+    match text {
+        "high" => Ok(Confidence::High),
+        _ => Err("only `high` can be required; without --require any confidence does".to_owned()),
+    }
+}
+
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
@@ -329,6 +362,33 @@ mod tests {
         };
         assert_eq!(cache(&[]), None);
         assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
+    }
+
+    #[test]
+    fn firmware_is_recognised_unless_it_is_named() {
+        let firmware = |options: &[&str]| {
+            let line = [&["bootstash", "register", "debian12", "/a.raw"], options].concat();
+            match Cli::try_parse_from(line).map_err(|error| error.to_string())?.verb {
+                Verb::Register(args) => Ok(args.firmware.0),
+                verb => Err(format!("{verb:?}")),
+            }
+        };
+        assert_eq!(firmware(&[]), Ok(None));
+        assert_eq!(firmware(&["--firmware", "auto"]), Ok(None));
+        assert_eq!(firmware(&["--firmware", "bios"]), Ok(Some(Firmware::Bios)));
+        assert_eq!(firmware(&["--firmware", "uefi"]), Ok(Some(Firmware::Uefi)));
+        assert!(firmware(&["--firmware", "efi"]).unwrap_err().contains("auto, bios or uefi"));
+    }
+
+    #[test]
+    fn high_confidence_alone_can_be_required() {
+        let line = |trust| ["bootstash", "register", "debian12", "/a.raw", "--require", trust];
+        let Verb::Register(args) = Cli::try_parse_from(line("high")).unwrap().verb else {
+            panic!("not register")
+        };
+        assert_eq!(args.require, Some(Confidence::High));
+        let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
+        assert!(error.contains("only `high`"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const LOSS_MAX: f64 = 0.01;
 /// Nearly all; only what is short came.
 const TOO_LONG_LOSS: f64 = 0.98;
 
-/// Examines.
+/// Has the registrar send a probe to this node, and prints what came of it.
 pub(super) async fn examine(daemons: &Daemons, verb: DoctorVerb) -> Result<(), CommandError> {
     let DoctorVerb::Multicast(ListArgs { json }) = verb;
     let findings: MulticastFindings =
@@ -23,7 +23,7 @@ pub(super) async fn examine(daemons: &Daemons, verb: DoctorVerb) -> Result<(), C
     } else {
         output::line(&text(&findings))?;
     }
-    if findings.heard { Ok(()) } else { Err(CommandError::Unheard { group: findings.group }) }
+    if findings.reached { Ok(()) } else { Err(CommandError::Unheard { group: findings.group }) }
 }
 
 fn text(findings: &MulticastFindings) -> String {
@@ -49,8 +49,8 @@ fn facts(findings: &MulticastFindings) -> Vec<(&'static str, String)> {
     vec![
         ("group", findings.group.to_string()),
         ("interface", findings.interface.clone()),
-        ("heard", if findings.heard { "yes" } else { "no" }.to_owned()),
-        ("lost", if findings.heard { loss } else { "everything".to_owned() }),
+        ("heard", if findings.reached { "yes" } else { "no" }.to_owned()),
+        ("lost", if findings.reached { loss } else { "everything".to_owned() }),
         (
             "buffer",
             format!(
@@ -71,11 +71,11 @@ fn advice(findings: &MulticastFindings) -> Vec<String> {
             "This node fetches each delta by itself: set multicast.enabled = true in agent.toml.".to_owned(),
         );
     }
-    if !findings.heard {
-        advice.extend(unheard(findings));
+    if !findings.reached {
+        advice.extend(not_reached(findings));
     }
-    let lost = findings.heard && findings.loss() > LOSS_MAX;
-    let too_long = findings.heard && findings.loss() > TOO_LONG_LOSS;
+    let lost = findings.reached && findings.loss() > LOSS_MAX;
+    let too_long = findings.reached && findings.loss() > TOO_LONG_LOSS;
     if too_long {
         advice.push(
             "Short datagrams arrive and long ones do not: some MTU on the way is too small; lower \
@@ -96,17 +96,17 @@ fn advice(findings: &MulticastFindings) -> Vec<String> {
             "Give the socket more room: sysctl -w net.core.rmem_max={bytes} (keep it in /etc/sysctl.d)."
         ));
     }
-    if findings.strange > 0 {
+    if findings.foreign_datagrams > 0 {
         advice.push(format!(
             "{} datagrams on this group were not the registrar's: give it a group and port of its own.",
-            findings.strange
+            findings.foreign_datagrams
         ));
     }
     advice
 }
 
 /// Why switches and hosts drop a group without a word, in the order of how often they do.
-fn unheard(findings: &MulticastFindings) -> Vec<String> {
+fn not_reached(findings: &MulticastFindings) -> Vec<String> {
     let (group, interface) = (findings.group, &findings.interface);
     let (ip, port) = (group.ip(), group.port());
     vec![
@@ -129,11 +129,11 @@ mod tests {
             group: "239.77.66.1:7434".parse().unwrap(),
             interface: "eth1 (10.0.0.17)".to_owned(),
             enabled: true,
-            heard: true,
+            reached: true,
             expected: 2980,
             received: 2980,
             socket_drops: 0,
-            strange: 0,
+            foreign_datagrams: 0,
             buffer_bytes: 64 << 20,
             wanted_buffer_bytes: 10_000_000,
             bytes_per_second: 25_000_000,
@@ -163,12 +163,12 @@ mod tests {
         };
         for (text, remedy) in [
             (with(|f| f.enabled = false), "multicast.enabled = true"),
-            (with(|f| f.heard = false), "querier"),
+            (with(|f| f.reached = false), "querier"),
             (with(|f| f.received = 0), "multicast.symbol_bytes"),
             (with(|f| f.received = 2900), "lower multicast.rate_bytes_per_second"),
             (with(|f| (f.received, f.socket_drops) = (2900, 80)), "sysctl -w net.core.rmem_max=67108864"),
             (with(|f| f.buffer_bytes = 425_984), "sysctl -w net.core.rmem_max=5000000"),
-            (with(|f| f.strange = 3), "a group and port of its own"),
+            (with(|f| f.foreign_datagrams = 3), "a group and port of its own"),
         ] {
             assert!(text.contains(remedy) && !text.contains("All is well"), "{text}");
         }

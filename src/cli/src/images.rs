@@ -4,7 +4,7 @@ use super::cli::{DeregisterArgs, ImagesArgs};
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
-use super::render::{Column, ago, or_dash, short_snapshot, size, table};
+use super::render::{Column, ago, low_trust, or_dash, short_snapshot, size, table};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::Confidence;
 use bootstash_net::api::{Client, DeregisterQuery, DeregisterReply, ImageView, ImagesQuery, routes};
@@ -73,7 +73,11 @@ fn images_text(images: &[ImageView], now: DateTime<Utc>) -> String {
         Column::Left("SNAPSHOT"),
         Column::Left("REGISTERED"),
     ];
-    table(&columns, images.iter().map(|image| row(image, now)).collect())
+    let doubted = images.iter().filter_map(|image| {
+        let doubt = image.manifest.doubt()?;
+        Some((image.manifest.name.to_string(), doubt.to_string()))
+    });
+    table(&columns, images.iter().map(|image| row(image, now)).collect()) + &low_trust(doubted)
 }
 
 fn row(image: &ImageView, now: DateTime<Utc>) -> Vec<String> {
@@ -120,13 +124,16 @@ mod tests {
         let mut other = image.clone();
         other.manifest.name = "alpine".parse().unwrap();
         other.manifest.confidence = Confidence::Low;
+        other.manifest.boots.truncate(1);
         other.snapshot = None;
         image.manifest.source.virtual_size_bytes = 2 << 30;
         assert_eq!(
             images_text(&[image, other], now),
             "NAME            FORMAT  SIZE   CACHE  BOOTS  TRUST  SNAPSHOT   REGISTERED\n\
              debian12-nginx  raw       2G  118.3M      2  high   bs-000042  3 h ago\n\
-             alpine          raw       8G  118.3M      2  low    -          3 h ago"
+             alpine          raw       8G  118.3M      1  low    -          3 h ago\n\n\
+             low trust:\n\
+             \x20 alpine: only one boot was made, and none to show that it had read all"
         );
         assert_eq!(images_text(&[], now), "no images are registered");
     }

@@ -4,7 +4,7 @@ use super::cli::ListArgs;
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
-use super::render::{Column, ago, guest_text, seconds, short_snapshot, size, table};
+use super::render::{Column, ago, guest_text, low_trust, seconds, short_snapshot, size, table};
 use bootstash_net::api::{JobOutcome, JobView, routes};
 use chrono::{DateTime, Utc};
 
@@ -26,14 +26,21 @@ fn jobs_text(jobs: &[JobView], now: DateTime<Utc>) -> String {
         Column::Right("TOOK"),
         Column::Left("RESULT"),
     ];
-    table(&columns, jobs.iter().map(|job| row(job, now)).collect())
+    let doubted = jobs.iter().filter_map(|job| match &job.outcome {
+        Some(JobOutcome::Registered { doubt: Some(doubt), .. }) => {
+            Some((format!("job {}, {}", job.id, job.name), doubt.clone()))
+        }
+        _ => None,
+    });
+    table(&columns, jobs.iter().map(|job| row(job, now)).collect()) + &low_trust(doubted)
 }
 
 fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
     let (state, result) = match &job.outcome {
         None => (job.step.to_string(), "-".to_owned()),
-        Some(JobOutcome::Registered { snapshot, delta_bytes, .. }) => {
-            ("done".to_owned(), format!("{}, delta {}", short_snapshot(snapshot), size(*delta_bytes)))
+        Some(JobOutcome::Registered { snapshot, delta_bytes, doubt, .. }) => {
+            let trust = if doubt.is_some() { ", low trust" } else { "" };
+            ("done".to_owned(), format!("{}, delta {}{trust}", short_snapshot(snapshot), size(*delta_bytes)))
         }
         Some(JobOutcome::Failed { step, error, .. }) => {
             ("failed".to_owned(), format!("{step}: {}", guest_text(error)))
@@ -49,6 +56,16 @@ mod tests {
     use super::*;
     use bootstash_base::error::ErrorClass;
     use bootstash_net::api::{JobId, Step};
+
+    #[test]
+    fn says_why_a_cache_is_trusted_little() {
+        let mut job = samples::registered();
+        let Some(JobOutcome::Registered { doubt, .. }) = &mut job.outcome else { panic!("failed") };
+        *doubt = Some("only one boot was made".to_owned());
+        let text = jobs_text(&[job.clone()], job.submitted);
+        assert!(text.contains("bs-000042, delta 33M, low trust\n"), "{text}");
+        assert!(text.ends_with("\n\nlow trust:\n  job 7, debian12: only one boot was made"), "{text}");
+    }
 
     #[test]
     fn tells_what_runs_what_is_done_and_what_failed() {

@@ -6,6 +6,7 @@ use super::failure::CommandError;
 use super::render::{Column, age, ago, guest_text, short_snapshot, size, size_in_words, table};
 use super::{output, path};
 use bootstash_base::names::ImageName;
+use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::{
     Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
 };
@@ -49,8 +50,9 @@ pub(super) async fn ask_to_remove(agent: &Client, path: &Path) -> Result<Removed
 }
 
 fn created_text(made: &OverlayView) -> String {
+    let by_uefi = if made.firmware == Some(Firmware::Uefi) { "; it boots by UEFI" } else { "" };
     format!(
-        "created {}: a disk of {} for {}, on snapshot {}",
+        "created {}: a disk of {} for {}, on snapshot {}{by_uefi}",
         made.path.display(),
         size_in_words(made.virtual_size_bytes),
         made.image,
@@ -119,6 +121,7 @@ mod tests {
             cache: "/var/lib/bootstash/views/x/images/debian12/cache.qcow2".into(),
             virtual_size_bytes: 8 << 30,
             created: "2026-11-21T10:20:00Z".parse().unwrap(),
+            firmware: None,
         }
     }
 

@@ -6,6 +6,7 @@ use axum::{Json, Router};
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::{ErrorBody, ImageView};
 use chrono::{DateTime, Utc};
@@ -71,6 +72,7 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         format: ImageFormat::Raw,
         virtual_size_bytes: 8 << 30,
         identity,
+        firmware: Firmware::Bios,
     };
     let boot = BootRecord { seconds: 60.0, base_bytes: 0, new_clusters: 0, signal: BootSignal::LoginPrompt };
     let manifest = Manifest {
@@ -81,6 +83,7 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         boots: vec![boot.clone(), boot],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered,
     };
     ImageView { manifest, snapshot: Some(snapshot(42)) }

@@ -32,7 +32,7 @@ pub enum ListenError {
         /// The socket.
         path: PathBuf,
     },
-    /// Anything else.
+    /// The socket cannot be made or bound.
     #[error("cannot listen on {}", .path.display())]
     #[class(operator)]
     Io {

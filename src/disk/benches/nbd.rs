@@ -1,6 +1,6 @@
 //! A raw file of 64 MiB read through the NBD server over a Unix socket, in reads of 4 and of 64 KiB: one in flight, and 16.
 
-use bootstash_disk::nbd::{Base, Export};
+use bootstash_disk::nbd::{DiskImage, Export};
 use criterion::{Criterion, Throughput};
 use std::error::Error;
 use std::fs::File;
@@ -27,7 +27,7 @@ impl Client {
         Ok(Self(stream))
     }
 
-    /// Reads the whole disk in order, with so many reads in flight.
+    /// Reads the whole disk in order, with `in_flight` reads under way.
     async fn read_all(&mut self, read_bytes: u32, in_flight: u64) -> io::Result<()> {
         let mut reply = vec![0; REPLY_HEAD_BYTES + read_bytes as usize];
         let reads = DISK_BYTES / u64::from(read_bytes);
@@ -63,7 +63,7 @@ fn bench(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let _entered = runtime.enter();
     let dir = tempfile::tempdir()?;
     let socket = dir.path().join("nbd");
-    let _export = Export::start(&socket, Arc::new(Base::of_bytes(disk(&dir.path().join("disk"))?)?))?;
+    let _export = Export::start(&socket, Arc::new(DiskImage::of_bytes(disk(&dir.path().join("disk"))?)?))?;
     let mut client = runtime.block_on(Client::connect(&socket))?;
     let mut group = criterion.benchmark_group("nbd");
     group.throughput(Throughput::Bytes(DISK_BYTES));

@@ -42,7 +42,7 @@ fn bench(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
 
     let mut group = criterion.benchmark_group("qcow2");
     group.bench_function("layout", |bencher| bencher.iter(layout));
-    group.bench_function("held", |bencher| bencher.iter(|| cache.held(|| Ok(()))));
+    group.bench_function("allocation_map", |bencher| bencher.iter(|| cache.allocation_map(|| Ok(()))));
     group.throughput(Throughput::Bytes(DATA_CLUSTERS * CLUSTER_BYTES));
     group.bench_function("write", |bencher| {
         bencher.iter(|| qcow2::write(black_box(&layout_of_file), fill, &mut io::sink()));

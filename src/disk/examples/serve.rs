@@ -3,7 +3,7 @@
 //! Run it with `cargo run --example serve -p bootstash-disk -- DISK.raw /tmp/disk.nbd`, and in another terminal read
 //! through it, for example with `qemu-io -r -f raw -c 'read 1M 4k' 'nbd+unix:///?socket=/tmp/disk.nbd'`.
 
-use bootstash_disk::nbd::{Base, Export};
+use bootstash_disk::nbd::{DiskImage, Export};
 use std::error::Error;
 use std::fs::File;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [disk, socket] = arguments.as_slice() else {
         return Err("give a raw file and a path for the socket".into());
     };
-    let base = Base::of_bytes(File::open(disk)?)?;
+    let base = DiskImage::of_bytes(File::open(disk)?)?;
     println!("{} bytes of {}", base.size_bytes(), disk.display());
     let export = Export::start(socket, Arc::new(base))?;
     println!("nbd+unix:///?socket={}, until ctrl-C", socket.display());

@@ -1,6 +1,7 @@
 //! A base: where an image's bytes live, and whether they are still what was registered.
 
 use super::ImageFormat;
+use super::firmware::Firmware;
 use bootstash_base::error::Classified;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 const SAMPLE_BYTES: usize = 64 * 1024;
 const SAMPLES: u64 = 16;
 
-/// Where an image's bytes live, and how to tell that they are still the same.
+/// Where an image's bytes live, what boots them, and how to tell that they are still the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Absolute path, the same on the storage node and on every compute node.
@@ -22,6 +23,9 @@ pub struct Source {
     pub virtual_size_bytes: u64,
     /// What it was when it was registered.
     pub identity: BaseIdentity,
+    /// What boots it; all that was registered before this was written down was booted by BIOS.
+    #[serde(default)]
+    pub firmware: Firmware,
 }
 
 /// A base's identity: what the file system says of it, and a digest of its first 64 KiB and a
@@ -56,7 +60,7 @@ pub enum BaseReadError {
         /// The base, by its absolute path.
         path: PathBuf,
     },
-    /// Anything else.
+    /// The file system fails, or denies access.
     #[error("cannot read {}", .path.display())]
     #[class(operator)]
     Io {

@@ -3,12 +3,16 @@
 //! QEMU's own search opens what some formats name. Here nothing is opened, and what comes out is given to
 //! QEMU from then on, so that it never searches.
 
+mod packing;
+
+pub use packing::Packing;
+
 use crate::ImageFormat;
 use crate::qcow2::header;
 
-/// So much of a file's beginning tells.
+/// How much of a file's beginning tells its format.
 pub const START_BYTES: usize = 64 << 10;
-/// So much of its end.
+/// How much of its end.
 pub const END_BYTES: usize = 512;
 
 /// Magics at the beginning, and what QEMU calls the format.
@@ -25,7 +29,7 @@ const BEGINNINGS: [(&[u8], &str); 11] = [
     (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"),
     (b"# Disk DescriptorFile", "vmdk"),
 ];
-/// Magics of a trailer that begins so many bytes before the end.
+/// Magics that begin a trailer, the last 512 bytes of a file.
 const ENDINGS: [(&[u8], &str); 2] = [(b"koly", "dmg"), (b"conectix", "vpc")];
 const VDI_AT: usize = 0x40;
 const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
@@ -35,16 +39,21 @@ const DESCRIPTOR_BYTES: usize = 2048;
 pub const LUKS: &str = "luks";
 
 /// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// One of ours.
     Ours(ImageFormat),
     /// Another, by QEMU's name.
     Foreign(&'static str),
+    /// No disk image, but what one may be in.
+    Packed(Packing),
 }
 
 /// Finds out what begins and ends so.
 pub fn detect(start: &[u8], end: &[u8]) -> Found {
+    if let Some(packing) = Packing::of(start) {
+        return Found::Packed(packing);
+    }
     match header::version(start) {
         Some(1) => return Found::Foreign("qcow"),
         // One without a version, too: its header is judged, and refused, as that of a qcow2 file.

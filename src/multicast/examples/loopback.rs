@@ -8,7 +8,7 @@
 use bootstash_base::names::NodeName;
 use bootstash_multicast::socket::{Interface, ReceiverSocket, SenderSocket};
 use bootstash_multicast::{
-    Announcement, BlockLayout, BlockSource, Group, Instruction, Packer, RateLimits, Receiver, ReceiverEvent,
+    Announcement, BlockLayout, Group, Instruction, ObjectSource, Packer, RateLimits, Receiver, ReceiverEvent,
     Report, Sender, SenderEvent, Transmit,
 };
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ struct Reported {
 /// Where the sender reads the object from.
 struct Object(Arc<Vec<u8>>);
 
-impl BlockSource for Object {
+impl ObjectSource for Object {
     fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let bytes = self.0.get(range.start as usize..range.end as usize);
         bytes.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
@@ -127,7 +127,7 @@ struct Node {
     name: NodeName,
     socket: ReceiverSocket,
     receiver: Receiver,
-    /// The link to this node loses one of so many datagrams.
+    /// The link to this node loses one in this number of datagrams.
     drop_every: u64,
     object: Arc<Vec<u8>>,
     reports: mpsc::Sender<Reported>,

@@ -53,7 +53,7 @@ pub use assembly::{Assembled, Assembly};
 pub use block_layout::{BlockLayout, BlockLayoutError};
 pub use group::{Group, GroupError};
 pub use members::Demotion;
-pub use pack::{BlockSource, PackError, Packer};
+pub use pack::{ObjectSource, PackError, Packer};
 pub use rate::RateLimits;
 pub use receiver::{Counters, HELD_BYTES_MAX, LeaveReason, Receiver, ReceiverEvent, UnicastError};
 pub use report::{Deficit, Instruction, ReceiverStatus, Report, ReportError};

@@ -16,7 +16,7 @@ use std::ops::Range;
 const REPAIRS_KEPT: usize = 8;
 
 /// Where the object's bytes come from.
-pub trait BlockSource {
+pub trait ObjectSource {
     /// Just this range.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ pub struct Packer<S> {
     repairs: VecDeque<(u32, Vec<u8>)>,
 }
 
-impl<S: BlockSource> Packer<S> {
+impl<S: ObjectSource> Packer<S> {
     /// For this session; one per session, as it is what keeps nonces apart.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ pub enum ReportError {
         "node {node} reports on multicast session {session}, in which it takes no part; let it ask for the session again"
     )]
     UnknownNode {
-        /// Who.
+        /// The node that reports.
         node: NodeName,
         /// On what.
         session: SessionId,
@@ -93,7 +93,7 @@ pub enum ReportError {
         "node {node} reports on multicast session {given}, but this is {wanted}; let it ask for the session again"
     )]
     Session {
-        /// Who.
+        /// The node that reports.
         node: NodeName,
         /// As reported.
         given: SessionId,
@@ -104,13 +104,13 @@ pub enum ReportError {
     #[error("node {node} reports more often than announced; the report is ignored")]
     #[class(transient)]
     TooOften {
-        /// Who.
+        /// The node that reports.
         node: NodeName,
     },
     /// It is impossible.
     #[error("node {node} sent an impossible report ({what}); check that node")]
     Impossible {
-        /// Who.
+        /// The node that reports.
         node: NodeName,
         /// What in it is.
         what: &'static str,

@@ -91,7 +91,7 @@ pub enum AnnouncementError {
     )]
     #[class(permanent)]
     Field {
-        /// Which.
+        /// The field.
         what: &'static str,
         /// What it should be.
         wanted: String,

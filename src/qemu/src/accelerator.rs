@@ -33,16 +33,16 @@ pub enum AcceleratorChoice {
     Auto,
     /// KVM; an error where it does not work.
     Kvm,
-    /// Emulation.
+    /// QEMU's own emulation: slow, and needs nothing of the host.
     Tcg,
 }
 
 /// What runs a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
-    /// The processor.
+    /// The processor's virtualization.
     Kvm,
-    /// Emulation.
+    /// QEMU's own emulation: slow, and needs nothing of the host.
     Tcg,
 }
 

@@ -14,12 +14,24 @@ const MAX_QUESTIONS: u64 = 2000;
 
 /// Asks the agent behind `stream` until it has answered, says so, and then stays connected until the
 /// guest ends: an agent that finds nobody at the other end polls for all the processor's time, and
-/// what the guest runs when it is idle would never be seen. Never returns where there is none.
-pub(super) async fn attend(stream: UnixStream, answered: &watch::Sender<bool>) -> io::Result<()> {
+/// what the guest runs when it is idle would never be seen. Asks anew after each of the guest's `restarts`. Never
+/// returns where there is no agent.
+pub(super) async fn attend(
+    stream: UnixStream,
+    answered: &watch::Sender<bool>,
+    mut restarts: watch::Receiver<u32>,
+) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
-    answer(&mut BufReader::new(&mut reader), &mut writer).await?;
-    answered.send_replace(true);
-    tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.map(drop)
+    loop {
+        restarts.mark_unchanged();
+        answer(&mut BufReader::new(&mut reader), &mut writer).await?;
+        answered.send_replace(true);
+        let mut unheard = tokio::io::sink();
+        tokio::select! {
+            ended = tokio::io::copy(&mut reader, &mut unheard) => return ended.map(drop),
+            Ok(()) = restarts.changed() => answered.send_replace(false),
+        };
+    }
 }
 
 async fn answer(
@@ -84,8 +96,29 @@ mod tests {
             // A peer that had gone would make this fail.
             writer.write_all(b"more\n").await.unwrap();
         };
-        let (result, ()) = tokio::join!(attend(ours, &answered), guest);
+        let (_restarts, none) = watch::channel(0);
+        let (result, ()) = tokio::join!(attend(ours, &answered, none), guest);
         result.unwrap();
+    }
+
+    #[tokio::test]
+    async fn asks_again_after_a_restart() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ((answered, mut seen), (restarts, restarted)) = (watch::channel(false), watch::channel(0));
+        let guest = async move {
+            let (reader, mut writer) = theirs.into_split();
+            let mut reader = BufReader::new(reader);
+            for boot in 1..=2 {
+                let mut asked = Vec::new();
+                reader.read_until(b'\n', &mut asked).await.unwrap();
+                writer.write_all(b"{\"return\": 1}\n").await.unwrap();
+                seen.wait_for(|answered| *answered).await.unwrap();
+                restarts.send_replace(boot);
+                seen.wait_for(|answered| !*answered).await.unwrap();
+            }
+        };
+        let (result, ()) = tokio::join!(attend(ours, &answered, restarted), guest);
+        drop(result);
     }
 
     #[tokio::test]
@@ -93,7 +126,8 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         let (answered, seen) = watch::channel(false);
-        assert!(attend(ours, &answered).await.is_err());
+        let (_restarts, none) = watch::channel(0);
+        assert!(attend(ours, &answered, none).await.is_err());
         assert!(!*seen.borrow());
     }
 }

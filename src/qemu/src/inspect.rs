@@ -9,9 +9,11 @@ use super::run::{self, Finished, Limits};
 use super::served::{Served, argument, node};
 use super::{InspectError, Qemu, QemuFailure};
 use bootstash_disk::formats::{self, END_BYTES, Found, START_BYTES};
-use bootstash_disk::nbd::Base;
+use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::header::{self, Qcow2Header};
-use bootstash_disk::qcow2::inspect::{Claims, DISK_BYTES, SECTOR_BYTES, check_claims, inspect_header};
+use bootstash_disk::qcow2::inspect::{
+    AllocatedBytes, DISK_BYTES, SECTOR_BYTES, check_allocation, inspect_header,
+};
 use bootstash_disk::{BaseIdentity, BaseReadError, ImageFormat, Source};
 use nix::fcntl::OFlag;
 use serde::Deserialize;
@@ -59,7 +61,8 @@ impl Qemu {
         if let Some(header) = header {
             self.look_through(Judged { path: &path, file: &seen.file, size_bytes, header }).await?;
         }
-        Ok(Source { path, format, virtual_size_bytes, identity: seen.identity })
+        let firmware = self.recognise_firmware(&path, format, virtual_size_bytes).await?;
+        Ok(Source { path, format, virtual_size_bytes, identity: seen.identity, firmware })
     }
 
     /// Refuses a qcow2 file that QEMU sees otherwise than we do, or whose tables do not hold together.
@@ -113,7 +116,7 @@ impl Qemu {
 }
 
 fn serve(image: Judged<'_>) -> Result<Served, InspectError> {
-    let bytes = image.file.try_clone().and_then(Base::of_bytes);
+    let bytes = image.file.try_clone().and_then(DiskImage::of_bytes);
     let served = bytes.and_then(|bytes| Served::start([(IMAGE, Arc::new(bytes))]));
     served.map_err(|source| InspectError::Serve { path: image.path.to_owned(), source })
 }
@@ -139,10 +142,10 @@ struct Check {
 }
 
 impl Check {
-    fn claims(&self, cluster_bytes: u64) -> Claims {
+    fn allocated(&self, cluster_bytes: u64) -> AllocatedBytes {
         let bytes = |clusters: u64| clusters.saturating_mul(cluster_bytes);
         let plain = self.allocated_clusters.saturating_sub(self.compressed_clusters);
-        Claims { plain_bytes: bytes(plain), compressed_bytes: bytes(self.compressed_clusters) }
+        AllocatedBytes { plain_bytes: bytes(plain), compressed_bytes: bytes(self.compressed_clusters) }
     }
 }
 
@@ -184,6 +187,7 @@ fn detect(path: &Path, seen: &Seen) -> Result<ImageFormat, InspectError> {
     match formats::detect(&seen.start, &seen.end) {
         Found::Ours(format) => Ok(format),
         Found::Foreign(formats::LUKS) => Err(InspectError::Encrypted { path: path.to_owned() }),
+        Found::Packed(packing) => Err(InspectError::Packed { path: path.to_owned(), packing }),
         Found::Foreign(found) => Err(InspectError::Format { path: path.to_owned(), found: found.to_owned() }),
     }
 }
@@ -236,8 +240,9 @@ fn inspect_check(image: Judged<'_>, check: &Check, complaints: &str) -> Result<(
         let found = format!("qemu-img check counts {errors} errors");
         return Err(InspectError::Corrupt { path: path(), found });
     }
-    let claims = check.claims(image.header.cluster_bytes().unwrap_or(u64::MAX));
-    check_claims(claims, size_bytes).map_err(|flaw| InspectError::Absurd { path: path(), flaw })
+    let allocated = check.allocated(image.header.cluster_bytes().unwrap_or(u64::MAX));
+    check_allocation(allocated, size_bytes)
+        .map_err(|violation| InspectError::Malformed { path: path(), violation })
 }
 
 fn unsound(image: Judged<'_>, said: &str) -> InspectError {

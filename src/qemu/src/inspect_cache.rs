@@ -139,7 +139,8 @@ impl Qemu {
         if header.tables_end() > seen.size_bytes {
             return Err(InspectError::Truncated { path: path.clone(), size_bytes: seen.size_bytes }.into());
         }
-        check_limits(&header).map_err(|flaw| InspectError::Absurd { path: path.clone(), flaw })?;
+        check_limits(&header)
+            .map_err(|violation| InspectError::Malformed { path: path.clone(), violation })?;
         self.refuse_damage(Judged { path: &path, file: &seen.file, size_bytes: seen.size_bytes, header })
             .await?;
         Ok(seen.size_bytes)

@@ -3,8 +3,10 @@
 use super::QemuFailure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
+use bootstash_disk::formats::Packing;
+use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::header::Qcow2Header;
-use bootstash_disk::qcow2::inspect::{Feature, Flaw, Refusal};
+use bootstash_disk::qcow2::inspect::{Feature, FormatViolation, Refusal};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -17,6 +19,10 @@ pub enum InspectError {
     #[error(transparent)]
     #[class(source)]
     File(#[from] BaseReadError),
+    /// It cannot be opened as the disk it is.
+    #[error(transparent)]
+    #[class(source)]
+    Open(#[from] OpenImageError),
     /// It has a backing file.
     #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
     Backing {
@@ -46,6 +52,17 @@ pub enum InspectError {
         path: PathBuf,
         /// Its format, as QEMU calls it.
         found: String,
+    },
+    /// It holds a disk, or something else, in another form.
+    #[error(
+        "{} is {packing}, no disk image; {} (a raw disk that only begins so: register it with --format raw)",
+        .path.display(), .packing.remedy(.path)
+    )]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        packing: Packing,
     },
     /// It was said to be qcow2 and is not.
     #[error("{} is not a qcow2 image; give its real format or none", .path.display())]
@@ -85,15 +102,15 @@ pub enum InspectError {
     },
     /// No tool writes such a file.
     #[error(
-        "{} has {flaw}, as no tool writes it: it is damaged, or was made to do harm; \
+        "{} has {violation}, as no tool writes it: it is damaged, or was made to do harm; \
          copy it again from its source, or write it anew where that can be trusted: qemu-img convert -O qcow2",
         .path.display()
     )]
-    Absurd {
+    Malformed {
         /// The image, by its file.
         path: PathBuf,
         /// What no tool writes.
-        flaw: Flaw,
+        violation: FormatViolation,
     },
     /// It cannot be handed to the process that looks at it.
     #[error("cannot serve {} to the process that inspects it; check that {} can be written to", .path.display(), std::env::temp_dir().display())]
@@ -119,7 +136,7 @@ pub enum InspectError {
         /// The image, by its file.
         path: PathBuf,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot inspect {}", .path.display())]
     #[class(source)]
     Other {
@@ -142,7 +159,7 @@ impl InspectError {
             Refusal::Unclean => Self::Unclean { path },
             Refusal::Feature(feature) => Self::Feature { path, feature },
             Refusal::Size => Self::Size { path, virtual_size_bytes: header.virtual_size_bytes },
-            Refusal::Absurd(flaw) => Self::Absurd { path, flaw },
+            Refusal::Malformed(violation) => Self::Malformed { path, violation },
             Refusal::Truncated => Self::Truncated { path, size_bytes },
         }
     }

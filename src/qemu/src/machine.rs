@@ -2,10 +2,11 @@
 
 use super::confine::{Bounds, Confined};
 use super::console::{ConsoleDecoder, ConsoleText};
+use super::firmware::Flash;
 use super::qmp::Qmp;
 use super::run::{one_line, read_bounded};
 use super::spec::{AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, machine_args};
-use super::{MachineError, MachineSpec, Place, Qemu, guest_agent};
+use super::{MachineError, MachineSpec, Place, Qemu, guest_agent, processor_time, seed};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -28,12 +29,31 @@ const OVERHEAD_TASKS: u32 = 96;
 pub struct Machine {
     child: Child,
     qmp: Qmp,
-    console: watch::Receiver<ConsoleText>,
+    console: watch::Sender<ConsoleText>,
     agent: watch::Receiver<bool>,
+    restarts: watch::Sender<u32>,
     stderr: AbortOnDropHandle<io::Result<Vec<u8>>>,
     _reads_console: AbortOnDropHandle<()>,
     _asks_agent: AbortOnDropHandle<()>,
     _place: Place,
+}
+
+/// What a guest did by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineEvent {
+    /// It restarted.
+    Restarted,
+    /// It ended.
+    Ended(ExitStatus),
+}
+
+/// What a guest has read from its disk and written to it since power-on, whichever layer served it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskTraffic {
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
 }
 
 /// How a guest's QEMU ended.
@@ -54,7 +74,11 @@ impl Qemu {
         let [qmp, serial, agent] = [QMP_SOCKET, SERIAL_SOCKET, AGENT_SOCKET].map(|name| place.listen(name));
         let (qmp, serial, agent) =
             (qmp.map_err(no_sockets)?, serial.map_err(no_sockets)?, agent.map_err(no_sockets)?);
-        let mut child = self.spawn_machine(spec, &place)?;
+        if spec.seed {
+            seed::put(&place).await.map_err(|source| MachineError::Seed { source })?;
+        }
+        let flash = Flash::in_place(spec.firmware, &place).await?;
+        let mut child = self.spawn_machine(spec, flash.as_ref(), &place)?;
         let stderr = AbortOnDropHandle::new(tokio::spawn(collect(child.stderr.take())));
         let connected = tokio::time::timeout(START_DEADLINE, async {
             tokio::try_join!(qmp.accept(), serial.accept(), agent.accept())
@@ -79,12 +103,14 @@ impl Qemu {
             Err(error) => return Err(explain(error, child, stderr).await),
         };
         let (console, reads_console) = follow_console(serial);
-        let (agent, asks_agent) = follow_agent(agent);
+        let restarts = watch::Sender::new(0);
+        let (agent, asks_agent) = follow_agent(agent, restarts.subscribe());
         Ok(Machine {
             child,
             qmp,
             console,
             agent,
+            restarts,
             stderr,
             _reads_console: reads_console,
             _asks_agent: asks_agent,
@@ -92,13 +118,18 @@ impl Qemu {
         })
     }
 
-    fn spawn_machine(&self, spec: &MachineSpec, place: &Place) -> Result<Child, MachineError> {
+    fn spawn_machine(
+        &self,
+        spec: &MachineSpec,
+        flash: Option<&Flash>,
+        place: &Place,
+    ) -> Result<Child, MachineError> {
         let programs = self.programs();
         let group = spec.accelerator.group();
         Confined { programs, bounds: bounds(spec), place: Some(place), group }
             .command()
             .arg(&programs.system)
-            .args(machine_args(spec))
+            .args(machine_args(spec, flash))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -121,22 +152,28 @@ fn bounds(spec: &MachineSpec) -> Bounds {
 impl Machine {
     /// What the guest prints, as it prints it.
     pub fn console(&self) -> watch::Receiver<ConsoleText> {
-        self.console.clone()
+        self.console.subscribe()
     }
 
-    /// Becomes true when the guest's agent answers.
+    /// Becomes true when the guest's agent answers, and false when the guest restarts after that.
     pub fn agent_answered(&self) -> watch::Receiver<bool> {
         self.agent.clone()
     }
 
-    /// Bytes the guest has read from its disk, from whichever layer.
+    /// What the guest has read and written.
     ///
     /// # Errors
     /// Where QEMU does not answer.
-    pub async fn bytes_read(&mut self) -> Result<u64, MachineError> {
+    pub async fn disk_traffic(&mut self) -> Result<DiskTraffic, MachineError> {
         let devices = self.qmp.execute("query-blockstats").await?;
         let devices = devices.as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(devices.iter().filter_map(|device| device["stats"]["rd_bytes"].as_u64()).sum())
+        let sum = |count: &str| devices.iter().filter_map(|device| device["stats"][count].as_u64()).sum();
+        Ok(DiskTraffic { read_bytes: sum("rd_bytes"), written_bytes: sum("wr_bytes") })
+    }
+
+    /// Processor time that QEMU has used for the guest; none once it has ended.
+    pub fn processor_time(&self) -> Option<Duration> {
+        self.child.id().and_then(processor_time::of_process)
     }
 
     /// Whether the guest runs: QEMU's word for its state.
@@ -146,6 +183,21 @@ impl Machine {
     pub async fn status(&mut self) -> Result<String, MachineError> {
         let status = self.qmp.execute("query-status").await?;
         Ok(status["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Waits for what the guest does next by itself. Can be called again after being dropped half-way.
+    ///
+    /// # Errors
+    /// Where the system does not tell how it ended.
+    pub async fn event(&mut self) -> Result<MachineEvent, MachineError> {
+        tokio::select! {
+            status = self.child.wait() => status.map(MachineEvent::Ended).map_err(no_spawn),
+            () = self.qmp.restarted() => {
+                self.console.send_modify(ConsoleText::restart);
+                self.restarts.send_modify(|count| *count += 1);
+                Ok(MachineEvent::Restarted)
+            }
+        }
     }
 
     /// Waits until the guest has ended by itself. Can be called again after being dropped half-way.
@@ -180,8 +232,9 @@ impl Machine {
     }
 }
 
-fn follow_console(mut serial: UnixStream) -> (watch::Receiver<ConsoleText>, AbortOnDropHandle<()>) {
-    let (text, receiver) = watch::channel(ConsoleText::default());
+fn follow_console(mut serial: UnixStream) -> (watch::Sender<ConsoleText>, AbortOnDropHandle<()>) {
+    let console = watch::Sender::new(ConsoleText::default());
+    let text = console.clone();
     let task = tokio::spawn(async move {
         let (mut decoder, mut buffer) = (ConsoleDecoder::default(), [0; 4096]);
         // An error is an end: what matters then is how QEMU ended, and others ask for that.
@@ -189,14 +242,17 @@ fn follow_console(mut serial: UnixStream) -> (watch::Receiver<ConsoleText>, Abor
             text.send_modify(|text| decoder.feed(&buffer[..read], text));
         }
     });
-    (receiver, AbortOnDropHandle::new(task))
+    (console, AbortOnDropHandle::new(task))
 }
 
-fn follow_agent(stream: UnixStream) -> (watch::Receiver<bool>, AbortOnDropHandle<()>) {
+fn follow_agent(
+    stream: UnixStream,
+    restarts: watch::Receiver<u32>,
+) -> (watch::Receiver<bool>, AbortOnDropHandle<()>) {
     let (answered, receiver) = watch::channel(false);
     let task = tokio::spawn(async move {
         // A connection that ends is the guest's end, which is seen elsewhere.
-        drop(guest_agent::attend(stream, &answered).await);
+        drop(guest_agent::attend(stream, &answered, restarts).await);
     });
     (receiver, AbortOnDropHandle::new(task))
 }

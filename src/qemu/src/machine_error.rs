@@ -1,5 +1,6 @@
 //! How a guest fails that is driven over its control channel.
 
+use super::FirmwareError;
 use bootstash_base::error::Classified;
 use std::io;
 use std::process::ExitStatus;
@@ -21,10 +22,20 @@ pub enum MachineError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is nothing to boot it with.
+    #[error(transparent)]
+    #[class(source)]
+    Firmware(#[from] FirmwareError),
+    /// Its seed of cloud-init could not be written.
+    #[error("cannot write a guest's seed of cloud-init; check that the state directory has space")]
+    Seed {
+        /// What the system said.
+        source: io::Error,
+    },
     /// It ended by an error.
     #[error("QEMU failed ({status}): {stderr}")]
     Died {
-        /// How.
+        /// Its exit status, or the signal that ended it.
         status: ExitStatus,
         /// What it said, bounded.
         stderr: String,

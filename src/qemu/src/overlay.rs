@@ -43,7 +43,7 @@ pub enum OverlayError {
         /// What the system said.
         source: io::Error,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot create the overlay {}", .path.display())]
     #[class(source)]
     Other {

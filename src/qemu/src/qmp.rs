@@ -17,6 +17,10 @@ const LINE_MAX_BYTES: u64 = 1 << 20;
 pub(super) struct Qmp {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+    /// The line that is being read; kept, as who waits for one may be dropped half-way.
+    line: Vec<u8>,
+    /// Restarts of the guest that nobody was told of yet.
+    restarts: u32,
 }
 
 /// What QEMU sends: a greeting, an event, or the answer to a command.
@@ -27,6 +31,7 @@ struct Message {
     error: Option<QmpRefusal>,
     #[serde(rename = "QMP")]
     greeting: Option<Value>,
+    event: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,7 +43,7 @@ impl Qmp {
     /// Greets the QEMU at the other end of `stream`.
     pub(super) async fn open(stream: UnixStream) -> Result<Self, MachineError> {
         let (reader, writer) = stream.into_split();
-        let mut qmp = Self { reader: BufReader::new(reader), writer };
+        let mut qmp = Self { reader: BufReader::new(reader), writer, line: Vec::new(), restarts: 0 };
         let greeting = bounded("greeting", async { qmp.message().await.map(|m| m.greeting) }).await?;
         greeting.ok_or_else(|| broken("greeting", invalid("it is not QMP")))?;
         qmp.execute("qmp_capabilities").await?;
@@ -63,13 +68,27 @@ impl Qmp {
         answer.await?.map_err(|said| MachineError::Refused { command, said })
     }
 
+    /// Waits until the guest restarts; never returns once QEMU has ended. Can be called again after being dropped
+    /// half-way.
+    pub(super) async fn restarted(&mut self) {
+        while self.restarts == 0 {
+            if self.message().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+        self.restarts -= 1;
+    }
+
     async fn message(&mut self) -> io::Result<Message> {
-        let mut line = Vec::new();
-        (&mut self.reader).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await?;
+        let room = LINE_MAX_BYTES.saturating_sub(self.line.len() as u64);
+        (&mut self.reader).take(room).read_until(b'\n', &mut self.line).await?;
+        let line = std::mem::take(&mut self.line);
         if line.last() != Some(&b'\n') {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        serde_json::from_slice(&line).map_err(invalid)
+        let message: Message = serde_json::from_slice(&line).map_err(invalid)?;
+        self.restarts += u32::from(message.event.as_deref() == Some("RESET"));
+        Ok(message)
     }
 }
 
@@ -110,6 +129,29 @@ mod tests {
         let answer =
             qemu_that_says("{\"event\": \"RESUME\"}\n{\"return\": {\"status\": \"running\"}}\n").await;
         assert_eq!(answer.unwrap()["status"], "running");
+    }
+
+    #[tokio::test]
+    async fn restarts_are_counted_also_while_a_command_is_answered() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let reset = "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}}\n";
+        theirs
+            .write_all(format!("{GREETING}{{\"return\": {{}}}}\n{reset}{{\"return\": 1}}\n").as_bytes())
+            .await
+            .unwrap();
+        let mut qmp = Qmp::open(ours).await.unwrap();
+        qmp.execute("query-status").await.unwrap();
+        qmp.restarted().await;
+        // Whoever waits may be dropped in the middle of a line.
+        theirs.write_all(&reset.as_bytes()[..10]).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(20), qmp.restarted()).await.is_err());
+        theirs.write_all(&reset.as_bytes()[10..]).await.unwrap();
+        qmp.restarted().await;
+        drop(theirs);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), qmp.restarted()).await.is_err(),
+            "an end is none"
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! What a machine is made of, and QEMU's arguments for it. Pure.
 
-use super::Accelerator;
+use super::firmware::Flash;
+use super::{Accelerator, seed};
+use bootstash_disk::firmware::Firmware;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
@@ -24,6 +26,10 @@ pub struct MachineSpec {
     pub overlay_max_bytes: u64,
     /// Its disk.
     pub disk: DiskChain,
+    /// What boots it.
+    pub firmware: Firmware,
+    /// Whether it gets a seed of cloud-init.
+    pub seed: bool,
 }
 
 /// A guest's disk: the overlay takes writes, what it lacks comes from the cache where there is one,
@@ -50,6 +56,8 @@ pub struct ConsoleSpec {
     pub cpus: u32,
     /// Whether it may use the host's network, behind QEMU's own address translation.
     pub network: bool,
+    /// What boots it.
+    pub firmware: Firmware,
 }
 
 // The sockets a machine connects to; we listen before it starts, so that nothing is lost or polled.
@@ -58,8 +66,9 @@ pub(super) const SERIAL_SOCKET: &str = "serial";
 pub(super) const AGENT_SOCKET: &str = "agent";
 
 /// Arguments for a capture guest.
-pub(super) fn machine_args(spec: &MachineSpec) -> Vec<OsString> {
+pub(super) fn machine_args(spec: &MachineSpec, flash: Option<&Flash>) -> Vec<OsString> {
     let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    args.extend(flash.map(Flash::args).unwrap_or_default());
     args.extend(words(["-nic", "none", "-mon", "chardev=qmp,mode=control", "-serial", "chardev:serial"]));
     for (id, name) in [("qmp", QMP_SOCKET), ("serial", SERIAL_SOCKET), ("agent", AGENT_SOCKET)] {
         args.extend(words(["-chardev", &format!("socket,id={id},path={name}")]));
@@ -68,14 +77,16 @@ pub(super) fn machine_args(spec: &MachineSpec) -> Vec<OsString> {
     for node in nodes(&spec.disk) {
         args.extend(words(["-blockdev", &node.to_string()]));
     }
+    args.extend(if spec.seed { seed::args() } else { Vec::new() });
     // A write that finds no room is the guest's to meet; to stop it would only have everybody wait.
     args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1,werror=report"]));
     args
 }
 
 /// Arguments for a guest on the terminal, whose chain opens by what its files' headers name.
-pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec) -> Vec<OsString> {
+pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec, flash: Option<&Flash>) -> Vec<OsString> {
     let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    args.extend(flash.map(Flash::args).unwrap_or_default());
     let nic = if spec.network { "user,model=virtio-net-pci" } else { "none" };
     args.extend(words(["-nic", nic, "-chardev", "stdio,id=terminal,mux=on,signal=off"]));
     args.extend(words(["-serial", "chardev:terminal", "-mon", "chardev=terminal,mode=readline"]));
@@ -160,11 +171,13 @@ mod tests {
             time_limit: Duration::from_secs(60),
             overlay_max_bytes: 1 << 30,
             disk: DiskChain { overlay: "overlay", cache, base_socket: "base" },
+            firmware: Firmware::Bios,
+            seed: false,
         }
     }
 
     fn args(cache: Option<&'static str>) -> Vec<String> {
-        let args = machine_args(&spec(cache));
+        let args = machine_args(&spec(cache), None);
         args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
 
@@ -203,15 +216,23 @@ mod tests {
 
     #[test]
     fn guest_is_given_names_and_no_paths() {
-        let args = args(Some("cache"));
+        let spec = MachineSpec { seed: true, ..spec(Some("cache")) };
+        let args: Vec<_> =
+            machine_args(&spec, None).iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         assert!(has(&args, "-chardev", "socket,id=qmp,path=qmp"));
         assert!(!args.iter().any(|arg| arg.contains('/')), "{args:?}");
     }
 
     #[test]
     fn terminal_guest_follows_the_overlays_own_header() {
-        let spec = ConsoleSpec { accelerator: Accelerator::Kvm, memory_mib: 1024, cpus: 1, network: false };
-        let args: Vec<_> = console_args(Path::new("/a.qcow2"), &spec)
+        let spec = ConsoleSpec {
+            accelerator: Accelerator::Kvm,
+            memory_mib: 1024,
+            cpus: 1,
+            network: false,
+            firmware: Firmware::Bios,
+        };
+        let args: Vec<_> = console_args(Path::new("/a.qcow2"), &spec, None)
             .iter()
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect();

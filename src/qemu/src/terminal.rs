@@ -1,8 +1,9 @@
 //! A guest on the user's terminal.
 
 use super::confine::{Bounds, Confined};
+use super::firmware::Flash;
 use super::spec::console_args;
-use super::{ConsoleSpec, Qemu, run};
+use super::{ConsoleSpec, FirmwareError, Qemu, run};
 use bootstash_base::error::Classified;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -38,6 +39,10 @@ pub enum ConsoleError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is nothing to boot it with.
+    #[error(transparent)]
+    #[class(source)]
+    Firmware(#[from] FirmwareError),
     /// QEMU failed, and said why on standard error.
     #[error("QEMU failed on {} ({status}); its message is above", .overlay.display())]
     Failed {
@@ -62,6 +67,8 @@ impl Qemu {
     ) -> Result<ConsoleEnd, ConsoleError> {
         let overlay = run::absolute(overlay);
         let failed = |source| ConsoleError::Spawn { overlay: overlay.clone(), source };
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        let flash = Flash::in_directory(spec.firmware, scratch.path()).await?;
         let _restored_on_drop = SavedTerminal::of_stdin();
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
         // The user's own VM: it may run and write as it likes.
@@ -70,7 +77,7 @@ impl Qemu {
         let mut child = confined
             .command()
             .arg(&self.programs().system)
-            .args(console_args(&overlay, spec))
+            .args(console_args(&overlay, spec, flash.as_ref()))
             .spawn()
             .map_err(failed)?;
         tokio::select! {

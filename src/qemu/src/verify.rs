@@ -6,7 +6,7 @@ use super::{Qemu, QemuFailure};
 use async_trait::async_trait;
 use bootstash_base::error::Classified;
 use bootstash_disk::ImageFormat;
-use bootstash_disk::nbd::{Base, BlockSource};
+use bootstash_disk::nbd::{BlockSource, DiskImage};
 use bootstash_disk::qcow2::header::BACKING_NAME;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ pub enum CheckError {
         /// What is wrong.
         found: String,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot check {}", .path.display())]
     #[class(source)]
     Other {
@@ -67,7 +67,7 @@ pub enum CompareError {
         /// What the system said.
         source: io::Error,
     },
-    /// Anything else.
+    /// `qemu-img` could not be run, or failed.
     #[error("cannot compare {} with {}", .cache.display(), .base.display())]
     #[class(source)]
     Other {
@@ -139,14 +139,14 @@ impl Qemu {
 }
 
 fn serve(cache: &Path, base: &Path) -> io::Result<Served> {
-    let bytes = |path| File::open(path).and_then(Base::of_bytes);
+    let bytes = |path| File::open(path).and_then(DiskImage::of_bytes);
     Served::start([(CACHE, Arc::new(Unchained(bytes(cache)?))), (BASE, Arc::new(bytes(base)?))])
 }
 
 /// A qcow2 file whose header names no backing file: a name there and a node given in its place are in conflict
 /// for QEMU.
 #[derive(Debug)]
-struct Unchained(Base);
+struct Unchained(DiskImage);
 
 #[async_trait]
 impl BlockSource for Unchained {

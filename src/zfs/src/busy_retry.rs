@@ -13,7 +13,7 @@ pub(super) struct BusyRetry(Retries);
 impl BusyRetry {
     /// Enough for as long as `limit` says, from now.
     pub(super) fn new(limit: Duration) -> Self {
-        Self(BACKOFF.retries(Some(Instant::now() + limit)))
+        Self(BACKOFF.retries(Instant::now() + limit))
     }
 
     /// Pauses, and then it is worth another try; false, at once, when the pause would end too late.

@@ -6,6 +6,7 @@ use crate::replication::OverlayFiles;
 use anyhow::Result;
 use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
+use bootstash_base::backoff::Backoff;
 use bootstash_daemon::config::{AgentConfig, PeersConfig};
 use bootstash_zfs::fake::FakeZfs;
 use std::net::SocketAddr;
@@ -18,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Tries again soon, and waits long for news.
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_millis(20),
-    longest_retry: Duration::from_millis(200),
+    retry: Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) },
     stopped_retry: Duration::from_millis(200),
     long_poll: Duration::from_secs(30),
     read_timeout: Duration::from_secs(90),

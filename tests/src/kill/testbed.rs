@@ -146,6 +146,8 @@ impl Testbed {
             source: image.base.clone(),
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
+            require: None,
+            capture: Default::default(),
         };
         self.follow(&request).await
     }

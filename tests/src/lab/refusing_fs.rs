@@ -29,7 +29,7 @@ const DESCRIBED_READS: usize = 32;
 /// A read that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedRead {
-    /// The file.
+    /// Name of the file that was read.
     pub file: String,
     /// Where it was to begin.
     pub offset: u64,

@@ -122,7 +122,8 @@ impl<'a> Vm<'a> {
         let seen = wait::until(&what, BOOT_DEADLINE, || {
             let running = ProcessId::of(self.process.pid()).is_some();
             let text = read_console(&self.console)?;
-            let hopeless = text.fatal().or((!running).then_some("it ended"));
+            let hopeless =
+                text.fatal().map(|why| why.to_string()).or((!running).then(|| "it ended".to_owned()));
             Ok(done(&text).then_some(Ok(())).or(hopeless.map(Err)))
         });
         seen.and_then(|end| end.map_err(|why| anyhow!("waited for {what}: {why}")))

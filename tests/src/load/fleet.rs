@@ -90,7 +90,14 @@ impl Fleet {
     pub async fn register(&self, name: &str) -> Result<()> {
         let source = self.dir.path().join(name);
         std::fs::write(&source, vec![1; 4096])?;
-        let request = RegisterRequest { name: name.to_owned(), source, format: None, cache: None };
+        let request = RegisterRequest {
+            name: name.to_owned(),
+            source,
+            format: None,
+            cache: None,
+            require: None,
+            capture: Default::default(),
+        };
         let RegisterReply::Started { job } = self.client.post(routes::IMAGES, &request).await? else {
             bail!("{name} was registered");
         };

@@ -18,7 +18,7 @@ use std::time::Instant;
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// Nodes.
+    /// How many nodes take part.
     pub nodes: usize,
     /// Deltas that each misses.
     pub deltas: usize,
@@ -35,7 +35,7 @@ pub struct Scenario {
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// Nodes.
+    /// How many nodes take part.
     pub nodes: usize,
     /// Deltas that each missed.
     pub deltas: usize,

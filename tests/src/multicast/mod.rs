@@ -40,7 +40,7 @@ pub enum Tool {
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Tools.
+    /// The tools to compare.
     pub tools: Vec<Tool>,
     /// What nodes lose, in percent.
     pub losses: Vec<f64>,
@@ -57,7 +57,7 @@ pub struct Row {
     pub tool: Tool,
     /// What every node lost of what came in, in percent.
     pub loss_percent: f64,
-    /// Nodes.
+    /// How many nodes receive.
     pub nodes: usize,
     /// Size of the object.
     pub object_bytes: u64,

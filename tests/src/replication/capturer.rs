@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;
@@ -50,12 +50,14 @@ impl Capturer for SyntheticCapturer {
             format: format.unwrap_or(ImageFormat::Raw),
             virtual_size_bytes: identity.size_bytes,
             identity,
+            firmware: Default::default(),
         })
     }
 
     async fn capture(
         &self,
         source: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,
@@ -70,11 +72,25 @@ impl Capturer for SyntheticCapturer {
             data_clusters: self.cache_bytes as u64 / 65536,
             zero_clusters: 0,
         };
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence: Confidence::Low, accelerator: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots: Vec::new(),
+            confidence: Confidence::Low,
+            accelerator: None,
+            seed: false,
+        })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
-        self.capture(source, work_dir, &watch::Sender::default(), &CancellationToken::new()).await
+        self.capture(
+            source,
+            &CaptureChoices::default(),
+            work_dir,
+            &watch::Sender::default(),
+            &CancellationToken::new(),
+        )
+        .await
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

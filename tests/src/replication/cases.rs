@@ -3,7 +3,7 @@
 use super::capturer::{CACHE_BYTES, cache_of};
 use super::cluster::Cluster;
 use super::faulty_proxy::Fault;
-use super::hanging::Hanging;
+use super::hanging::HangingMount;
 use anyhow::{Context, Result, ensure};
 use bootstash_disk::qcow2::read_backing;
 use bootstash_net::api::{AgentState, OverlayState};
@@ -499,7 +499,7 @@ async fn storage_that_hangs_holds_up_nothing_else(cluster: &Cluster) -> Result<(
     std::fs::create_dir(&vms)?;
     cluster.overlay_at("node1", "one", vms.join("a.qcow2")).await?;
     let there = cluster.overlay("node1", "one").await?;
-    let hanging = Hanging::over(&vms)?;
+    let hanging = HangingMount::over(&vms)?;
     let states = async || -> Result<Vec<_>> {
         let overlays = cluster.overlays("node1").await?;
         Ok(overlays.into_iter().map(|it| (it.overlay.path, it.state)).collect())

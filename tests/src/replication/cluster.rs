@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_agent::volume::OverlayMaker;
+use bootstash_base::backoff::Backoff;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::names::{DatasetName, GroupName, Guid, SnapshotName};
 use bootstash_daemon::config::{
@@ -34,8 +35,7 @@ use tokio_util::sync::CancellationToken;
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_millis(100),
-    longest_retry: Duration::from_secs(1),
+    retry: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) },
     stopped_retry: Duration::from_secs(1),
     long_poll: Duration::from_secs(2),
     read_timeout: Duration::from_secs(5),
@@ -167,10 +167,10 @@ impl Cluster {
     }
 
     pub(super) async fn start_node(&self, name: &str) -> Result<()> {
-        self.start_node_that(name, MulticastReceiverConfig::default()).await
+        self.start_node_with(name, MulticastReceiverConfig::default()).await
     }
 
-    pub(super) async fn start_node_that(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
+    pub(super) async fn start_node_with(&self, name: &str, multicast: MulticastReceiverConfig) -> Result<()> {
         let config = AgentConfig {
             node: Some(name.parse()?),
             registrar: Some(self.proxy.url()),
@@ -298,7 +298,14 @@ impl Cluster {
     pub(super) async fn register(&self, name: &str) -> Result<()> {
         let source = self.file(&format!("{name}.raw"));
         std::fs::write(&source, vec![1; 1 << 20])?;
-        let request = RegisterRequest { name: name.to_owned(), source, format: None, cache: None };
+        let request = RegisterRequest {
+            name: name.to_owned(),
+            source,
+            format: None,
+            cache: None,
+            require: None,
+            capture: Default::default(),
+        };
         let registrar = self.client("registrar")?;
         let RegisterReply::Started { job } = registrar.post(routes::IMAGES, &request).await? else {
             bail!("{name} was registered");

@@ -24,19 +24,19 @@ cases! {
 
 /// Half open: nobody ends the connection, and nothing comes on it any more.
 async fn a_connection_that_falls_silent_is_given_up(cluster: &Cluster) -> Result<()> {
-    lagging(cluster).await?;
+    stopped_node_that_lacks_an_image(cluster).await?;
     cluster.proxy.plan(Fault::SilentAfter(MIDDLE));
-    brought_up(cluster).await
+    start_and_ensure_recovered(cluster).await
 }
 
 async fn a_bit_that_flips_on_the_way_is_seen(cluster: &Cluster) -> Result<()> {
-    lagging(cluster).await?;
+    stopped_node_that_lacks_an_image(cluster).await?;
     cluster.proxy.plan(Fault::FlippedAt(MIDDLE));
-    brought_up(cluster).await
+    start_and_ensure_recovered(cluster).await
 }
 
 async fn a_registrar_that_answers_with_errors_is_waited_for(cluster: &Cluster) -> Result<()> {
-    lagging(cluster).await?;
+    stopped_node_that_lacks_an_image(cluster).await?;
     for _ in 0..MANY {
         cluster.proxy.plan(Fault::ServerError);
     }
@@ -49,13 +49,13 @@ async fn a_registrar_that_answers_with_errors_is_waited_for(cluster: &Cluster) -
     });
     ensure!(waiting.await?.contains("500") && cluster.proxy.planned() < MANY);
     cluster.proxy.clear();
-    came_through(cluster).await
+    ensure_recovered(cluster).await
 }
 
 async fn a_delta_that_rots_on_the_registrar_stops_nodes_until_it_is_made_anew(
     cluster: &Cluster,
 ) -> Result<()> {
-    lagging(cluster).await?;
+    stopped_node_that_lacks_an_image(cluster).await?;
     let deltas = cluster.file("registrar/deltas");
     let files = std::fs::read_dir(&deltas)?.flatten().map(|entry| entry.path());
     let is_full =
@@ -73,11 +73,11 @@ async fn a_delta_that_rots_on_the_registrar_stops_nodes_until_it_is_made_anew(
     std::fs::remove_file(&newest)?;
     cluster.stop_registrar().await?;
     cluster.start_registrar().await?;
-    came_through(cluster).await
+    ensure_recovered(cluster).await
 }
 
 /// A node that is off, and lacks one image.
-async fn lagging(cluster: &Cluster) -> Result<()> {
+async fn stopped_node_that_lacks_an_image(cluster: &Cluster) -> Result<()> {
     cluster.register("one").await?;
     cluster.start_node("node1").await?;
     cluster.in_step("node1").await?;
@@ -85,13 +85,13 @@ async fn lagging(cluster: &Cluster) -> Result<()> {
     cluster.register("two").await
 }
 
-async fn brought_up(cluster: &Cluster) -> Result<()> {
+async fn start_and_ensure_recovered(cluster: &Cluster) -> Result<()> {
     cluster.start_node("node1").await?;
-    came_through(cluster).await
+    ensure_recovered(cluster).await
 }
 
 /// All that was planned has happened, and the node has every byte.
-async fn came_through(cluster: &Cluster) -> Result<()> {
+async fn ensure_recovered(cluster: &Cluster) -> Result<()> {
     cluster.in_step("node1").await?;
     ensure!(cluster.proxy.planned() == 0, "nothing happened");
     let overlay = cluster.overlay("node1", "two").await?;

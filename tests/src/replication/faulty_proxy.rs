@@ -78,61 +78,61 @@ fn lock(faults: &Faults) -> parking_lot::MutexGuard<'_, VecDeque<Fault>> {
 }
 
 async fn serve(listener: TcpListener, to: SocketAddr, state_dir: PathBuf, faults: Faults) {
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((client, _)) = listener.accept().await {
         let (faults, state_dir) = (Arc::clone(&faults), state_dir.clone());
         // Ends with its connection, and that with the test's runtime.
         tokio::spawn(async move {
             if take(&faults, |fault| fault == Fault::ServerError).is_some() {
-                drop(answer(near, &state_dir).await);
-            } else if let Ok(far) = TcpStream::connect(to).await {
-                pass(near, far, &faults).await;
+                drop(answer(client, &state_dir).await);
+            } else if let Ok(server) = TcpStream::connect(to).await {
+                pass(client, server, &faults).await;
             }
         });
     }
 }
 
-async fn answer(near: TcpStream, state_dir: &Path) -> Result<()> {
+async fn answer(client: TcpStream, state_dir: &Path) -> Result<()> {
     let store = CredentialStore::new(Credentials::load(&enrolment::dir_of(state_dir))?);
-    let mut near = TlsAcceptor::from(Arc::new(store.server()?)).accept(near).await?;
+    let mut client = TlsAcceptor::from(Arc::new(store.server()?)).accept(client).await?;
     // A request fits; closing with one unread would take the answer away again.
-    let _ = near.read(&mut vec![0; 64 << 10]).await?;
-    near.write_all(SERVER_ERROR).await?;
-    Ok(near.shutdown().await?)
+    let _ = client.read(&mut vec![0; 64 << 10]).await?;
+    client.write_all(SERVER_ERROR).await?;
+    Ok(client.shutdown().await?)
 }
 
-async fn pass(near: TcpStream, far: TcpStream, faults: &Faults) {
-    let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
-        (near.into_split(), far.into_split());
-    let forth = copy(&mut near_read, &mut far_write);
-    let back = async {
+async fn pass(client: TcpStream, server: TcpStream, faults: &Faults) {
+    let ((mut client_read, mut client_write), (mut server_read, mut server_write)) =
+        (client.into_split(), server.into_split());
+    let requests = copy(&mut client_read, &mut server_write);
+    let replies = async {
         let (mut buffer, mut passed) = (vec![0; 64 << 10], 0);
-        while let Ok(read @ 1..) = far_read.read(&mut buffer).await {
+        while let Ok(read @ 1..) = server_read.read(&mut buffer).await {
             let before = passed;
             passed += read as u64;
             match take(faults, |fault| is_due(fault, passed)) {
-                Some(Fault::CutAfter(_)) => return Ending::Cut,
-                Some(Fault::SilentAfter(_)) => return Ending::Silent,
+                Some(Fault::CutAfter(_)) => return ConnectionEnd::Cut,
+                Some(Fault::SilentAfter(_)) => return ConnectionEnd::Silent,
                 Some(Fault::FlippedAt(at)) => flip(&mut buffer[..read], at.saturating_sub(before)),
                 Some(Fault::ServerError) | None => {}
             }
-            if near_write.write_all(&buffer[..read]).await.is_err() {
+            if client_write.write_all(&buffer[..read]).await.is_err() {
                 break;
             }
         }
-        Ending::Cut
+        ConnectionEnd::Cut
     };
-    let ending = tokio::select! {
-        _ = forth => Ending::Cut,
-        ending = back => ending,
+    let end = tokio::select! {
+        _ = requests => ConnectionEnd::Cut,
+        end = replies => end,
     };
-    if ending == Ending::Silent {
+    if end == ConnectionEnd::Silent {
         // Both connections stay open, as where a router in between forgot about them.
         pending().await
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum ConnectionEnd {
     Cut,
     Silent,
 }

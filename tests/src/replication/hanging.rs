@@ -19,12 +19,12 @@ const MOUNT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// While it lives, whatever touches the directory hangs; then it fails, and the directory is as before.
 #[derive(Debug)]
-pub(super) struct Hanging {
+pub(super) struct HangingMount {
     directory: PathBuf,
     process: Process,
 }
 
-impl Hanging {
+impl HangingMount {
     /// Mounts over the directory.
     pub(super) fn over(directory: &Path) -> Result<Self> {
         let log = directory.with_extension("log");
@@ -40,7 +40,7 @@ impl Hanging {
     }
 }
 
-impl Drop for Hanging {
+impl Drop for HangingMount {
     fn drop(&mut self) {
         self.process.kill();
         if let Err(error) = Call::new("umount").args(["-l"]).args([&self.directory]).output() {

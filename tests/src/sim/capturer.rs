@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bootstash_base::error::ErrorClass;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
-use bootstash_net::api::Progress;
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;
@@ -51,12 +51,19 @@ impl Capturer for SimCapturer {
         self.pass(LOOK_MS).await?;
         let identity = BaseIdentity::of(path)?;
         let virtual_size_bytes = identity.size_bytes;
-        Ok(Source { path: path.to_owned(), format: ImageFormat::Raw, virtual_size_bytes, identity })
+        Ok(Source {
+            path: path.to_owned(),
+            format: ImageFormat::Raw,
+            virtual_size_bytes,
+            identity,
+            firmware: Default::default(),
+        })
     }
 
     async fn capture(
         &self,
         source: &Source,
+        _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -74,11 +81,25 @@ impl Capturer for SimCapturer {
             data_clusters: 1,
             zero_clusters: 0,
         };
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence: Confidence::Low, accelerator: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots: Vec::new(),
+            confidence: Confidence::Low,
+            accelerator: None,
+            seed: false,
+        })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
-        self.capture(source, work_dir, &watch::Sender::default(), &CancellationToken::new()).await
+        self.capture(
+            source,
+            &CaptureChoices::default(),
+            work_dir,
+            &watch::Sender::default(),
+            &CancellationToken::new(),
+        )
+        .await
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

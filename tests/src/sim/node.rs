@@ -13,6 +13,7 @@ use bootstash_agent::follow::{Follower, FollowerParts, Intervals};
 use bootstash_agent::layout::Layout;
 use bootstash_agent::metrics::Metrics;
 use bootstash_agent::volume::{Volume, VolumeHandle};
+use bootstash_base::backoff::Backoff;
 use bootstash_daemon::config::{AgentConfig, MulticastReceiverConfig, PeersConfig};
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use parking_lot::{Mutex, MutexGuard};
@@ -27,8 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// As systemd does.
 const RESTART_MS: u64 = 5000;
 const INTERVALS: Intervals = Intervals {
-    first_retry: Duration::from_secs(1),
-    longest_retry: Duration::from_secs(30),
+    retry: Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) },
     stopped_retry: Duration::from_secs(60),
     long_poll: Duration::from_secs(60),
     download_jitter: Duration::from_secs(3),

@@ -57,7 +57,14 @@ impl Operator {
 
     async fn ask_for(&self, name: &str, source: &Path) -> Result<RegisterReply, CallError> {
         let (name, source) = (name.to_owned(), source.to_owned());
-        let request = RegisterRequest { name, source, format: None, cache: None };
+        let request = RegisterRequest {
+            name,
+            source,
+            format: None,
+            cache: None,
+            require: None,
+            capture: Default::default(),
+        };
         self.client.post(routes::IMAGES, &request).await
     }
 

@@ -100,6 +100,7 @@ impl Fixture {
             boots: vec![boot(5), boot(0)],
             confidence: Confidence::High,
             accelerator: "kvm".to_owned(),
+            seed: false,
             registered: "1970-01-01T00:00:00Z".parse().unwrap(),
         }
     }

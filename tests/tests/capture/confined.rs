@@ -3,8 +3,9 @@
 use crate::guest::{DISK_BYTES, names};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::Source;
-use bootstash_disk::nbd::{Base, Export};
-use bootstash_net::api::Progress;
+use bootstash_disk::firmware::Firmware;
+use bootstash_disk::nbd::{DiskImage, Export};
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, Machine, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, capture};
 use std::collections::BTreeMap;
@@ -65,7 +66,12 @@ async fn inspected(image: &Path) -> Source {
 
 async fn captured(image: &Path, config: CaptureConfig) -> Result<Captured, CaptureError> {
     let work_dir = image.parent().unwrap().join("work");
-    let request = CaptureRequest { image: inspected(image).await, work_dir, config };
+    let request = CaptureRequest {
+        image: inspected(image).await,
+        work_dir,
+        config,
+        choices: CaptureChoices::default(),
+    };
     let (progress, _) = watch::channel(Progress::default());
     capture(&Qemu::find().unwrap(), &request, &progress, &CancellationToken::new()).await
 }
@@ -127,7 +133,7 @@ impl Running {
         let image = dir.path().join("image");
         disk(&image, code, disk_bytes);
         let image = inspected(&image).await;
-        let base = Base::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
+        let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
         let place = Place::create_in(dir.path()).unwrap();
         qemu.create_overlay(&place.path().join("overlay"), &image.path, disk_bytes).await.unwrap();
         place.hand_over("overlay").unwrap();
@@ -139,6 +145,8 @@ impl Running {
             time_limit: Duration::from_secs(300),
             overlay_max_bytes,
             disk: DiskChain { overlay: "overlay", cache: None, base_socket: "base" },
+            firmware: Firmware::Bios,
+            seed: false,
         };
         let path = place.path().to_owned();
         Self { machine: qemu.start(&spec, place).await.unwrap(), place: path, _export: export, dir }

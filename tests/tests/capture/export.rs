@@ -2,7 +2,7 @@
 
 use crate::guest::{CLUSTER, tool};
 use bootstash_disk::ImageFormat;
-use bootstash_disk::nbd::{Base, Export, Refusing};
+use bootstash_disk::nbd::{DiskImage, Export, FailingSource};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ fn bytes() -> Vec<u8> {
 async fn exported(dir: &Path) -> Export {
     let path = dir.join("base.raw");
     std::fs::write(&path, bytes()).unwrap();
-    let base = Base::open(&path, ImageFormat::Raw, SIZE as u64).await.unwrap();
+    let base = DiskImage::open(&path, ImageFormat::Raw, SIZE as u64).await.unwrap();
     Export::start(&dir.join("nbd"), Arc::new(base)).unwrap()
 }
 
@@ -69,7 +69,8 @@ async fn writes_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusing_base_opens_and_fails_each_read() {
     let dir = tempfile::tempdir().unwrap();
-    let export = Export::start(&dir.path().join("nbd"), Arc::new(Refusing { size_bytes: 1 << 20 })).unwrap();
+    let export =
+        Export::start(&dir.path().join("nbd"), Arc::new(FailingSource { size_bytes: 1 << 20 })).unwrap();
     let output = qemu_io(&["-r", "-f", "raw", "-c", "length", "-c", "read 0 512", &url(dir.path())]).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("1 MiB") && said.contains("Input/output error"), "{output:?}");

@@ -4,7 +4,7 @@
 use crate::guest::{names, tool};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2::hostile::{Hostile, vmdk_descriptor, vmdk_sparse};
-use bootstash_disk::qcow2::{Feature, Flaw};
+use bootstash_disk::qcow2::{Feature, FormatViolation};
 use bootstash_qemu::{InspectError, Qemu};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -202,7 +202,13 @@ async fn what_qemu_writes_and_we_cannot_read_is_refused_with_the_remedy() {
 async fn a_small_file_that_claims_a_large_disk_is_refused() {
     let error = is_refused(&Hostile::default().one_cluster_everywhere().bytes()).await;
     assert!(
-        matches!(&error, InspectError::Absurd { flaw: Flaw::Overfull { data_bytes: 0x10_0000, .. }, .. }),
+        matches!(
+            &error,
+            InspectError::Malformed {
+                violation: FormatViolation::Overfull { data_bytes: 0x10_0000, .. },
+                ..
+            }
+        ),
         "{error}"
     );
 }

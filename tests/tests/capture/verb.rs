@@ -4,8 +4,9 @@ use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootSignal, Confidence};
-use bootstash_disk::nbd::{Export, Refusing};
-use bootstash_net::api::Progress;
+use bootstash_disk::firmware::Firmware;
+use bootstash_disk::nbd::{Export, FailingSource};
+use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
 use std::collections::BTreeSet;
@@ -35,7 +36,7 @@ fn config() -> CaptureConfig {
 async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
     let image = Qemu::find().unwrap().inspect(image, None).await.unwrap();
     let work_dir = image.path.parent().unwrap().join("work");
-    CaptureRequest { image, work_dir, config }
+    CaptureRequest { image, work_dir, config, choices: CaptureChoices::default() }
 }
 
 async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
@@ -82,7 +83,8 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     let cache = captured(&request(&base, config()).await).await.unwrap().cache;
     let qemu = Qemu::find().unwrap();
     let place = Place::create_in(dir.path()).unwrap();
-    let export = Export::serve(place.listen("base").unwrap(), Arc::new(Refusing { size_bytes: DISK_BYTES }));
+    let export =
+        Export::serve(place.listen("base").unwrap(), Arc::new(FailingSource { size_bytes: DISK_BYTES }));
     qemu.create_overlay(&place.path().join("overlay"), &cache, DISK_BYTES).await.unwrap();
     place.hand_over("overlay").unwrap();
     place.lend(&cache, "cache").unwrap();
@@ -93,13 +95,15 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
         time_limit: Duration::from_secs(90),
         overlay_max_bytes: 1 << 30,
         disk: DiskChain { overlay: "overlay", cache: Some("cache"), base_socket: "base" },
+        firmware: Firmware::Bios,
+        seed: false,
     };
     let mut machine = qemu.start(&spec, place).await.unwrap();
     assert_eq!(machine.status().await.unwrap(), "running");
     let mut console = machine.console();
     let prompt = console.wait_for(bootstash_qemu::ConsoleText::login_prompt);
     tokio::time::timeout(Duration::from_secs(90), prompt).await.unwrap().unwrap();
-    assert!(machine.bytes_read().await.unwrap() > READS.len() as u64 * 512);
+    assert!(machine.disk_traffic().await.unwrap().read_bytes > READS.len() as u64 * 512);
     assert!(machine.quit().await.unwrap().status.success());
     assert_eq!(export.trace().clusters(), Vec::<u64>::new());
 }

@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 pub(super) enum Fault {
     /// It has nothing of the file.
     Unavailable,
-    /// It gives so many bytes more, and has no more.
+    /// It gives this number of bytes more, and has no more.
     Ends(usize),
-    /// It gives so many bytes more, and breaks off.
+    /// It gives this number of bytes more, and breaks off.
     Breaks(usize),
     /// The last byte of what it gives is wrong.
     Damages,

@@ -63,7 +63,7 @@ impl PeerError {
     }
 }
 
-/// The time by which a peer must have sent so many bytes.
+/// The time by which a peer must have sent this number of bytes.
 pub(super) fn deadline(bytes: u64) -> Instant {
     Instant::now() + STALL + Duration::from_secs(bytes / MIN_BYTES_PER_SECOND)
 }

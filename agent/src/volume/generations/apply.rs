@@ -14,7 +14,7 @@ use thiserror::Error;
 /// A delta was not applied. But for [`ApplyError::WrongResult`], the volume is as it was.
 #[derive(Debug, Error, Classified)]
 pub enum ApplyError {
-    /// The file.
+    /// The delta's file cannot be read.
     #[error("cannot read delta {file}")]
     #[class(source)]
     Delta {

@@ -20,6 +20,7 @@ use super::views::ViewError;
 use crate::layout::Layout;
 use bootstash_base::names::{DatasetName, NameError, SnapshotName};
 use bootstash_zfs::{ReadError, ResumeToken, Snapshot, Zfs};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub(super) struct Generations {
     layout: Layout,
     /// In order; there need not be any.
     all: Vec<Generation>,
+    /// Why the registrar does not know a generation, by its number.
+    unknown_notes: BTreeMap<u32, String>,
     /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
     /// Ends a receive in order when the agent stops.
@@ -54,7 +57,8 @@ impl Generations {
         layout: Layout,
         cancel: CancellationToken,
     ) -> Result<Self, ReadError> {
-        let mut generations = Self { zfs, layout, all: Vec::new(), partial: None, cancel };
+        let mut generations =
+            Self { zfs, layout, all: Vec::new(), unknown_notes: BTreeMap::new(), partial: None, cancel };
         generations.refresh().await?;
         Ok(generations)
     }
@@ -70,6 +74,7 @@ impl Generations {
         }
         all.sort_by_key(|generation| generation.number);
         self.all = all;
+        self.read_unknown_notes().await;
         self.partial = match self.partially_received() {
             Some(begun) => self.zfs.partial(&begun.dataset).await?,
             None => None,
@@ -174,13 +179,17 @@ mod tests {
     }
 
     async fn generations(volumes: &[(&str, u64)]) -> Generations {
+        generations_in(layout(), volumes).await
+    }
+
+    async fn generations_in(layout: Layout, volumes: &[(&str, u64)]) -> Generations {
         let zfs = FakeZfs::new();
         let root = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
         zfs.create(&"tank/bootstash".parse().unwrap(), &root).await.unwrap();
         for (name, snapshots) in volumes {
             make(&zfs, name, *snapshots).await;
         }
-        Generations::read(Arc::new(zfs), layout(), CancellationToken::new()).await.unwrap()
+        Generations::read(Arc::new(zfs), layout, CancellationToken::new()).await.unwrap()
     }
 
     #[tokio::test]
@@ -203,5 +212,19 @@ mod tests {
             assert_eq!(found.replaced().count(), replaced, "{volumes:?}");
             assert_eq!(found.incoming().unwrap().leaf(), incoming, "{volumes:?}");
         }
+    }
+    #[tokio::test]
+    async fn a_volume_with_a_note_stays_until_the_note_is_removed_even_an_unreadable_one() {
+        let node = crate::testing::Node::new();
+        let note = node.layout().unknown_note(1);
+        std::fs::create_dir_all(&note).unwrap();
+        let mut found = generations_in(node.layout(), &[("volume", 1), ("volume-2", 1)]).await;
+        found.drop_replaced().await;
+        let replaced = found.replaced_volumes();
+        assert!(replaced[0].unknown.as_ref().unwrap().contains("cannot read why"), "{replaced:?}");
+        std::fs::remove_dir(&note).unwrap();
+        found.refresh().await.unwrap();
+        found.drop_replaced().await;
+        assert_eq!(found.replaced_volumes().len(), 0);
     }
 }

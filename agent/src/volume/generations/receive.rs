@@ -17,7 +17,7 @@ pub struct Incoming {
     pub to: Guid,
     /// Whether it is the rest of one that was cut.
     pub how: Receive,
-    /// Its bytes.
+    /// The stream, as `zfs receive` reads it.
     pub stream: ByteStream,
 }
 

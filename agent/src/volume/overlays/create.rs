@@ -87,7 +87,7 @@ pub enum CreateOverlayError {
     #[error("this node holds no images yet; `bootstash status` tells how far it is")]
     #[class(transient)]
     Empty,
-    /// The image.
+    /// Its manifest cannot be read, or there is no such image.
     #[error(transparent)]
     #[class(source)]
     Catalog(#[from] CatalogError),

@@ -240,6 +240,7 @@ mod tests {
             cache: "/views/x/cache.qcow2".into(),
             virtual_size_bytes: 1 << 30,
             created: "2026-11-21T10:20:00Z".parse().unwrap(),
+            firmware: None,
         };
         Lease { stage, overlay, mount_point: None, missing_since: None }
     }

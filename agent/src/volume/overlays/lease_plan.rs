@@ -158,6 +158,7 @@ mod tests {
             snapshot,
             virtual_size_bytes: 1 << 30,
             created: DateTime::UNIX_EPOCH,
+            firmware: None,
         };
         Lease { stage: Stage::Made, overlay, mount_point: Some("/".into()), missing_since: None }
     }

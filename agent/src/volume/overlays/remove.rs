@@ -57,7 +57,7 @@ pub enum RemoveOverlayError {
         /// The overlay.
         path: PathBuf,
     },
-    /// The file.
+    /// The overlay's file cannot be removed.
     #[error("cannot remove {}", .path.display())]
     #[class(operator)]
     Io {

@@ -9,7 +9,7 @@ use super::lease::{Lease, Stage};
 use crate::layout::Layout;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
-use bootstash_disk::qcow2::{Backed, read_backing};
+use bootstash_disk::qcow2::{OverlayHeader, read_backing};
 use bootstash_net::api::OverlayView;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub(super) fn scan_directory(directory: &Path, layout: &Layout) -> io::Result<Di
 /// Whether the file at `path` is surely no overlay of this node any more: it can be read, and chains onto
 /// something else or nothing. A link may lead to one.
 pub(super) fn is_foreign(path: &Path, layout: &Layout) -> bool {
-    let chained = |backed: Backed| chain(&backed.backing, layout).is_some();
+    let chained = |backed: OverlayHeader| chain(&backed.backing, layout).is_some();
     path.symlink_metadata().is_ok_and(|seen| seen.is_file())
         && read_backing(path).is_ok_and(|backed| !backed.is_some_and(chained))
 }
@@ -77,6 +77,7 @@ fn at(path: &Path, layout: &Layout, mount_point: &Path) -> io::Result<Option<Lea
         cache: backed.backing,
         virtual_size_bytes: backed.virtual_size_bytes,
         created: backed.modified.into(),
+        firmware: None,
     };
     let mount_point = Some(mount_point.to_owned());
     Ok(Some(Lease { stage: Stage::Made, overlay, mount_point, missing_since: None }))

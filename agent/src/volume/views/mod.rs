@@ -40,11 +40,11 @@ pub enum ViewError {
         /// The snapshot.
         snapshot: SnapshotName,
     },
-    /// Cloning and mounting.
+    /// The snapshot cannot be cloned, or the clone not mounted.
     #[error(transparent)]
     #[class(source)]
     Clone(Box<CloneError>),
-    /// Destroying.
+    /// The clone cannot be destroyed.
     #[error(transparent)]
     #[class(source)]
     Destroy(#[from] DestroyError),

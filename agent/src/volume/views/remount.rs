@@ -4,29 +4,34 @@
 //! the same bytes.
 
 use super::Views;
+use crate::volume::storage::Storage;
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
 use bootstash_zfs::Made;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often to see whether they are.
 pub(in crate::volume) const MOUNT_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long removing empty folders may take; the rest go next time.
+const SWEEP_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Views {
     /// Removes folders that views were mounted on, where the view is gone and whoever destroyed it could
     /// not come to that. Only empty ones can be.
-    pub(in crate::volume) fn sweep_mountpoints(&self) {
+    pub(in crate::volume) async fn sweep_mountpoints(&self, storage: &Storage) {
         let wanted: Vec<_> = self.present.iter().map(|view| self.layout.mountpoint(view)).collect();
-        let folders = std::fs::read_dir(&self.layout.views_dir).into_iter().flatten().flatten();
-        for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
-            if std::fs::remove_dir(&folder).is_ok() {
-                tracing::debug!("removed {}, on which nothing is mounted any more", folder.display());
-            }
+        let dir = self.layout.views_dir.clone();
+        let sweep = move || remove_empty_others(&dir, &wanted);
+        let swept = storage.ask(&self.layout.views_dir, Instant::now() + SWEEP_DEADLINE, sweep).await;
+        if swept.is_none() {
+            tracing::debug!("{} does not answer", self.layout.views_dir.display());
         }
     }
 
-    /// Mounts those that so many overlays chain onto, where they are not mounted any more. What fails is said
+    /// Mounts those that overlays chain onto (how many), where they are not mounted any more. What fails is said
     /// once.
     pub(in crate::volume) async fn remount(&mut self, overlay_counts: BTreeMap<SnapshotName, usize>) {
         for (snapshot, overlays) in overlay_counts {
@@ -47,6 +52,15 @@ impl Views {
                 ),
                 Err(error) => tracing::debug!("still not mounted: {}", Chain(&error)),
             }
+        }
+    }
+}
+
+fn remove_empty_others(dir: &Path, wanted: &[PathBuf]) {
+    let folders = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for folder in folders.map(|folder| folder.path()).filter(|folder| !wanted.contains(folder)) {
+        if std::fs::remove_dir(&folder).is_ok() {
+            tracing::debug!("removed {}, on which nothing is mounted any more", folder.display());
         }
     }
 }

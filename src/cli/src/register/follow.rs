@@ -72,7 +72,7 @@ async fn ask_again(
         let retries = retries.get_or_insert_with(|| {
             let limit = budget.limit.as_secs();
             watch.notice(&format!("the registrar does not answer; trying again for {limit} s"));
-            budget.backoff.retries(Some(now + budget.limit))
+            budget.backoff.retries(now + budget.limit)
         });
         match retries.after_failure(now) {
             Some(pause) => tokio::time::sleep(pause).await,

@@ -13,7 +13,7 @@ use super::failure::{CommandError, INTERRUPTED};
 use super::{output, path};
 use bootstash_disk::refuse_url;
 use bootstash_net::api::{
-    Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
+    CaptureChoices, Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
 use follow::{RETRY_BUDGET, follow};
 use live::Live;
@@ -49,6 +49,8 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         source: path::absolute(&args.source)?,
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
+        require: args.require,
+        capture: CaptureChoices { firmware: args.firmware.0, no_seed: args.no_seed },
     })
 }
 
@@ -96,11 +98,12 @@ fn unchanged_text(image: &ImageView) -> String {
     let manifest = &image.manifest;
     let cache = super::render::size_in_words(manifest.cache.bytes);
     format!(
-        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}",
+        "{} is registered already, from {}; nothing changed\n  cache     {cache}, {}\n  snapshot  {}{}",
         manifest.name,
         manifest.source.path.display(),
         steps::boots(manifest.boots.len()),
         super::render::or_dash(image.snapshot.as_ref()),
+        steps::trust(manifest.doubt().map(|doubt| doubt.to_string()).as_deref()),
     )
 }
 
@@ -113,6 +116,7 @@ fn detached_text(job: JobId, args: &RegisterArgs) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cli::FirmwareChoice;
     use super::super::stub::{self, Stub};
     use super::*;
     use axum::extract::{Path, Query, State};
@@ -162,6 +166,9 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            require: None,
+            firmware: FirmwareChoice::default(),
+            no_seed: false,
             json: false,
             detach: false,
         }

@@ -36,7 +36,7 @@ pub(crate) fn capturing() -> JobView {
     }
 }
 
-/// Done.
+/// A job whose image is published.
 pub(crate) fn registered() -> JobView {
     let step_seconds = vec![
         (Step::Inspect, 0.3),
@@ -51,6 +51,7 @@ pub(crate) fn registered() -> JobView {
         delta_bytes: 33 << 20,
         cache_bytes: 124_010_000,
         boots: 2,
+        doubt: None,
     };
     JobView { seq: 9, step: Step::Publish, step_seconds, outcome: Some(outcome), ..inspecting() }
 }

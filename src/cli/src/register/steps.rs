@@ -63,14 +63,20 @@ pub(super) fn summary(job: &JobView) -> String {
     let took: f64 = job.step_seconds.iter().map(|(_, seconds)| seconds).sum();
     let head = format!("registered {} in {}", job.name, seconds(took));
     match &job.outcome {
-        Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots: count }) => format!(
-            "{head}\n  cache     {}, {}\n  snapshot  {snapshot}\n  delta     {}",
+        Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots: count, doubt }) => format!(
+            "{head}\n  cache     {}, {}\n  snapshot  {snapshot}\n  delta     {}{}",
             size_in_words(*cache_bytes),
             boots(*count as usize),
             size_in_words(*delta_bytes),
+            trust(doubt.as_deref()),
         ),
         _ => head,
     }
+}
+
+/// A line that says why a cache is trusted little; nothing where it is not.
+pub(super) fn trust(doubt: Option<&str>) -> String {
+    doubt.map(|doubt| format!("\n  trust     low: {}", guest_text(doubt))).unwrap_or_default()
 }
 
 /// `1 boot`, `2 boots`; what no boot is on record of was not captured but `adopted`.
@@ -122,6 +128,14 @@ mod tests {
              \x20 snapshot  bs-000042-20261121T101530Z\n\
              \x20 delta     33 MiB"
         );
+    }
+
+    #[test]
+    fn low_trust_is_said_with_its_reason() {
+        let mut job = samples::registered();
+        let Some(JobOutcome::Registered { doubt, .. }) = &mut job.outcome else { panic!("failed") };
+        *doubt = Some("only one boot was made".to_owned());
+        assert!(summary(&job).ends_with("\n  trust     low: only one boot was made"), "{}", summary(&job));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 /// A column's heading, and how its cells stand below it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Column {
-    /// Words.
+    /// Aligned to the left, as words are.
     Left(&'static str),
-    /// Quantities.
+    /// Aligned to the right, as quantities are.
     Right(&'static str),
 }
 

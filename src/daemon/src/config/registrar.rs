@@ -95,7 +95,7 @@ pub struct CaptureConfig {
     pub accelerator: AcceleratorChoice,
     /// How many images are captured at once.
     pub parallel: usize,
-    /// At most so many boots an image.
+    /// At most this number of boots for each image.
     pub max_boots: u32,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
@@ -103,7 +103,8 @@ pub struct CaptureConfig {
     /// After the boot signal: so long without a new cluster ends a boot.
     #[serde(with = "humantime_serde")]
     pub quiet: Duration,
-    /// With no boot signal at all: so long without a read ends a boot, with low confidence.
+    /// With no boot signal at all: so long without a sign of life ends the boot of a system that has shown itself, with
+    /// low confidence.
     #[serde(with = "humantime_serde")]
     pub quiet_without_signal: Duration,
     /// Memory of a capture guest, in MiB.
@@ -112,6 +113,8 @@ pub struct CaptureConfig {
     pub cpus: u32,
     /// What a capture guest may write in a boot, in MiB; it is thrown away after.
     pub overlay_mib: u32,
+    /// Whether capture guests get a seed of cloud-init (NoCloud), as VMs of a cloud have metadata.
+    pub seed: bool,
 }
 
 impl Default for CaptureConfig {
@@ -126,6 +129,7 @@ impl Default for CaptureConfig {
             memory_mib: 1024,
             cpus: 1,
             overlay_mib: 8192,
+            seed: true,
         }
     }
 }

@@ -217,6 +217,11 @@ mod tests {
         fs::write(&path, "{").unwrap();
         let error = Catalog::default().updated(dir.path(), &|path: &Path| fs::read(path)).unwrap_err();
         assert!(error.to_string().contains("image00001/manifest.json"), "{error}");
-        assert!(Catalog::default().updated(&dir.path().join("none"), &|path: &Path| fs::read(path)).unwrap().is_empty());
+        assert!(
+            Catalog::default()
+                .updated(&dir.path().join("none"), &|path: &Path| fs::read(path))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

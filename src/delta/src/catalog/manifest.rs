@@ -70,6 +70,10 @@ pub struct Manifest {
     pub confidence: Confidence,
     /// What ran the boots: `kvm` or `tcg`; `none` where there is no record of boots.
     pub accelerator: String,
+    /// Whether its boots had a seed of cloud-init, as a VM of a cloud has metadata; none had before this was written
+    /// down.
+    #[serde(default)]
+    pub seed: bool,
     /// When the cache was captured or adopted.
     pub registered: DateTime<Utc>,
 }

@@ -2,9 +2,11 @@
 //!
 //! The volume describes itself; a copy of it needs no database.
 
+mod doubt;
 mod kept;
 mod manifest;
 
+pub use doubt::Doubt;
 pub use kept::{Catalog, ReadFile, images_changed};
 pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 

@@ -21,7 +21,7 @@ use std::fmt;
 /// What a node must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing.
+    /// Nothing: it has the newest snapshot.
     UpToDate,
     /// Apply these, in this order.
     Apply(Vec<DeltaRecord>),

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// What a connection may have in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlightLimits {
-    /// Reads.
+    /// Reads that are not answered yet.
     pub(super) reads: usize,
     /// Bytes of these together. No read may be longer.
     pub(super) bytes: u32,

@@ -16,6 +16,6 @@ pub struct Extent {
 pub enum ExtentKind {
     /// Bytes that must be read to be known; they may be zero.
     Data,
-    /// Zeros.
+    /// Bytes that are zero, as is known without reading them.
     Zero,
 }

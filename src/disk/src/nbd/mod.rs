@@ -7,8 +7,8 @@
 //! [`Export`] listens, `session` is one connection, `transmission` its requests, `buffers` their bound; `protocol` knows the
 //! bytes and does no I/O; [`ReadTrace`] notes what is read of the [`BlockSource`].
 
-mod base;
 mod buffers;
+mod disk_image;
 mod export;
 mod extents;
 mod protocol;
@@ -17,8 +17,8 @@ mod source;
 mod trace;
 mod transmission;
 
-pub use base::{Base, OpenBaseError};
+pub use disk_image::{DiskImage, OpenImageError};
 pub use export::{Export, ExportError};
 pub use extents::{Extent, ExtentKind};
-pub use source::{BlockSource, Refusing};
+pub use source::{BlockSource, FailingSource};
 pub use trace::{ReadTrace, TraceView};

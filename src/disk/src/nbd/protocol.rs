@@ -70,9 +70,9 @@ pub(super) fn option_head(bytes: &[u8; 16]) -> Option<(u32, u32)> {
 pub(super) enum Next {
     /// Another option.
     Options,
-    /// Reads.
+    /// Requests: the export was chosen.
     Transmission,
-    /// Nothing.
+    /// The connection ends.
     End,
 }
 

@@ -11,7 +11,7 @@ pub trait BlockSource: Send + Sync + std::fmt::Debug {
     /// How many.
     fn size_bytes(&self) -> u64;
 
-    /// Fills `buffer` from `offset`; the caller has checked that so many bytes are there. What `buffer` held before is of
+    /// Fills `buffer` from `offset`; the caller has checked that they are within the size. What `buffer` held before is of
     /// no meaning, and must all be overwritten where this succeeds.
     ///
     /// It is a vector so that a source that blocks can take it to a thread and put it back; its length stays.
@@ -20,13 +20,13 @@ pub trait BlockSource: Send + Sync + std::fmt::Debug {
 
 /// Answers every read with an error: proves that a boot needs nothing of its base.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusing {
+pub struct FailingSource {
     /// The size it claims.
     pub size_bytes: u64,
 }
 
 #[async_trait]
-impl BlockSource for Refusing {
+impl BlockSource for FailingSource {
     fn size_bytes(&self) -> u64 {
         self.size_bytes
     }

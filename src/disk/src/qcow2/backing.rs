@@ -18,7 +18,7 @@ pub(super) const BACKING_MAX_BYTES: usize = 1023;
 
 /// A qcow2 file that is chained onto another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backed {
+pub struct OverlayHeader {
     /// What it names as its backing file, as it stands there.
     pub backing: PathBuf,
     /// Size of the disk a guest sees, in bytes.
@@ -32,7 +32,7 @@ pub struct Backed {
 ///
 /// # Errors
 /// What opening or reading met.
-pub fn read_backing(path: &Path) -> io::Result<Option<Backed>> {
+pub fn read_backing(path: &Path) -> io::Result<Option<OverlayHeader>> {
     if !is_regular(path)? {
         return Ok(None);
     }
@@ -48,7 +48,7 @@ pub fn read_backing(path: &Path) -> io::Result<Option<Backed>> {
     let Some(header) = header::parse(&start) else { return Ok(None) };
     let Some(at) = header.backing else { return Ok(None) };
     let (backing, modified) = (read_name(&file, at)?, metadata.modified()?);
-    Ok(Some(Backed { backing, virtual_size_bytes: header.virtual_size_bytes, modified }))
+    Ok(Some(OverlayHeader { backing, virtual_size_bytes: header.virtual_size_bytes, modified }))
 }
 
 /// Reads the name at `at`, from the file whose header says that it is there. Blocks.

@@ -30,7 +30,7 @@ impl Default for Hostile {
 }
 
 impl Hostile {
-    /// The file.
+    /// The whole file.
     pub fn bytes(&self) -> Vec<u8> {
         self.bytes.clone()
     }

@@ -40,8 +40,8 @@ pub enum Refusal {
     Feature(Feature),
     /// Its disk is too small, too large, or no whole number of sectors.
     Size,
-    /// What it says cannot be.
-    Absurd(Flaw),
+    /// It contradicts the format.
+    Malformed(FormatViolation),
     /// It ends before its tables do.
     Truncated,
 }
@@ -59,9 +59,9 @@ pub enum Feature {
     Bit(u32),
 }
 
-/// Something that no tool writes.
+/// What contradicts the format or QEMU's limits: no tool writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum FormatViolation {
     /// The length of its header.
     HeaderBytes(u32),
     /// The size of its clusters.
@@ -70,9 +70,9 @@ pub enum Flaw {
     Extensions,
     /// Its first-level table does not fit its disk.
     Level1 {
-        /// So many entries it has.
+        /// How many entries it has.
         entries: u32,
-        /// So many its disk needs.
+        /// How many its disk needs.
         needed: u64,
     },
     /// The number of clusters in its refcount table.
@@ -85,19 +85,19 @@ pub enum Flaw {
     Snapshots(u32),
     /// A table that lies in its header, within a cluster, or over another table.
     Misplaced(&'static str),
-    /// It claims more data than its file can hold.
+    /// More of the disk is allocated than the file can hold.
     Overfull {
-        /// What it claims.
+        /// What is allocated.
         data_bytes: u64,
         /// Size of the file.
         file_bytes: u64,
     },
 }
 
-/// What `qemu-img check` counts, in bytes of the disk.
+/// How much of the disk is allocated, by `qemu-img check`.
 #[derive(Clone, Copy, Debug)]
-pub struct Claims {
-    /// In clusters as they are.
+pub struct AllocatedBytes {
+    /// In clusters that are not compressed.
     pub plain_bytes: u64,
     /// In compressed clusters.
     pub compressed_bytes: u64,
@@ -110,7 +110,7 @@ pub fn inspect_header(header: &Qcow2Header, start: &[u8], file_bytes: u64) -> Re
     if !DISK_BYTES.contains(&header.virtual_size_bytes) {
         return Err(Refusal::Size);
     }
-    check_limits(header).map_err(Refusal::Absurd)?;
+    check_limits(header).map_err(Refusal::Malformed)?;
     if header.tables_end() > file_bytes { Err(Refusal::Truncated) } else { Ok(()) }
 }
 
@@ -119,28 +119,28 @@ fn standing_alone(header: &Qcow2Header, start: &[u8]) -> Result<(), Refusal> {
     if !(2..=3).contains(&header.version) {
         return Err(Refusal::Feature(Feature::Version(header.version)));
     }
-    shaped(header).map_err(Refusal::Absurd)?;
+    shaped(header).map_err(Refusal::Malformed)?;
     let extensions = Extensions::read(header, start);
     let known = extensions.clone().unwrap_or_default();
     match header {
         h if h.data_file(&known) => Err(Refusal::DataFile),
         h if h.backing.is_some() => Err(Refusal::Backing),
         h if h.encrypted(&known) => Err(Refusal::Encrypted),
-        _ if extensions.is_none() => Err(Refusal::Absurd(Flaw::Extensions)),
+        _ if extensions.is_none() => Err(Refusal::Malformed(FormatViolation::Extensions)),
         _ => Ok(()),
     }
 }
 
 /// Whether the header's own measures make sense, without which nothing behind it can be found.
-fn shaped(header: &Qcow2Header) -> Result<(), Flaw> {
+fn shaped(header: &Qcow2Header) -> Result<(), FormatViolation> {
     let least = if header.version == 3 { 104 } else { *HEADER_BYTES.start() };
     match header {
-        h if !CLUSTER_BITS.contains(&h.cluster_bits) => Err(Flaw::ClusterBits(h.cluster_bits)),
+        h if !CLUSTER_BITS.contains(&h.cluster_bits) => Err(FormatViolation::ClusterBits(h.cluster_bits)),
         h if h.header_bytes < least
             || !HEADER_BYTES.contains(&h.header_bytes)
             || !h.header_bytes.is_multiple_of(8) =>
         {
-            Err(Flaw::HeaderBytes(h.header_bytes))
+            Err(FormatViolation::HeaderBytes(h.header_bytes))
         }
         _ => Ok(()),
     }
@@ -158,7 +158,7 @@ fn readable(header: &Qcow2Header) -> Result<(), Refusal> {
             Err(Refusal::Feature(Feature::Compression(h.compression)))
         }
         h if h.has(EXTENDED_L2) && h.cluster_bits < LEAST_EXTENDED_CLUSTER_BITS => {
-            Err(Refusal::Absurd(Flaw::ClusterBits(h.cluster_bits)))
+            Err(Refusal::Malformed(FormatViolation::ClusterBits(h.cluster_bits)))
         }
         h if h.has(EXTENDED_L2) => Err(Refusal::Feature(Feature::ExtendedL2)),
         _ => Ok(()),
@@ -166,24 +166,24 @@ fn readable(header: &Qcow2Header) -> Result<(), Refusal> {
 }
 
 /// Whether its tables are of the size and at places where tables can be.
-pub fn check_limits(header: &Qcow2Header) -> Result<(), Flaw> {
+pub fn check_limits(header: &Qcow2Header) -> Result<(), FormatViolation> {
     shaped(header)?;
     let (entries, needed) = (header.level1.count, needed_level1_entries(header));
     match header {
         h if !h.virtual_size_bytes.is_multiple_of(SECTOR_BYTES) => {
-            Err(Flaw::BrokenSector(h.virtual_size_bytes))
+            Err(FormatViolation::BrokenSector(h.virtual_size_bytes))
         }
         h if u64::from(entries) < needed
             || u64::from(entries) > 2 * needed + SPARE_LEVEL1_ENTRIES
             || h.level1_bytes() > MAX_LEVEL1_BYTES =>
         {
-            Err(Flaw::Level1 { entries, needed })
+            Err(FormatViolation::Level1 { entries, needed })
         }
         h if h.refcounts.count == 0 || h.refcounts_bytes() > MAX_REFCOUNTS_BYTES => {
-            Err(Flaw::Refcounts(h.refcounts.count))
+            Err(FormatViolation::Refcounts(h.refcounts.count))
         }
-        h if h.refcount_order > MAX_REFCOUNT_ORDER => Err(Flaw::RefcountOrder(h.refcount_order)),
-        h if h.snapshots.count > MAX_SNAPSHOTS => Err(Flaw::Snapshots(h.snapshots.count)),
+        h if h.refcount_order > MAX_REFCOUNT_ORDER => Err(FormatViolation::RefcountOrder(h.refcount_order)),
+        h if h.snapshots.count > MAX_SNAPSHOTS => Err(FormatViolation::Snapshots(h.snapshots.count)),
         _ => placed(header),
     }
 }
@@ -193,27 +193,29 @@ fn needed_level1_entries(header: &Qcow2Header) -> u64 {
     header.virtual_size_bytes.div_ceil(table_covers)
 }
 
-fn placed(header: &Qcow2Header) -> Result<(), Flaw> {
+fn placed(header: &Qcow2Header) -> Result<(), FormatViolation> {
     let cluster = header.cluster_bytes().unwrap_or(u64::MAX);
     let in_place = |offset: u64| offset >= cluster && offset.is_multiple_of(cluster);
     let (level1, refcounts) = (header.level1.offset, header.refcounts.offset);
     let apart = level1.saturating_add(header.level1_bytes()) <= refcounts
         || refcounts.saturating_add(header.refcounts_bytes()) <= level1;
     match header {
-        _ if !in_place(level1) => Err(Flaw::Misplaced("first-level table")),
-        _ if !in_place(refcounts) || !apart => Err(Flaw::Misplaced("refcount table")),
-        h if h.snapshots.count > 0 && !in_place(h.snapshots.offset) => Err(Flaw::Misplaced("snapshot table")),
+        _ if !in_place(level1) => Err(FormatViolation::Misplaced("first-level table")),
+        _ if !in_place(refcounts) || !apart => Err(FormatViolation::Misplaced("refcount table")),
+        h if h.snapshots.count > 0 && !in_place(h.snapshots.offset) => {
+            Err(FormatViolation::Misplaced("snapshot table"))
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether a file can hold what it claims: tables that name one cluster many times make an endless disk of a
+/// Whether a file can hold what it allocates: tables that name one cluster many times make an endless disk of a
 /// small file, and so does a compressed cluster.
-pub fn check_claims(claims: Claims, file_bytes: u64) -> Result<(), Flaw> {
-    let data_bytes = claims.plain_bytes.saturating_add(claims.compressed_bytes);
+pub fn check_allocation(allocated: AllocatedBytes, file_bytes: u64) -> Result<(), FormatViolation> {
+    let data_bytes = allocated.plain_bytes.saturating_add(allocated.compressed_bytes);
     let unpacked = file_bytes.saturating_mul(MAX_COMPRESSION);
-    let fits = claims.plain_bytes <= file_bytes && claims.compressed_bytes <= unpacked;
-    if fits { Ok(()) } else { Err(Flaw::Overfull { data_bytes, file_bytes }) }
+    let fits = allocated.plain_bytes <= file_bytes && allocated.compressed_bytes <= unpacked;
+    if fits { Ok(()) } else { Err(FormatViolation::Overfull { data_bytes, file_bytes }) }
 }
 
 impl fmt::Display for Feature {
@@ -228,7 +230,7 @@ impl fmt::Display for Feature {
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for FormatViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeaderBytes(bytes) => write!(f, "a header of {bytes} bytes"),

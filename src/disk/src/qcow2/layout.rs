@@ -237,7 +237,7 @@ fn tables(data: &[u64], zeros: &ClusterRuns) -> Vec<u64> {
     tables
 }
 
-/// A table of 8-byte entries as so many clusters.
+/// A table of 8-byte entries, cut into `clusters` clusters.
 fn entries(mut table: impl Iterator<Item = u64>, clusters: u64) -> impl Iterator<Item = Vec<u8>> {
     (0..clusters).map(move |_| {
         let mut bytes = Vec::new();

@@ -15,10 +15,10 @@ mod read;
 mod runs;
 mod write;
 
-pub use backing::{Backed, read_backing, read_name};
-pub use inspect::{Feature, Flaw};
+pub use backing::{OverlayHeader, read_backing, read_name};
+pub use inspect::{Feature, FormatViolation};
 pub use layout::{Layout, LayoutError};
-pub use read::{CacheFile, Held};
+pub use read::{AllocationMap, CacheFile};
 pub use runs::ClusterRuns;
 pub use write::write;
 

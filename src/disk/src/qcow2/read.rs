@@ -23,9 +23,9 @@ pub struct CacheFile {
     file_bytes: u64,
 }
 
-/// What a cache file holds itself.
+/// Which clusters a cache file holds itself, as `qemu-img map` would tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct AllocationMap {
     /// The clusters with data, in ascending order.
     pub data: Vec<u64>,
     /// The clusters marked as zero.
@@ -53,8 +53,8 @@ impl CacheFile {
     ///
     /// # Errors
     /// What reading met, or `go_on` said.
-    pub fn held(&self, mut go_on: impl FnMut() -> io::Result<()>) -> io::Result<Held> {
-        let (mut held, mut offset) = (Held::default(), 0);
+    pub fn allocation_map(&self, mut go_on: impl FnMut() -> io::Result<()>) -> io::Result<AllocationMap> {
+        let (mut map, mut offset) = (AllocationMap::default(), 0);
         let room = usize::try_from(self.file_bytes / CLUSTER_BYTES).unwrap_or(usize::MAX);
         // Each mapping is an entry of a table, or more.
         let mut entries = self.file_bytes / ENTRY_BYTES;
@@ -67,19 +67,19 @@ impl CacheFile {
             let (mapping, length) = self.runtime.block_on(self.image.get_mapping(offset, rest))?;
             let clusters = offset / CLUSTER_BYTES..(offset + length).div_ceil(CLUSTER_BYTES);
             match mapping {
-                Mapping::Raw { .. } => held.data.extend(clusters.take(room + 1)),
-                Mapping::Zero { explicit: true, .. } => held.zeros.append(clusters),
+                Mapping::Raw { .. } => map.data.extend(clusters.take(room + 1)),
+                Mapping::Zero { explicit: true, .. } => map.zeros.append(clusters),
                 Mapping::Zero { .. } => (),
                 Mapping::Eof { .. } => break,
-                _ => held.compressed = true,
+                _ => map.compressed = true,
             }
             // Tables that name one cluster many times make a disk of a small file.
-            if held.data.len() > room {
+            if map.data.len() > room {
                 return Err(io::Error::other("it names more clusters than it has"));
             }
             offset += length;
         }
-        Ok(held)
+        Ok(map)
     }
 
     /// Fills `buffer` from `offset`, both within the disk. Blocks.
@@ -132,7 +132,7 @@ mod tests {
             bytes[table + at * 8..table + at * 8 + 8].copy_from_slice(&entry);
         }
         std::fs::write(&path, bytes).unwrap();
-        let error = CacheFile::open(&path).unwrap().held(|| Ok(())).unwrap_err();
+        let error = CacheFile::open(&path).unwrap().allocation_map(|| Ok(())).unwrap_err();
         assert!(error.to_string().contains("more clusters"), "{error}");
     }
 
@@ -147,11 +147,11 @@ mod tests {
         bytes[24..32].copy_from_slice(&(1_u64 << 62).to_be_bytes());
         std::fs::write(&path, &bytes).unwrap();
         let mut looks = 0;
-        let held = CacheFile::open(&path).unwrap().held(|| {
+        let map = CacheFile::open(&path).unwrap().allocation_map(|| {
             looks += 1;
             Ok(())
         });
-        assert!(held.unwrap_err().to_string().contains("fewer tables"));
+        assert!(map.unwrap_err().to_string().contains("fewer tables"));
         assert!(looks <= bytes.len() / 8 + 1, "{looks} looks");
     }
 
@@ -163,13 +163,16 @@ mod tests {
         let path = dir.path().join("cache.qcow2");
         let layout = made(&path);
         let file = CacheFile::open(&path).unwrap();
-        let held = file.held(|| Ok(())).unwrap();
-        assert_eq!(held.data, layout.data());
-        assert_eq!(held.zeros.runs(), [2..40, 8190..8200]);
-        assert!(!held.compressed);
+        let map = file.allocation_map(|| Ok(())).unwrap();
+        assert_eq!(map.data, layout.data());
+        assert_eq!(map.zeros.runs(), [2..40, 8190..8200]);
+        assert!(!map.compressed);
         let mut last = [0; 512];
         file.read(&mut last, 9000 * CLUSTER_BYTES).unwrap();
         assert_eq!(last, [u8::try_from(9000 % 251).unwrap(); 512]);
-        assert!(file.held(|| Err(io::ErrorKind::Interrupted.into())).is_err(), "would not be stopped");
+        assert!(
+            file.allocation_map(|| Err(io::ErrorKind::Interrupted.into())).is_err(),
+            "would not be stopped"
+        );
     }
 }

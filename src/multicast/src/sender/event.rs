@@ -19,14 +19,14 @@ pub enum Transmit {
 pub enum SenderEvent {
     /// Tell the node to fetch what these blocks lack: it is more than repair can give.
     Fetch {
-        /// Whom.
+        /// The node to tell.
         node: NodeName,
-        /// Which.
+        /// The blocks it lacks too much of, by number.
         blocks: Vec<u32>,
     },
     /// Tell the node to fetch all that it lacks: it is no longer waited for.
     Demoted {
-        /// Whom.
+        /// The node to tell.
         node: NodeName,
         /// The reason, in words for a person.
         why: Demotion,
@@ -40,7 +40,7 @@ pub enum SenderEvent {
     /// [`crate::Sender::rekey`], and give it to these nodes with the reply to their next report. It
     /// takes the place of one that is not in use yet.
     Rekey {
-        /// Whom to tell; nobody else.
+        /// The nodes to tell; nobody else.
         nodes: Vec<NodeName>,
     },
     /// From now on seal with the key of this session, by [`crate::Packer::rekey`].

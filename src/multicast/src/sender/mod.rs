@@ -125,7 +125,9 @@ impl Sender {
         }
         self.pacer.judge(now, &mut self.members.losses());
         self.demote_all(&self.members.names(|member| member.is_silent(now)), Demotion::ReportTimeout);
-        self.judge_outliers(now);
+        if !self.is_ending() {
+            self.judge_outliers(now);
+        }
         self.pacer.refill(now);
         self.finish_if_over(now);
     }

@@ -31,7 +31,7 @@ pub enum InterfaceError {
     /// None leads there.
     #[error("no network interface leads to {host}; set multicast.interface")]
     NoRoute {
-        /// Where.
+        /// The host to reach.
         host: SocketAddr,
         /// Why, where the kernel told.
         source: Option<io::Error>,

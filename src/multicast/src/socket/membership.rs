@@ -14,7 +14,7 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// Joins.
+    /// Joins a group on an interface.
     ///
     /// # Errors
     /// Where the kernel refuses.

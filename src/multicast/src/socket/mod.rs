@@ -28,9 +28,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 pub struct SocketError {
     /// What was tried.
     pub action: &'static str,
-    /// Which group.
+    /// The multicast group.
     pub group: Group,
-    /// Which interface.
+    /// The network interface's name and address.
     pub interface: String,
     /// What the operating system said.
     pub source: io::Error,

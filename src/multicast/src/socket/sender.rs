@@ -36,15 +36,15 @@ pub enum SendError {
     TooLong {
         /// Each of them.
         bytes: usize,
-        /// Which interface.
+        /// The network interface's name and address.
         interface: String,
     },
-    /// Anything else.
+    /// The kernel does not send it.
     #[error("cannot send to {to} on {interface}")]
     Io {
-        /// The group.
+        /// The group's address and port.
         to: SocketAddr,
-        /// Which interface.
+        /// The network interface's name and address.
         interface: String,
         /// What the operating system said.
         source: io::Error,

@@ -232,6 +232,29 @@ fn at_the_end_heartbeats_go_on_until_everybody_can_be_told_or_for_a_second() {
 }
 
 #[test]
+fn a_session_that_ended_as_stalled_is_not_given_up_for_the_outlier_it_had() {
+    let (_, announcement) = session(64 * 64);
+    let start = Instant::now();
+    let nodes: [NodeName; 4] = ["n1", "n2", "n3", "n4"].map(|name| name.parse().unwrap());
+    let mut sender = Sender::new(&announcement, RateLimits::up_to(rate()), nodes.clone(), start);
+    let mut events = Vec::new();
+    for now in (0..1300).map(|step| start + Duration::from_millis(step * 10)) {
+        while sender.poll_transmit(now).is_some() {}
+        for node in &nodes {
+            // One loses all; the others lose nothing, and yet never have all.
+            let received = if *node == nodes[0] { 0 } else { 64 };
+            sender.handle_report(now, node, &Report { expected: 64, received, ..report(&announcement) }).ok();
+        }
+        events.extend(std::iter::from_fn(|| sender.poll_event()));
+    }
+    let demoted = |number: usize, why| SenderEvent::Demoted { node: nodes[number].clone(), why };
+    let mut expected = vec![demoted(0, Demotion::Outlier)];
+    expected.extend((1..4).map(|number| demoted(number, Demotion::Stalled)));
+    expected.push(SenderEvent::Finished);
+    assert_eq!(events, expected);
+}
+
+#[test]
 fn a_file_that_changed_is_not_sent() {
     let (mut object, announcement) = session(10_000);
     object[9_999] ^= 1;

@@ -2,8 +2,9 @@
 
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{ImageName, SnapshotName};
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::{Confidence, Manifest};
 use bootstash_disk::ImageFormat;
+use bootstash_disk::firmware::Firmware;
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,22 @@ pub struct RegisterRequest {
     /// is booted.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// How far its cache has to be trusted to be registered; where none is given, any is.
+    #[serde(default)]
+    pub require: Option<Confidence>,
+    /// How to boot it, where not as the registrar's configuration and the image itself say.
+    #[serde(default)]
+    pub capture: CaptureChoices,
+}
+
+/// How an image is to be booted for its capture, where not as the registrar's configuration and the image itself say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureChoices {
+    /// The firmware that boots it; recognised where none is given.
+    pub firmware: Option<Firmware>,
+    /// Whether its guests get no seed of cloud-init.
+    pub no_seed: bool,
 }
 
 /// Number of a registration.
@@ -120,6 +137,9 @@ pub enum JobOutcome {
         cache_bytes: u64,
         /// Boots on record for the cache; none where it was adopted without a record.
         boots: u32,
+        /// Why the cache is trusted little, where it is.
+        #[serde(default)]
+        doubt: Option<String>,
     },
     /// It is not, and nothing of it is left.
     Failed {

@@ -100,9 +100,9 @@ pub struct RenewRequest {
 /// A certificate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CertificateReply {
-    /// Whose.
+    /// Role and name that it certifies.
     pub identity: Identity,
-    /// It (PEM).
+    /// The certificate, as PEM.
     pub certificate_pem: String,
     /// The authority's (PEM).
     pub authority_pem: String,
@@ -111,7 +111,7 @@ pub struct CertificateReply {
 /// Somebody who has, or had, a certificate that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberView {
-    /// Who.
+    /// Role and name.
     pub identity: Identity,
     /// The certificate's number.
     pub serial: Serial,
@@ -127,7 +127,7 @@ pub struct MemberView {
 /// Names who is to be expelled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExpelQuery {
-    /// Who.
+    /// Role and name.
     pub identity: Identity,
 }
 

@@ -1,6 +1,7 @@
 //! Overlays on a node.
 
 use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_disk::firmware::Firmware;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ pub struct OverlayView {
     pub virtual_size_bytes: u64,
     /// When it was made.
     pub created: DateTime<Utc>,
+    /// What boots it; not known of one that was found, or is older than this.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
 }
 
 /// What an overlay's file is at this moment.

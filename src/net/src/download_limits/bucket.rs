@@ -41,7 +41,7 @@ impl Bucket {
         self.credited_bytes = self.credited_bytes.min(self.claimed_bytes as f64 + self.burst_bytes());
     }
 
-    /// Claims so many bytes.
+    /// Claims this number of bytes.
     pub fn claim(&mut self, bytes: u64, now: Instant) -> Claim {
         self.credit(now);
         self.claimed_bytes += bytes;

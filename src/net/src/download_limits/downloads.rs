@@ -133,7 +133,7 @@ impl Downloads {
 }
 
 impl Download {
-    /// Waits until so many bytes may be sent.
+    /// Waits until this number of bytes may be sent.
     pub(super) async fn pace(&self, bytes: u64) {
         let mut changes = self.downloads.0.changes.subscribe();
         let claim = self.downloads.lock().bucket.claim(bytes, Instant::now());

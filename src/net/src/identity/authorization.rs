@@ -8,12 +8,12 @@ use bootstash_base::names::NodeName;
 pub enum Principal {
     /// One with a certificate that counts.
     Member {
-        /// Who.
+        /// Role and name, by the certificate.
         identity: Identity,
         /// With which certificate.
         serial: Serial,
     },
-    /// Anybody.
+    /// Somebody who showed no certificate.
     Unauthenticated,
 }
 

@@ -3,23 +3,31 @@
 //! Promise: what is recognised depends on the bytes alone, never on how they were cut into reads. So every character
 //! is judged as it arrives, with what stands before it in its line; what follows in the same line changes nothing.
 
+mod fatal;
 mod prompt;
 #[cfg(test)]
 mod tests;
 
+pub use fatal::Fatal;
 use prompt::HostNames;
 use std::collections::VecDeque;
 
 const KEPT_LINES: usize = 10;
 const LINE_MAX_CHARS: usize = 200;
 
-/// Words that mean a guest will not come up by itself, and what they mean.
-const FATAL: [(&str, &str); 5] = [
-    ("No bootable device", "the firmware finds nothing to boot from"),
-    ("Kernel panic - not syncing", "its kernel panicked"),
-    ("grub rescue>", "its boot loader does not find its files"),
-    ("(initramfs)", "its initial RAM disk does not find the root file system"),
-    ("You are in emergency mode", "it came up in emergency mode"),
+/// What only systems print that have left their initial RAM disk: systemd (its targets by name or by description),
+/// sysvinit, OpenRC, FreeBSD.
+const RUNNING: [&str; 10] = [
+    "Reached target multi-user.target",
+    "Reached target Multi-User System",
+    "Reached target graphical.target",
+    "Reached target Graphical Interface",
+    "Reached target getty.target",
+    "Reached target Login Prompts",
+    "INIT: Entering runlevel:",
+    "is starting up Linux",
+    "Starting file system checks:",
+    "Starting devd.",
 ];
 
 /// Reads a console's bytes: escape sequences and characters of several bytes may be cut anywhere.
@@ -48,7 +56,8 @@ pub struct ConsoleText {
     returned: bool,
     hosts: HostNames,
     prompt: bool,
-    fatal: Option<&'static str>,
+    running: bool,
+    fatal: Option<Fatal>,
 }
 
 impl ConsoleText {
@@ -67,8 +76,19 @@ impl ConsoleText {
     }
 
     /// Why the guest will not come up, where it has said so.
-    pub fn fatal(&self) -> Option<&'static str> {
+    pub fn fatal(&self) -> Option<Fatal> {
         self.fatal
+    }
+
+    /// Whether the guest has said what only a system says that has left its initial RAM disk.
+    pub fn shows_a_running_system(&self) -> bool {
+        self.running
+    }
+
+    /// The guest restarts: what it said it has to say again. Its lines stay, as they may tell why.
+    pub(super) fn restart(&mut self) {
+        self.end_line();
+        (self.prompt, self.running, self.fatal) = (false, false, None);
     }
 
     /// The newest line that is not empty.
@@ -112,8 +132,8 @@ impl ConsoleText {
 
     fn recognise(&mut self) {
         let line = self.current.as_str();
-        let said = FATAL.iter().find(|(words, _)| line.ends_with(words));
-        self.fatal = self.fatal.or(said.map(|(_, meaning)| *meaning));
+        self.fatal = self.fatal.or_else(|| fatal::said(line));
+        self.running |= RUNNING.iter().any(|words| line.ends_with(words));
         let shell = self.fatal.is_none() && prompt::is_root_shell(line);
         self.prompt |= shell || prompt::is_login(line, &self.hosts);
     }

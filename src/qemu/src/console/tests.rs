@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Consoles as guests print them, each with whether it shows a prompt and what is fatal in it.
-const RECORDED: [(&str, bool, Option<&str>); 9] = [
+const RECORDED: [(&str, bool, Option<Fatal>); 9] = [
     // The kernel's line comes in the same moment as the prompt.
     (
         "[  OK  ] Reached target \x1b[0;1;39mmulti-user.target\x1b[0m - Multi-User System.\r\n\r\n\
@@ -25,9 +25,13 @@ const RECORDED: [(&str, bool, Option<&str>); 9] = [
     ),
     ("Ubuntu 24.04 box ttyS0\r\n\r\nbox root (automatic login)\r\n\r\n", true, None),
     ("\x1b]3008;start=1;machineid=2\x1b\\\x1b[?2004hroot@host:~# ", true, None),
-    ("\x1b[2J\x1b[01;01HGRUB\x1b[5dgrub rescue> ", false, Some(FATAL[2].1)),
-    ("[    2.3] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n", false, Some(FATAL[1].1)),
-    ("You are in emergency mode. After logging in, type\r\nroot@host:~# ", false, Some(FATAL[4].1)),
+    ("\x1b[2J\x1b[01;01HGRUB\x1b[5dgrub rescue> ", false, Some(Fatal::GrubRescue)),
+    (
+        "[    2.3] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n",
+        false,
+        Some(Fatal::KernelPanic),
+    ),
+    ("You are in emergency mode. After logging in, type\r\nroot@host:~# ", false, Some(Fatal::EmergencyMode)),
 ];
 
 fn console(text: &str) -> ConsoleText {
@@ -143,8 +147,8 @@ fn is_bounded_whatever_comes() {
 
 #[test]
 fn knows_words_that_end_all_hope() {
-    assert_eq!(console("SeaBIOS\r\nNo bootable device.  Retrying").fatal(), Some(FATAL[0].1));
-    assert_eq!(console("[ 1.2] Kernel panic - not syncing: VFS\r\n").fatal(), Some(FATAL[1].1));
+    assert_eq!(console("SeaBIOS\r\nNo bootable device.  Retrying").fatal(), Some(Fatal::NothingToBoot));
+    assert_eq!(console("[ 1.2] Kernel panic - not syncing: VFS\r\n").fatal(), Some(Fatal::KernelPanic));
     assert_eq!(console("all is well\r\n").fatal(), None);
 }
 
@@ -153,4 +157,116 @@ fn newest_line_is_the_last_that_says_something() {
     assert_eq!(console("one\r\n\r\n  ").newest_line(), Some("one"));
     assert_eq!(console("one\r\ntwo").newest_line(), Some("two"));
     assert_eq!(console("").newest_line(), None);
+}
+
+/// The ends of consoles of systems that wait for a person, each as its program prints it.
+const RESCUE_SHELLS: [(&str, Fatal); 22] = [
+    // initramfs-tools
+    (
+        "Gave up waiting for root file system device.  Common problems:\r\n - Boot args (cat /proc/cmdline)\r\n\
+         ALERT!  UUID=0-1 does not exist.  Dropping to a shell!\r\n\r\n",
+        Fatal::InitialRamDisk,
+    ),
+    ("BusyBox v1.35.0 (Debian 1:1.35.0-4) built-in shell (ash)\r\n\r\n(initramfs) ", Fatal::InitialRamDisk),
+    // dracut, with systemd and without, and Fedora CoreOS
+    (
+        "Generating \"/run/initramfs/rdsosreport.txt\"\r\n\r\nEntering emergency mode. Exit the shell to continue.\r\n",
+        Fatal::InitialRamDisk,
+    ),
+    ("Type \"journalctl\" to view system logs.\r\n\r\ndracut:/# ", Fatal::InitialRamDisk),
+    ("\x1b[?2004hdracut:/root# ", Fatal::InitialRamDisk),
+    ("Press Enter for emergency shell or wait 5 minutes for reboot.      \r", Fatal::InitialRamDisk),
+    // Alpine
+    (
+        "mount: mounting /dev/vda9 on /sysroot failed: No such file or directory\r\nMounting root: failed. \r\n\
+         initramfs emergency recovery shell launched. Type 'exit' to continue boot\r\n\
+         sh: can't access tty; job control turned off\r\n~ # ",
+        Fatal::InitialRamDisk,
+    ),
+    // mkinitcpio
+    (
+        "ERROR: Failed to mount 'UUID=0-1' on real root\r\nYou are now being dropped into an emergency shell.\r\n",
+        Fatal::InitialRamDisk,
+    ),
+    ("sh: can't access tty; job control turned off\r\n[rootfs ~]# ", Fatal::InitialRamDisk),
+    ("sh: can't access tty; job control turned off\r\n[rootfs ]# ", Fatal::InitialRamDisk),
+    // NixOS
+    (
+        "An error occurred in stage 1 of the boot process, which must mount the\r\n\
+         root filesystem on `/mnt-root' and then start stage 2.  Press one\r\nof the following keys:\r\n",
+        Fatal::InitialRamDisk,
+    ),
+    // systemd and sulogin
+    ("You are in rescue mode. After logging in, type \"journalctl -xb\" to view\r\n", Fatal::EmergencyMode),
+    (
+        "Welcome to emergency mode! After logging in, type \"journalctl -xb\" to view\r\n",
+        Fatal::EmergencyMode,
+    ),
+    ("Give root password for maintenance\r\n(or press Control-D to continue): ", Fatal::EmergencyMode),
+    ("Press Enter for maintenance\r\n(or press Control-D to continue): ", Fatal::EmergencyMode),
+    (
+        "Cannot open access to console, the root account is locked.\r\nSee sulogin(8) man page for more details.\r\n",
+        Fatal::EmergencyMode,
+    ),
+    // boot loaders and firmware
+    (
+        "   Minimal BASH-like line editing is supported. For the first word, TAB\r\n\x1b[5;3Hgrub> ",
+        Fatal::GrubShell,
+    ),
+    ("error: unknown filesystem.\r\nEntering rescue mode...\r\ngrub rescue> ", Fatal::GrubRescue),
+    ("\r\nNo DEFAULT or UI configuration directive found!\r\nboot: ", Fatal::GrubShell),
+    ("BdsDxe: No bootable option or device was found.\r\n", Fatal::NothingToBoot),
+    ("Missing operating system.", Fatal::NothingToBoot),
+    // FreeBSD
+    ("Loader variables:\r\n\r\nmountroot> ", Fatal::NoRoot),
+];
+
+#[test]
+fn knows_who_waits_for_a_person() {
+    for (text, fatal) in RESCUE_SHELLS {
+        assert_eq!(console(text).fatal(), Some(fatal), "{text}");
+        assert!(!shows_prompt(text), "{text}");
+    }
+}
+
+#[test]
+fn what_a_good_boot_says_of_its_initial_ram_disk_is_not_fatal() {
+    for text in [
+        "Welcome to Fedora Linux 40 (Cloud Edition) dracut-059-22.fc40 (Initramfs)!\r\n",
+        "[    2.1] Run /init as init process\r\nLoading, please wait...\r\nBegin: Mounting root file system ... \r\n",
+        "[  OK  ] Started emergency.service - Emergency Shell of another kind\r\n",
+        "Press `ESC' to enter the menu... 3   GNU GRUB  version 2.06\r\n",
+        "<<< NixOS Stage 1 >>>\r\nstarting device mapper and LVM...\r\n",
+        "[root@archlinux ~]# ",
+    ] {
+        assert_eq!(console(text).fatal(), None, "{text}");
+    }
+}
+
+#[test]
+fn knows_a_running_system_from_its_initial_ram_disk() {
+    for text in [
+        "[\x1b[0;32m  OK  \x1b[0m] Reached target \x1b[0;1;39mmulti-user.target\x1b[0m - Multi-User System.\r\n",
+        "[  OK  ] Reached target Login Prompts.\r\n",
+        "INIT: Entering runlevel: 2\r\n",
+        "   OpenRC 0.54 is starting up Linux 6.6.41-0-virt (x86_64)\r\n",
+    ] {
+        assert!(console(text).shows_a_running_system(), "{text}");
+    }
+    for text in [
+        "[  OK  ] Reached target initrd-root-fs.target - Initrd Root File System.\r\n",
+        "[  OK  ] Reached target basic.target - Basic System.\r\n",
+        "[    0.0] Linux version 6.1.0\r\n",
+    ] {
+        assert!(!console(text).shows_a_running_system(), "{text}");
+    }
+}
+
+#[test]
+fn a_restart_takes_back_what_was_said_and_keeps_the_lines() {
+    let mut text = console("Kernel panic - not syncing: VFS\r\nhost login: ");
+    assert!(text.fatal().is_some() && text.login_prompt());
+    text.restart();
+    assert!(text.fatal().is_none() && !text.login_prompt());
+    assert_eq!(text.tail(), ["Kernel panic - not syncing: VFS", "host login:"]);
 }

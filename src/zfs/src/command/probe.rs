@@ -53,7 +53,7 @@ pub enum OpenError {
         /// How the call to ZFS failed.
         source: ZfsFailure,
     },
-    /// Anything else.
+    /// Its properties cannot be read.
     #[error("cannot open the ZFS pool {pool}")]
     #[class(source)]
     Other {

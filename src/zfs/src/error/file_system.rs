@@ -40,7 +40,7 @@ pub enum CreateError {
         /// The file system.
         name: DatasetName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot create {name}")]
     #[class(source)]
     Other {
@@ -61,7 +61,7 @@ pub enum MountError {
         /// The file system.
         name: DatasetName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot mount {name}")]
     #[class(source)]
     Other {
@@ -108,7 +108,7 @@ pub enum DestroyError {
         /// The snapshot.
         snapshot: String,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot destroy {name}")]
     #[class(source)]
     Other {

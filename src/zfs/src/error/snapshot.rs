@@ -26,7 +26,7 @@ pub enum SnapshotError {
         /// The snapshot.
         name: SnapshotName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot take snapshot {name} of {of}")]
     #[class(source)]
     Other {
@@ -58,7 +58,7 @@ pub enum CloneError {
         /// The clone.
         name: DatasetName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot clone {of}@{snapshot}")]
     #[class(source)]
     Other {

@@ -25,7 +25,7 @@ pub enum SendError {
         /// The file system.
         of: DatasetName,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot send {of}")]
     #[class(source)]
     Other {
@@ -127,7 +127,7 @@ pub enum ReceiveError {
         /// What the reader said.
         source: io::Error,
     },
-    /// Anything else.
+    /// ZFS failed in another way.
     #[error("cannot receive into {into}")]
     #[class(source)]
     Other {

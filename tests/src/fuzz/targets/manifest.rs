@@ -3,6 +3,7 @@
 use crate::fuzz::{Reader, Verdict};
 use anyhow::ensure;
 use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use chrono::DateTime;
 
@@ -15,11 +16,18 @@ pub(super) fn manifest() -> Option<Manifest> {
     Some(Manifest {
         version: Manifest::VERSION,
         name: "debian12".parse().ok()?,
-        source: Source { path, format: ImageFormat::Raw, virtual_size_bytes: 1 << 33, identity },
+        source: Source {
+            path,
+            format: ImageFormat::Raw,
+            virtual_size_bytes: 1 << 33,
+            identity,
+            firmware: Firmware::Uefi,
+        },
         cache: CacheFacts { bytes: 1 << 20, cluster_bytes: 65536, data_clusters: 10, zero_clusters: 1 },
         boots: vec![boot; 2],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
+        seed: true,
         registered: DateTime::UNIX_EPOCH,
     })
 }

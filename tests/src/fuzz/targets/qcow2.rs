@@ -110,7 +110,7 @@ fn held(path: &Path, bytes: &[u8]) -> anyhow::Result<Verdict> {
     let Ok(cache) = CacheFile::open(path) else { return Ok(Verdict::Refused) };
     let mut tables = 0_u64;
     let most = 1 + bytes.len() as u64 / 8;
-    let held = cache.held(|| {
+    let held = cache.allocation_map(|| {
         tables += 1;
         if tables > most { Err(std::io::Error::other("endless")) } else { Ok(()) }
     });

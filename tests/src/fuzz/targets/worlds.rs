@@ -25,6 +25,7 @@ use bootstash_registrar::ca::Members;
 use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::FakeZfs;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -140,9 +141,17 @@ impl CloneWith for Request<Body> {
     }
 }
 
-/// Waits for news end at once: while nothing else is to be done, its clock goes ahead.
+/// Where `paused`, waits for news end at once: while nothing else is to be done, its clock goes ahead. Files are then
+/// read on this thread, as no time passes while another reads them.
 fn runtime(paused: bool) -> Result<Runtime> {
+    if paused {
+        bootstash_base::clock::set(time_of_day);
+    }
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build()?)
+}
+
+fn time_of_day() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_780)
 }
 
 fn registrar() -> Result<World> {

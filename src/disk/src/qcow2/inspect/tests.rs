@@ -10,9 +10,9 @@ fn judged(image: &Hostile) -> Result<(), Refusal> {
     inspect_header(&parse(&bytes).unwrap(), &bytes, bytes.len() as u64)
 }
 
-fn flaw(image: &Hostile) -> Flaw {
+fn violation(image: &Hostile) -> FormatViolation {
     match judged(image) {
-        Err(Refusal::Absurd(flaw)) => flaw,
+        Err(Refusal::Malformed(violation)) => violation,
         other => panic!("{other:?}"),
     }
 }
@@ -47,8 +47,8 @@ fn what_leads_elsewhere_is_refused_by_any_mark() {
 fn a_mark_behind_a_name_or_an_end_that_is_missing_is_not_passed_over() {
     let late = plain().extension(7, &[0; 60_000]).extension(0x4441_5441, b"/x");
     assert_eq!(judged(&late), Err(Refusal::DataFile));
-    assert_eq!(flaw(&plain().extension(7, b"").put32(116, 70_000)), Flaw::Extensions);
-    assert_eq!(flaw(&plain().extension(7, b"").put32(116, u32::MAX)), Flaw::Extensions);
+    assert_eq!(violation(&plain().extension(7, b"").put32(116, 70_000)), FormatViolation::Extensions);
+    assert_eq!(violation(&plain().extension(7, b"").put32(116, u32::MAX)), FormatViolation::Extensions);
 }
 
 #[test]
@@ -81,39 +81,39 @@ fn each_incompatible_feature_is_judged() {
 #[test]
 fn absurd_measures_are_refused() {
     for bits in [0, 8, 22, 63, 64, u32::MAX] {
-        assert_eq!(flaw(&plain().put32(20, bits)), Flaw::ClusterBits(bits));
+        assert_eq!(violation(&plain().put32(20, bits)), FormatViolation::ClusterBits(bits));
     }
     for bytes in [0, 72, 96, 105, 65_536, u32::MAX] {
-        assert_eq!(flaw(&plain().put32(100, bytes)), Flaw::HeaderBytes(bytes));
+        assert_eq!(violation(&plain().put32(100, bytes)), FormatViolation::HeaderBytes(bytes));
     }
     for size in [0, 511, (64 << 40) + 1, u64::MAX] {
         assert_eq!(judged(&plain().put64(24, size)), Err(Refusal::Size), "{size}");
     }
-    assert_eq!(flaw(&plain().put64(24, 1000)), Flaw::BrokenSector(1000));
+    assert_eq!(violation(&plain().put64(24, 1000)), FormatViolation::BrokenSector(1000));
     for entries in [0, 4099, 4 << 20, u32::MAX] {
-        assert_eq!(flaw(&plain().put32(36, entries)), Flaw::Level1 { entries, needed: 1 });
+        assert_eq!(violation(&plain().put32(36, entries)), FormatViolation::Level1 { entries, needed: 1 });
     }
-    assert_eq!(flaw(&plain().put64(24, 1 << 30)), Flaw::Level1 { entries: 1, needed: 2 });
+    assert_eq!(violation(&plain().put64(24, 1 << 30)), FormatViolation::Level1 { entries: 1, needed: 2 });
     // As many as the largest disk with the smallest clusters needs.
     let most = plain().put32(20, 9).put64(24, 64 << 40).put32(36, 1 << 31);
-    assert_eq!(flaw(&most), Flaw::Level1 { entries: 1 << 31, needed: 1 << 31 });
+    assert_eq!(violation(&most), FormatViolation::Level1 { entries: 1 << 31, needed: 1 << 31 });
     for clusters in [0, 129, u32::MAX] {
-        assert_eq!(flaw(&plain().put32(56, clusters)), Flaw::Refcounts(clusters));
+        assert_eq!(violation(&plain().put32(56, clusters)), FormatViolation::Refcounts(clusters));
     }
-    assert_eq!(flaw(&plain().put32(96, 7)), Flaw::RefcountOrder(7));
-    assert_eq!(flaw(&plain().put32(60, 65_537)), Flaw::Snapshots(65_537));
+    assert_eq!(violation(&plain().put32(96, 7)), FormatViolation::RefcountOrder(7));
+    assert_eq!(violation(&plain().put32(60, 65_537)), FormatViolation::Snapshots(65_537));
 }
 
 #[test]
 fn tables_lie_where_tables_can() {
     for at in [0, 8, 0x1_0000, 0x3_0200] {
-        let flaw = flaw(&plain().put64(40, at));
-        assert!(matches!(flaw, Flaw::Misplaced(_)), "{at:x}: {flaw:?}");
+        let violation = violation(&plain().put64(40, at));
+        assert!(matches!(violation, FormatViolation::Misplaced(_)), "{at:x}: {violation:?}");
     }
     for at in [0, 0x3_0000, 0x1_8000] {
-        assert_eq!(flaw(&plain().put64(48, at)), Flaw::Misplaced("refcount table"), "{at:x}");
+        assert_eq!(violation(&plain().put64(48, at)), FormatViolation::Misplaced("refcount table"), "{at:x}");
     }
-    assert_eq!(flaw(&plain().put32(60, 1)), Flaw::Misplaced("snapshot table"));
+    assert_eq!(violation(&plain().put32(60, 1)), FormatViolation::Misplaced("snapshot table"));
     for at in [0x4_0000, 1 << 40, u64::MAX << 16] {
         assert_eq!(judged(&plain().put64(40, at)), Err(Refusal::Truncated), "{at:x}");
         assert_eq!(judged(&plain().put64(48, at)), Err(Refusal::Truncated), "{at:x}");
@@ -123,8 +123,9 @@ fn tables_lie_where_tables_can() {
 
 #[test]
 fn a_file_holds_no_more_than_its_size() {
-    let holds =
-        |plain_bytes, compressed_bytes| check_claims(Claims { plain_bytes, compressed_bytes }, 1 << 20);
+    let holds = |plain_bytes, compressed_bytes| {
+        check_allocation(AllocatedBytes { plain_bytes, compressed_bytes }, 1 << 20)
+    };
     assert_eq!(holds(1 << 20, 1 << 30), Ok(()));
     assert!(holds((1 << 20) + 65_536, 0).is_err() && holds(0, 1 << 31).is_err());
 }
@@ -132,8 +133,8 @@ fn a_file_holds_no_more_than_its_size() {
 #[test]
 fn reasons_are_said_in_words() {
     assert_eq!(Feature::Compression(1).to_string(), "zstd for its compressed clusters");
-    let flaw = Flaw::Level1 { entries: 9, needed: 1 };
-    assert_eq!(flaw.to_string(), "a first-level table of 9 entries where its disk needs 1");
+    let violation = FormatViolation::Level1 { entries: 9, needed: 1 };
+    assert_eq!(violation.to_string(), "a first-level table of 9 entries where its disk needs 1");
 }
 
 proptest! {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(super) struct Object(pub(super) Rc<Vec<u8>>);
 
-impl BlockSource for Object {
+impl ObjectSource for Object {
     fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
         Ok(self.0[range.start as usize..range.end as usize].to_vec())
     }

@@ -10,7 +10,7 @@ pub(super) use announcements::{announcements, open_announcements};
 pub(super) use datagrams::{mutate_datagrams, open_datagrams, scripts};
 pub(super) use reports::{mutate_reports, open_reports, reports};
 
-use bootstash_multicast::{Announcement, BlockLayout, BlockSource, Packer, Position, Transmit};
+use bootstash_multicast::{Announcement, BlockLayout, ObjectSource, Packer, Position, Transmit};
 use std::io;
 use std::ops::Range;
 
@@ -51,7 +51,7 @@ fn announcement(session: Session, object: &[u8]) -> anyhow::Result<Announcement>
 
 struct Bytes(Vec<u8>);
 
-impl BlockSource for Bytes {
+impl ObjectSource for Bytes {
     fn read(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {
         Ok(self.0[range.start as usize..range.end as usize].to_vec())
     }

@@ -22,7 +22,7 @@ const READ_THREADS: usize = 32;
 
 /// An image opened for reading. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Base(Arc<Inner>);
+pub struct DiskImage(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -44,7 +44,7 @@ enum Disk {
 #[derive(Debug, thiserror::Error, Classified)]
 #[error("cannot open the {format} image {}", .path.display())]
 #[class(operator)]
-pub struct OpenBaseError {
+pub struct OpenImageError {
     /// The image, by its file.
     pub path: PathBuf,
     /// Its format.
@@ -53,16 +53,16 @@ pub struct OpenBaseError {
     pub source: io::Error,
 }
 
-impl Base {
+impl DiskImage {
     /// Opens an image that was inspected: a disk of `size_bytes`, which may be more than a raw file
     /// has, by less than a sector.
     ///
     /// # Errors
     /// Where it cannot be opened, or names another file.
-    pub async fn open(path: &Path, format: ImageFormat, size_bytes: u64) -> Result<Self, OpenBaseError> {
+    pub async fn open(path: &Path, format: ImageFormat, size_bytes: u64) -> Result<Self, OpenImageError> {
         let (owned, runtime) = (path.to_owned(), Handle::current());
         let opened = blocking(move || open_disk(&owned, format, &Handle::current())).await;
-        let disk = opened.map_err(|source| OpenBaseError { path: path.to_owned(), format, source })?;
+        let disk = opened.map_err(|source| OpenImageError { path: path.to_owned(), format, source })?;
         Ok(Self::of_disk(disk, size_bytes, runtime))
     }
 
@@ -112,7 +112,7 @@ impl Base {
 }
 
 #[async_trait]
-impl BlockSource for Base {
+impl BlockSource for DiskImage {
     fn size_bytes(&self) -> u64 {
         self.0.size_bytes
     }

@@ -1,0 +1,85 @@
+//! A seed of cloud-init for guests: the metadata that a VM of a cloud has, from a disk of its own (NoCloud).
+//!
+//! Promises: it says what cloud-init cannot go on without, and nothing else. The guest's user, its keys and its modules
+//! are those of the image's own configuration, as in any VM of it. A guest without cloud-init has one small disk more.
+
+use super::Place;
+use bootstash_disk::iso9660;
+use serde_json::json;
+use std::ffi::OsString;
+use std::io;
+
+/// By this label cloud-init knows it.
+const LABEL: &str = "cidata";
+/// In the guest's place.
+const FILE: &str = "seed";
+
+/// Every capture boot begins from the image, so that any name that is not in it makes a first boot, as that of a new VM
+/// is.
+const META_DATA: &str = "instance-id: bootstash-capture\nlocal-hostname: bootstash-capture\n";
+/// Nothing beyond what the image itself is configured to do.
+const USER_DATA: &str = "#cloud-config\n{}\n";
+/// What QEMU gives the first network interface where nobody says otherwise.
+const FIRST_MAC: &str = "52:54:00:12:34:56";
+
+/// A network that is up at once: nobody answers DHCP in a capture, and what waits for an address would wait for
+/// minutes. The address is of those that are for documents (RFC 5737); without a gateway nothing tries to reach others.
+fn network_config() -> String {
+    format!(
+        "version: 2\nethernets:\n  eth0:\n    match:\n      macaddress: \"{FIRST_MAC}\"\n    set-name: eth0\n    \
+         addresses: [192.0.2.2/24]\n"
+    )
+}
+
+/// The volume.
+fn volume() -> Vec<u8> {
+    let network = network_config();
+    let files = [
+        ("meta-data", META_DATA.as_bytes()),
+        ("network-config", network.as_bytes()),
+        ("user-data", USER_DATA.as_bytes()),
+    ];
+    iso9660::volume(LABEL, &files)
+}
+
+/// Puts it into a guest's place, for reading.
+pub(super) async fn put(place: &Place) -> io::Result<()> {
+    tokio::fs::write(place.path().join(FILE), volume()).await
+}
+
+/// QEMU's arguments: a disk, not a CD-ROM, whose controllers kernels made for clouds do not know.
+pub(super) fn args() -> Vec<OsString> {
+    let file = json!({ "driver": "file", "filename": FILE, "read-only": true });
+    let node = json!({ "driver": "raw", "node-name": "seed", "read-only": true, "file": file }).to_string();
+    ["-blockdev", &node, "-device", "virtio-blk-pci,drive=seed,id=seed"].map(OsString::from).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_asks_for_nothing_of_its_own() {
+        assert_eq!(USER_DATA.lines().collect::<Vec<_>>(), ["#cloud-config", "{}"]);
+        for word in ["user", "ssh", "passw", "key", "runcmd", "package"] {
+            assert!(!META_DATA.contains(word) && !network_config().contains(word), "{word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn blkid_knows_it_as_cloud_init_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::create_in(dir.path()).unwrap();
+        put(&place).await.unwrap();
+        let bytes = std::fs::read(place.path().join(FILE)).unwrap();
+        assert_eq!(bytes.len() % 2048, 0);
+        assert!(bytes[32768..].starts_with(b"\x01CD001"));
+        assert!(bytes.windows(9).any(|window| window == b"USER-DATA"));
+    }
+
+    #[test]
+    fn it_cannot_be_written() {
+        let node: serde_json::Value = serde_json::from_str(args()[1].to_str().unwrap()).unwrap();
+        assert_eq!((&node["read-only"], &node["file"]["read-only"]), (&true.into(), &true.into()));
+    }
+}
