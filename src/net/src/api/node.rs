@@ -76,3 +76,16 @@ pub struct NodeView {
     /// What stopped it, as it reported.
     pub problem: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_the_version_before_is_read_and_reads_this_one() {
+        let before: LogReply = serde_json::from_str(r#"{"snapshots":[],"deltas":[]}"#).unwrap();
+        assert_eq!(before, LogReply::default());
+        let now = serde_json::to_string(&LogReply::default()).unwrap();
+        assert!(!now.contains("combining"), "{now}");
+    }
+}
