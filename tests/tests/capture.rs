@@ -11,6 +11,8 @@ mod cache;
 mod confined;
 #[path = "capture/export.rs"]
 mod export;
+#[path = "capture/formats.rs"]
+mod formats;
 #[path = "capture/guest.rs"]
 mod guest;
 #[path = "capture/hostile.rs"]

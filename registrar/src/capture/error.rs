@@ -3,10 +3,9 @@
 use super::detect::Failure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
-use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::LayoutError;
 use bootstash_qemu::{
-    AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
+    AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OpenDiskError, OverlayError,
 };
 use std::fmt;
 use std::io;
@@ -42,7 +41,7 @@ pub enum CaptureError {
     /// The image could not be opened.
     #[error(transparent)]
     #[class(source)]
-    Open(#[from] OpenImageError),
+    Open(#[from] OpenDiskError),
     /// The cache to adopt was refused.
     #[error(transparent)]
     #[class(source)]

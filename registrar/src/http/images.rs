@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::job::{JobState, Registration, Submitted};
-use crate::register::{ExistingImage, look_up, refuse_doubt};
+use crate::register::{look_up, refuse_doubt};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
@@ -44,7 +44,7 @@ pub(super) async fn list(
     Query(query): Query<ImagesQuery>,
 ) -> Result<Json<Vec<ImageView>>, Refusal> {
     let (catalog, registrations) = (state.volume.images().read().await?, state.jobs.by_name());
-    let listed = registered(&catalog, &registrations).filter(|manifest| query.wants(&manifest.name));
+    let listed = published(&catalog, &registrations).filter(|manifest| query.wants(&manifest.name));
     let view = |manifest: &Manifest| {
         let snapshot = registrations.get(&manifest.name).and_then(Registration::snapshot).cloned();
         ImageView { manifest: manifest.clone(), snapshot }
@@ -64,10 +64,10 @@ pub(super) async fn register(
     }
     // An import under way shows in the head before it is published: its job speaks for it.
     if state.jobs.active_step(&name).is_none()
-        && let ExistingImage::Same(manifest) = existing_image(&state, &name, &request.source).await?
+        && let Some(manifest) = registered(&state, &name, &request.source).await?
     {
         refuse_doubt(request.require, &manifest)?;
-        let image = Box::new(view(&state, *manifest));
+        let image = Box::new(view(&state, manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
     let submitted = tokio::time::timeout(SUBMIT_LIMIT, state.runner.submit(name, request)).await;
@@ -89,7 +89,7 @@ pub(super) async fn deregister(
 }
 
 /// The images that are registered: what a job has only imported does not count yet.
-pub(super) fn registered<'a>(
+pub(super) fn published<'a>(
     catalog: &'a Catalog,
     registrations: &'a HashMap<ImageName, Registration>,
 ) -> impl Iterator<Item = &'a Manifest> {
@@ -105,13 +105,18 @@ pub(super) async fn count(state: &State) -> Result<u64, Refusal> {
     Ok((catalog.len() - unpublished) as u64)
 }
 
-async fn existing_image(
+/// The very image that is to be registered, where it is registered already and has not changed.
+async fn registered(
     state: &State,
     name: &ImageName,
     source: &std::path::Path,
-) -> Result<ExistingImage, Refusal> {
+) -> Result<Option<Manifest>, Refusal> {
     let (name, source) = (name.clone(), source.to_owned());
-    Ok(state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??)
+    let found = state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+    let Some(manifest) = found else { return Ok(None) };
+    let mut manifest = state.runner.bases().unchanged(manifest).await?;
+    manifest.source.identity.without_samples();
+    Ok(Some(manifest))
 }
 
 fn view(state: &State, manifest: Manifest) -> ImageView {

@@ -45,7 +45,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Re
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = state.volume.images().read().await.unwrap_or_default();
     let registrations = state.jobs.by_name();
-    let images: Vec<_> = images::registered(&images, &registrations).collect();
+    let images: Vec<_> = images::published(&images, &registrations).collect();
     let usage = bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
     state.metrics.show_zfs(state.zfs.unanswered().as_ref());
     match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {

@@ -29,6 +29,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
             base_bytes: 65536,
             new_clusters: 1,
             signal: BootSignal::LoginPrompt,
+            profile: Some("libvirt".to_owned()),
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
@@ -42,7 +43,13 @@ pub(crate) fn source(path: &Path) -> Source {
         path: path.to_owned(),
         format: ImageFormat::Raw,
         virtual_size_bytes: 1 << 20,
-        identity: BaseIdentity { size_bytes: 1 << 20, mtime_ns: 1, sample_digest: "00".to_owned() },
+        identity: BaseIdentity {
+            size_bytes: 1 << 20,
+            mtime_ns: 1,
+            sample_digest: "00".to_owned(),
+            inode: None,
+            content: None,
+        },
         firmware: Firmware::Bios,
     }
 }
@@ -60,6 +67,7 @@ pub(crate) fn snapshot(number: u64) -> Snapshot {
 pub(crate) struct FakeCapturer {
     fail_at: Mutex<Option<Step>>,
     lose_cache: AtomicBool,
+    hold: AtomicBool,
     adopted: Mutex<Vec<PathBuf>>,
 }
 
@@ -72,6 +80,11 @@ impl FakeCapturer {
     /// The next capture leaves no file.
     pub(crate) fn lose_cache(&self) {
         self.lose_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// Captures begin and do not end, until they are cancelled.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.hold.store(hold, Ordering::Relaxed);
     }
 
     /// The caches it adopted, in order.
@@ -104,15 +117,21 @@ impl Capturer for FakeCapturer {
         _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
-        _: &CancellationToken,
+        cancel: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         self.pass(Step::Capture)?;
+        if self.hold.load(Ordering::Relaxed) {
+            Self::write_cache(work_dir);
+            cancel.cancelled().await;
+            return Err(StepFailure { error: "cancelled".to_owned(), kind: ErrorClass::Cancelled });
+        }
         if !self.lose_cache.swap(false, Ordering::Relaxed) {
             Self::write_cache(work_dir);
         }
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg), seed: true })
+        let (accelerator, content) = (Some(Accelerator::Tcg), None);
+        Ok(Captured { cache, facts, boots, confidence, accelerator, seed: true, content })
     }
 
     /// As from a cache without a record of its boots.
@@ -122,7 +141,8 @@ impl Capturer for FakeCapturer {
         Self::write_cache(work_dir);
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None, seed: false })
+        let boots = Vec::new();
+        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content: None })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

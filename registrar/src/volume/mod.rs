@@ -11,9 +11,9 @@ mod handle;
 mod head_images;
 mod import;
 mod log;
+mod mounted;
 mod publish;
 mod reader;
-mod remount;
 mod restore;
 mod task;
 

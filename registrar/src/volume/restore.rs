@@ -65,7 +65,7 @@ impl VolumeTask {
             return Err(VolumeError::NotEmpty { what: format!("snapshot {}", newest.name) });
         }
         // Were it unmounted, an empty directory would speak for it.
-        self.zfs.mount(&self.layout.volume).await?;
+        self.ensure_mounted().await?;
         match self.blocking(|mountpoint| first_file(&mountpoint)).await? {
             Some(what) => Err(VolumeError::NotEmpty { what }),
             None => Ok(()),

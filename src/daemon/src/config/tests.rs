@@ -72,8 +72,11 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn a_data_set_lies_below_its_pool() {
-    refused(registrar("dataset = \"tank\""), &["root of a pool", "\"tank/bootstash\""]);
-    refused(agent("registrar = \"https://r\"\ndataset = \"tank\""), &["root of a pool"]);
+    refused(registrar("dataset = \"tank\""), &["root of a pool", "\"tank/bootstash-registrar\""]);
+    refused(
+        agent("registrar = \"https://r\"\ndataset = \"tank\""),
+        &["root of a pool", "\"tank/bootstash-agent\""],
+    );
 }
 
 #[test]
@@ -129,6 +132,11 @@ fn capture_limits_make_sense_together() {
     refused(capture("max_boots = 0"), &["capture.max_boots = 0", "at least 1"]);
     refused(capture("parallel = 0"), &["capture.parallel"]);
     refused(capture("cpus = 0"), &["capture.cpus"]);
+    refused(
+        capture("profiles = [\"libvirt\", \"vmware\"]"),
+        &["line 3,", "no hardware profile \"vmware\"", "libvirt, openstack, libvirt-scsi"],
+    );
+    refused(capture("profiles = []"), &["at least one of: libvirt"]);
     refused(capture("memory_mib = 8"), &["capture.memory_mib = 8", "at least 64"]);
     refused(capture("boot_timeout = \"0s\""), &["capture.boot_timeout is zero"]);
     refused(capture("quiet = \"11m\""), &["capture.quiet (660 s)", "boot_timeout (600 s)"]);

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The manifests of a volume's images, in order of name.
+/// The manifests of a volume's images, in order of name, without the samples of their bases.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog(Arc<BTreeMap<ImageName, Kept>>);
 
@@ -102,7 +102,11 @@ impl Catalog {
             // One that goes while we read is not there.
             Err(error) if gone(&error) => Ok(None),
             Err(source) => Err(CatalogError::Io { path, source }),
-            Ok(bytes) => Ok(Some(Kept { directory, manifest: Arc::new(parse_manifest(path, &bytes)?) })),
+            Ok(bytes) => {
+                let mut manifest = parse_manifest(path, &bytes)?;
+                manifest.source.identity.without_samples();
+                Ok(Some(Kept { directory, manifest: Arc::new(manifest) }))
+            }
         }
     }
 

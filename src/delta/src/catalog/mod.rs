@@ -82,15 +82,20 @@ fn parse_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, CatalogError>
     serde_json::from_slice(bytes).map_err(|source| CatalogError::Manifest { path, source })
 }
 
-/// The manifests of all images below a mounted volume or view, in order of name. A directory whose
-/// name is no image name (an import under way) is passed over.
+/// The manifests of all images below a mounted volume or view, in order of name, without the samples of their bases. A
+/// directory whose name is no image name (an import under way) is passed over.
 ///
 /// # Errors
 /// What reading met.
 pub fn read_all(root: &Path) -> Result<Vec<Manifest>, CatalogError> {
     // One that goes while we read is not there.
     let manifests = image_names(root)?.into_iter().map(|name| read_manifest(root, &name));
-    manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. }))).collect()
+    let there = manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. })));
+    let listed = |mut manifest: Manifest| {
+        manifest.source.identity.without_samples();
+        manifest
+    };
+    there.map(|read| read.map(listed)).collect()
 }
 
 fn image_names(root: &Path) -> Result<Vec<ImageName>, CatalogError> {
