@@ -32,16 +32,19 @@ pub enum CatalogReadError {
 }
 
 impl Volume {
-    /// Reads the images of the newest snapshot, through its view: the volume itself is never mounted.
+    /// Reads the images of the newest snapshot, through its view, once: the volume itself is never mounted.
     pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
         let Some(head) = self.generations.head().map(|head| head.name.clone()) else {
-            self.images = Catalog::default();
+            (self.images, self.images_of) = (Catalog::default(), None);
             return Ok(());
         };
+        if self.images_of.as_ref() == Some(&head) {
+            return Ok(());
+        }
         let images = self.images_of(&head).await;
         kill_point(KillPoint::CatalogRead);
         self.try_drop_view(&head).await;
-        self.images = images?;
+        (self.images, self.images_of) = (images?, Some(head));
         Ok(())
     }
 

@@ -73,6 +73,7 @@ impl Volume {
             views,
             generations,
             images,
+            images_of: None,
             published,
             cancel,
         };
