@@ -10,8 +10,8 @@ use bootstash_delta::catalog::BootSignal;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::{BlockSource, Export, TraceView};
 use bootstash_qemu::{
-    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineEvent, MachineSpec, Place,
-    Qemu,
+    Accelerator, ConsoleText, DiskChain, HardwareProfile, Machine, MachineEnd, MachineError, MachineEvent,
+    MachineSpec, Place, Qemu,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ const BASE_SOCKET: &str = "base";
 pub(super) struct BootPlan<'a> {
     /// From 1.
     pub(super) number: u32,
+    pub(super) profile: HardwareProfile,
     pub(super) image: &'a Source,
     pub(super) config: &'a CaptureConfig,
     pub(super) accelerator: Accelerator,
@@ -39,15 +40,22 @@ pub(super) struct BootPlan<'a> {
     /// The cache so far.
     pub(super) cache: Option<PathBuf>,
     pub(super) scratch: &'a Path,
+    /// When the first boot of the image began.
+    pub(super) series_began: Instant,
 }
 
 /// A complete boot.
 #[derive(Debug)]
 pub(super) struct Booted {
+    pub(super) profile: HardwareProfile,
     pub(super) signal: BootSignal,
+    /// After the first boot of the image.
+    pub(super) began: Duration,
     pub(super) took: Duration,
     /// Read from the base, in the order of first reads.
     pub(super) clusters: Vec<u64>,
+    /// Why a try before this one failed.
+    pub(super) retried_after: Option<String>,
 }
 
 /// Boots the image once and waits until the boot is complete. Dropping the future ends the guest.
@@ -68,6 +76,7 @@ pub(super) async fn run(
     let export = Export::serve(listener, Arc::clone(&plan.source));
     let spec = MachineSpec {
         accelerator: plan.accelerator,
+        profile: plan.profile,
         memory_mib: plan.config.memory_mib,
         cpus: plan.config.cpus,
         time_limit: plan.config.boot_timeout,
@@ -81,7 +90,7 @@ pub(super) async fn run(
     kill_point(KillPoint::CaptureBooting);
     let mut watched = Watched::new(machine, &export, Rules::of(plan.config));
     let verdict = watched.until_verdict(report).await.map_err(failed)?;
-    let took = watched.started.elapsed();
+    let (watched_from, took) = (watched.started, watched.started.elapsed());
     let console = watched.console.borrow().tail();
     let end = watched.machine.quit().await;
     match (verdict, end) {
@@ -89,14 +98,16 @@ pub(super) async fn run(
             if let Err(error) = end {
                 tracing::warn!(%error, "a guest had to be killed");
             }
-            Ok(Booted { signal, took, clusters: export.trace().clusters() })
+            let began = watched_from.duration_since(plan.series_began);
+            let clusters = export.trace().clusters();
+            Ok(Booted { profile: plan.profile, signal, began, took, clusters, retried_after: None })
         }
         (Err(Failure::Ended), Ok(MachineEnd { status, stderr })) if !status.success() => {
             Err(failed(MachineError::Died { status, stderr }))
         }
         (Err(failure), _) => {
             let (path, boot) = (plan.image.path.clone(), plan.number);
-            Err(CaptureError::NeverBooted { path, boot, failure, console })
+            Err(CaptureError::NeverBooted { path, boot, tries: 1, failure, console })
         }
     }
 }

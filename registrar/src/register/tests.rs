@@ -22,23 +22,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A registrar without its HTTP.
-struct Bench {
-    zfs: Arc<FakeZfs>,
-    layout: Layout,
-    jobs: Arc<JobRegistry>,
-    volume: VolumeHandle,
-    log: PublicationLog,
-    capturer: Arc<FakeCapturer>,
+pub(super) struct Bench {
+    pub(super) zfs: Arc<FakeZfs>,
+    pub(super) layout: Layout,
+    pub(super) jobs: Arc<JobRegistry>,
+    pub(super) volume: VolumeHandle,
+    pub(super) log: PublicationLog,
+    pub(super) capturer: Arc<FakeCapturer>,
     stop: CancellationToken,
-    runner: Runner,
+    pub(super) runner: Runner,
     _logs: LogWatch,
 }
 
 impl Bench {
-    async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
+    pub(super) async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
         let logs = fail_on_warnings();
         let config = config(state_dir);
         let layout = Layout::new(&config).unwrap();
@@ -67,7 +67,7 @@ impl Bench {
         Self { zfs, layout, jobs, volume, log, capturer, stop, runner, _logs: logs }
     }
 
-    async fn submit(&self, name: &str) -> JobId {
+    pub(super) async fn submit(&self, name: &str) -> JobId {
         self.submit_as(&request(name)).await
     }
 
@@ -78,27 +78,31 @@ impl Bench {
         }
     }
 
-    async fn outcome(&self, job: JobId) -> JobOutcome {
+    pub(super) async fn outcome_of(&self, job: JobId) -> JobOutcome {
         let mut view = self.jobs.watch(job).unwrap();
         let ended = tokio::time::timeout(DEADLINE, view.wait_for(|view| view.outcome.is_some())).await;
-        let outcome = ended.unwrap().unwrap().outcome.clone().unwrap();
+        ended.unwrap().unwrap().outcome.clone().unwrap()
+    }
+
+    pub(super) async fn outcome(&self, job: JobId) -> JobOutcome {
+        let outcome = self.outcome_of(job).await;
         // Scratch goes after the end is told.
         tokio::time::timeout(DEADLINE, self.runner.idle()).await.unwrap();
         outcome
     }
 
-    async fn register(&self, name: &str) -> JobOutcome {
+    pub(super) async fn register(&self, name: &str) -> JobOutcome {
         let job = self.submit(name).await;
         self.runner.start(job);
         self.outcome(job).await
     }
 
-    fn images(&self) -> Vec<String> {
+    pub(super) fn images(&self) -> Vec<String> {
         let manifests = catalog::read_all(&self.layout.mountpoint).unwrap();
         manifests.into_iter().map(|manifest| manifest.name.to_string()).collect()
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.stop.cancel();
         self.runner.finish().await;
     }
@@ -110,15 +114,8 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 }
 
 fn request(name: &str) -> RegisterRequest {
-    let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest {
-        name: name.to_owned(),
-        source,
-        format: None,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    }
+    let source = format!("/srv/images/{name}.raw");
+    RegisterRequest::new(name, source)
 }
 
 /// The same with a cache to adopt.
@@ -260,6 +257,39 @@ async fn a_snapshot_without_its_delta_gets_one_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_delta_whose_file_is_gone_or_damaged_is_made_anew_while_the_registrar_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    bench._logs.allow("is made again");
+    bench.register("debian").await;
+    bench.register("alpine").await;
+    let record = bench.log.now().deltas.last().unwrap().clone();
+    let path = bench.layout.deltas.join(&record.file);
+    let whole = std::fs::read(&path).unwrap();
+    let spoil = |at: usize| {
+        let mut spoiled = whole.clone();
+        spoiled[at] ^= 1;
+        std::fs::write(&path, spoiled).unwrap();
+    };
+    for damage in 0..4 {
+        match damage {
+            0 => std::fs::remove_file(&path).unwrap(),
+            1 => std::fs::write(&path, &whole[..whole.len() - 1]).unwrap(),
+            2 => spoil(100),
+            _ => spoil(whole.len() - 1),
+        }
+        // The last of them is seen only where all of it is read.
+        assert_eq!(bench.log.problem_of(&record).await.is_some(), damage < 3, "{damage}");
+        assert!(bench.log.problem_within(&record).await.is_some(), "{damage}");
+        bench.volume.remake(record.file.clone()).await.unwrap();
+        let now = bench.log.now().deltas.last().unwrap().clone();
+        assert_eq!((&now.file, now.from, now.to), (&record.file, record.from, record.to));
+        assert!(bench.log.problem_within(&now).await.is_none(), "{damage}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
@@ -273,6 +303,31 @@ async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     assert_eq!(reply.published, None);
     assert_eq!(bench.log.now().snapshots.len(), 2);
     bench.close().await;
+}
+
+#[tokio::test]
+async fn deregistering_whose_publishing_fails_says_which_half_is_done_and_the_rest_can_be_repeated() {
+    for (verb, stderr) in [
+        (Verb::Snapshot, "cannot create snapshot 'tank/x@y': out of space"),
+        (Verb::Send, "cannot send: I/O error"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+        bench.register("debian").await;
+        bench._logs.allow("cannot make a delta");
+        let name: bootstash_base::names::ImageName = "debian".parse().unwrap();
+        bench.zfs.fail_next(verb, stderr);
+        let error = bench.volume.deregister(name.clone(), true).await.unwrap_err();
+        let text = bootstash_base::error::Chain(&error).to_string();
+        assert!(text.starts_with("debian was removed from the registrar's volume, but publishing"), "{text}");
+        assert!(text.contains("`bootstash deregister debian --publish`"), "{text}");
+        assert_eq!(bench.log.now().snapshots.len(), 1);
+        let reply = bench.volume.deregister(name, true).await.unwrap();
+        assert_eq!(reply.outcome, bootstash_zfs::Removed::Unchanged);
+        assert_eq!(reply.published.unwrap().number(), 2);
+        assert_eq!(numbers(&bench.log).len(), 2, "{verb:?}");
+        bench.close().await;
+    }
 }
 
 #[tokio::test]

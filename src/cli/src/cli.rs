@@ -5,6 +5,7 @@ use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
+use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
 use std::path::PathBuf;
@@ -32,13 +33,18 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Capture an image's boot cache and hand it to every node (storage node)
+    ///
+    /// Ctrl-C asks whether to cancel the registration or to leave it running. Without a terminal, or with --json, it is
+    /// left running: the same `bootstash register` follows it again, `bootstash cancel JOB` cancels it.
     Register(RegisterArgs),
+    /// Cancel a registration that is under way; nothing of it is left (storage node)
+    Cancel(CancelArgs),
     /// Remove an image from the cache volume; its base is left alone (storage node)
     Deregister(DeregisterArgs),
     /// List the registered images, or those this node holds
     Images(ListArgs),
     /// List the compute nodes and how far behind they are (storage node)
-    Nodes(ListArgs),
+    Nodes(NodesArgs),
     /// Show the daemons of this host and their volumes
     Status(ListArgs),
     /// List registrations, under way and done (storage node)
@@ -51,6 +57,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: OverlayVerb,
     },
+    /// Take on an overlay that another node made, so that its VM can start here (compute node)
+    Adopt(AdoptArgs),
     /// List the overlays made here (compute node)
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
@@ -189,6 +197,17 @@ pub(super) struct ListArgs {
     pub(super) json: bool,
 }
 
+/// `nodes`
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct NodesArgs {
+    /// List those that were expelled, too
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// `register`
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
@@ -202,6 +221,10 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Boot it on this hardware, in turn: libvirt, openstack, libvirt-scsi; as the registrar is configured if
+    /// not given
+    #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache")]
+    pub(super) profiles: Option<HardwareProfiles>,
     /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
     #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
     pub(super) require: Option<Confidence>,
@@ -217,6 +240,16 @@ pub(super) struct RegisterArgs {
     /// Return once the registration is under way
     #[arg(long)]
     pub(super) detach: bool,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// Its number, as `bootstash jobs` shows it
+    pub(super) job: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `deregister`
@@ -265,6 +298,16 @@ pub(super) struct OverlayRemoveArgs {
     pub(super) path: PathBuf,
 }
 
+/// `adopt`
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// The overlay, in a directory that both nodes see under the same path
+    pub(super) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// `boot`
 #[derive(Debug, Args)]
 pub(super) struct BootArgs {
@@ -276,6 +319,9 @@ pub(super) struct BootArgs {
     /// Virtual processors of the VM
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) cpus: u32,
+    /// Hardware of the VM: libvirt, openstack or libvirt-scsi
+    #[arg(long, value_name = "NAME", default_value_t = HardwareProfile::Libvirt)]
+    pub(super) profile: HardwareProfile,
     /// Make the overlay at this path and leave it there
     #[arg(long, value_name = "PATH")]
     pub(super) keep: Option<PathBuf>,

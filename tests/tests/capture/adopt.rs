@@ -91,6 +91,9 @@ impl Fixture {
             base_bytes: new_clusters * CLUSTER,
             new_clusters,
             signal: BootSignal::LoginPrompt,
+            profile: None,
+            began_seconds: 0.0,
+            retried_after: None,
         };
         Manifest {
             version: Manifest::VERSION,

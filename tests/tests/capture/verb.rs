@@ -3,14 +3,19 @@
 use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_delta::catalog::{BootSignal, Confidence};
+use bootstash_delta::catalog::{BootRecord, BootSignal, Confidence};
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
-use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
+use bootstash_qemu::{
+    Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, HardwareProfiles, MachineSpec, Place, Qemu,
+};
+use bootstash_registrar::capture::{
+    CaptureError, CaptureRequest, Captured, GuestSlots, VerifyError, capture, verify,
+};
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -26,6 +31,7 @@ const GUEST: Guest<'static> =
 fn config() -> CaptureConfig {
     CaptureConfig {
         accelerator: AcceleratorChoice::Tcg,
+        profiles: HardwareProfile::Libvirt.into(),
         quiet: Duration::from_secs(1),
         boot_timeout: Duration::from_secs(90),
         memory_mib: 64,
@@ -36,7 +42,8 @@ fn config() -> CaptureConfig {
 async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
     let image = Qemu::find().unwrap().inspect(image, None).await.unwrap();
     let work_dir = image.path.parent().unwrap().join("work");
-    CaptureRequest { image, work_dir, config, choices: CaptureChoices::default() }
+    let (choices, slots) = (CaptureChoices::default(), GuestSlots::new(NonZeroUsize::MIN));
+    CaptureRequest { image, work_dir, config, choices, slots }
 }
 
 async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
@@ -55,7 +62,8 @@ fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
 async fn a_cache_holds_what_the_guest_read_and_no_more() {
     let (dir, base) = disk(&GUEST);
     let before = std::fs::read(&base).unwrap();
-    let request = request(&base, config()).await;
+    let config = CaptureConfig { profiles: HardwareProfiles::default(), ..config() };
+    let request = request(&base, config).await;
     let captured = captured(&request).await.unwrap();
 
     let (data, zeros) = held(&captured.cache);
@@ -67,7 +75,9 @@ async fn a_cache_holds_what_the_guest_read_and_no_more() {
     assert_eq!(captured.facts.bytes, std::fs::metadata(&captured.cache).unwrap().len());
 
     let new: Vec<u64> = captured.boots.iter().map(|boot| boot.new_clusters).collect();
-    assert_eq!(new, [READS.len() as u64 + 1, 0], "the second boot read from the base");
+    assert_eq!(new, [READS.len() as u64 + 1, 0, 0], "a further boot read from the base");
+    let profiles: Vec<_> = captured.boots.iter().filter_map(|boot| boot.profile.as_deref()).collect();
+    assert_eq!(profiles, ["libvirt", "openstack", "libvirt-scsi"]);
     assert_eq!(captured.boots[1].base_bytes, 0);
     assert_eq!(captured.boots[0].signal, BootSignal::LoginPrompt);
     assert_eq!(captured.confidence, Confidence::High);
@@ -90,6 +100,7 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     place.lend(&cache, "cache").unwrap();
     let spec = MachineSpec {
         accelerator: Accelerator::Tcg,
+        profile: HardwareProfile::Libvirt,
         memory_mib: 64,
         cpus: 1,
         time_limit: Duration::from_secs(90),
@@ -152,6 +163,20 @@ async fn a_guest_that_panics_is_given_up_and_its_words_are_kept() {
     let (_dir, base) = disk(&Guest { says: "Kernel panic - not syncing: VFS\r\n", ..GUEST });
     let error = captured(&request(&base, config()).await).await.unwrap_err().to_string();
     assert!(error.contains("panicked") && error.contains("not syncing: VFS"), "{error}");
+    assert!(error.contains("(boot 1, tried twice)"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boots_side_by_side_start_from_the_base_and_what_any_reads_is_kept() {
+    let (_dir, base) = disk(&GUEST);
+    let slots = GuestSlots::new(NonZeroUsize::new(4).unwrap());
+    let captured = captured(&CaptureRequest { slots, ..request(&base, config()).await }).await.unwrap();
+    let [first, second] = &captured.boots[..] else { panic!("{:?}", captured.boots) };
+    assert_eq!((first.new_clusters, second.new_clusters), (READS.len() as u64 + 1, 0));
+    assert_eq!(first.base_bytes, second.base_bytes, "the second did not read from the base");
+    let overlap = |a: &BootRecord, b: &BootRecord| a.began_seconds < b.began_seconds + b.seconds;
+    assert!(overlap(first, second) && overlap(second, first), "{:?}", captured.boots);
+    assert_eq!(captured.confidence, Confidence::High);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,6 +38,15 @@ pub struct BootRecord {
     pub new_clusters: u64,
     /// What told that it was complete.
     pub signal: BootSignal,
+    /// The hardware profile it ran on; none in manifests older than profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// When it began, after the first one; boots run side by side where there are processors. 0 in older manifests.
+    #[serde(default)]
+    pub began_seconds: f64,
+    /// Why a try before it failed, in a way that may be chance.
+    #[serde(default)]
+    pub retried_after: Option<String>,
 }
 
 /// Facts about the cache file.
@@ -81,4 +90,17 @@ pub struct Manifest {
 impl Manifest {
     /// The version this code writes.
     pub const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_on_record_before_there_were_profiles_is_read() {
+        let old = r#"{"seconds":1.5,"base_bytes":65536,"new_clusters":1,"signal":"login-prompt"}"#;
+        let boot: BootRecord = serde_json::from_str(old).unwrap();
+        assert_eq!(boot.profile, None);
+        assert_eq!(serde_json::to_string(&boot).unwrap(), old);
+    }
 }

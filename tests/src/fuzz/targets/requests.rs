@@ -47,6 +47,7 @@ fn report() -> NodeReport {
         problem: None,
         peer: Some(peer),
         multicast_ok: true,
+        host: "00ff.7c".parse().ok(),
     }
 }
 
@@ -63,7 +64,8 @@ fn pieces() -> PiecesRequest {
 }
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {
-    let error = ErrorBody { error: "no".to_owned(), kind: bootstash_base::error::ErrorClass::Busy };
+    let error =
+        ErrorBody { error: "no".to_owned(), kind: bootstash_base::error::ErrorClass::Busy, expelled: None };
     let token = Secret::new("bootstash-AAAA".to_owned());
     let request_pem = include_str!("request.pem").to_owned();
     let join = JoinRequest { token, request_pem, by: Joiner::Agent };
@@ -146,15 +148,8 @@ fn lines(lines: &[&str]) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn to_registrar() -> Vec<Vec<u8>> {
-    let source = "/srv/images/debian12.raw".into();
-    let register = RegisterRequest {
-        name: "debian12".to_owned(),
-        source,
-        format: None,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    };
+    let source = "/srv/images/debian12.raw";
+    let register = RegisterRequest::new("debian12", source);
     let gc = GcQuery { dry_run: true, window_seconds: Some(3600) };
     let mut seeds = lines(&[
         "GET /v1/images",
