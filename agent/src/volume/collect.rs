@@ -100,7 +100,7 @@ impl Volume {
         for (snapshot, overlays) in count_by_snapshot(adopted) {
             self.restore_view(&snapshot, overlays).await;
         }
-        self.report_lost_caches(adopted);
+        self.report_lost_caches(adopted.iter().filter(|it| !self.is_awaited(&it.snapshot)));
     }
 
     async fn drop_views(&mut self, fates: &mut [ViewFate]) -> Result<(), CollectError> {

@@ -35,7 +35,7 @@ impl Volume {
     pub(super) async fn check_views(&mut self) -> bool {
         let mut changed = false;
         for (snapshot, overlays) in self.overlays.count_by_snapshot() {
-            if self.views.is_at_its_place(&snapshot).await {
+            if self.is_awaited(&snapshot) || self.views.is_at_its_place(&snapshot).await {
                 continue;
             }
             let outcome = self.ensure_view_made(&snapshot).await.map(|(_, made)| made);
@@ -126,13 +126,17 @@ impl Volume {
         head.is_none_or(|head| is_newer(&head.name)) && !self.generations.have(snapshot)
     }
 
+    /// Whether an overlay was adopted before its snapshot was ever here.
+    pub(super) fn is_awaited(&self, snapshot: &SnapshotName) -> bool {
+        !self.views.present().contains(snapshot) && self.is_to_come(snapshot)
+    }
+
     /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
     /// a boot cache has no byte that the image has not.
     pub(super) fn report_lost_caches<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
         for overlay in overlays {
             let snapshot = &overlay.snapshot;
-            let here = self.views.present().contains(snapshot) || self.generations.have(snapshot);
-            if here || self.is_to_come(snapshot) {
+            if self.views.present().contains(snapshot) || self.generations.have(snapshot) {
                 continue;
             }
             tracing::error!(

@@ -86,7 +86,7 @@ impl Volume {
         if let Err(error) = volume.read_catalog().await {
             tracing::warn!("cannot list this node's images: {}", Chain(&error));
         }
-        volume.report_lost_caches(volume.overlays.recorded());
+        volume.report_lost_caches(volume.overlays.recorded().filter(|it| !volume.is_awaited(&it.snapshot)));
         volume.publish();
         Ok(volume)
     }
