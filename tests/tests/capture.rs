@@ -19,5 +19,7 @@ mod guest;
 mod hostile;
 #[path = "capture/inspect.rs"]
 mod inspect;
+#[path = "capture/profiles.rs"]
+mod profiles;
 #[path = "capture/verb.rs"]
 mod verb;

@@ -6,7 +6,7 @@ mod doubt;
 mod manifest;
 
 pub use doubt::Doubt;
-pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest, Unbooted};
 
 use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
