@@ -134,7 +134,16 @@ impl Capturer for FakeCapturer {
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
         let (accelerator, content) = (Some(Accelerator::Tcg), None);
-        Ok(Captured { cache, facts, boots, unbooted: Vec::new(), confidence, accelerator, seed: true, content })
+        Ok(Captured {
+            cache,
+            facts,
+            boots,
+            unbooted: Vec::new(),
+            confidence,
+            accelerator,
+            seed: true,
+            content,
+        })
     }
 
     /// As from a cache without a record of its boots.
@@ -145,7 +154,16 @@ impl Capturer for FakeCapturer {
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
         let boots = Vec::new();
-        Ok(Captured { cache, facts, boots, unbooted: Vec::new(), confidence, accelerator: None, seed: false, content: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots,
+            unbooted: Vec::new(),
+            confidence,
+            accelerator: None,
+            seed: false,
+            content: None,
+        })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

@@ -39,8 +39,10 @@ fn write_disk(path: &Path) {
     let mut sector = [0; 512];
     sector[..CODE.len()].copy_from_slice(&CODE);
     // Twice: under load the last of what the BIOS says can come in the middle of the first.
-    for (at, text) in [(LOGIN_AT, &b"\r\nhost login: \r\nhost login: "[..]), (PANIC_AT, b"\r\nKernel panic - not syncing: VFS\r\n")]
-    {
+    for (at, text) in [
+        (LOGIN_AT, &b"\r\nhost login: \r\nhost login: "[..]),
+        (PANIC_AT, b"\r\nKernel panic - not syncing: VFS\r\n"),
+    ] {
         sector[at..at + text.len()].copy_from_slice(text);
     }
     sector[510..].copy_from_slice(&[0x55, 0xaa]);

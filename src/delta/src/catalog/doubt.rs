@@ -63,7 +63,9 @@ impl Manifest {
     pub fn doubt(&self) -> Option<Doubt> {
         match self.confidence {
             Confidence::High => None,
-            Confidence::Low => Doubt::after(&self.boots).or_else(|| self.unbooted()).or(Some(Doubt::Recorded)),
+            Confidence::Low => {
+                Doubt::after(&self.boots).or_else(|| self.unbooted()).or(Some(Doubt::Recorded))
+            }
         }
     }
 
