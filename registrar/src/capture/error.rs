@@ -3,10 +3,11 @@
 use super::detect::Failure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::LayoutError;
 use bootstash_qemu::{
-    AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OverlayError,
+    AcceleratorError, CheckError, CompareError, Fatal, InspectCacheError, MachineError, OverlayError,
 };
 use std::fmt;
 use std::io;
@@ -16,13 +17,15 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum CaptureError {
     /// It did not come up.
-    #[error("{} did not boot (boot {boot}): {failure}; {}", .path.display(), Console(.console))]
+    #[error("{} did not boot (boot {boot}, by {firmware}): {failure}{}; {}", .path.display(), Otherwise(*.firmware, .failure), Console(.console))]
     #[class(permanent)]
     NeverBooted {
         /// The image, by its file.
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
+        /// What booted it.
+        firmware: Firmware,
         /// What ended the boot before it was complete.
         failure: Failure,
         /// The last lines of its console, oldest first.
@@ -111,6 +114,24 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What to try where an image may boot by the other firmware.
+struct Otherwise<'a>(Firmware, &'a Failure);
+
+impl fmt::Display for Otherwise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = match self.0 {
+            Firmware::Bios => Firmware::Uefi,
+            Firmware::Uefi => Firmware::Bios,
+        };
+        match self.1 {
+            Failure::Fatal(Fatal::NothingToBoot) | Failure::Limit(_) => {
+                write!(f, " (if its VMs boot by {other}: --firmware {})", other.as_str())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The last lines of a console on one line.
 struct Console<'a>(&'a [String]);
 
@@ -145,4 +166,23 @@ pub enum VerifyError {
     #[error(transparent)]
     #[class(source)]
     Compare(#[from] CompareError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(firmware: Firmware, failure: Failure) -> String {
+        let path = "/srv/a.raw".into();
+        CaptureError::NeverBooted { path, boot: 1, firmware, failure, console: Vec::new() }.to_string()
+    }
+
+    #[test]
+    fn the_other_firmware_is_named_where_it_may_help() {
+        let nothing = said(Firmware::Bios, Failure::Fatal(Fatal::NothingToBoot));
+        assert!(nothing.contains("(boot 1, by BIOS)") && nothing.contains("--firmware uefi"), "{nothing}");
+        let limit = said(Firmware::Uefi, Failure::Limit(std::time::Duration::from_secs(600)));
+        assert!(limit.contains("by UEFI)") && limit.contains("--firmware bios"), "{limit}");
+        assert!(!said(Firmware::Bios, Failure::Fatal(Fatal::KernelPanic)).contains("--firmware"));
+    }
 }
