@@ -1,8 +1,8 @@
 //! Where an agent keeps what, in ZFS and in files.
 
-use bootstash_base::names::{DatasetName, NameError, SnapshotName};
+use bootstash_base::names::{DatasetName, NameError, NodeName, SnapshotName};
 use bootstash_daemon::config::AgentConfig;
-use bootstash_zfs::{NewDataset, Property, Role};
+use bootstash_zfs::{NewDataset, Owner, Property, Role};
 use std::path::{Path, PathBuf};
 
 const VOLUME: &str = "volume";
@@ -10,6 +10,8 @@ const VOLUME: &str = "volume";
 /// The names of everything an agent makes.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    /// Whose the root is.
+    pub owner: Owner,
     /// The parent of all, which hands its properties down to what is received.
     pub root: DatasetName,
     /// The volume: received, never mounted. Its first generation.
@@ -31,12 +33,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout below a configuration's data set and directories.
+    /// The layout below a configuration's data set and directories, for the agent of `node`.
     ///
     /// # Errors
     /// When the data set's name leaves no room for those below it.
-    pub fn of(config: &AgentConfig) -> Result<Self, NameError> {
+    pub fn of(config: &AgentConfig, node: &NodeName) -> Result<Self, NameError> {
         Ok(Self {
+            owner: Owner::Agent(node.clone()),
             root: config.dataset.clone(),
             volume: config.dataset.child(VOLUME)?,
             views: config.dataset.child("views")?,
@@ -78,7 +81,27 @@ impl Layout {
     /// # Errors
     /// When its name would be too long for ZFS.
     pub fn view(&self, snapshot: &SnapshotName) -> Result<DatasetName, NameError> {
-        self.views.child(snapshot.as_str())
+        self.numbered_view(snapshot, 1)
+    }
+
+    /// The view of a snapshot from 1 on: a further one is made where somebody keeps the one before from being mounted.
+    ///
+    /// # Errors
+    /// When its name would be too long for ZFS.
+    pub fn numbered_view(&self, snapshot: &SnapshotName, number: u32) -> Result<DatasetName, NameError> {
+        match number {
+            0 | 1 => self.views.child(snapshot.as_str()),
+            further => self.views.child(&format!("{snapshot}-{further}")),
+        }
+    }
+
+    /// Of which snapshot a file system below [`Self::views`] is a view, and which.
+    pub fn view_of(dataset: &DatasetName) -> Option<(SnapshotName, u32)> {
+        if let Ok(snapshot) = dataset.leaf().parse() {
+            return Some((snapshot, 1));
+        }
+        let (snapshot, number) = dataset.leaf().rsplit_once('-')?;
+        Some((snapshot.parse().ok()?, number.parse().ok().filter(|number| *number > 1)?))
     }
 
     /// Where the view of a snapshot is mounted.
@@ -91,9 +114,8 @@ impl Layout {
         [&self.views_dir, &self.leases_dir, &self.fetch_dir, &self.unknown_dir]
     }
 
-    /// The file systems to make before anything is received, in order. Properties are set on the
-    /// root because a received volume inherits them: a stream carries none.
-    pub fn datasets(&self) -> [(&DatasetName, NewDataset); 2] {
+    /// What the root is like. Properties are set on it because a received volume inherits them: a stream carries none.
+    pub fn new_root() -> NewDataset {
         let properties = vec![
             Property::Dedup,
             Property::Compression,
@@ -101,9 +123,30 @@ impl Layout {
             Property::NoAtime,
             Property::ReadOnly,
         ];
-        [
-            (&self.root, NewDataset { role: Role::Root, mountpoint: None, properties }),
-            (&self.views, NewDataset { role: Role::Views, mountpoint: None, properties: Vec::new() }),
-        ]
+        NewDataset { role: Role::Root, mountpoint: None, properties }
+    }
+
+    /// What the parent of the views is like.
+    pub fn new_views() -> NewDataset {
+        NewDataset { role: Role::Views, mountpoint: None, properties: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_views_name_says_of_which_snapshot_it_is_and_which() {
+        let layout = crate::testing::Node::new().layout();
+        let snapshot: SnapshotName = "bs-000042-20261121T101530Z".parse().unwrap();
+        assert_eq!(layout.view(&snapshot).unwrap().leaf(), snapshot.as_str());
+        for number in [1, 2, 17] {
+            let view = layout.numbered_view(&snapshot, number).unwrap();
+            assert_eq!(Layout::view_of(&view), Some((snapshot.clone(), number)));
+        }
+        for foreign in ["mine", "bs-000042-20261121T101530Z-1", "bs-000042-20261121T101530Z-x", "mine-2"] {
+            assert_eq!(Layout::view_of(&layout.views.child(foreign).unwrap()), None, "{foreign}");
+        }
     }
 }

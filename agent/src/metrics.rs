@@ -7,6 +7,7 @@ use bootstash_base::names::SnapshotName;
 use bootstash_daemon::config::PeersConfig;
 use bootstash_daemon::telemetry;
 use bootstash_daemon::telemetry::{SECOND_BUCKETS, SpaceMetrics};
+use bootstash_net::api::ChangedBase;
 use bootstash_net::download_limits::Downloads;
 use bootstash_zfs::{Unanswered, Usage};
 use chrono::Utc;
@@ -16,6 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -41,6 +44,8 @@ pub struct Metrics {
     peer_failures: Counter,
     overlays: Gauge,
     missing_overlays: Gauge,
+    changed_bases: Gauge,
+    overlays_on_changed_bases: Gauge,
     views: Gauge,
     space: SpaceMetrics,
     multicast: MulticastMetrics,
@@ -67,6 +72,8 @@ impl Metrics {
             peer_failures: Counter::default(),
             overlays: Gauge::default(),
             missing_overlays: Gauge::default(),
+            changed_bases: Gauge::default(),
+            overlays_on_changed_bases: Gauge::default(),
             views: Gauge::default(),
             space: SpaceMetrics::default(),
             multicast: MulticastMetrics::default(),
@@ -119,6 +126,16 @@ impl Metrics {
             "missing_overlays",
             "Overlays whose file was gone at the last start or collection",
             self.missing_overlays.clone(),
+        );
+        registry.register(
+            "changed_bases",
+            "Image files that changed after overlays were made of them",
+            self.changed_bases.clone(),
+        );
+        registry.register(
+            "overlays_on_changed_bases",
+            "Overlays that read from such a file",
+            self.overlays_on_changed_bases.clone(),
         );
         registry.register(
             "resyncs",
@@ -192,6 +209,14 @@ impl Metrics {
         self.space.set_unanswered(unanswered);
     }
 
+    /// Bases that changed under overlays.
+    pub fn show_changed_bases(&self, bases: &[ChangedBase]) {
+        let files: BTreeSet<&Path> = bases.iter().map(|base| base.path.as_path()).collect();
+        self.changed_bases.set(gauged(files.len() as u64));
+        let overlays: usize = bases.iter().map(|base| base.overlays.len()).sum();
+        self.overlays_on_changed_bases.set(gauged(overlays as u64));
+    }
+
     /// The answer to a scrape, with the volume as it is.
     ///
     /// # Errors
@@ -240,6 +265,13 @@ mod tests {
         metrics.applied(&name, 100, 0.2);
         metrics.failed(ErrorClass::Operator);
         metrics.in_step();
+        metrics.show_changed_bases(&[ChangedBase {
+            path: "/srv/a.raw".into(),
+            image: "a".parse().unwrap(),
+            snapshot: name.clone(),
+            change: "it is gone".to_owned(),
+            overlays: vec!["/vms/a".into(), "/vms/b".into()],
+        }]);
         let text = metrics.scrape(&VolumeState::default(), None).unwrap();
         for line in [
             "bootstash_agent_delta_bytes_total 100",
@@ -249,6 +281,8 @@ mod tests {
             "bootstash_agent_snapshot_number 0",
             "bootstash_agent_overlays 0",
             "bootstash_agent_missing_overlays 0",
+            "bootstash_agent_changed_bases 1",
+            "bootstash_agent_overlays_on_changed_bases 2",
             "bootstash_agent_pool_used_bytes 0",
             "process_resident_memory_bytes ",
         ] {

@@ -109,7 +109,7 @@ impl Agent {
         cancel: CancellationToken,
     ) -> Result<Self, StartError> {
         let member = Membership::load(config)?;
-        let layout = Layout::of(config)?;
+        let layout = Layout::of(config, &member.node)?;
         let registrar = member.registrar(intervals.read_timeout)?;
         // First: whoever calls while the volume is taken over waits in the backlog.
         let listeners = Listeners::bind(config).await?;
@@ -137,11 +137,13 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
+        let watching = handle.clone().watch_bases();
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("volume", volume.run(orders)));
         tasks.spawn(named("watch", until(cancel.clone(), bootstash_zfs::watch(site.zfs.clone()))));
+        tasks.spawn(named("bases", until(cancel.clone(), watching)));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));
         listeners.serve(&mut tasks, site, peers, &member, &cancel);

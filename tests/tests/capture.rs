@@ -15,6 +15,8 @@ mod confined;
 mod export;
 #[path = "capture/firmware.rs"]
 mod firmware;
+#[path = "capture/formats.rs"]
+mod formats;
 #[path = "capture/guest.rs"]
 mod guest;
 #[path = "capture/hostile.rs"]

@@ -26,7 +26,7 @@ use crate::enrolment::Revocations;
 use crate::metrics::Metrics;
 use crate::multicast::Doctor;
 use crate::peer::Advertiser;
-use crate::volume::VolumeHandle;
+use crate::volume::{ApplyError, VolumeHandle};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{Guid, NodeName};
 use bootstash_daemon::config::MulticastReceiverConfig;
@@ -227,7 +227,14 @@ impl Follower {
                         // Others may wait for what was just applied, or for this node to want the next.
                         self.report().await;
                     }
-                    self.fetch_and_apply(delta).await?;
+                    let planned = self.head();
+                    match self.fetch_and_apply(delta).await {
+                        // The plan was for another volume than the one that is here.
+                        Err(FollowError::Apply(ApplyError::WrongBase { .. })) if self.head() != planned => {
+                            return Ok(Step::Again);
+                        }
+                        applied => applied?,
+                    }
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {

@@ -11,6 +11,7 @@ use bootstash_net::server::Refusal;
 pub(super) async fn scrape(State(site): State<Site>) -> Result<impl IntoResponse, Refusal> {
     let usage = site.usage().await;
     site.metrics.show_zfs(site.zfs.unanswered().as_ref());
+    site.metrics.show_changed_bases(&site.volume.changed_bases());
     let text = site
         .metrics
         .scrape(&site.volume.state(), usage.as_ref())

@@ -1,6 +1,7 @@
 //! The agent's state, and the images it holds.
 
 use super::Site;
+use crate::volume::holders;
 use axum::Json;
 use axum::extract::State;
 use bootstash_daemon::telemetry;
@@ -10,6 +11,7 @@ use bootstash_zfs::{Unanswered, Usage};
 pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
     let usage = site.usage().await;
     let volume = site.volume.state();
+    let held = holders::of(volume.held.clone()).await;
     Json(AgentStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: site.node,
@@ -21,7 +23,9 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
         snapshot: volume.head().map(|head| head.name.clone()),
         snapshots: volume.snapshots.len() as u64,
         overlays: volume.leases.len() as u64,
+        changed_bases: site.volume.changed_bases(),
         views: volume.views.len() as u64,
+        held,
         usage,
         zfs_unanswered: site.zfs.unanswered().filter(Unanswered::is_noticed),
         rss_bytes: telemetry::resident_bytes().unwrap_or_default(),

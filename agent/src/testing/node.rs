@@ -124,7 +124,7 @@ impl Node {
     }
 
     pub(crate) fn layout(&self) -> Layout {
-        Layout::of(&self.config()).unwrap()
+        Layout::of(&self.config(), &"c17".parse().unwrap()).unwrap()
     }
 
     /// Starts the volume's owner alone.
@@ -135,6 +135,8 @@ impl Node {
         let (handle, orders) = volume.handle();
         let mut tasks = JoinSet::new();
         tasks.spawn(volume.run(orders));
+        let (watching, stop) = (handle.clone().watch_bases(), cancel.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(watching).await.unwrap_or_default() });
         self.running = Some(Running { volume: handle, state: None, cancel, tasks });
         Ok(())
     }

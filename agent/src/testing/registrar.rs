@@ -12,12 +12,13 @@ use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use bootstash_disk::firmware::Firmware;
-use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
 use bootstash_net::api::{DeltaQuery, LogQuery, NodeReport, routes};
 use bootstash_zfs::fake::FakeZfs;
 use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 use chrono::Utc;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -258,6 +259,7 @@ fn noise(name: &ImageName) -> Vec<u8> {
 }
 
 fn manifest(name: &ImageName, base: &Path) -> Manifest {
+    let content = ContentDigest::of(&File::open(base).unwrap(), || Ok(())).unwrap();
     Manifest {
         version: Manifest::VERSION,
         name: name.clone(),
@@ -265,7 +267,7 @@ fn manifest(name: &ImageName, base: &Path) -> Manifest {
             path: base.to_owned(),
             format: ImageFormat::Raw,
             virtual_size_bytes: 70_144,
-            identity: BaseIdentity::of(base).unwrap(),
+            identity: BaseIdentity { content: Some(content), ..BaseIdentity::of(base).unwrap() },
             firmware: Firmware::Bios,
         },
         cache: CacheFacts { bytes: 300_000, cluster_bytes: 65_536, data_clusters: 4, zero_clusters: 0 },

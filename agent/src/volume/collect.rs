@@ -58,6 +58,7 @@ impl Volume {
             let adopted = self.overlays.apply_plan(&plan, self.views.present()).await;
             plan.released.retain(|released| !self.overlays.leases().contains_key(&released.path));
             self.restore_views_of(&adopted).await;
+            self.views.drop_set_aside().await;
             self.drop_views(&mut views).await?;
             kill_point(KillPoint::NodeCollectViews);
             self.generations.destroy_expired(&mut fates).await?;

@@ -1,16 +1,66 @@
 //! The views that overlays chain onto: made and mounted while one needs them, and dropped with the last.
+//!
+//! A ZFS that died and came back has mounted nothing, and a view can be destroyed by hand: what overlays need is
+//! brought back while the agent runs. What a VM had open is lost then; one that starts finds its cache again, with the
+//! same bytes.
 
 use super::{ViewError, Volume};
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::OverlayView;
+use bootstash_zfs::Made;
 use std::path::PathBuf;
 
 impl Volume {
     /// The mounted view of a snapshot, made or mounted where it is not.
     pub(super) async fn ensure_view(&mut self, snapshot: &SnapshotName) -> Result<PathBuf, ViewError> {
+        Ok(self.ensure_view_made(snapshot).await?.0)
+    }
+
+    async fn ensure_view_made(&mut self, snapshot: &SnapshotName) -> Result<(PathBuf, Made), ViewError> {
         let datasets = self.generations.datasets_with(snapshot)?;
-        self.views.ensure(snapshot, &datasets).await
+        let ensured = self.views.ensure(snapshot, &datasets).await;
+        match ensured {
+            Err(error) if error.is_missing() && self.generations.have(snapshot) => {
+                // What is known of the volume is not what is there.
+                self.look_at_generations().await;
+                Err(ViewError::Gone { snapshot: snapshot.clone() })
+            }
+            ensured => ensured,
+        }
+    }
+
+    /// Brings back those that overlays chain onto and that are not at their place. Whether anything changed.
+    pub(super) async fn check_views(&mut self) -> bool {
+        let mut changed = false;
+        for (snapshot, overlays) in self.overlays.count_by_snapshot() {
+            if self.views.is_at_its_place(&snapshot).await {
+                continue;
+            }
+            let outcome = self.ensure_view_made(&snapshot).await.map(|(_, made)| made);
+            if self.views.report_brought_back(&snapshot, overlays, &outcome) {
+                changed = true;
+                self.report_lost_caches(self.overlays.recorded().filter(|it| it.snapshot == snapshot));
+            }
+        }
+        changed
+    }
+
+    /// Asks ZFS for the volumes anew, and says what of the newest is gone. Whether anything changed.
+    pub(super) async fn look_at_generations(&mut self) -> bool {
+        let before = self.generations.snapshots().to_vec();
+        if let Err(error) = self.generations.refresh().await {
+            tracing::debug!("cannot look at the volumes: {}", Chain(&error));
+            return false;
+        }
+        let now = self.generations.snapshots();
+        if let Some(newest) = before.last().filter(|newest| !now.iter().any(|it| it.guid == newest.guid)) {
+            tracing::warn!(
+                "{}, the newest snapshot of this node's volume, was destroyed by hand",
+                newest.name
+            );
+        }
+        before != now
     }
 
     /// Removes the view of a snapshot unless an overlay chains onto it, or may.
@@ -31,6 +81,7 @@ impl Volume {
     /// After a start: mounts the views that overlays chain onto, and drops the others. ZFS may not
     /// have mounted them (zfs-fuse never does), and a crash can leave one that nobody uses.
     pub(super) async fn restore_views(&mut self) {
+        self.views.drop_set_aside().await;
         let leaked = self.views.present().iter().filter(|view| !self.overlays.need_view(view));
         let leaked: Vec<_> = leaked.cloned().collect();
         for snapshot in leaked {
@@ -45,8 +96,9 @@ impl Volume {
     /// Mounts a view that overlays chain onto; makes it anew if its snapshot is still there.
     pub(super) async fn restore_view(&mut self, snapshot: &SnapshotName, overlays: usize) {
         match self.ensure_view(snapshot).await {
+            Ok(_) => (),
             // What to do about each of them is told once the images are known.
-            Ok(_) | Err(ViewError::Missing { .. }) => (),
+            Err(error) if error.is_missing() => self.views.note_reported(snapshot),
             Err(error) => tracing::error!(
                 "cannot mount view {snapshot}, which {overlays} overlays chain onto; their VMs cannot start: {}",
                 Chain(&error)

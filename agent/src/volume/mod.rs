@@ -10,6 +10,7 @@
 mod catalog;
 mod collect;
 mod generations;
+pub(crate) mod holders;
 mod keep_views;
 mod open;
 mod overlay_lifecycle;
@@ -26,17 +27,19 @@ pub use catalog::CatalogReadError;
 pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
-pub use overlays::{CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage};
+pub use overlays::{
+    BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage,
+};
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};
-pub use views::ViewError;
+pub use views::{HeldView, ViewError};
 
 use crate::layout::Layout;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Manifest;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
 use generations::{Generations, open_delta};
-use overlays::Overlays;
+use overlays::{BaseWatch, Overlays};
 use std::path::Path;
 use std::sync::Arc;
 use storage::Storage;
@@ -50,6 +53,7 @@ pub struct Volume {
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     storage: Storage,
+    base_watch: BaseWatch,
     overlays: Overlays,
     views: Views,
     generations: Generations,
@@ -86,6 +90,7 @@ impl Volume {
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.generations.partial().cloned(),
             views: self.views.present().iter().cloned().collect(),
+            held: self.views.held(|snapshot| self.overlays.need_view(snapshot)),
             leases: self.overlays.leases().values().cloned().collect(),
             images: Arc::clone(&self.images),
         });

@@ -1,14 +1,14 @@
 //! Taking the volume over at start.
 
 use super::generations::Generations;
-use super::overlays::{LeaseError, Overlays};
+use super::overlays::{BaseWatch, Bases, LeaseError, Overlays};
 use super::storage::Storage;
 use super::views::Views;
 use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_zfs::{CreateError, ReadError, Zfs};
+use bootstash_zfs::{CreateError, ReadError, Zfs, make_root};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,17 +53,28 @@ impl Volume {
         for directory in layout.directories() {
             make_directory(directory)?;
         }
-        for (name, new) in layout.datasets() {
-            zfs.create(name, &new).await?;
-        }
+        make_root(zfs.as_ref(), &layout.root, &Layout::new_root(), &layout.owner).await?;
+        zfs.create(&layout.views, &Layout::new_views()).await?;
         kill_point(KillPoint::OpenMade);
         let storage = Storage::new();
-        let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone())?;
+        let bases = Bases::new(storage.clone());
+        let base_watch = BaseWatch::new(storage.clone(), bases.clone());
+        let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone(), bases)?;
         let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
         let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
         let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
-        let mut volume =
-            Self { zfs, layout, storage, overlays, views, generations, images, published, cancel };
+        let mut volume = Self {
+            zfs,
+            layout,
+            storage,
+            base_watch,
+            overlays,
+            views,
+            generations,
+            images,
+            published,
+            cancel,
+        };
         volume.generations.forget_notes().await;
         volume.overlays.reconcile(damaged, volume.views.present()).await?;
         volume.restore_views().await;

@@ -1,6 +1,6 @@
 //! What everybody but the owner sees of a volume: published after each change.
 
-use super::Lease;
+use super::{HeldView, Lease};
 use bootstash_base::names::{DatasetName, SnapshotName};
 use bootstash_delta::catalog::Manifest;
 use bootstash_net::api::{OverlayView, ReplacedVolume};
@@ -22,6 +22,8 @@ pub struct VolumeState {
     pub partial: Option<ResumeToken>,
     /// The snapshots that have a view.
     pub views: Vec<SnapshotName>,
+    /// Views that are in use though no overlay needs them.
+    pub held: Vec<HeldView>,
     /// The records of overlays, in order of path.
     pub leases: Vec<Lease>,
     /// The images in the newest snapshot whose catalog was read.

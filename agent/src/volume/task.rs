@@ -1,5 +1,6 @@
 //! The task that owns the volume, and the handle by which others request changes.
 
+use super::overlays::BaseWatch;
 use super::storage::Storage;
 use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
@@ -77,6 +78,7 @@ pub struct VolumeHandle {
     requests: mpsc::Sender<Request>,
     published: watch::Receiver<VolumeState>,
     pub(super) storage: Storage,
+    pub(super) base_watch: BaseWatch,
 }
 
 /// The requests, on their way to the owner.
@@ -88,7 +90,8 @@ impl Volume {
     pub fn handle(&self) -> (VolumeHandle, Requests) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (published, storage) = (self.published.subscribe(), self.storage.clone());
-        (VolumeHandle { requests: sender, published, storage }, Requests(receiver))
+        let base_watch = self.base_watch.clone();
+        (VolumeHandle { requests: sender, published, storage, base_watch }, Requests(receiver))
     }
 
     /// Carries out requests until the agent stops. The request under way then ends first; a receive ends
@@ -105,12 +108,23 @@ impl Volume {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                _ = mount_checks.tick() => self.views.remount(self.overlays.count_by_snapshot()).await,
+                _ = mount_checks.tick() => self.check().await,
                 request = requests.0.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
                 },
             }
+        }
+    }
+
+    /// What may have changed behind the agent's back.
+    async fn check(&mut self) {
+        let mut changed = self.check_views().await;
+        if self.generations.are_stale() {
+            changed |= self.look_at_generations().await;
+        }
+        if changed {
+            self.publish();
         }
     }
 

@@ -1,7 +1,9 @@
+mod bases;
 mod callers;
 mod leaked;
 mod missing;
 mod reconcile;
+mod views;
 
 use super::{CreateOverlayError, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};

@@ -9,8 +9,8 @@
 use super::error::CaptureError;
 use super::{Captured, cache, keep, scratch};
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence, MANIFEST_FILE, Manifest};
-use bootstash_disk::Source;
 use bootstash_disk::qcow2::{CacheFile, Layout};
+use bootstash_disk::{ContentDigest, Source};
 use bootstash_qemu::{Accelerator, InspectCacheError, Qemu, Unfit};
 use std::fs::File;
 use std::io::{self, Read};
@@ -44,14 +44,15 @@ pub async fn adopt(
     };
     let _stops_on_drop = stop.drop_guard();
     let taken = tokio::task::spawn_blocking(move || adoption.run()).await;
-    let Taken { scratch, facts, record } =
+    let Taken { scratch, facts, record, content } =
         taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     let cache = keep(scratch.path().join(CACHE_FILE), work_dir).await?;
     let boots = record.as_ref().map(|manifest| manifest.boots.clone()).unwrap_or_default();
     let seed = record.as_ref().is_some_and(|manifest| manifest.seed);
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.
-    Ok(Captured { cache, facts, confidence: Confidence::after(&boots), boots, accelerator, seed })
+    let confidence = Confidence::after(&boots);
+    Ok(Captured { cache, facts, confidence, boots, accelerator, seed, content: Some(content) })
 }
 
 /// A cache to be written anew, on a thread for what blocks.
@@ -70,6 +71,8 @@ struct Taken {
     scratch: TempDir,
     facts: CacheFacts,
     record: Option<Manifest>,
+    /// Of the image, which nothing else reads here.
+    content: ContentDigest,
 }
 
 impl Adoption {
@@ -81,7 +84,14 @@ impl Adoption {
             .map_err(|source| CaptureError::Write { path, source })?;
         let facts = cache::facts(&layout);
         let record = record_of(&self.file, &CacheFacts { bytes: self.bytes, ..facts.clone() });
-        Ok(Taken { scratch: self.scratch, facts, record })
+        let content = self.content()?;
+        Ok(Taken { scratch: self.scratch, facts, record, content })
+    }
+
+    fn content(&self) -> Result<ContentDigest, CaptureError> {
+        let path = &self.image.path;
+        let read = File::open(path).and_then(|file| ContentDigest::of(&file, || self.go_on()));
+        read.map_err(|source| CaptureError::Scan { path: path.clone(), source })
     }
 
     fn layout(&self, cache: &CacheFile) -> Result<Layout, CaptureError> {

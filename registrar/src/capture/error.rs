@@ -4,10 +4,10 @@ use super::detect::Failure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
 use bootstash_disk::firmware::Firmware;
-use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::LayoutError;
 use bootstash_qemu::{
-    AcceleratorError, CheckError, CompareError, Fatal, InspectCacheError, MachineError, OverlayError,
+    AcceleratorError, CheckError, CompareError, Fatal, InspectCacheError, MachineError, OpenDiskError,
+    OverlayError,
 };
 use std::fmt;
 use std::io;
@@ -45,7 +45,7 @@ pub enum CaptureError {
     /// The image could not be opened.
     #[error(transparent)]
     #[class(source)]
-    Open(#[from] OpenImageError),
+    Open(#[from] OpenDiskError),
     /// The cache to adopt was refused.
     #[error(transparent)]
     #[class(source)]

@@ -23,12 +23,13 @@ use boot::{BootPlan, Booted};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
-use bootstash_disk::Source;
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_disk::{ContentDigest, Source};
 use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, Qemu};
 use progress::Reporter;
+use scan::Scanned;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -71,6 +72,8 @@ pub struct Captured {
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
     pub accelerator: Option<Accelerator>,
+    /// What the image's file holds; none where nobody has read it.
+    pub content: Option<ContentDigest>,
     /// Whether the guests had a seed of cloud-init.
     pub seed: bool,
 }
@@ -102,7 +105,7 @@ async fn run(
     let image = &request.image;
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
-    let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await?;
+    let base = qemu.open_image(image, scratch.path()).await?;
     let series = Series {
         qemu,
         request,
@@ -111,7 +114,7 @@ async fn run(
         scratch: scratch.path(),
         reporter: Reporter::new(progress),
     };
-    let (zeros, first) = series.first_boot().await?;
+    let (Scanned { zeros, content }, first) = series.first_boot().await?;
     let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
     let cache = keep(cache, &request.work_dir).await?;
     Ok(Captured {
@@ -120,6 +123,7 @@ async fn run(
         confidence: Confidence::after(&boots),
         boots,
         accelerator: Some(accelerator),
+        content: Some(content),
         seed: request.seed(),
     })
 }
@@ -166,10 +170,10 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// The zeros of the base are looked for meanwhile: both read the same file only once.
-    async fn first_boot(&self) -> Result<(ClusterRuns, Booted), CaptureError> {
+    /// The base is read through meanwhile: both read the same file only once.
+    async fn first_boot(&self) -> Result<(Scanned, Booted), CaptureError> {
         let scan = async {
-            scan::zero_clusters(self.base)
+            scan::scan(self.base, &self.request.image)
                 .await
                 .map_err(|source| CaptureError::Scan { path: self.request.image.path.clone(), source })
         };

@@ -1,68 +1,95 @@
-//! Which clusters of a base are zero, by their content: reads all its data once, in order.
+//! One pass over a base, in order: which clusters are zero, by their content, and a digest of all it holds.
 
 use super::on_disk;
 use bootstash_disk::nbd::{DiskImage, ExtentKind};
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
+use bootstash_disk::{BLOCK_BYTES, ContentDigest, ContentHasher, ImageFormat, Source};
+use std::fs::File;
 use std::io;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Read at once.
 const CHUNK_CLUSTERS: u64 = 16;
 static ZEROS: [u8; CLUSTER_BYTES as usize] = [0; CLUSTER_BYTES as usize];
+// The clusters of a raw disk are the blocks of its file.
+const _: () = assert!(BLOCK_BYTES == CLUSTER_BYTES);
 
-/// Looks through `base`. Dropping the future stops it.
-pub(super) async fn zero_clusters(base: &DiskImage) -> io::Result<ClusterRuns> {
-    let (base, stop) = (base.clone(), CancellationToken::new());
+/// What looking through a base showed.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// The clusters that are zero.
+    pub(super) zeros: ClusterRuns,
+    /// What the image's file holds.
+    pub(super) content: ContentDigest,
+}
+
+/// Looks through `base`, the disk of `image`. Dropping the future stops it.
+pub(super) async fn scan(base: &DiskImage, image: &Source) -> io::Result<Scanned> {
+    let (base, image, stop) = (base.clone(), image.clone(), CancellationToken::new());
     let _stops_on_drop: DropGuard = stop.clone().drop_guard();
-    on_disk(move || Scan { base, stop }.run()).await
+    on_disk(move || {
+        let mut scan = Scan { base, stop, zeros: ClusterRuns::default(), content: ContentHasher::default() };
+        scan.run()?;
+        let content = match image.format {
+            ImageFormat::Raw => scan.content.finish(image.identity.size_bytes),
+            // Its file is another sequence of bytes than its disk.
+            _ => ContentDigest::of(&File::open(&image.path)?, || still_wanted(&scan.stop))?,
+        };
+        Ok(Scanned { zeros: scan.zeros, content })
+    })
+    .await
+}
+
+fn still_wanted(stop: &CancellationToken) -> io::Result<()> {
+    if stop.is_cancelled() { Err(io::Error::other("nobody waits for it any more")) } else { Ok(()) }
 }
 
 struct Scan {
     base: DiskImage,
     stop: CancellationToken,
+    zeros: ClusterRuns,
+    content: ContentHasher,
 }
 
 impl Scan {
-    fn run(&self) -> io::Result<ClusterRuns> {
+    fn run(&mut self) -> io::Result<()> {
         let clusters = self.base.size_bytes().div_ceil(CLUSTER_BYTES);
-        let (mut zeros, mut next) = (ClusterRuns::default(), 0);
+        let mut next = 0;
         let mut buffer = vec![0; (CHUNK_CLUSTERS * CLUSTER_BYTES) as usize];
-        while next < clusters && !self.stop.is_cancelled() {
+        while next < clusters {
+            still_wanted(&self.stop)?;
             let extent = self.base.extent_blocking(next * CLUSTER_BYTES)?;
             let end = (extent.offset + extent.length) / CLUSTER_BYTES;
             next = match extent.kind {
                 // Ends with the disk, perhaps within its last cluster.
                 ExtentKind::Zero if extent.offset + extent.length >= self.base.size_bytes() => {
-                    zeros.append(next..clusters);
+                    self.zeros.append(next..clusters);
                     clusters
                 }
                 ExtentKind::Zero if end > next => {
-                    zeros.append(next..end);
+                    self.zeros.append(next..end);
                     end
                 }
                 // A cluster that is partly a hole is read, too.
-                _ => self.read(next..end.clamp(next + 1, clusters), &mut buffer, &mut zeros)?,
+                _ => self.read(next..end.clamp(next + 1, clusters), &mut buffer)?,
             };
         }
-        Ok(zeros)
+        Ok(())
     }
 
-    /// Reads a run of clusters and notes those which are zero; says where it ended.
-    fn read(
-        &self,
-        clusters: std::ops::Range<u64>,
-        buffer: &mut [u8],
-        zeros: &mut ClusterRuns,
-    ) -> io::Result<u64> {
+    /// Reads a run of clusters; says where it ended.
+    fn read(&mut self, clusters: std::ops::Range<u64>, buffer: &mut [u8]) -> io::Result<u64> {
         let mut next = clusters.start;
-        while next < clusters.end && !self.stop.is_cancelled() {
+        while next < clusters.end {
+            still_wanted(&self.stop)?;
             let count = CHUNK_CLUSTERS.min(clusters.end - next);
             let offset = next * CLUSTER_BYTES;
             let bytes = (count * CLUSTER_BYTES).min(self.base.size_bytes() - offset) as usize;
             self.base.read_blocking(&mut buffer[..bytes], offset)?;
             for (cluster, held) in (next..).zip(buffer[..bytes].chunks(CLUSTER_BYTES as usize)) {
-                if *held == ZEROS[..held.len()] {
-                    zeros.append(cluster..cluster + 1);
+                match *held == ZEROS[..held.len()] {
+                    true => self.zeros.append(cluster..cluster + 1),
+                    false => self.content.block(cluster, held),
                 }
             }
             next += count;
@@ -74,8 +101,10 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash_disk::ImageFormat;
+    use bootstash_disk::BaseIdentity;
+    use bootstash_disk::firmware::Firmware;
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
 
     const K64: u64 = CLUSTER_BYTES;
 
@@ -86,9 +115,22 @@ mod tests {
         for (offset, bytes) in written {
             file.as_file().write_all_at(bytes, *offset).unwrap();
         }
-        let base = DiskImage::open(file.path(), ImageFormat::Raw, size.next_multiple_of(512)).await.unwrap();
-        let zeros = zero_clusters(&base).await.unwrap();
-        zeros.runs().iter().cloned().flatten().collect()
+        let image = raw(file.path(), size);
+        let base = DiskImage::open(&image.path, image.format, image.virtual_size_bytes).await.unwrap();
+        let scanned = scan(&base, &image).await.unwrap();
+        let of_file = ContentDigest::of(file.as_file(), || Ok(())).unwrap();
+        assert_eq!(scanned.content, of_file, "the pass saw something else than its file");
+        scanned.zeros.runs().iter().cloned().flatten().collect()
+    }
+
+    fn raw(path: &Path, size: u64) -> Source {
+        Source {
+            path: path.to_owned(),
+            format: ImageFormat::Raw,
+            virtual_size_bytes: size.next_multiple_of(512),
+            identity: BaseIdentity::of(path).unwrap(),
+            firmware: Firmware::Bios,
+        }
     }
 
     #[tokio::test]

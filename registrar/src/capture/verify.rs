@@ -15,7 +15,7 @@ pub async fn verify(qemu: &Qemu, cache: &Path, image: &Source) -> Result<(), Ver
     qemu.compare(cache, &image.path, image.format).await?;
     // Last, so that it covers all that was read.
     let inspected = image.clone();
-    let same = tokio::task::spawn_blocking(move || inspected.identity.matches(&inspected.path)).await;
+    let same = tokio::task::spawn_blocking(move || inspected.identity.is_untouched(&inspected.path)).await;
     if !same.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
         return Err(VerifyError::Changed { path: image.path.clone() });
     }

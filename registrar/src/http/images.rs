@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::job::{JobState, Submitted};
-use crate::register::{ExistingImage, look_up, refuse_doubt, refuse_other_firmware};
+use crate::register::{look_up, refuse_doubt, refuse_other_firmware};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
@@ -57,11 +57,11 @@ pub(super) async fn register(
     }
     // An import under way shows in the head before it is published: its job speaks for it.
     if state.jobs.active_step(&name).is_none()
-        && let ExistingImage::Same(manifest) = existing_image(&state, &name, &request.source).await?
+        && let Some(manifest) = registered(&state, &name, &request.source).await?
     {
         refuse_doubt(request.require, &manifest)?;
         refuse_other_firmware(request.capture.firmware, &manifest)?;
-        let image = Box::new(view(&state, *manifest));
+        let image = Box::new(view(&state, manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
     let submitted = tokio::time::timeout(SUBMIT_LIMIT, state.runner.submit(name, request)).await;
@@ -89,13 +89,18 @@ pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
     Ok(manifests)
 }
 
-async fn existing_image(
+/// The very image that is to be registered, where it is registered already and has not changed.
+async fn registered(
     state: &State,
     name: &ImageName,
     source: &std::path::Path,
-) -> Result<ExistingImage, Refusal> {
+) -> Result<Option<Manifest>, Refusal> {
     let (name, source) = (name.clone(), source.to_owned());
-    Ok(state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??)
+    let found = state.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+    let Some(manifest) = found else { return Ok(None) };
+    let mut manifest = state.runner.bases().unchanged(manifest).await?;
+    manifest.source.identity.without_samples();
+    Ok(Some(manifest))
 }
 
 fn view(state: &State, manifest: Manifest) -> ImageView {

@@ -8,7 +8,8 @@ use bootstash_disk::Source;
 use bootstash_qemu::Accelerator;
 
 /// What will lie beside the cache.
-pub(super) fn manifest(name: ImageName, source: Source, captured: Captured) -> Manifest {
+pub(super) fn manifest(name: ImageName, mut source: Source, captured: Captured) -> Manifest {
+    source.identity.content = captured.content;
     Manifest {
         version: Manifest::VERSION,
         name,

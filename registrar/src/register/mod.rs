@@ -14,7 +14,7 @@ mod tests;
 
 pub use capturer::{Capturer, QemuCapturer};
 pub use doubt::{DoubtError, refuse_doubt};
-pub use existing_image::{ExistingImage, ExistingImageError, look_up};
+pub use existing_image::{BaseComparison, ExistingImageError, look_up};
 pub use failure::StepFailure;
 pub use other_firmware::{OtherFirmwareError, refuse_other_firmware};
 pub use runner::Runner;

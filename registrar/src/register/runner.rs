@@ -1,7 +1,7 @@
 //! Runs jobs: one step after the other, each result on disk before the next begins.
 
 use super::manifest::manifest;
-use super::{Capturer, StepFailure, look_up, refuse_doubt};
+use super::{BaseComparison, Capturer, StepFailure, look_up, refuse_doubt};
 use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
@@ -42,6 +42,7 @@ struct Inner {
     reader: VolumeReader,
     layout: Layout,
     metrics: Metrics,
+    bases: BaseComparison,
     captures: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -60,9 +61,9 @@ impl Runner {
     ) -> Self {
         let captures = Semaphore::new(parallel);
         let tasks = TaskTracker::new();
-        Self {
-            inner: Arc::new(Inner { jobs, capturer, volume, reader, layout, metrics, captures, tasks, stop }),
-        }
+        let bases = BaseComparison::default();
+        let inner = Inner { jobs, capturer, volume, reader, layout, metrics, bases, captures, tasks, stop };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Accepts a registration and runs it. Once asked for it goes on, also where nobody waits for the answer
@@ -82,6 +83,11 @@ impl Runner {
             Ok(submitted)
         });
         submitting.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Compares images with what their files hold now.
+    pub fn bases(&self) -> &BaseComparison {
+        &self.inner.bases
     }
 
     /// Runs a job in a task of its own.
@@ -213,7 +219,10 @@ impl Inner {
     async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
         // Another registration under the name can have ended while this one was being taken.
         let (name, source) = (record.name.clone(), record.source.clone());
-        self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+        let registered = self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
+        if let Some(registered) = registered {
+            self.bases.unchanged(registered).await?;
+        }
         let written_bytes = Arc::new(AtomicU64::new(0));
         let request = ImportRequest {
             cache: self.layout.captured_cache(record.id),

@@ -42,7 +42,13 @@ pub(crate) fn source(path: &Path) -> Source {
         path: path.to_owned(),
         format: ImageFormat::Raw,
         virtual_size_bytes: 1 << 20,
-        identity: BaseIdentity { size_bytes: 1 << 20, mtime_ns: 1, sample_digest: "00".to_owned() },
+        identity: BaseIdentity {
+            size_bytes: 1 << 20,
+            mtime_ns: 1,
+            sample_digest: "00".to_owned(),
+            inode: None,
+            content: None,
+        },
         firmware: Firmware::Bios,
     }
 }
@@ -112,7 +118,8 @@ impl Capturer for FakeCapturer {
         }
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: Some(Accelerator::Tcg), seed: true })
+        let (accelerator, content) = (Some(Accelerator::Tcg), None);
+        Ok(Captured { cache, facts, boots, confidence, accelerator, seed: true, content })
     }
 
     /// As from a cache without a record of its boots.
@@ -122,7 +129,8 @@ impl Capturer for FakeCapturer {
         Self::write_cache(work_dir);
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
-        Ok(Captured { cache, facts, boots: Vec::new(), confidence, accelerator: None, seed: false })
+        let boots = Vec::new();
+        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content: None })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

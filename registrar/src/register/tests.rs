@@ -1,5 +1,7 @@
 //! Registering on ZFS in memory, with captures that take no guest.
 
+mod mount_point;
+
 use super::testing::{FakeCapturer, manifest};
 use super::{Capturer, Runner};
 use crate::job::{JobId, JobRegistry, JobState, JobStore, StepOutput, Submitted};

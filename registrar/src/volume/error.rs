@@ -47,6 +47,10 @@ pub enum VolumeError {
     #[error(transparent)]
     #[class(source)]
     Mount(#[from] bootstash_zfs::MountError),
+    /// What lies at the volume's place is not the volume.
+    #[error(transparent)]
+    #[class(source)]
+    MountPoint(#[from] bootstash_zfs::MountPointError),
     /// No snapshot.
     #[error(transparent)]
     #[class(source)]

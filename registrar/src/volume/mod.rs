@@ -9,9 +9,9 @@ mod error;
 mod handle;
 mod import;
 mod log;
+mod mounted;
 mod publish;
 mod reader;
-mod remount;
 mod restore;
 mod task;
 

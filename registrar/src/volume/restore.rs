@@ -57,12 +57,12 @@ impl VolumeTask {
         Ok(Restored { snapshot, images })
     }
 
-    async fn refuse_what_is_there(&self) -> Result<(), VolumeError> {
+    async fn refuse_what_is_there(&mut self) -> Result<(), VolumeError> {
         if let Some(newest) = self.newest().await? {
             return Err(VolumeError::NotEmpty { what: format!("snapshot {}", newest.name) });
         }
         // Were it unmounted, an empty directory would speak for it.
-        self.zfs.mount(&self.layout.volume).await?;
+        self.ensure_mounted().await?;
         match self.blocking(|mountpoint| first_file(&mountpoint)).await? {
             Some(what) => Err(VolumeError::NotEmpty { what }),
             None => Ok(()),

@@ -1,8 +1,8 @@
 //! The task that owns the volume.
 
 use super::handle::Request;
+use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
-use super::remount::LOOK_EVERY;
 use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
@@ -10,7 +10,7 @@ use bootstash_base::clock;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_net::api::{DeregisterReply, GcReport};
-use bootstash_zfs::{Made, NewDataset, Property, Removed, Role, Snapshot, Zfs};
+use bootstash_zfs::{Made, NewDataset, Owner, Property, Removed, Role, Snapshot, Zfs, make_root};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,16 +141,12 @@ impl VolumeTask {
     }
 
     async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
-        // Were it unmounted, the cache would land in the directory below.
-        self.ensure_mounted().await?;
         self.dirty = true;
-        self.blocking(move |mountpoint| import::import(&mountpoint, &request)).await
+        self.change(move |mountpoint| import::import(&mountpoint, &request)).await
     }
 
     async fn discard(&mut self, name: ImageName) -> Result<bool, VolumeError> {
-        // Were it unmounted, nothing would be found to take out.
-        self.ensure_mounted().await?;
-        let gone = self.blocking(move |mountpoint| import::discard(&mountpoint, &name)).await?;
+        let gone = self.change(move |mountpoint| import::discard(&mountpoint, &name)).await?;
         self.dirty |= gone;
         Ok(gone)
     }
@@ -164,6 +160,7 @@ impl VolumeTask {
                 if newest.as_ref().map(|newest| newest.guid) != self.log.head().map(|head| head.guid) {
                     self.publisher().publish_all().await?;
                 }
+                self.ensure_mounted().await?;
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
                 let name = SnapshotName::new(number, clock::now());
                 self.zfs.snapshot(&self.layout.volume, &name).await?;
@@ -214,12 +211,13 @@ impl VolumeTask {
 pub(super) async fn make_datasets(zfs: &dyn Zfs, layout: &Layout) -> Result<(), VolumeError> {
     let properties = vec![Property::Dedup, Property::Compression, Property::RecordSize64K, Property::NoAtime];
     let root = NewDataset { role: Role::Root, mountpoint: None, properties: properties.clone() };
-    zfs.create(&layout.root, &root).await?;
+    make_root(zfs, &layout.root, &root, &Owner::Registrar).await?;
     let mountpoint = Some(layout.mountpoint.clone());
     let volume = NewDataset { role: Role::Volume, mountpoint, properties };
     if zfs.create(&layout.volume, &volume).await? == Made::Created {
         tracing::info!(volume = %layout.volume, "volume created");
     }
     zfs.mount(&layout.volume).await?;
+    zfs.check_mounted_at(&layout.volume, &layout.mountpoint).await?;
     Ok(())
 }

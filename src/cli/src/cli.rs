@@ -196,7 +196,7 @@ pub(super) struct RegisterArgs {
     pub(super) name: ImageName,
     /// The image file, at the path every node sees it under
     pub(super) source: PathBuf,
-    /// Its format, raw or qcow2; detected where not given
+    /// Its format: raw, qcow2, vmdk, vdi, vhdx or vpc; detected where not given
     #[arg(long)]
     pub(super) format: Option<ImageFormat>,
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image

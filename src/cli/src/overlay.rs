@@ -8,10 +8,12 @@ use super::{output, path};
 use bootstash_base::names::ImageName;
 use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::{
-    Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
+    BaseState, BaseStatus, Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView,
+    routes,
 };
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Makes an overlay.
@@ -79,7 +81,32 @@ fn overlays_text(overlays: &[OverlayStatus], now: DateTime<Utc>) -> String {
         Column::Left("STATE"),
         Column::Left("PATH"),
     ];
-    table(&columns, overlays.iter().map(|status| row(status, now)).collect())
+    let table = table(&columns, overlays.iter().map(|status| row(status, now)).collect());
+    let notes: BTreeSet<String> = overlays.iter().filter_map(|status| note(status.base.as_ref()?)).collect();
+    std::iter::once(table).chain(notes).collect::<Vec<_>>().join("\n")
+}
+
+/// What is said below the table of a base that marks its overlays.
+fn note(base: &BaseStatus) -> Option<String> {
+    let (mark, path) = (mark(base), guest_text(&base.path.to_string_lossy()));
+    match &base.state {
+        BaseState::AsRegistered => None,
+        BaseState::Changed { change } => Some(format!(
+            "{mark} {path} changed after the overlay was made ({change}): \
+             the VM reads a mix of old and new; put the file back, or remove the overlay and register the image again"
+        )),
+        BaseState::Unknown => {
+            Some(format!("{mark} {path} cannot be looked at: whether it changed is unknown"))
+        }
+    }
+}
+
+fn mark(base: &BaseStatus) -> &'static str {
+    match base.state {
+        BaseState::AsRegistered => "",
+        BaseState::Changed { .. } => "!",
+        BaseState::Unknown => "?",
+    }
 }
 
 fn row(status: &OverlayStatus, now: DateTime<Utc>) -> Vec<String> {
@@ -96,9 +123,14 @@ fn row(status: &OverlayStatus, now: DateTime<Utc>) -> Vec<String> {
 }
 
 fn state(status: &OverlayStatus, now: DateTime<Utc>) -> String {
+    format!("{}{}", file_state(status, now), status.base.as_ref().map_or("", mark))
+}
+
+fn file_state(status: &OverlayStatus, now: DateTime<Utc>) -> String {
     match (status.state, status.missing_since) {
         (OverlayState::Running, _) => "running".to_owned(),
         (OverlayState::Stopped, _) => "stopped".to_owned(),
+        (OverlayState::Unknown, _) => "unknown".to_owned(),
         (OverlayState::Unreachable, _) => "unreachable".to_owned(),
         (OverlayState::Missing, Some(since)) => format!("missing {}", age(since, now)),
         (OverlayState::Missing, None) => "missing".to_owned(),
@@ -126,7 +158,7 @@ mod tests {
     }
 
     fn status(path: &str, state: OverlayState) -> OverlayStatus {
-        OverlayStatus { overlay: view(Path::new(path)), state, missing_since: None }
+        OverlayStatus { overlay: view(Path::new(path)), state, missing_since: None, base: None }
     }
 
     #[test]
@@ -152,6 +184,48 @@ mod tests {
         let text = overlays_text(&[missing, away], now);
         assert!(text.contains("  missing 3 h  ") && text.contains("  unreachable  "), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn a_base_that_changed_marks_its_overlays_and_is_told_of_once() {
+        let on = |path: &str, state: BaseState| {
+            let base = Some(BaseStatus { path: "/srv/images/a.raw".into(), state });
+            OverlayStatus { base, ..status(path, OverlayState::Running) }
+        };
+        let changed = || BaseState::Changed { change: "it is gone".to_owned() };
+        let overlays = [
+            on("/a", changed()),
+            on("/b", changed()),
+            on("/c", BaseState::AsRegistered),
+            on("/d", BaseState::Unknown),
+        ];
+        let text = overlays_text(&overlays, overlays[0].overlay.created);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("  running!  /a") && lines[2].contains("  running!  /b"), "{text}");
+        assert!(lines[3].contains("  running   /c") && lines[4].contains("  running?  /d"), "{text}");
+        assert_eq!(lines.len(), 7, "{text}");
+        assert!(
+            lines[5].starts_with("! /srv/images/a.raw changed") && lines[5].contains("it is gone"),
+            "{text}"
+        );
+        assert!(lines[6].starts_with("? /srv/images/a.raw cannot be looked at"), "{text}");
+    }
+
+    #[test]
+    fn what_an_agent_before_said_of_an_overlay_is_read() {
+        let mut json = serde_json::to_value(status("/a", OverlayState::Running)).unwrap();
+        assert!(
+            json.as_object_mut().unwrap().remove("base").is_none(),
+            "nothing is said before the first look"
+        );
+        assert_eq!(serde_json::from_value::<OverlayStatus>(json).unwrap().base, None);
+    }
+
+    #[test]
+    fn an_overlay_on_storage_without_locks_may_be_in_use() {
+        let unknown = status("/a", OverlayState::Unknown);
+        assert_eq!(state(&unknown, unknown.overlay.created), "unknown");
+        assert_eq!(serde_json::to_value(&unknown).unwrap()["state"], "unknown");
     }
 
     #[test]

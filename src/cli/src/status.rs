@@ -7,7 +7,8 @@ use super::output;
 use super::render::{guest_text, size};
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::{
-    AgentState, AgentStatus, Client, RegistrarStatus, ReplacedVolume, Transfer, routes,
+    AgentState, AgentStatus, ChangedBase, Client, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume,
+    Transfer, routes,
 };
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::Serialize;
@@ -72,6 +73,10 @@ fn agent_text(status: &AgentStatus) -> String {
         ("views", status.views.to_string()),
         ("memory", size(status.rss_bytes)),
     ];
+    facts.extend(status.changed_bases.iter().map(|base| ("base", changed_base(base))));
+    if !status.held.is_empty() {
+        facts.push(("held", held(&status.held)));
+    }
     if !status.replaced.is_empty() {
         facts.push(("replaced", replaced(&status.replaced)));
     }
@@ -111,13 +116,46 @@ fn unanswered(waiting: &Unanswered) -> (&'static str, String) {
     ("zfs", format!("no answer to `{}` for {} s", guest_text(&waiting.call), waiting.seconds))
 }
 
+fn changed_base(base: &ChangedBase) -> String {
+    let (path, overlays) = (guest_text(&base.path.to_string_lossy()), base.overlays.len());
+    format!(
+        "{path} changed under {overlays} overlays of {} ({}): see `bootstash overlays`",
+        base.image, base.change
+    )
+}
+
 /// Volumes that a full stream replaced; those that are kept for a person say why.
 fn replaced(volumes: &[ReplacedVolume]) -> String {
     let one = |volume: &ReplacedVolume| match &volume.unknown {
         None => format!("{}, until no view stands on it", volume.dataset),
-        Some(why) => format!("{}, until you drop it (zfs destroy -r): {}", volume.dataset, guest_text(why)),
+        Some(why) => {
+            let dataset = &volume.dataset;
+            format!("{dataset}, until you drop it (zfs destroy -r {dataset}): {}", guest_text(why))
+        }
     };
     volumes.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Views that stay mounted, or in the way, and whom to end so that they can go.
+fn held(views: &[HeldView]) -> String {
+    let by = |holder: &Holder| {
+        let how = match holder.by {
+            HeldBy::MountNamespace => "has it mounted in a mount namespace of its own",
+            HeldBy::OpenFile => "has a file in it open",
+            HeldBy::WorkingDirectory => "works in it",
+            HeldBy::Root => "has its root in it",
+            HeldBy::Program => "runs from it",
+        };
+        format!("{} (process {}) {how}", guest_text(&holder.command), holder.pid)
+    };
+    let one = |view: &HeldView| match view.holders.as_slice() {
+        [] => format!("{}, by a process that was not found", view.dataset),
+        holders => {
+            let holders: Vec<_> = holders.iter().map(by).collect();
+            format!("{}: {}", view.dataset, holders.join(", "))
+        }
+    };
+    views.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn state(state: &AgentState) -> String {
@@ -191,7 +229,9 @@ mod tests {
             snapshot: None,
             snapshots: 0,
             overlays: 2,
+            changed_bases: Vec::new(),
             views: 1,
+            held: Vec::new(),
             usage: None,
             zfs_unanswered: None,
             rss_bytes: 20 << 20,
@@ -222,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn a_base_that_changed_under_overlays_is_named() {
+        let mut status = agent(AgentState::InStep);
+        status.changed_bases = vec![ChangedBase {
+            path: "/srv/a.raw".into(),
+            image: "a".parse().unwrap(),
+            snapshot: stub::snapshot(7),
+            change: "it is gone".to_owned(),
+            overlays: vec!["/vms/a".into(), "/vms/b".into()],
+        }];
+        let line = "\n  base        /srv/a.raw changed under 2 overlays of a (it is gone): see `bootstash overlays`\n";
+        assert!(agent_text(&status).contains(line), "{}", agent_text(&status));
+        let mut json = serde_json::to_value(&status).unwrap();
+        json.as_object_mut().unwrap().remove("changed_bases");
+        let old: AgentStatus = serde_json::from_value(json).unwrap();
+        assert_eq!(old.changed_bases, [], "as an agent before it said nothing of bases");
+    }
+
+    #[test]
     fn volumes_that_were_replaced_say_what_keeps_them() {
         let volume = |unknown: Option<&str>| ReplacedVolume {
             dataset: "tank/bootstash/volume".parse().unwrap(),
@@ -235,7 +293,40 @@ mod tests {
             text.contains("\n  replaced    tank/bootstash/volume, until no view stands on it\n"),
             "{text}"
         );
-        assert!(replaced(&[volume(Some("why"))]).contains("until you drop it (zfs destroy -r): why"));
+        let kept = "until you drop it (zfs destroy -r tank/bootstash/volume): why";
+        assert!(replaced(&[volume(Some("why"))]).contains(kept));
+    }
+
+    #[test]
+    fn who_holds_a_view_is_named() {
+        let dataset = "tank/bootstash/views/bs-000042-20261121T101530Z";
+        let view = |holders| HeldView { dataset: dataset.parse().unwrap(), holders };
+        let mut status = agent(AgentState::InStep);
+        status.held = vec![view(Vec::new())];
+        assert!(
+            agent_text(&status)
+                .contains(&format!("\n  held        {dataset}, by a process that was not found\n"))
+        );
+        let holder = |by, command: &str| Holder { pid: 4711, command: command.to_owned(), by };
+        let holders = vec![holder(HeldBy::OpenFile, "qemu\n"), holder(HeldBy::MountNamespace, "backup")];
+        assert_eq!(
+            held(&[view(holders)]),
+            format!(
+                "{dataset}: qemu (process 4711) has a file in it open, backup (process 4711) has it mounted in a mount \
+                 namespace of its own"
+            )
+        );
+    }
+
+    /// As an agent of the version before answers.
+    #[test]
+    fn a_status_without_held_views_is_read() {
+        let mut old = serde_json::to_value(agent(AgentState::InStep)).unwrap();
+        assert!(
+            old.as_object_mut().unwrap().remove("held").is_none(),
+            "it is left out where nothing is held"
+        );
+        assert_eq!(serde_json::from_value::<AgentStatus>(old).unwrap().held, []);
     }
 
     #[test]

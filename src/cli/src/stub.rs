@@ -66,7 +66,13 @@ pub(super) fn snapshot(number: u64) -> SnapshotName {
 
 /// An image of 8 GiB with a cache of 118.3 MiB after two boots.
 pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
-    let identity = BaseIdentity { size_bytes: 8 << 30, mtime_ns: 0, sample_digest: "00".to_owned() };
+    let identity = BaseIdentity {
+        size_bytes: 8 << 30,
+        mtime_ns: 0,
+        sample_digest: "00".to_owned(),
+        inode: None,
+        content: None,
+    };
     let source = Source {
         path: PathBuf::from("/srv/a.raw"),
         format: ImageFormat::Raw,

@@ -15,22 +15,25 @@ pub const START_BYTES: usize = 64 << 10;
 /// How much of its end.
 pub const END_BYTES: usize = 512;
 
-/// Magics at the beginning, and what QEMU calls the format.
-const BEGINNINGS: [(&[u8], &str); 11] = [
-    (b"KDMV", "vmdk"),
-    (b"COWD", "vmdk"),
-    (b"LUKS\xba\xbe", LUKS),
-    (b"QED\0", "qed"),
-    (b"vhdxfile", "vhdx"),
-    (b"conectix", "vpc"),
-    (b"WithoutFreeSpace", "parallels"),
-    (b"WithouFreSpacExt", "parallels"),
-    (b"Bochs Virtual HD Image", "bochs"),
-    (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"),
-    (b"# Disk DescriptorFile", "vmdk"),
+/// Magics at the beginning.
+const BEGINNINGS: [(&[u8], Found); 11] = [
+    (VMDK, Found::Ours(ImageFormat::Vmdk)),
+    // Others of VMware's name further files, or may.
+    (b"COWD", Found::Foreign("vmdk")),
+    (b"# Disk DescriptorFile", Found::Foreign("vmdk")),
+    (b"LUKS\xba\xbe", Found::Foreign(LUKS)),
+    (b"QED\0", Found::Foreign("qed")),
+    (b"vhdxfile", Found::Ours(ImageFormat::Vhdx)),
+    (VHD, Found::Ours(ImageFormat::Vpc)),
+    (b"WithoutFreeSpace", Found::Foreign("parallels")),
+    (b"WithouFreSpacExt", Found::Foreign("parallels")),
+    (b"Bochs Virtual HD Image", Found::Foreign("bochs")),
+    (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", Found::Foreign("cloop")),
 ];
 /// Magics that begin a trailer, the last 512 bytes of a file.
-const ENDINGS: [(&[u8], &str); 2] = [(b"koly", "dmg"), (b"conectix", "vpc")];
+const ENDINGS: [(&[u8], Found); 2] = [(b"koly", Found::Foreign("dmg")), (VHD, Found::Ours(ImageFormat::Vpc))];
+const VMDK: &[u8] = b"KDMV";
+const VHD: &[u8] = b"conectix";
 const VDI_AT: usize = 0x40;
 const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
 /// QEMU looks no further for a descriptor.
@@ -60,13 +63,26 @@ pub fn detect(start: &[u8], end: &[u8]) -> Found {
     if let Some(packing) = Packing::of(start) {
         return Found::Packed(packing);
     }
-    let named = |of: &[(&[u8], &'static str)], bytes: &[u8]| {
-        of.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, name)| *name)
+    let named = |of: &[(&[u8], Found)], bytes: &[u8]| {
+        of.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, found)| found.clone())
     };
-    let vdi = || start.get(VDI_AT..).is_some_and(|rest| rest.starts_with(&VDI)).then_some("vdi");
-    let vmdk = || is_vmdk_descriptor(start).then_some("vmdk");
-    let foreign = named(&BEGINNINGS, start).or_else(vdi).or_else(vmdk).or_else(|| named(&ENDINGS, end));
-    foreign.map_or(Found::Ours(ImageFormat::Raw), Found::Foreign)
+    let has_vdi_magic = start.get(VDI_AT..).is_some_and(|rest| rest.starts_with(&VDI));
+    let vdi = || has_vdi_magic.then_some(Found::Ours(ImageFormat::Vdi));
+    let vmdk = || is_vmdk_descriptor(start).then_some(Found::Foreign("vmdk"));
+    let found = named(&BEGINNINGS, start).or_else(vdi).or_else(vmdk).or_else(|| named(&ENDINGS, end));
+    found.unwrap_or(Found::Ours(ImageFormat::Raw))
+}
+
+/// Whether a file that begins and ends so can be in `format`.
+pub fn can_be(format: ImageFormat, start: &[u8], end: &[u8]) -> bool {
+    match format {
+        ImageFormat::Raw => true,
+        ImageFormat::Qcow2 => header::is_qcow(start),
+        ImageFormat::Vmdk => start.starts_with(VMDK),
+        ImageFormat::Vdi => start.get(VDI_AT..).is_some_and(|rest| rest.starts_with(&VDI)),
+        ImageFormat::Vhdx => start.starts_with(b"vhdxfile"),
+        ImageFormat::Vpc => start.starts_with(VHD) || end.starts_with(VHD),
+    }
 }
 
 /// A text that says its version first, after comments and empty lines, is a VMDK descriptor to QEMU.
@@ -82,16 +98,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_foreign_format_is_told_by_its_bytes() {
-        for (magic, name) in BEGINNINGS {
-            assert_eq!(detect(&[magic, &[0; 100]].concat(), &[]), Found::Foreign(name));
+    fn each_format_is_told_by_its_bytes() {
+        for (magic, found) in BEGINNINGS {
+            assert_eq!(detect(&[magic, &[0; 100]].concat(), &[]), found);
         }
-        for (magic, name) in ENDINGS {
-            assert_eq!(detect(&[0; 512], &[magic, &[0; 504]].concat()), Found::Foreign(name));
+        for (magic, found) in ENDINGS {
+            assert_eq!(detect(&[0; 512], &[magic, &[0; 504]].concat()), found);
         }
         let mut vdi = vec![b'<'; 512];
         vdi[0x40..0x44].copy_from_slice(&[0x7f, 0x10, 0xda, 0xbe]);
-        assert_eq!(detect(&vdi, &vdi), Found::Foreign("vdi"));
+        assert_eq!(detect(&vdi, &vdi), Found::Ours(ImageFormat::Vdi));
         assert_eq!(detect(b"QFI\xfb\0\0\0\x01", &[]), Found::Foreign("qcow"));
     }
 

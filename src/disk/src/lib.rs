@@ -28,13 +28,18 @@
 
 mod base;
 pub mod firmware;
+pub mod foreign;
 pub mod formats;
 mod image_format;
 pub mod iso9660;
 pub mod nbd;
 pub mod qcow2;
+mod raw_file;
 mod url;
 
-pub use base::{BaseIdentity, BaseReadError, Source};
+pub use base::{
+    BLOCK_BYTES, BaseChange, BaseIdentity, BaseReadError, ContentDigest, ContentHasher, FileStamp,
+    MOST_SAMPLES, Sample, Source,
+};
 pub use image_format::ImageFormat;
 pub use url::{UrlError, refuse_url};

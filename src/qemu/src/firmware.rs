@@ -6,7 +6,6 @@
 use super::{InspectError, Place, Qemu};
 use bootstash_base::error::Classified;
 use bootstash_disk::firmware::{self, Firmware};
-use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{BaseReadError, ImageFormat};
 use serde_json::json;
 use std::ffi::OsString;
@@ -121,7 +120,7 @@ impl Qemu {
         format: ImageFormat,
         disk_bytes: u64,
     ) -> Result<Firmware, InspectError> {
-        let image = DiskImage::open(path, format, disk_bytes).await?;
+        let image = self.open_start(path, format, disk_bytes).await?;
         let looking = tokio::task::spawn_blocking(move || {
             firmware::recognise(disk_bytes, |buffer, offset| image.read_blocking(buffer, offset))
         });

@@ -4,7 +4,7 @@
 //! that cannot be, is refused before any program sees it. What then walks through its tables is a process of
 //! a user of its own, without network, with limits, which gets the image's bytes and no file. Nothing is left.
 
-use super::in_use::is_written;
+use super::in_use::InUse;
 use super::run::{self, Finished, Limits};
 use super::served::{Served, argument, node};
 use super::{InspectError, Qemu, QemuFailure};
@@ -48,19 +48,25 @@ impl Qemu {
         let size_bytes = seen.identity.size_bytes;
         let format = format.map_or_else(|| detect(&path, &seen), Ok)?;
         let header = match format {
-            ImageFormat::Raw => None,
             ImageFormat::Qcow2 => Some(refuse_by_header(&path, &seen.start, size_bytes)?),
+            _ => None,
         };
-        let virtual_size_bytes = match header {
-            Some(header) => header.virtual_size_bytes,
-            None => raw_size(&path, size_bytes)?,
+        match seen.written {
+            InUse::Yes => return Err(InspectError::InUse { path }),
+            InUse::No => (),
+            InUse::Unknown => tracing::info!(
+                "the storage of {} has no byte-range locks: whether a VM writes to it is unknown",
+                path.display()
+            ),
+        }
+        let virtual_size_bytes = match (format, header) {
+            (ImageFormat::Raw, _) => raw_size(&path, size_bytes)?,
+            (_, Some(header)) => {
+                self.look_through(Judged { path: &path, file: &seen.file, size_bytes, header }).await?;
+                header.virtual_size_bytes
+            }
+            (format, None) => self.look_through_foreign(&path, format, &seen).await?,
         };
-        if seen.is_written {
-            return Err(InspectError::InUse { path });
-        }
-        if let Some(header) = header {
-            self.look_through(Judged { path: &path, file: &seen.file, size_bytes, header }).await?;
-        }
         let firmware = self.recognise_firmware(&path, format, virtual_size_bytes).await?;
         Ok(Source { path, format, virtual_size_bytes, identity: seen.identity, firmware })
     }
@@ -109,26 +115,41 @@ impl Qemu {
         verb: &str,
         limits: Limits,
     ) -> Result<Finished, InspectError> {
-        let alone = argument(&node(IMAGE, ImageFormat::Qcow2, &Value::Null));
+        let asked = self.ask_tool(served, ImageFormat::Qcow2, verb, limits).await;
+        asked.map_err(|source| other(image, source))
+    }
+
+    pub(super) async fn ask_tool(
+        &self,
+        served: &Served,
+        format: ImageFormat,
+        verb: &str,
+        limits: Limits,
+    ) -> Result<Finished, QemuFailure> {
+        let alone = argument(&node(IMAGE, format, &Value::Null));
         let args = run::args([&verb, &"--output=json", &"--", &alone]);
-        served.qemu_img(self.programs(), &args, limits).await.map_err(|source| other(image, source))
+        served.qemu_img(self.programs(), &args, limits).await
     }
 }
 
 fn serve(image: Judged<'_>) -> Result<Served, InspectError> {
-    let bytes = image.file.try_clone().and_then(DiskImage::of_bytes);
+    serve_file(image.path, image.file)
+}
+
+pub(super) fn serve_file(path: &Path, file: &File) -> Result<Served, InspectError> {
+    let bytes = file.try_clone().and_then(DiskImage::of_bytes);
     let served = bytes.and_then(|bytes| Served::start([(IMAGE, Arc::new(bytes))]));
-    served.map_err(|source| InspectError::Serve { path: image.path.to_owned(), source })
+    served.map_err(|source| InspectError::Serve { path: path.to_owned(), source })
 }
 
 /// What `qemu-img info` says.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Info {
-    virtual_size: u64,
+pub(super) struct Info {
+    pub(super) virtual_size: u64,
     #[serde(default)]
-    encrypted: bool,
-    backing_filename: Option<String>,
+    pub(super) encrypted: bool,
+    pub(super) backing_filename: Option<String>,
 }
 
 /// What `qemu-img check` says.
@@ -151,12 +172,13 @@ impl Check {
 
 /// What is seen of a file without asking anybody.
 #[derive(Debug)]
-struct Seen {
-    file: File,
-    identity: BaseIdentity,
-    start: Vec<u8>,
-    end: Vec<u8>,
-    is_written: bool,
+pub(super) struct Seen {
+    pub(super) file: File,
+    pub(super) identity: BaseIdentity,
+    pub(super) start: Vec<u8>,
+    pub(super) end: Vec<u8>,
+    /// Whether a QEMU may write to it.
+    written: InUse,
 }
 
 async fn look(path: PathBuf) -> Result<Seen, InspectError> {
@@ -179,8 +201,8 @@ fn look_blocking(path: &Path, identity: BaseIdentity) -> io::Result<Seen> {
     let end_bytes = END_BYTES.min(start.len());
     let mut end = vec![0; end_bytes];
     file.read_exact_at(&mut end, identity.size_bytes.saturating_sub(end_bytes as u64))?;
-    let is_written = is_written(&file)?;
-    Ok(Seen { file, identity, start, end, is_written })
+    let written = InUse::for_writing(&file)?;
+    Ok(Seen { file, identity, start, end, written })
 }
 
 fn detect(path: &Path, seen: &Seen) -> Result<ImageFormat, InspectError> {
@@ -241,15 +263,19 @@ fn inspect_check(image: Judged<'_>, check: &Check, complaints: &str) -> Result<(
         return Err(InspectError::Corrupt { path: path(), found });
     }
     let allocated = check.allocated(image.header.cluster_bytes().unwrap_or(u64::MAX));
-    check_allocation(allocated, size_bytes)
+    check_allocation(allocated, image.header.compression, size_bytes)
         .map_err(|violation| InspectError::Malformed { path: path(), violation })
 }
 
 fn unsound(image: Judged<'_>, said: &str) -> InspectError {
+    corrupt(image.path, ImageFormat::Qcow2, said)
+}
+
+pub(super) fn corrupt(path: &Path, format: ImageFormat, said: &str) -> InspectError {
     // A tool knows the image by the name it is served under.
-    let alone = argument(&node(IMAGE, ImageFormat::Qcow2, &Value::Null));
-    let found = said.replace(&alone, &image.path.to_string_lossy());
-    InspectError::Corrupt { path: image.path.to_owned(), found }
+    let alone = argument(&node(IMAGE, format, &Value::Null));
+    let found = said.replace(&alone, &path.to_string_lossy());
+    InspectError::Corrupt { path: path.to_owned(), found }
 }
 
 fn other(image: Judged<'_>, source: QemuFailure) -> InspectError {

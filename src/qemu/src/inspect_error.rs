@@ -1,12 +1,11 @@
 //! Why an image is not taken.
 
-use super::QemuFailure;
+use super::{OpenDiskError, QemuFailure};
 use bootstash_base::error::Classified;
-use bootstash_disk::BaseReadError;
 use bootstash_disk::formats::Packing;
-use bootstash_disk::nbd::OpenImageError;
 use bootstash_disk::qcow2::header::Qcow2Header;
 use bootstash_disk::qcow2::inspect::{Feature, FormatViolation, Refusal};
+use bootstash_disk::{BaseReadError, ImageFormat};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -22,7 +21,7 @@ pub enum InspectError {
     /// It cannot be opened as the disk it is.
     #[error(transparent)]
     #[class(source)]
-    Open(#[from] OpenImageError),
+    Open(#[from] OpenDiskError),
     /// It has a backing file.
     #[error("{} depends on a backing file; flatten it: qemu-img convert -O qcow2 {} flat.qcow2", .path.display(), .path.display())]
     Backing {
@@ -43,7 +42,8 @@ pub enum InspectError {
     },
     /// It is in another format.
     #[error(
-        "{} is a {found} image; bootstash takes raw and qcow2: qemu-img convert -O qcow2 {} image.qcow2 \
+        "{} is a {found} image of a kind that bootstash does not take (a disk in several files, or a format other than \
+         raw, qcow2, vmdk, vdi, vhdx and vhd): qemu-img convert -O qcow2 {} image.qcow2 \
          (a raw disk that only begins or ends like one: register it with --format raw)",
         .path.display(), .path.display()
     )]
@@ -69,6 +69,14 @@ pub enum InspectError {
     NotQcow2 {
         /// The image, by its file.
         path: PathBuf,
+    },
+    /// It was said to be in a format that it is not in.
+    #[error("{} is not a {format} image; give its real format or none", .path.display())]
+    NotAs {
+        /// The image, by its file.
+        path: PathBuf,
+        /// What it was said to be.
+        format: ImageFormat,
     },
     /// Its metadata points past its end.
     #[error("{} is truncated: its tables point past its end at {size_bytes} bytes; copy it again from its source", .path.display())]

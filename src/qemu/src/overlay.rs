@@ -1,12 +1,16 @@
 //! Making overlays.
+//!
+//! `qemu-img` locks the bytes of what it makes, and gives up where storage has no such locks. So it makes an overlay in a
+//! directory of ours, and what it wrote, which is no more than tables, is copied to where the overlay is to be.
 
-use super::find::Programs;
-use super::run::{self, Finished, Limits};
+use super::run::{self, Limits};
 use super::{Qemu, QemuFailure};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::ActAs;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,35 +85,36 @@ impl Qemu {
         virtual_size_bytes: u64,
     ) -> Result<(), OverlayError> {
         let (path, backing) = (run::absolute(path), run::absolute(backing));
-        let unfinished = in_time(&path, {
+        let other = |source| OverlayError::Other { path: path.clone(), source };
+        let made = in_time(&path, {
+            let path = path.clone();
+            move || tempfile::tempdir().map_err(|source| refused(&path, source))
+        })
+        .await?;
+        let template = made.path().join("overlay");
+        let args = create_args(&template, &backing, virtual_size_bytes);
+        let reserved = in_time(&path, {
             let (path, act_as) = (path.clone(), act_as.clone());
             move || Unfinished::reserve(&path, act_as)
         })
         .await?;
-        let args = run::args([
-            &"create",
-            &"-q",
-            &"-u",
-            &"-f",
-            &"qcow2",
-            &"-o",
-            &LAYOUT,
-            &"-F",
-            &"qcow2",
-            &"-b",
-            &backing,
-            &"--",
-            &unfinished.path.as_deref().unwrap_or(&path),
-            &virtual_size_bytes.to_string(),
-        ]);
-        let other = |source| OverlayError::Other { path: path.clone(), source };
-        let finished = qemu_img_with(self.programs(), act_as, args).await.map_err(other)?;
+        let finished = run::qemu_img(self.programs(), &args, Limits::METADATA).await.map_err(other)?;
         if !finished.status.success() {
             return Err(other(finished.unexpected()));
         }
         let named = path.clone();
-        in_time(&path, move || unfinished.finish(&named)).await
+        in_time(&path, move || reserved.fill(&template, &named).and_then(|filled| filled.finish(&named)))
+            .await
     }
+}
+
+fn create_args(file: &Path, backing: &Path, virtual_size_bytes: u64) -> Vec<OsString> {
+    let size = virtual_size_bytes.to_string();
+    let words: [&dyn AsRef<std::ffi::OsStr>; 14] = [
+        &"create", &"-q", &"-u", &"-f", &"qcow2", &"-o", &LAYOUT, &"-F", &"qcow2", &"-b", &backing, &"--",
+        &file, &size,
+    ];
+    run::args(words)
 }
 
 /// The storage may be anybody's, and hang.
@@ -126,32 +131,25 @@ async fn in_time<T: Send + 'static>(
     }
 }
 
-/// `qemu-img` as the user whose rights count: a program keeps what only a thread took on.
-async fn qemu_img_with(
-    programs: &Programs,
-    act_as: &ActAs,
-    args: Vec<OsString>,
-) -> Result<Finished, QemuFailure> {
-    let ActAs::Of(user) = act_as else { return run::qemu_img(programs, &args, Limits::METADATA).await };
-    // The kernel forgets whose death is to end it when its user changes: that is said again.
-    let place = user.setpriv_args().into_iter().chain(["--pdeathsig", "KILL", "--"].map(str::to_owned));
-    let mut all: Vec<OsString> = place.map(OsString::from).collect();
-    all.push(programs.img.clone().into());
-    all.extend(args);
-    run::on_ours(programs, &programs.setpriv, &all, Limits::METADATA).await
-}
-
 /// A file under another name in the same directory, which goes unless it is finished, by the rights it was
 /// made with.
 struct Unfinished {
     path: Option<tempfile::TempPath>,
+    file: File,
     act_as: ActAs,
 }
 
 impl Unfinished {
     fn reserve(path: &Path, act_as: ActAs) -> Result<Self, OverlayError> {
-        let file = act_as.act(|| reserve(path)).map_err(|source| refused(path, source))??;
-        Ok(Self { path: Some(file), act_as })
+        let reserved = act_as.act(|| reserve(path)).map_err(|source| refused(path, source))??;
+        let (file, path) = reserved.into_parts();
+        Ok(Self { path: Some(path), file, act_as })
+    }
+
+    /// Gives it the bytes of `template`, and holes where those are zero.
+    fn fill(self, template: &Path, path: &Path) -> Result<Self, OverlayError> {
+        copy(template, &self.file).map_err(|source| refused(path, source))?;
+        Ok(self)
     }
 
     fn finish(mut self, path: &Path) -> Result<(), OverlayError> {
@@ -172,7 +170,20 @@ impl Drop for Unfinished {
     }
 }
 
-fn reserve(path: &Path) -> Result<tempfile::TempPath, OverlayError> {
+/// Blocks. What is copied are tables, of which a disk of 64 TiB has 2 MiB.
+fn copy(template: &Path, to: &File) -> io::Result<()> {
+    const PIECE_BYTES: usize = 4096;
+    let bytes = std::fs::read(template)?;
+    to.set_len(bytes.len() as u64)?;
+    for (piece, offset) in bytes.chunks(PIECE_BYTES).zip((0..).step_by(PIECE_BYTES)) {
+        if piece.iter().any(|byte| *byte != 0) {
+            to.write_all_at(piece, offset)?;
+        }
+    }
+    to.sync_all()
+}
+
+fn reserve(path: &Path) -> Result<tempfile::NamedTempFile, OverlayError> {
     if path.symlink_metadata().is_ok() {
         return Err(OverlayError::Exists { path: path.to_owned() });
     }
@@ -181,7 +192,7 @@ fn reserve(path: &Path) -> Result<tempfile::TempPath, OverlayError> {
         return Err(OverlayError::NoDirectory { directory: directory.to_owned() });
     }
     let file = tempfile::Builder::new().prefix(".bootstash-overlay-").tempfile_in(directory);
-    file.map(tempfile::NamedTempFile::into_temp_path).map_err(|source| refused(path, source))
+    file.map_err(|source| refused(path, source))
 }
 
 fn refused(path: &Path, source: io::Error) -> OverlayError {

@@ -67,6 +67,18 @@ impl Place {
         Ok(chown(&self.path().join(name), Some(user.uid()), Some(user.gid()))?)
     }
 
+    /// Takes a file in it away from the process, and names it `path`, on the same file system.
+    ///
+    /// # Errors
+    /// What renaming it met, or changing its owner.
+    pub(super) fn take_back(&self, name: &str, path: &Path) -> io::Result<()> {
+        std::fs::rename(self.path().join(name), path)?;
+        if self.user.is_some() {
+            chown(path, Some(nix::unistd::geteuid()), Some(nix::unistd::getegid()))?;
+        }
+        Ok(())
+    }
+
     /// Shows it the file at `path`, which everybody may read, under `name`: a second name of the same file,
     /// which stays ours.
     ///

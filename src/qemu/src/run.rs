@@ -134,7 +134,18 @@ pub(super) async fn qemu_img_in(
     args: &[OsString],
     limits: Limits,
 ) -> Result<Finished, QemuFailure> {
-    let bounds = Bounds { file_bytes: Some(0), ..limits.bounds() };
+    qemu_img_writing(place, programs, args, limits, 0).await
+}
+
+/// The same, where it writes files of `file_bytes` at most.
+pub(super) async fn qemu_img_writing(
+    place: &Place,
+    programs: &Programs,
+    args: &[OsString],
+    limits: Limits,
+    file_bytes: u64,
+) -> Result<Finished, QemuFailure> {
+    let bounds = Bounds { file_bytes: Some(file_bytes), ..limits.bounds() };
     let confined = Confined { programs, bounds, place: Some(place), group: None };
     run(&confined, &programs.img, args, limits.deadline).await
 }

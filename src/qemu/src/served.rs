@@ -24,7 +24,14 @@ pub(super) struct Served {
 impl Served {
     /// Serves each file, all of it, under its name.
     pub(super) fn start<const N: usize>(files: [(&str, Arc<dyn BlockSource>); N]) -> io::Result<Self> {
-        let place = Place::create_in(&std::env::temp_dir())?;
+        Self::start_in(Place::create_in(&std::env::temp_dir())?, files)
+    }
+
+    /// The same in a place that exists.
+    pub(super) fn start_in<const N: usize>(
+        place: Place,
+        files: [(&str, Arc<dyn BlockSource>); N],
+    ) -> io::Result<Self> {
         let exports = files.map(|(name, bytes)| Ok(Export::serve(place.listen(name)?, bytes)));
         Ok(Self { _exports: exports.into_iter().collect::<io::Result<_>>()?, place })
     }
@@ -38,6 +45,11 @@ impl Served {
     ) -> Result<Finished, QemuFailure> {
         run::qemu_img_in(&self.place, programs, args, limits).await
     }
+
+    /// Where it runs.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
 }
 
 /// How a tool is told to open what is served under `name`: in this format, and nothing it names but `backing`.
@@ -46,6 +58,10 @@ pub(super) fn node(name: &str, format: ImageFormat, backing: &Value) -> Value {
     match format {
         ImageFormat::Raw => json!({ "driver": "raw", "file": bytes }),
         ImageFormat::Qcow2 => json!({ "driver": "qcow2", "backing": backing, "file": bytes }),
+        ImageFormat::Vmdk => json!({ "driver": "vmdk", "backing": null, "file": bytes }),
+        ImageFormat::Vdi | ImageFormat::Vhdx | ImageFormat::Vpc => {
+            json!({ "driver": format.as_str(), "file": bytes })
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use bootstash_base::error::Classified;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::nbd::{BlockSource, DiskImage};
 use bootstash_disk::qcow2::header::BACKING_NAME;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -113,16 +113,15 @@ impl Qemu {
         let limits = Limits::reading(bytes);
         let finished = match format {
             ImageFormat::Raw => {
-                let args = run::args([&"compare", &"-f", &"qcow2", &"-F", &"raw", &"--", &cache, &base]);
-                run::qemu_img(self.programs(), &args, limits).await
+                run::qemu_img(self.programs(), &comparison_of_raw(&cache, &base), limits).await
             }
-            ImageFormat::Qcow2 => {
+            _ => {
                 let served = serve(&cache, &base).map_err(|source| CompareError::Serve {
                     cache: cache.clone(),
                     base: base.clone(),
                     source,
                 })?;
-                served.qemu_img(self.programs(), &comparison(), limits).await
+                served.qemu_img(self.programs(), &comparison(format), limits).await
             }
         };
         let finished = finished.map_err(other)?;
@@ -165,8 +164,17 @@ impl BlockSource for Unchained {
     }
 }
 
-fn comparison() -> Vec<OsString> {
-    let base = node(BASE, ImageFormat::Qcow2, &Value::Null);
+/// Nobody writes to either, and a base's storage may have no locks to say so.
+fn comparison_of_raw(cache: &Path, base: &Path) -> Vec<OsString> {
+    let file =
+        |path: &Path| json!({ "driver": "file", "filename": path.to_string_lossy(), "locking": "off" });
+    let base = json!({ "driver": "raw", "file": file(base) });
+    let cache = json!({ "driver": "qcow2", "backing": base, "file": file(cache) });
+    run::args([&"compare", &"--", &argument(&cache), &argument(&base)])
+}
+
+fn comparison(format: ImageFormat) -> Vec<OsString> {
+    let base = node(BASE, format, &Value::Null);
     let cache = node(CACHE, ImageFormat::Qcow2, &base);
     run::args([&"compare", &"--", &argument(&cache), &argument(&base)])
 }

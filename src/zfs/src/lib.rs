@@ -13,23 +13,25 @@ mod failure;
 #[cfg(any(feature = "testing", test))]
 pub mod fake;
 mod model;
-mod mounted;
+mod mount_point;
 mod open;
+mod owner;
 mod resume;
 #[cfg(feature = "libzetta")]
 mod zetta;
 
 pub use command::{CommandZfs, Limits, OpenError, Programs};
 pub use error::{
-    CloneError, CreateError, DestroyError, MountError, ReadError, ReceiveError, SendError, SnapshotError,
+    CloneError, CreateError, DestroyError, MountError, MountPointError, ReadError, ReceiveError, SendError,
+    SnapshotError,
 };
 pub use failure::ZfsFailure;
 pub use model::{
     Capabilities, Dataset, DedupTable, Flavor, Made, NewDataset, Property, ROLE_PROPERTY, Received, Removed,
     Role, SNAPSHOT_ROLE, Snapshot, Usage,
 };
-pub use mounted::is_mounted;
 pub use open::{open, warm_up};
+pub use owner::{OWNER_PROPERTY, Owner, make_root};
 #[cfg(feature = "libzetta")]
 pub use zetta::ZettaZfs;
 
@@ -37,6 +39,7 @@ pub use call_monitor::{Unanswered, usage_soon, watch};
 pub use resume::{Receive, ResumeToken};
 
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::path::Path;
 use std::pin::Pin;
@@ -67,8 +70,20 @@ pub trait Zfs: Send + Sync + std::fmt::Debug {
     /// (its properties are then set to what is asked). One that is not ours is an error.
     async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError>;
 
+    /// Notes whose a file system of ours is, where that is not noted; `Made::Unchanged` where it is this
+    /// owner's. Another's is an error.
+    async fn claim(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError>;
+
     /// Mounts a file system at its mount point; `Made::Unchanged` where it is mounted.
     async fn mount(&self, name: &DatasetName) -> Result<Made, MountError>;
+
+    /// Whether the root of a file system is what is seen at `path`: what is written there is in it, and not
+    /// in whatever lies below. Gives its device.
+    async fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError>;
 
     /// The snapshots of a file system that bootstash named, oldest first; empty where it does not exist.
     async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError>;

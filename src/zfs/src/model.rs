@@ -114,6 +114,8 @@ pub struct Dataset {
     pub guid: Guid,
     /// Our role, where it was set on the file system itself.
     pub role: Option<Role>,
+    /// Whose it is, where that was set on the file system itself.
+    pub owner: Option<String>,
     /// Where it mounts; none for `none` and `legacy`.
     pub mountpoint: Option<PathBuf>,
     /// Whether it is mounted now.

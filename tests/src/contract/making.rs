@@ -3,8 +3,8 @@
 use super::fixture::{Fixture, noise, snap};
 use anyhow::{Context, Result, ensure};
 use bootstash_zfs::{
-    CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Removed, Role, SNAPSHOT_ROLE,
-    SnapshotError,
+    CreateError, Dataset, Made, MountError, NewDataset, Owner, Property, ROLE_PROPERTY, Removed, Role,
+    SNAPSHOT_ROLE, SnapshotError, make_root,
 };
 
 const ALL: [(Property, &str, &[&str]); 5] = [
@@ -72,6 +72,25 @@ pub(super) async fn mount_happens_once(fixture: &Fixture) -> Result<()> {
     ensure!(fixture.zfs.mount(&name).await? == Made::Unchanged);
     let state = fixture.zfs.dataset(&name).await?.context("it is there")?;
     ensure!(state.mounted && state.mountpoint == Some(fixture.dir.join("a")), "{state:?}");
+    Ok(())
+}
+
+pub(super) async fn an_owner_is_noted_once_and_not_inherited(fixture: &Fixture) -> Result<()> {
+    let (name, agent) = (fixture.name("a")?, Owner::Agent("c17".parse()?));
+    let (root, views) = (new(Role::Root, Vec::new()), new(Role::Views, Vec::new()));
+    ensure!(make_root(fixture.zfs.as_ref(), &name, &root, &agent).await? == Made::Created);
+    fixture.zfs.create(&name.child("views")?, &views).await?;
+    ensure!(make_root(fixture.zfs.as_ref(), &name, &root, &agent).await? == Made::Unchanged);
+    ensure!(fixture.zfs.claim(&name, &agent).await? == Made::Unchanged);
+    for other in [Owner::Registrar, Owner::Agent("c18".parse()?)] {
+        let readonly = new(Role::Root, vec![Property::ReadOnly]);
+        let refused = make_root(fixture.zfs.as_ref(), &name, &readonly, &other).await;
+        ensure!(matches!(refused, Err(CreateError::Owned { .. })), "{refused:?}");
+        ensure!(fixture.direct.property(&name, "readonly")? != "on", "its properties were changed");
+    }
+    let owner = |found: Option<Dataset>| found.and_then(|found| found.owner);
+    ensure!(owner(fixture.zfs.dataset(&name).await?).as_deref() == Some("agent:c17"));
+    ensure!(owner(fixture.zfs.dataset(&name.child("views")?).await?).is_none());
     Ok(())
 }
 

@@ -54,6 +54,7 @@ cases! {
     making::create_names_a_missing_parent,
     making::a_role_is_not_inherited,
     making::mount_happens_once,
+    making::an_owner_is_noted_once_and_not_inherited,
     making::children_come_in_order_of_name,
     making::snapshots_come_in_order_with_guids_of_their_own,
     making::taking_a_snapshot_again_gives_the_one_that_is_there,

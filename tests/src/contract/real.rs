@@ -1,5 +1,7 @@
 //! The cases over a real ZFS: a private zfs-fuse, or the kernel's. Needs root.
 
+mod mounts;
+
 use super::fixture::{noise, snap};
 use super::{CASES, DirectAccess, Fixture};
 use crate::lab::zfs_host::{ZfsHost, ZfsHostOptions, parallel_cases};
@@ -19,6 +21,8 @@ use tokio::io::AsyncReadExt;
 const POOL_BYTES: u64 = 2 << 30;
 /// The smallest vdev that ZFS accepts.
 const CRAMPED_BYTES: u64 = 64 << 20;
+/// For a process to be started.
+const HOLD_LIMIT: Duration = Duration::from_secs(20);
 
 /// The way to the real ZFS that is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +90,7 @@ fn trials(direct: Option<&Arc<RealAccess>>) -> Vec<Trial> {
         }),
         trial("a_pool_that_is_not_there_is_named", |_, direct| wait(no_pool(direct))),
     ];
+    trials.extend(mounts::CASES.map(|(name, case)| trial(name, case)));
     trials.push(Trial::test("a_host_whose_run_died_is_cleaned", || {
         left_host().map_err(|error| Failed::from(format!("{error:?}")))
     }));

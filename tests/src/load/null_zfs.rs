@@ -3,6 +3,7 @@
 //! is not a disk.
 
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use bootstash_zfs::*;
 use chrono::Utc;
@@ -139,6 +140,7 @@ impl Zfs for NullZfs {
             name: name.clone(),
             guid: Guid::new(1),
             role: Some(found.role),
+            owner: None,
             mountpoint: found.mountpoint.clone(),
             mounted: found.mountpoint.is_some(),
         };
@@ -154,6 +156,14 @@ impl Zfs for NullZfs {
             std::fs::create_dir_all(mountpoint).map_err(|_| CreateError::NoParent { name: name.clone() })?;
         }
         Ok(self.insert(name, new.role, new.mountpoint.clone()))
+    }
+
+    async fn claim(&self, _: &DatasetName, _: &Owner) -> Result<Made, CreateError> {
+        Ok(Made::Unchanged)
+    }
+
+    async fn check_mounted_at(&self, _: &DatasetName, _: &Path) -> Result<DeviceNumber, MountPointError> {
+        Ok(DeviceNumber { major: 0, minor: 0 })
     }
 
     async fn mount(&self, _: &DatasetName) -> Result<Made, MountError> {

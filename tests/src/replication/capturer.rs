@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
-use bootstash_disk::{BaseIdentity, ImageFormat, Source};
+use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
@@ -57,14 +57,10 @@ impl Capturer for SyntheticCapturer {
             data_clusters: CACHE_BYTES as u64 / 65536,
             zero_clusters: 0,
         };
-        Ok(Captured {
-            cache,
-            facts,
-            boots: Vec::new(),
-            confidence: Confidence::Low,
-            accelerator: None,
-            seed: false,
-        })
+        let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));
+        let content = Some(content.map_err(|error| StepFailure::internal(&error))?);
+        let (boots, confidence) = (Vec::new(), Confidence::Low);
+        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {

@@ -280,6 +280,12 @@ impl Cluster {
         Ok(self.client(node)?.get(routes::STATUS, &()).await?)
     }
 
+    /// What the registrar's list of nodes says of one.
+    pub(super) async fn problem_of(&self, node: &str) -> Result<Option<String>> {
+        let nodes: Vec<NodeView> = self.client("registrar")?.get(routes::NODES, &()).await?;
+        Ok(nodes.into_iter().find(|it| it.name.as_str() == node).and_then(|it| it.problem))
+    }
+
     /// Registers an image of this name.
     pub(super) async fn register(&self, name: &str) -> Result<()> {
         let source = self.file(&format!("{name}.raw"));

@@ -11,6 +11,7 @@ mod cluster;
 mod faults;
 mod faulty_proxy;
 mod hanging;
+mod mounts;
 mod multicast;
 
 pub(crate) use capturer::SyntheticCapturer;
@@ -72,7 +73,8 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    cases::CASES.iter().chain(faults::CASES).chain(multicast::CASES).map(trial).collect()
+    let cases = cases::CASES.iter().chain(faults::CASES).chain(mounts::CASES);
+    cases.chain(multicast::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {

@@ -104,7 +104,7 @@ impl Node {
     }
 
     pub(super) fn layout(&self) -> anyhow::Result<Layout> {
-        Ok(Layout::of(&self.config()?)?)
+        Ok(Layout::of(&self.config()?, &self.host.name.parse()?)?)
     }
 
     /// Where an overlay may lie.

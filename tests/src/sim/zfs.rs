@@ -4,6 +4,7 @@
 use super::host::Life;
 use super::invariants::InvariantChecker;
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use bootstash_zfs::fake::{FakeZfs, Verb};
 use bootstash_zfs::*;
@@ -90,6 +91,19 @@ impl Zfs for SimZfs {
 
     async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {
         self.writes(Verb::Create, name.as_str(), self.fake.create(name, new)).await
+    }
+
+    async fn claim(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        self.life.pause(0, WRITES_MS).await;
+        self.fake.claim(name, owner).await
+    }
+
+    async fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError> {
+        self.fake.check_mounted_at(name, path).await
     }
 
     async fn mount(&self, name: &DatasetName) -> Result<Made, MountError> {

@@ -172,30 +172,56 @@ async fn an_encrypted_image_is_refused_in_any_wrapping() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_other_format_that_qemu_writes_is_refused_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    for format in ["vmdk", "vdi", "vhdx", "vpc", "qed", "qcow", "parallels"] {
+    for format in ["qed", "qcow", "parallels"] {
         tool("qemu-img", &["create", "-qf", format, format, "16M"], dir.path());
         let error = is_refused(&std::fs::read(dir.path().join(format)).unwrap()).await;
         assert!(matches!(&error, InspectError::Format { found, .. } if found == format), "{error}");
     }
-    tool("qemu-img", &["create", "-qf", "vpc", "-o", "subformat=fixed", "fixed", "16M"], dir.path());
-    let error = is_refused(&std::fs::read(dir.path().join("fixed")).unwrap()).await;
-    assert!(matches!(&error, InspectError::Format { found, .. } if found == "vpc"), "{error}");
+    for kind in ["twoGbMaxExtentSparse", "monolithicFlat", "twoGbMaxExtentFlat"] {
+        tool(
+            "qemu-img",
+            &["create", "-qf", "vmdk", "-o", &format!("subformat={kind}"), kind, "16M"],
+            dir.path(),
+        );
+        let error = is_refused(&std::fs::read(dir.path().join(kind)).unwrap()).await;
+        assert!(matches!(&error, InspectError::Format { found, .. } if found == "vmdk"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_qemu_writes_and_we_cannot_read_is_refused_with_the_remedy() {
+async fn a_disk_of_another_program_that_is_chained_or_cut_is_refused_without_opening_its_parent() {
+    let target = Target::new();
     let dir = tempfile::tempdir().unwrap();
-    for (option, feature) in
-        [("compression_type=zstd", Feature::Compression(1)), ("extended_l2=on", Feature::ExtendedL2)]
-    {
-        tool("qemu-img", &["create", "-qf", "qcow2", "-o", option, "a", "16M"], dir.path());
-        let error = is_refused(&std::fs::read(dir.path().join("a")).unwrap()).await;
-        assert!(
-            matches!(&error, InspectError::Feature { feature: found, .. } if *found == feature),
-            "{error}"
-        );
-        assert!(error.to_string().contains("qemu-img convert"), "{error}");
+    let create = ["create", "-qf", "vmdk", "-o", "subformat=monolithicSparse"];
+    tool("qemu-img", &[&create[..], &["parent", "16M"]].concat(), dir.path());
+    tool("qemu-img", &[&create[..], &["-b", "parent", "-F", "vmdk", "child"]].concat(), dir.path());
+    let child = std::fs::read(dir.path().join("child")).unwrap();
+    let text = String::from_utf8_lossy(&child).into_owned();
+    assert!(text.contains("parentFileNameHint=\"parent\""), "QEMU names the parent otherwise");
+    for format in [None, Some(ImageFormat::Vmdk)] {
+        let error = target.refuses(&child, format).await;
+        assert!(matches!(error, InspectError::Backing { .. }), "{error}");
     }
+    for format in ["vmdk", "vdi", "vhdx", "vpc"] {
+        tool("qemu-img", &["create", "-qf", format, format, "16M"], dir.path());
+        let whole = std::fs::read(dir.path().join(format)).unwrap();
+        let error = target.refuses(&whole[..whole.len().min(1200)], None).await;
+        assert!(matches!(error, InspectError::Corrupt { .. }), "{format}: {error}");
+        let error = target.refuses(&whole, Some(ImageFormat::Qcow2)).await;
+        assert!(matches!(error, InspectError::NotQcow2 { .. }), "{format}: {error}");
+        let other = if format == "vdi" { ImageFormat::Vhdx } else { ImageFormat::Vdi };
+        let error = target.refuses(&whole, Some(other)).await;
+        assert!(matches!(error, InspectError::NotAs { .. }), "{format}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compression_that_no_qemu_knows_is_refused_with_the_remedy() {
+    let image = Hostile::default().put64(72, 8).put(104, &[2]);
+    let error = is_refused(&image.bytes()).await;
+    let wanted = Feature::Compression(2);
+    assert!(matches!(&error, InspectError::Feature { feature, .. } if *feature == wanted), "{error}");
+    assert!(error.to_string().contains("qemu-img convert"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

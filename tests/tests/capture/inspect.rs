@@ -56,7 +56,7 @@ async fn what_could_lead_to_other_files_is_refused() {
     qemu_img(&["create", "-qf", "qcow2", "-o", options, "data.qcow2", "1M"], dir.path());
     qemu_img(&["create", "-qf", "qcow2", "base.qcow2", "1M"], dir.path());
     qemu_img(&["create", "-qf", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "back.qcow2"], dir.path());
-    qemu_img(&["create", "-qf", "vmdk", "a.vmdk", "1M"], dir.path());
+    qemu_img(&["create", "-qf", "vmdk", "-o", "subformat=monolithicFlat", "a.vmdk", "1M"], dir.path());
     assert!(matches!(refused("data.qcow2", None, dir.path()).await, InspectError::DataFile { .. }));
     assert!(matches!(refused("back.qcow2", None, dir.path()).await, InspectError::Backing { .. }));
     let vmdk = refused("a.vmdk", None, dir.path()).await;

@@ -59,6 +59,37 @@ fn a_real_guest_boots_on_every_node_without_its_base() {
     lab.finish().unwrap();
 }
 
+/// What QEMU alone reads: for the capture it is converted, a VM opens it as it is.
+#[test]
+fn a_real_guest_boots_from_a_vmdk_and_from_a_compressed_qcow2_with_subclusters() {
+    let images = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(images.path(), Permissions::from_mode(0o755)).unwrap();
+    let alpine = images_cache().join("alpine.raw");
+    let forms: [(&str, &[&str]); 2] = [
+        ("alpine.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
+        ("alpine.qcow2", &["-O", "qcow2", "-c", "-o", "compression_type=zstd,extended_l2=on"]),
+    ];
+    for (file, options) in forms {
+        let call = Call::new("qemu-img").args(["convert", "-f", "raw"]).args(options);
+        call.args([&alpine, &images.path().join(file)]).output().unwrap();
+    }
+    let plan =
+        LabPlan::new(1).images_dir(images.path()).registrar("[capture]\naccelerator = \"tcg\"\n").unwrap();
+    let lab = Lab::build(&plan).unwrap();
+    lab.start_daemons().unwrap();
+    for (name, (file, _)) in ["vmdk", "qcow2"].into_iter().zip(forms) {
+        let registered = register(lab.storage(), name, &Path::new("/srv/images").join(file), |_| ()).unwrap();
+        assert!(registered.facts().unwrap().0 > 10 << 20, "{registered:?}");
+    }
+    lab.wait_in_step().unwrap();
+    for name in ["vmdk", "qcow2"] {
+        let vm = Vm::start(lab.host("node1"), name).unwrap();
+        vm.wait_for_prompt().unwrap();
+        vm.end().unwrap();
+    }
+    lab.finish().unwrap();
+}
+
 #[test]
 fn overlays_share_a_view_and_outlive_an_agent() {
     let setting = Setting::new(1);

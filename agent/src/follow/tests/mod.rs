@@ -1,5 +1,6 @@
 //! A node that follows a stub registrar, on ZFS in memory.
 
+mod changed;
 mod deltas;
 mod full;
 mod left_over;

@@ -21,7 +21,12 @@ use bootstash_base::names::{DatasetName, NameError, SnapshotName};
 use bootstash_zfs::{ReadError, ResumeToken, Snapshot, Zfs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// After how long ZFS is asked anew, should nothing have changed that: snapshots can be destroyed by hand.
+const STALE_AFTER: Duration = Duration::from_secs(300);
 
 /// One of a node's volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub(super) struct Generations {
     unknown_notes: BTreeMap<u32, String>,
     /// What a cut receive of a whole volume left.
     partial: Option<ResumeToken>,
+    /// When ZFS was last asked.
+    read_at: Instant,
     /// Ends a receive in order when the agent stops.
     cancel: CancellationToken,
 }
@@ -56,8 +63,8 @@ impl Generations {
         layout: Layout,
         cancel: CancellationToken,
     ) -> Result<Self, ReadError> {
-        let mut generations =
-            Self { zfs, layout, all: Vec::new(), unknown_notes: BTreeMap::new(), partial: None, cancel };
+        let (all, unknown_notes, read_at) = (Vec::new(), BTreeMap::new(), Instant::now());
+        let mut generations = Self { zfs, layout, all, unknown_notes, partial: None, read_at, cancel };
         generations.refresh().await?;
         Ok(generations)
     }
@@ -73,12 +80,18 @@ impl Generations {
         }
         all.sort_by_key(|generation| generation.number);
         self.all = all;
+        self.read_at = Instant::now();
         self.read_unknown_notes().await;
         self.partial = match self.partially_received() {
             Some(begun) => self.zfs.partial(&begun.dataset).await?,
             None => None,
         };
         Ok(())
+    }
+
+    /// Whether ZFS was not asked for long.
+    pub(super) fn are_stale(&self) -> bool {
+        self.read_at.elapsed() >= STALE_AFTER
     }
 
     /// The node's volume: the newest that is whole.

@@ -1,15 +1,15 @@
 //! The file of an overlay and its record: where it may be, and both made in their order.
 
 use super::lease::{Lease, LeaseError, Stage};
-use super::mount_table::MountTable;
 use super::{Overlays, canonical_path, file_state};
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::CatalogError;
-use bootstash_disk::BaseReadError;
+use bootstash_disk::{BaseChange, BaseReadError};
 use bootstash_net::api::OverlayView;
 use bootstash_qemu::OverlayError;
 use std::io;
@@ -104,7 +104,7 @@ pub enum CreateOverlayError {
         /// Its base.
         path: PathBuf,
         /// What is different.
-        change: String,
+        change: BaseChange,
     },
     /// Its base cannot be looked at.
     #[error("cannot use the base of image {image}")]

@@ -5,13 +5,13 @@
 //! there.
 
 mod base;
+mod base_watch;
 mod canonical_path;
 mod create;
 mod file_state;
 mod lease;
 mod lease_plan;
 mod maker;
-mod mount_table;
 mod qemu_lock;
 mod reconcile;
 mod remove;
@@ -19,14 +19,15 @@ mod scan;
 mod scan_directory;
 mod status;
 
+pub(super) use base::Bases;
+pub use base_watch::BaseStates;
+pub(super) use base_watch::BaseWatch;
 pub use create::CreateOverlayError;
 pub(super) use create::Place;
 pub(super) use lease::DamagedRecord;
 pub use lease::{Lease, LeaseError, Stage};
 pub(super) use lease_plan::LeasePlan;
 pub use maker::OverlayMaker;
-#[cfg(test)]
-pub(super) use mount_table::MountTable;
 pub use remove::RemoveOverlayError;
 
 use super::storage::Storage;
@@ -44,6 +45,7 @@ pub(super) struct Overlays {
     layout: Layout,
     maker: Arc<dyn OverlayMaker>,
     storage: Storage,
+    bases: Bases,
     leases: Leases,
     /// Snapshots whose views stay though no record needs them: an overlay may that was not seen.
     spared: BTreeSet<SnapshotName>,
@@ -58,9 +60,10 @@ impl Overlays {
         maker: Arc<dyn OverlayMaker>,
         layout: Layout,
         storage: Storage,
+        bases: Bases,
     ) -> Result<(Self, Vec<DamagedRecord>), LeaseError> {
         let (leases, damaged) = Leases::load(&layout.leases_dir)?;
-        Ok((Self { layout, maker, storage, leases, spared: BTreeSet::new() }, damaged))
+        Ok((Self { layout, maker, storage, bases, leases, spared: BTreeSet::new() }, damaged))
     }
 
     /// Whether the view of a snapshot must stay.

@@ -6,11 +6,12 @@
 use super::file_state::{self, FileState};
 use super::lease::Lease;
 use super::lease_plan::{Observation, Scan};
-use super::mount_table::MountTable;
 use super::qemu_lock;
 use super::scan_directory::{self, DirectoryScan};
 use crate::layout::Layout;
 use crate::volume::storage::Storage;
+use bootstash_base::mount_table::MountTable;
+use bootstash_qemu::InUse;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,8 +126,8 @@ fn observation(lease: &Lease, layout: &Layout) -> Observation {
 /// Since when the file is no overlay of this node any more, if it is none. What somebody has open may be
 /// about to become one again.
 fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
-    let foreign =
-        scan_directory::is_foreign(path, layout) && qemu_lock::is_open_in_qemu(path).is_ok_and(|open| !open);
+    let foreign = scan_directory::is_foreign(path, layout)
+        && qemu_lock::in_use(path).is_ok_and(|in_use| in_use == InUse::No);
     foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
 }
 

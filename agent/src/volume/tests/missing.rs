@@ -1,7 +1,7 @@
 //! Overlays whose files are deleted behind the agent's back, and storage that is away.
 
 use super::{alpine, filled, leases, lock_as_qemu};
-use crate::volume::overlays::MountTable;
+use bootstash_base::mount_table::MountTable;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_net::api::OverlayState;
 use std::path::{Path, PathBuf};

@@ -1,21 +1,25 @@
 //! Views: a mounted clone of a snapshot, shared by all overlays made at it.
 //!
-//! Promises: a view that ZFS says is in use stays, and is told of once. Whether an overlay needs one is not
-//! known here: who drops a view has asked.
+//! Promises: what is handed out as a view is the clone, and not what lies below its mount point; a view that ZFS
+//! says is in use stays, and is told of once. Whether an overlay needs one is not known here: who drops a view has
+//! asked.
 
-mod remount;
+mod held;
+mod mounted;
 
 use crate::layout::Layout;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, NameError, SnapshotName};
-use bootstash_zfs::{CloneError, DestroyError, ReadError, Role, Zfs};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use bootstash_zfs::{CloneError, DestroyError, Made, MountPointError, ReadError, Role, Zfs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
-pub(super) use remount::MOUNT_CHECK_INTERVAL;
+pub use held::HeldView;
+pub(super) use mounted::MOUNT_CHECK_INTERVAL;
 
 /// A view could not be made or mounted.
 #[derive(Debug, Error, Classified)]
@@ -28,6 +32,16 @@ pub enum ViewError {
     #[error("no volume of this node has the snapshot {snapshot}")]
     #[class(permanent)]
     Missing {
+        /// The snapshot.
+        snapshot: SnapshotName,
+    },
+    /// It was here until somebody destroyed it.
+    #[error(
+        "the snapshot {snapshot} is gone from this node: it was destroyed by hand; the agent catches up again, and \
+         `bootstash status` tells how that goes"
+    )]
+    #[class(transient)]
+    Gone {
         /// The snapshot.
         snapshot: SnapshotName,
     },
@@ -44,10 +58,25 @@ pub enum ViewError {
     #[error(transparent)]
     #[class(source)]
     Clone(Box<CloneError>),
+    /// It is mounted, and not at its place.
+    #[error(transparent)]
+    #[class(source)]
+    MountPoint(#[from] MountPointError),
     /// The clone cannot be destroyed.
     #[error(transparent)]
     #[class(source)]
     Destroy(#[from] DestroyError),
+}
+
+impl ViewError {
+    /// Whether ZFS has not even the snapshot any more.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Gone { .. } => true,
+            Self::Clone(error) => matches!(**error, CloneError::Missing { .. }),
+            _ => false,
+        }
+    }
 }
 
 impl From<CloneError> for ViewError {
@@ -62,9 +91,15 @@ pub(super) struct Views {
     zfs: Arc<dyn Zfs>,
     layout: Layout,
     present: BTreeSet<SnapshotName>,
+    /// Which view of its snapshot one is, where it is not the first.
+    numbers: BTreeMap<SnapshotName, u32>,
+    /// Those that another one has taken the place of.
+    set_aside: BTreeSet<DatasetName>,
+    /// By which the processes are found that hold one.
+    devices: BTreeMap<DatasetName, DeviceNumber>,
     /// Those of which the log says that they are in use.
     reported_in_use: BTreeSet<SnapshotName>,
-    /// Those of which the log says that they are not mounted.
+    /// Those of which the log says that they are not at their place.
     reported_unmounted: BTreeSet<SnapshotName>,
 }
 
@@ -74,17 +109,25 @@ impl Views {
     /// # Errors
     /// Where ZFS does not say.
     pub(super) async fn read(zfs: Arc<dyn Zfs>, layout: Layout) -> Result<Self, ReadError> {
-        let mut present = BTreeSet::new();
-        for name in zfs.children(&layout.views).await? {
+        let mut views = Self {
+            zfs: Arc::clone(&zfs),
+            present: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+            set_aside: BTreeSet::new(),
+            devices: BTreeMap::new(),
+            reported_in_use: BTreeSet::new(),
+            reported_unmounted: BTreeSet::new(),
+            layout,
+        };
+        for name in zfs.children(&views.layout.views).await? {
             // Somebody else's can have any name.
-            if let Ok(snapshot) = name.leaf().parse()
+            if let Some((snapshot, number)) = Layout::view_of(&name)
                 && zfs.dataset(&name).await?.is_some_and(|found| found.role == Some(Role::View))
             {
-                present.insert(snapshot);
+                views.note(name, snapshot, number);
             }
         }
-        let (reported_in_use, reported_unmounted) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { zfs, layout, present, reported_in_use, reported_unmounted })
+        Ok(views)
     }
 
     /// The snapshots that have a view.
@@ -92,8 +135,8 @@ impl Views {
         &self.present
     }
 
-    /// The mounted view of a snapshot, made or mounted where it is not. The first of the `datasets` that have
-    /// the snapshot is to make it.
+    /// The mounted view of a snapshot, made or mounted where it is not; and whether it was made. The first of the
+    /// `datasets` that have the snapshot is to make it.
     ///
     /// # Errors
     /// See [`ViewError`].
@@ -101,21 +144,47 @@ impl Views {
         &mut self,
         snapshot: &SnapshotName,
         datasets: &[DatasetName],
-    ) -> Result<PathBuf, ViewError> {
-        let (name, mountpoint) = (self.layout.view(snapshot)?, self.layout.mountpoint(snapshot));
+    ) -> Result<(PathBuf, Made), ViewError> {
+        let mountpoint = self.layout.mountpoint(snapshot);
         let mut failed = Err(ViewError::Missing { snapshot: snapshot.clone() });
         for dataset in datasets {
-            match self.zfs.clone_snapshot(dataset, snapshot, &name, &mountpoint).await {
-                Ok(_) => {
-                    kill_point(KillPoint::ViewMade);
-                    self.present.insert(snapshot.clone());
-                    return Ok(mountpoint);
-                }
+            match self.make_or_mount(dataset, snapshot, &mountpoint).await {
+                Ok(made) => return Ok((mountpoint, made)),
                 // The view that is there can be one of a volume that was replaced.
-                Err(error) => failed = Err(error.into()),
+                Err(error) => failed = Err(error),
             }
         }
         failed
+    }
+
+    /// The first view that nobody keeps from being mounted.
+    async fn make_or_mount(
+        &mut self,
+        of: &DatasetName,
+        snapshot: &SnapshotName,
+        at: &Path,
+    ) -> Result<Made, ViewError> {
+        loop {
+            let name = self.name(snapshot)?;
+            match self.zfs.clone_snapshot(of, snapshot, &name, at).await {
+                Ok(made) => {
+                    kill_point(KillPoint::ViewMade);
+                    self.present.insert(snapshot.clone());
+                    let device = self.zfs.check_mounted_at(&name, at).await?;
+                    self.devices.insert(name, device);
+                    return Ok(made);
+                }
+                Err(CloneError::Held { .. }) if self.may_have_another(snapshot) => {
+                    self.set_aside(snapshot, name);
+                }
+                Err(error) => {
+                    if matches!(error, CloneError::Missing { .. }) {
+                        self.present.remove(snapshot);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
     }
 
     /// Removes the view of a snapshot, if there is one.
@@ -126,7 +195,8 @@ impl Views {
         if !self.present.contains(snapshot) {
             return Ok(());
         }
-        let destroyed = self.zfs.destroy(&self.layout.view(snapshot)?).await;
+        let name = self.name(snapshot)?;
+        let destroyed = self.zfs.destroy(&name).await;
         if let Err(error) = destroyed {
             if error.kind() == ErrorClass::Busy && self.reported_in_use.insert(snapshot.clone()) {
                 tracing::info!(
@@ -137,6 +207,8 @@ impl Views {
         }
         kill_point(KillPoint::ViewDropped);
         self.present.remove(snapshot);
+        self.numbers.remove(snapshot);
+        self.devices.remove(&name);
         self.reported_in_use.remove(snapshot);
         Ok(())
     }

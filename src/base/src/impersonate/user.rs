@@ -53,16 +53,6 @@ impl User {
             _ => Err(io::ErrorKind::PermissionDenied.into()),
         }
     }
-
-    /// For `setpriv`, to have a program run as the user.
-    pub fn setpriv_args(&self) -> [String; 3] {
-        let groups: Vec<_> = self.groups.iter().map(Gid::to_string).collect();
-        [
-            format!("--reuid={}", self.uid),
-            format!("--regid={}", self.gid),
-            format!("--groups={}", groups.join(",")),
-        ]
-    }
 }
 
 impl fmt::Display for User {
@@ -143,14 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_the_same_user() {
+    fn a_user_without_a_name_is_told_by_number() {
         let user = User {
             name: None,
             uid: Uid::from_raw(7),
             gid: Gid::from_raw(8),
             groups: vec![8.into(), 9.into()],
         };
-        assert_eq!(user.setpriv_args(), ["--reuid=7", "--regid=8", "--groups=8,9"]);
         assert_eq!(user.to_string(), "user 7");
     }
 }

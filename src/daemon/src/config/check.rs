@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// Checks the registrar's configuration as a whole.
 pub(super) fn registrar(config: &RegistrarConfig) -> Check {
-    below_a_pool(&config.dataset)?;
+    below_a_pool(&config.dataset, "bootstash-registrar")?;
     absolute("state_dir", &config.state_dir)?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
@@ -37,7 +37,7 @@ pub(super) fn registrar(config: &RegistrarConfig) -> Check {
 
 /// Checks an agent's configuration as a whole.
 pub(super) fn agent(config: &AgentConfig) -> Check {
-    below_a_pool(&config.dataset)?;
+    below_a_pool(&config.dataset, "bootstash-agent")?;
     absolute("state_dir", &config.state_dir)?;
     absolute("views_dir", &config.views_dir)?;
     config.overlay_dirs.iter().try_for_each(|dir| absolute("overlay_dirs", dir))?;
@@ -58,10 +58,10 @@ fn peers(config: &PeersConfig) -> Check {
 }
 
 /// A pool's root is the pool's own: our properties on it would be inherited by strangers.
-fn below_a_pool(dataset: &DatasetName) -> Check {
+fn below_a_pool(dataset: &DatasetName, usual: &str) -> Check {
     require(dataset.parent().is_some(), || {
         format!(
-            "dataset = \"{dataset}\" is the root of a pool; give a file system below it, as \"{dataset}/bootstash\""
+            "dataset = \"{dataset}\" is the root of a pool; give a file system below it, as \"{dataset}/{usual}\""
         )
     })
 }

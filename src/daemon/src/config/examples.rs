@@ -44,6 +44,20 @@ fn each_loads_as_what_it_is() {
     assert!(matches!(load(AGENT, None), Ok(ConfigFile::Agent(_))));
 }
 
+/// Both daemons can run on one host.
+#[test]
+fn they_do_not_name_one_data_set_for_both() {
+    let dataset = |text| match load(text, None).unwrap() {
+        ConfigFile::Registrar(config) => config.dataset,
+        ConfigFile::Agent(config) => config.dataset,
+    };
+    let (registrar, agent) = (dataset(REGISTRAR), dataset(AGENT));
+    assert_eq!(registrar.pool(), agent.pool());
+    assert_ne!(registrar, agent);
+    let below = |one: &str, other: &str| one.starts_with(&format!("{other}/"));
+    assert!(!below(registrar.as_str(), agent.as_str()) && !below(agent.as_str(), registrar.as_str()));
+}
+
 #[test]
 fn what_they_call_a_default_is_the_default() {
     for example in [REGISTRAR, AGENT] {

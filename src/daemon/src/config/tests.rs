@@ -72,8 +72,11 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn a_data_set_lies_below_its_pool() {
-    refused(registrar("dataset = \"tank\""), &["root of a pool", "\"tank/bootstash\""]);
-    refused(agent("registrar = \"https://r\"\ndataset = \"tank\""), &["root of a pool"]);
+    refused(registrar("dataset = \"tank\""), &["root of a pool", "\"tank/bootstash-registrar\""]);
+    refused(
+        agent("registrar = \"https://r\"\ndataset = \"tank\""),
+        &["root of a pool", "\"tank/bootstash-agent\""],
+    );
 }
 
 #[test]

@@ -76,8 +76,8 @@ pub fn read_manifest(root: &Path, name: &ImageName) -> Result<Manifest, CatalogE
     }
 }
 
-/// The manifests of all images below a mounted volume or view, in order of name. A directory whose
-/// name is no image name (an import under way) is passed over.
+/// The manifests of all images below a mounted volume or view, in order of name, without the samples of their bases. A
+/// directory whose name is no image name (an import under way) is passed over.
 ///
 /// # Errors
 /// What reading met.
@@ -96,5 +96,10 @@ pub fn read_all(root: &Path) -> Result<Vec<Manifest>, CatalogError> {
     names.sort();
     // One that goes while we read is not there.
     let manifests = names.iter().map(|name| read_manifest(root, name));
-    manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. }))).collect()
+    let there = manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. })));
+    let listed = |mut manifest: Manifest| {
+        manifest.source.identity.without_samples();
+        manifest
+    };
+    there.map(|read| read.map(listed)).collect()
 }

@@ -1,17 +1,15 @@
-//! Reading an image: raw by itself, qcow2 through `imago`, which is never let open a file.
+//! Reading an image: raw by itself, most of qcow2 through `imago`, which is never let open a file.
 
 use super::{BlockSource, Extent, ExtentKind};
-use crate::ImageFormat;
+use crate::qcow2::header;
+use crate::{ImageFormat, raw_file};
 use async_trait::async_trait;
 use bootstash_base::error::Classified;
 use imago::file::File as ImagoFile;
 use imago::qcow2::Qcow2;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -54,6 +52,24 @@ pub struct OpenImageError {
 }
 
 impl DiskImage {
+    /// Whether [`Self::open`] can read an image that was inspected: other formats it cannot, nor qcow2 files that are
+    /// compressed by zstd or have subclusters. Blocks.
+    ///
+    /// # Errors
+    /// What reading its header met.
+    pub fn can_open(path: &Path, format: ImageFormat) -> io::Result<bool> {
+        match format {
+            ImageFormat::Raw => Ok(true),
+            ImageFormat::Qcow2 => {
+                let mut start = Vec::with_capacity(header::HEADER_BYTES);
+                File::open(path)?.take(header::HEADER_BYTES as u64).read_to_end(&mut start)?;
+                let needs = header::COMPRESSION_TYPE | header::EXTENDED_L2;
+                Ok(header::parse(&start).is_none_or(|header| !header.has(needs)))
+            }
+            ImageFormat::Vmdk | ImageFormat::Vdi | ImageFormat::Vhdx | ImageFormat::Vpc => Ok(false),
+        }
+    }
+
     /// Opens an image that was inspected: a disk of `size_bytes`, which may be more than a raw file
     /// has, by less than a sector.
     ///
@@ -87,7 +103,7 @@ impl DiskImage {
     /// What reading met.
     pub fn read_blocking(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.0.disk {
-            Disk::Raw(file) => read_padded(file, buffer, offset),
+            Disk::Raw(file) => raw_file::read_padded(file, buffer, offset),
             Disk::Qcow2(image) => self.0.runtime.block_on(image.read(buffer, offset)),
         }
     }
@@ -99,7 +115,7 @@ impl DiskImage {
     pub fn extent_blocking(&self, offset: u64) -> io::Result<Extent> {
         let rest = self.0.size_bytes.saturating_sub(offset);
         let (kind, length) = match &self.0.disk {
-            Disk::Raw(file) => raw_extent(file, offset)?,
+            Disk::Raw(file) => raw_file::extent(file, offset)?,
             Disk::Qcow2(image) => self.0.runtime.block_on(qcow2_extent(image, offset, rest))?,
         };
         Ok(Extent { offset, length: length.min(rest), kind })
@@ -141,38 +157,9 @@ fn open_disk(path: &Path, format: ImageFormat, runtime: &Handle) -> io::Result<D
             let opening = Qcow2::<ImagoFile>::builder(storage).open(DenyImplicitOpenGate::default());
             Ok(Disk::Qcow2(FormatAccess::new(runtime.block_on(opening)?)))
         }
-    }
-}
-
-fn read_padded(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
+        ImageFormat::Vmdk | ImageFormat::Vdi | ImageFormat::Vhdx | ImageFormat::Vpc => {
+            Err(io::Error::other("only QEMU reads this format"))
         }
-    }
-    buffer[filled..].fill(0);
-    Ok(())
-}
-
-fn raw_extent(file: &File, offset: u64) -> io::Result<(ExtentKind, u64)> {
-    let data = seek(file, offset, Whence::SeekData)?;
-    if data > offset {
-        return Ok((ExtentKind::Zero, data - offset));
-    }
-    Ok((ExtentKind::Data, seek(file, offset, Whence::SeekHole)?.saturating_sub(offset)))
-}
-
-/// Where the next data or hole is; the end of time where there is none.
-fn seek(file: &File, offset: u64, whence: Whence) -> io::Result<u64> {
-    let from = i64::try_from(offset).map_err(io::Error::other)?;
-    match lseek(file, from, whence) {
-        Ok(found) => u64::try_from(found).map_err(io::Error::other),
-        Err(Errno::ENXIO) => Ok(u64::MAX),
-        Err(errno) => Err(errno.into()),
     }
 }
 

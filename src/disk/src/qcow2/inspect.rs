@@ -21,7 +21,11 @@ const MAX_SNAPSHOTS: u32 = 65_536;
 /// A table that grew with its disk has up to half of its entries to spare; one whose disk shrank keeps them.
 const SPARE_LEVEL1_ENTRIES: u64 = 4096;
 /// The best that deflate can do.
-const MAX_COMPRESSION: u64 = 1032;
+const MAX_DEFLATION: u64 = 1032;
+/// What zstd makes of the largest cluster if all its bytes are alike, and some.
+const MAX_ZSTD: u64 = 1 << 16;
+/// In a header's place for it.
+const ZSTD: u8 = 1;
 
 /// Why an image is refused by its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +55,9 @@ pub enum Refusal {
 pub enum Feature {
     /// A later version of the format.
     Version(u32),
-    /// Compression other than by deflate, by its number in the format's document.
+    /// Compression other than by deflate or zstd, or another than its feature bits say, by its number in the format's
+    /// document.
     Compression(u8),
-    /// Second-level tables with subclusters.
-    ExtendedL2,
     /// A feature bit that the format's document does not have.
     Bit(u32),
 }
@@ -154,13 +157,12 @@ fn readable(header: &Qcow2Header) -> Result<(), Refusal> {
         h if h.has(MARKED_CORRUPT) => Err(Refusal::MarkedCorrupt),
         h if h.has(UNCLEAN) => Err(Refusal::Unclean),
         _ if unknown != 0 => Err(Refusal::Feature(Feature::Bit(unknown.trailing_zeros()))),
-        h if h.has(COMPRESSION_TYPE) || h.compression != 0 => {
+        h if h.has(COMPRESSION_TYPE) != (h.compression == ZSTD) || h.compression > ZSTD => {
             Err(Refusal::Feature(Feature::Compression(h.compression)))
         }
         h if h.has(EXTENDED_L2) && h.cluster_bits < LEAST_EXTENDED_CLUSTER_BITS => {
             Err(Refusal::Malformed(FormatViolation::ClusterBits(h.cluster_bits)))
         }
-        h if h.has(EXTENDED_L2) => Err(Refusal::Feature(Feature::ExtendedL2)),
         _ => Ok(()),
     }
 }
@@ -189,7 +191,9 @@ pub fn check_limits(header: &Qcow2Header) -> Result<(), FormatViolation> {
 }
 
 fn needed_level1_entries(header: &Qcow2Header) -> u64 {
-    let table_covers = header.cluster_bytes().map_or(u64::MAX, |bytes| (bytes / 8).saturating_mul(bytes));
+    let entry_bytes = if header.has(EXTENDED_L2) { 16 } else { 8 };
+    let table_covers =
+        header.cluster_bytes().map_or(u64::MAX, |bytes| (bytes / entry_bytes).saturating_mul(bytes));
     header.virtual_size_bytes.div_ceil(table_covers)
 }
 
@@ -211,9 +215,13 @@ fn placed(header: &Qcow2Header) -> Result<(), FormatViolation> {
 
 /// Whether a file can hold what it allocates: tables that name one cluster many times make an endless disk of a
 /// small file, and so does a compressed cluster.
-pub fn check_allocation(allocated: AllocatedBytes, file_bytes: u64) -> Result<(), FormatViolation> {
+pub fn check_allocation(
+    allocated: AllocatedBytes,
+    compression: u8,
+    file_bytes: u64,
+) -> Result<(), FormatViolation> {
     let data_bytes = allocated.plain_bytes.saturating_add(allocated.compressed_bytes);
-    let unpacked = file_bytes.saturating_mul(MAX_COMPRESSION);
+    let unpacked = file_bytes.saturating_mul(if compression == ZSTD { MAX_ZSTD } else { MAX_DEFLATION });
     let fits = allocated.plain_bytes <= file_bytes && allocated.compressed_bytes <= unpacked;
     if fits { Ok(()) } else { Err(FormatViolation::Overfull { data_bytes, file_bytes }) }
 }
@@ -222,9 +230,7 @@ impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => write!(f, "version {version} of the format"),
-            Self::Compression(1) => f.write_str("zstd for its compressed clusters"),
             Self::Compression(kind) => write!(f, "compression of type {kind}"),
-            Self::ExtendedL2 => f.write_str("extended second-level tables (extended_l2)"),
             Self::Bit(bit) => write!(f, "the unknown incompatible feature {bit}"),
         }
     }

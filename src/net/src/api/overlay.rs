@@ -50,6 +50,8 @@ pub enum OverlayState {
     Running,
     /// It is there, and no QEMU has it open.
     Stopped,
+    /// It is there; whether a QEMU has it open cannot be told, as its storage has no byte-range locks.
+    Unknown,
     /// It is gone; once that has lasted, a collection lets go of what it held.
     Missing,
     /// Its storage is not mounted, or does not answer.
@@ -66,4 +68,47 @@ pub struct OverlayStatus {
     pub state: OverlayState,
     /// Since when its file is known to be gone.
     pub missing_since: Option<DateTime<Utc>>,
+    /// The base it reads from; none where nobody has looked at it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseStatus>,
+}
+
+/// The base of an overlay, and what it is at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseStatus {
+    /// The image's file.
+    pub path: PathBuf,
+    /// What it is.
+    #[serde(flatten)]
+    pub state: BaseState,
+}
+
+/// Whether a base is still what was registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum BaseState {
+    /// It is.
+    AsRegistered,
+    /// It is not: overlays of it read a mix of the old cache and the new file.
+    Changed {
+        /// What is different.
+        change: String,
+    },
+    /// Its storage does not answer, or does not let itself be read.
+    Unknown,
+}
+
+/// A base that changed after overlays were made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBase {
+    /// The image's file.
+    pub path: PathBuf,
+    /// The image, by its registered name.
+    pub image: ImageName,
+    /// The snapshot whose boot cache the overlays have.
+    pub snapshot: SnapshotName,
+    /// What is different.
+    pub change: String,
+    /// The overlays.
+    pub overlays: Vec<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! The state of a daemon and its volume.
 
+use super::ChangedBase;
 use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,42 @@ pub struct ReplacedVolume {
     pub unknown: Option<String>,
 }
 
+/// A view that no overlay needs, or that another one took the place of, and that is in use all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// The file system.
+    pub dataset: DatasetName,
+    /// Who holds it, as far as that was found out; a few of many.
+    pub holders: Vec<Holder>,
+}
+
+/// A process that holds a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its number.
+    pub pid: u32,
+    /// Its name, as `ps` shows it.
+    pub command: String,
+    /// By what it holds it.
+    pub by: HeldBy,
+}
+
+/// By what a process holds a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldBy {
+    /// It is mounted in the process's own mount namespace.
+    MountNamespace,
+    /// A file of it is open.
+    OpenFile,
+    /// Its working directory is there.
+    WorkingDirectory,
+    /// Its root directory is there.
+    Root,
+    /// The program itself is there.
+    Program,
+}
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
@@ -100,8 +137,14 @@ pub struct AgentStatus {
     pub snapshots: u64,
     /// How many overlays it knows.
     pub overlays: u64,
+    /// Bases that changed after overlays were made of them.
+    #[serde(default)]
+    pub changed_bases: Vec<ChangedBase>,
     /// Views mounted.
     pub views: u64,
+    /// Views that are in use though no overlay needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldView>,
     /// Space; none before the first snapshot came, and where ZFS does not tell.
     pub usage: Option<Usage>,
     /// What ZFS keeps waiting for too long.

@@ -112,7 +112,7 @@ impl CommandZfs {
     }
 
     /// Runs `zfs` until what it is about is no longer in use.
-    async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
+    pub(super) async fn retry_busy(&self, args: &[&str]) -> Result<Answer, ZfsFailure> {
         let mut retry = BusyRetry::new(self.limits.busy);
         loop {
             let answer = self.call(args).await?;

@@ -6,11 +6,24 @@ use super::probe::failure;
 use super::read::Found;
 use super::stderr::{self, ZfsMessage};
 use crate::{
-    CloneError, CreateError, Made, MountError, NewDataset, Property, ROLE_PROPERTY, Role, SNAPSHOT_ROLE,
-    Snapshot, SnapshotError, ZfsFailure,
+    CloneError, CreateError, Made, MountError, NewDataset, OWNER_PROPERTY, Owner, Property, ROLE_PROPERTY,
+    Role, SNAPSHOT_ROLE, Snapshot, SnapshotError, ZfsFailure,
 };
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::path::Path;
+
+/// Why a file system is not mounted.
+enum NotMounted {
+    /// A mount of it that this process does not see is not gone.
+    Held,
+    Failed(ZfsFailure),
+}
+
+impl From<ZfsFailure> for NotMounted {
+    fn from(failure: ZfsFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
 
 impl CommandZfs {
     pub(super) async fn make_dataset(
@@ -63,6 +76,25 @@ impl CommandZfs {
         Ok(())
     }
 
+    pub(super) async fn set_owner(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        let other = |source| CreateError::Other { name: name.clone(), source };
+        let Some(found) = self.find(name).await.map_err(other)? else {
+            return Err(CreateError::NoParent { name: name.clone() });
+        };
+        match found.state.owner {
+            _ if found.state.role.is_none() => Err(CreateError::Foreign { name: name.clone() }),
+            Some(noted) if noted == owner.to_string() => Ok(Made::Unchanged),
+            Some(noted) => {
+                Err(CreateError::Owned { name: name.clone(), owner: noted, wanted: owner.clone() })
+            }
+            None => {
+                let setting = format!("{OWNER_PROPERTY}={owner}");
+                self.must(&["set", &setting, name.as_str()]).await.map_err(other)?;
+                Ok(Made::Created)
+            }
+        }
+    }
+
     fn setting(&self, property: Property) -> &'static str {
         match property {
             Property::Dedup => "dedup=on",
@@ -78,10 +110,13 @@ impl CommandZfs {
         let other = |source| MountError::Other { name: name.clone(), source };
         let found = self.find(name).await.map_err(other)?;
         let found = found.ok_or_else(|| MountError::Missing { name: name.clone() })?;
-        self.mount_found(&found).await.map_err(other)
+        self.mount_found(&found).await.map_err(|failed| match failed {
+            NotMounted::Held => MountError::Held { name: name.clone() },
+            NotMounted::Failed(source) => other(source),
+        })
     }
 
-    async fn mount_found(&self, found: &Found) -> Result<Made, ZfsFailure> {
+    async fn mount_found(&self, found: &Found) -> Result<Made, NotMounted> {
         let dead = match &found.state.mountpoint {
             Some(path) => dead_mount::detach(path).await,
             None => false,
@@ -89,11 +124,13 @@ impl CommandZfs {
         if found.state.mounted && !dead {
             return Ok(Made::Unchanged);
         }
-        let answer = self.call(&["mount", found.state.name.as_str()]).await?;
+        // It is busy for a while after it was unmounted.
+        let answer = self.retry_busy(&["mount", found.state.name.as_str()]).await?;
         match stderr::read(&answer.stderr) {
             _ if answer.ok => Ok(Made::Created),
             Some(ZfsMessage::AlreadyMounted) => Ok(Made::Unchanged),
-            _ => Err(failure(answer)),
+            Some(ZfsMessage::Busy) => Err(NotMounted::Held),
+            _ => Err(failure(answer).into()),
         }
     }
 
@@ -180,12 +217,15 @@ impl CommandZfs {
             Some(found) if found.origin.as_deref() != Some(origin.as_str()) => {
                 Err(other(other_origin(clone, &found)))
             }
-            Some(found) => self.remount_clone(&found, at).await.map_err(other),
+            Some(found) => self.remount_clone(&found, at).await.map_err(|failed| match failed {
+                NotMounted::Held => CloneError::Held { name: clone.clone() },
+                NotMounted::Failed(source) => other(source),
+            }),
         }
     }
 
     /// A clone that is there is not mounted after the host started anew.
-    async fn remount_clone(&self, found: &Found, at: &Path) -> Result<Made, ZfsFailure> {
+    async fn remount_clone(&self, found: &Found, at: &Path) -> Result<Made, NotMounted> {
         if found.state.mountpoint.as_deref() != Some(at) {
             self.must(&["set", &mountpoint(Some(at)), found.state.name.as_str()]).await?;
         }

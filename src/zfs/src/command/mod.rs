@@ -15,16 +15,19 @@ mod run;
 mod send;
 mod stderr;
 mod stream_header;
+mod way_back;
 
 pub use probe::{OpenError, Programs};
 
 use super::call_monitor::Calls;
+use super::mount_point;
 use super::{
-    ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError, NewDataset,
-    ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError, Snapshot, SnapshotError,
-    Unanswered, Usage, Zfs,
+    ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Made, MountError,
+    MountPointError, NewDataset, Owner, ReadError, Receive, ReceiveError, Received, Removed, ResumeToken,
+    SendError, Snapshot, SnapshotError, Unanswered, Usage, Zfs,
 };
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use run::Program;
 use std::path::Path;
@@ -94,8 +97,20 @@ impl Zfs for CommandZfs {
         self.make_dataset(name, new).await
     }
 
+    async fn claim(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        self.set_owner(name, owner).await
+    }
+
     async fn mount(&self, name: &DatasetName) -> Result<Made, MountError> {
         self.mount_dataset(name).await
+    }
+
+    async fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError> {
+        mount_point::check(name, path).await
     }
 
     async fn snapshots(&self, of: &DatasetName) -> Result<Vec<Snapshot>, ReadError> {

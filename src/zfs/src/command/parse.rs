@@ -1,13 +1,13 @@
 //! Reads the columns that `zfs get -Hp` and `zpool list -H` print. Pure.
 
-use crate::{Dataset, DedupTable, ROLE_PROPERTY, Snapshot, ZfsFailure};
+use crate::{Dataset, DedupTable, OWNER_PROPERTY, ROLE_PROPERTY, Snapshot, ZfsFailure};
 use bootstash_base::names::{DatasetName, Guid, SnapshotName};
 use chrono::DateTime;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What we ask of a file system.
-pub(super) const STATE: &str = "guid,type,org.bootstash:role,mountpoint,mounted,origin";
+pub(super) const STATE: &str = "guid,type,org.bootstash:role,org.bootstash:owner,mountpoint,mounted,origin";
 /// What we ask of a snapshot.
 pub(super) const SNAPSHOT: &str = "guid,createtxg,creation";
 
@@ -47,10 +47,12 @@ pub(super) fn dataset(
     let found = table.get(name.as_str()).ok_or_else(|| wrong("state of a file system"))?;
     let text = |property| found.get(property).map(|value| value.text);
     let guid: Guid = text("guid").and_then(|text| text.parse().ok()).ok_or_else(|| wrong("GUID"))?;
-    let role = found.get(ROLE_PROPERTY).filter(|value| value.local).and_then(|value| value.text.parse().ok());
+    let set = |property| found.get(property).filter(|value| value.local).map(|value| value.text);
+    let role = set(ROLE_PROPERTY).and_then(|text| text.parse().ok());
+    let owner = set(OWNER_PROPERTY).map(str::to_owned);
     let mountpoint = text("mountpoint").filter(|path| path.starts_with('/')).map(PathBuf::from);
-    let state =
-        Dataset { name: name.clone(), guid, role, mountpoint, mounted: text("mounted") == Some("yes") };
+    let mounted = text("mounted") == Some("yes");
+    let state = Dataset { name: name.clone(), guid, role, owner, mountpoint, mounted };
     Ok((state, text("origin").filter(|origin| origin.contains('@')).map(str::to_owned)))
 }
 
@@ -134,6 +136,17 @@ mod tests {
         assert_eq!(state.guid, Guid::new(17_579_202_108_657_413_800));
         assert_eq!((state.mountpoint, state.mounted, origin), (None, false, None));
         assert_eq!(dataset(&name, "zfs get", &with("inherited from tank/b")).unwrap().0.role, None);
+    }
+
+    #[test]
+    fn counts_an_owner_only_where_it_was_set() {
+        let name: DatasetName = "tank/b".parse().unwrap();
+        let with = |owner: &str| {
+            let text = format!("tank/b\tguid\t7\t-\ntank/b\torg.bootstash:owner\t{owner}\n");
+            dataset(&name, "zfs get", &text).unwrap().0.owner
+        };
+        assert_eq!(with("agent:c17\tlocal").as_deref(), Some("agent:c17"));
+        assert_eq!((with("agent:c17\tinherited from tank"), with("-\t-")), (None, None));
     }
 
     #[test]

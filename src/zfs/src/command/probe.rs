@@ -43,6 +43,17 @@ pub enum OpenError {
         /// The pool.
         pool: String,
     },
+    /// The pool's file systems are all mounted below another directory than their properties say.
+    #[error(
+        "the ZFS pool {pool} was imported with altroot={altroot}, so that its file systems are mounted below that and \
+         not where bootstash needs them; import it without: zpool export {pool} && zpool import {pool}"
+    )]
+    Altroot {
+        /// The pool.
+        pool: String,
+        /// The directory.
+        altroot: String,
+    },
     /// libzfs_core was asked for, and that talks to the kernel alone.
     #[error("libzfs_core needs OpenZFS in the kernel, with its device /dev/zfs; load it (modprobe zfs)")]
     NoKernel,
@@ -115,16 +126,24 @@ impl CommandZfs {
         let calls = Calls::default();
         let (zfs, zpool) = (Program::new(&programs.zfs, &calls), Program::new(&programs.zpool, &calls));
         let other = |source| OpenError::Other { pool: pool.to_owned(), source };
-        let listed = zpool.call(&["list", "-H", "-o", "name", pool], limits.call).await.map_err(other)?;
+        let listed = zpool.call(&["list", "-H", "-o", "altroot", pool], limits.call).await.map_err(other)?;
         if !listed.ok {
             return Err(match stderr::read(&listed.stderr) {
                 Some(ZfsMessage::NoPool | ZfsMessage::Missing) => OpenError::NoPool { pool: pool.to_owned() },
                 _ => other(failure(listed)),
             });
         }
+        if let Some(altroot) = altroot(&listed.stdout) {
+            return Err(OpenError::Altroot { pool: pool.to_owned(), altroot: altroot.to_owned() });
+        }
         let capabilities = probe(&zfs, &zpool, pool, limits).await.map_err(other)?;
         Ok(Self { zfs, zpool, limits, capabilities, calls, receiving: Locks::default() })
     }
+}
+
+/// The directory that all of a pool's mount points are below, where that is not all there is.
+fn altroot(listed: &str) -> Option<&str> {
+    Some(listed.trim()).filter(|altroot| !["-", "", "/"].contains(altroot))
 }
 
 /// `zfs version` came with OpenZFS 0.8; zfs-fuse does not know it, nor any of what else we look for.
@@ -172,5 +191,16 @@ pub(super) fn failure(answer: Answer) -> ZfsFailure {
     match stderr::read(&stderr) {
         Some(ZfsMessage::Unavailable) => ZfsFailure::Unavailable { command, stderr },
         _ => ZfsFailure::Unexpected { command, stderr },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_root_than_that_of_the_host_counts() {
+        assert_eq!((altroot("-\n"), altroot("/\n"), altroot("")), (None, None, None));
+        assert_eq!(altroot("/mnt/new\n"), Some("/mnt/new"));
     }
 }

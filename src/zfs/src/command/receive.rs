@@ -227,7 +227,7 @@ impl CommandZfs {
     async fn refusal(&self, into: DatasetName, answer: Answer) -> ReceiveError {
         match refusal(into, answer) {
             ReceiveError::NoSpace { into } if self.is_confined(&into).await => ReceiveError::Quota { into },
-            other => other,
+            other => self.with_way_back(other).await,
         }
     }
 
@@ -279,7 +279,7 @@ fn stood_still(stall: Duration) -> io::Error {
 fn refusal(into: DatasetName, answer: Answer) -> ReceiveError {
     match stderr::read(&answer.stderr) {
         Some(ZfsMessage::WrongBase) => ReceiveError::WrongBase { into },
-        Some(ZfsMessage::Modified) => ReceiveError::Modified { into },
+        Some(ZfsMessage::Modified) => ReceiveError::Modified { into, mend: String::new() },
         Some(ZfsMessage::Exists) => ReceiveError::Exists { into },
         Some(ZfsMessage::NoParent | ZfsMessage::Missing) => ReceiveError::NoParent { into },
         Some(ZfsMessage::Truncated) => ReceiveError::Truncated { into },

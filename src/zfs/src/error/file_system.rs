@@ -1,6 +1,6 @@
 //! How reading, creating, mounting and destroying file systems fail.
 
-use crate::ZfsFailure;
+use crate::{OWNER_PROPERTY, Owner, ZfsFailure};
 use bootstash_base::error::Classified;
 use bootstash_base::names::DatasetName;
 use thiserror::Error;
@@ -25,6 +25,29 @@ pub enum CreateError {
     Foreign {
         /// The file system.
         name: DatasetName,
+    },
+    /// It belongs to another daemon.
+    #[error(
+        "{name} belongs to {owner}, and this is {wanted}; configure another data set for one of them, or, if that one \
+         is no more, hand it over: zfs set {property}={wanted} {name}", property = OWNER_PROPERTY
+    )]
+    #[class(operator)]
+    Owned {
+        /// The file system.
+        name: DatasetName,
+        /// Who has it.
+        owner: String,
+        /// Who wanted it.
+        wanted: Owner,
+    },
+    /// Whether it is there, and whose, is not known.
+    #[error("cannot read the state of {name}")]
+    #[class(source)]
+    Unread {
+        /// The file system.
+        name: String,
+        /// How the call to ZFS failed.
+        source: ZfsFailure,
     },
     /// The file system above it is missing.
     #[error("cannot create {name}: its parent or pool does not exist; create the pool first (zpool create)")]
@@ -58,6 +81,16 @@ pub enum MountError {
     #[error("cannot mount {name}: it does not exist")]
     #[class(permanent)]
     Missing {
+        /// The file system.
+        name: DatasetName,
+    },
+    /// Somebody still has an earlier mount of it (zfs-fuse).
+    #[error(
+        "cannot mount {name}: a process holds an earlier mount of it; end that process (to find it: grep -l {name} \
+         /proc/[0-9]*/mountinfo), or restart zfs-fuse"
+    )]
+    #[class(busy)]
+    Held {
         /// The file system.
         name: DatasetName,
     },

@@ -58,6 +58,16 @@ pub enum CloneError {
         /// The clone.
         name: DatasetName,
     },
+    /// The clone is there and cannot be mounted: somebody still has an earlier mount of it (zfs-fuse).
+    #[error(
+        "cannot mount {name}: a process holds an earlier mount of it; end that process (to find it: grep -l {name} \
+         /proc/[0-9]*/mountinfo), or restart zfs-fuse"
+    )]
+    #[class(busy)]
+    Held {
+        /// The clone.
+        name: DatasetName,
+    },
     /// ZFS failed in another way.
     #[error("cannot clone {of}@{snapshot}")]
     #[class(source)]

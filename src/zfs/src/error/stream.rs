@@ -48,12 +48,15 @@ pub enum ReceiveError {
     },
     /// It was written to since its newest snapshot.
     #[error(
-        "{into} was modified since its newest snapshot; bootstash volumes must not be written to by others"
+        "{into} was modified since its newest snapshot, or a newer one was destroyed; bootstash volumes must not be \
+         changed by others. To discard what is in no snapshot of bootstash's and go on: {mend}"
     )]
     #[class(operator)]
     Modified {
         /// The destination.
         into: DatasetName,
+        /// The command that brings it back to its newest snapshot.
+        mend: String,
     },
     /// A full stream, and the destination is there.
     #[error("{into} exists, and this is a full stream")]

@@ -8,6 +8,7 @@ mod fault;
 mod resume;
 mod state;
 mod stream;
+mod tampering;
 mod transfer;
 mod tree;
 #[allow(clippy::result_large_err, reason = "the trait's errors name both parts of a snapshot")]
@@ -19,10 +20,11 @@ pub use whole::Checkpoint;
 
 use super::{
     ByteStream, Capabilities, CloneError, CreateError, Dataset, DestroyError, Flavor, Made, MountError,
-    NewDataset, Property, ReadError, Receive, ReceiveError, Received, Removed, ResumeToken, SendError,
-    Snapshot, SnapshotError, Unanswered, Usage, Zfs, ZfsFailure,
+    MountPointError, NewDataset, Owner, Property, ReadError, Receive, ReceiveError, Received, Removed,
+    ResumeToken, SendError, Snapshot, SnapshotError, Unanswered, Usage, Zfs, ZfsFailure,
 };
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use fault::Faults;
 use parking_lot::{Mutex, MutexGuard};
@@ -86,23 +88,6 @@ impl FakeZfs {
         let _ = if busy { all.insert(name.clone()) } else { all.remove(name) };
     }
 
-    /// Takes a snapshot under a name that is not one of ours, as an operator might.
-    pub fn take_foreign_snapshot(&self, of: &DatasetName, name: &str) {
-        self.state().foreign_snapshots.insert(of.clone(), name.to_owned());
-    }
-
-    /// Makes a file system without our role, as an operator might.
-    pub fn insert_foreign(&self, name: &DatasetName) {
-        self.state().insert(name, None);
-    }
-
-    /// Unmounts a file system, as a ZFS leaves it that starts anew.
-    pub fn unmount(&self, name: &DatasetName) {
-        if let Some(found) = self.state().file_systems.get_mut(name) {
-            drop(found.unmount());
-        }
-    }
-
     /// The properties that were set on a file system.
     pub fn properties(&self, name: &DatasetName) -> Vec<Property> {
         self.state().file_systems.get(name).map(|found| found.properties.clone()).unwrap_or_default()
@@ -157,6 +142,18 @@ impl Zfs for FakeZfs {
         let gate = self.faults.gate(Verb::Create).await;
         gate.map_err(|source| CreateError::Other { name: name.clone(), source })?;
         self.state().create(name, new)
+    }
+
+    async fn claim(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        self.state().claim(name, owner)
+    }
+
+    async fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError> {
+        self.state().check_mounted_at(name, path)
     }
 
     async fn mount(&self, name: &DatasetName) -> Result<Made, MountError> {

@@ -21,6 +21,7 @@ pub(super) struct Taken {
 pub(super) struct FileSystem {
     pub(super) guid: Guid,
     pub(super) role: Option<Role>,
+    pub(super) owner: Option<String>,
     pub(super) mountpoint: Option<PathBuf>,
     pub(super) mounted: bool,
     pub(super) properties: Vec<Property>,
@@ -41,6 +42,8 @@ pub(super) struct State {
     quotas: HashMap<DatasetName, u64>,
     /// File systems that something has open.
     pub(super) busy: BTreeSet<DatasetName>,
+    /// File systems of which somebody holds a mount that nobody else sees.
+    pub(super) held: BTreeSet<DatasetName>,
     /// Snapshots that others took, the newest of each file system.
     pub(super) foreign_snapshots: BTreeMap<DatasetName, String>,
     seed: u64,
@@ -54,6 +57,7 @@ impl State {
             capacities: HashMap::new(),
             quotas: HashMap::new(),
             busy: BTreeSet::new(),
+            held: BTreeSet::new(),
             foreign_snapshots: BTreeMap::new(),
             seed,
             counter: 0,
@@ -73,6 +77,7 @@ impl State {
         self.file_systems.entry(name.clone()).or_insert(FileSystem {
             guid,
             role,
+            owner: None,
             mountpoint: None,
             mounted: false,
             properties: Vec::new(),
@@ -170,6 +175,7 @@ impl FileSystem {
             name: name.clone(),
             guid: self.guid,
             role: self.role,
+            owner: self.owner.clone(),
             mountpoint: self.mountpoint.clone(),
             mounted: self.mounted,
         }

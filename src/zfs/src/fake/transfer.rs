@@ -117,7 +117,10 @@ impl State {
                     current.map_err(|error| ReceiveError::Other { into: name(), source: disk(&error) })?;
                 match current == newest.tree {
                     true => Ok(Some(newest.clone())),
-                    false => Err(ReceiveError::Modified { into: name() }),
+                    false => {
+                        let mend = format!("zfs rollback {into}@{}", newest.snapshot.name);
+                        Err(ReceiveError::Modified { into: name(), mend })
+                    }
                 }
             }
             (Some(_), _, _) => Err(ReceiveError::WrongBase { into: name() }),

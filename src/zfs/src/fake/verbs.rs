@@ -3,10 +3,11 @@
 use super::disk;
 use super::state::{State, Taken};
 use crate::{
-    CloneError, CreateError, DestroyError, Made, MountError, NewDataset, Removed, Role, Snapshot,
-    SnapshotError, ZfsFailure,
+    CloneError, CreateError, DestroyError, Made, MountError, MountPointError, NewDataset, Owner, Removed,
+    Role, Snapshot, SnapshotError, ZfsFailure,
 };
 use bootstash_base::clock;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use std::path::Path;
 
@@ -54,11 +55,52 @@ impl State {
         Ok(made)
     }
 
+    pub(super) fn claim(&mut self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        let Some(found) = self.file_systems.get_mut(name) else {
+            return Err(CreateError::NoParent { name: name.clone() });
+        };
+        match &found.owner {
+            _ if found.role.is_none() => Err(CreateError::Foreign { name: name.clone() }),
+            Some(noted) if *noted == owner.to_string() => Ok(Made::Unchanged),
+            Some(noted) => {
+                Err(CreateError::Owned { name: name.clone(), owner: noted.clone(), wanted: owner.clone() })
+            }
+            None => {
+                found.owner = Some(owner.to_string());
+                Ok(Made::Created)
+            }
+        }
+    }
+
+    pub(super) fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError> {
+        let device = self.file_systems.keys().position(|it| it == name).unwrap_or_default();
+        let found = self.file_systems.get(name).filter(|found| found.mounted);
+        match found.and_then(|found| found.mountpoint.as_deref()) {
+            Some(at) if at == path => {
+                Ok(DeviceNumber { major: 0, minor: u32::try_from(device).unwrap_or_default() })
+            }
+            Some(at) => Err(MountPointError::Elsewhere {
+                name: name.clone(),
+                at: at.to_owned(),
+                path: path.to_owned(),
+            }),
+            None => Err(MountPointError::NotMounted { name: name.clone(), path: path.to_owned() }),
+        }
+    }
+
     pub(super) fn mount(&mut self, name: &DatasetName) -> Result<Made, MountError> {
+        let held = self.held.contains(name);
         let found =
             self.file_systems.get_mut(name).ok_or_else(|| MountError::Missing { name: name.clone() })?;
         if found.mounted {
             return Ok(Made::Unchanged);
+        }
+        if held {
+            return Err(MountError::Held { name: name.clone() });
         }
         found.mount().map_err(|error| MountError::Other { name: name.clone(), source: disk(&error) })?;
         Ok(Made::Created)
@@ -132,6 +174,9 @@ impl State {
         found
             .unmount()
             .map_err(|error| DestroyError::Other { name: name.to_string(), source: disk(&error) })?;
+        if self.held.contains(name) {
+            return Err(DestroyError::Busy { name: name.to_string() });
+        }
         if let (Some(Role::View), Some(path)) = (found.role, &found.mountpoint) {
             // As with the real one: ours only while empty.
             drop(std::fs::remove_dir(path));
@@ -148,11 +193,13 @@ impl State {
         at: &Path,
     ) -> Result<Made, CloneError> {
         let other = |source| CloneError::Other { of: of.clone(), snapshot: snapshot.clone(), source };
+        let held = self.held.contains(clone);
         match self.file_systems.get_mut(clone) {
             Some(found) if found.role != Some(Role::View) => Err(CloneError::Foreign { name: clone.clone() }),
             Some(found) if found.origin != Some((of.clone(), snapshot.clone())) => {
                 Err(other(other_origin(clone)))
             }
+            Some(found) if held && !found.mounted => Err(CloneError::Held { name: clone.clone() }),
             Some(found) => found.mount_at(at).map(|()| Made::Unchanged).map_err(|e| other(disk(&e))),
             None => self.clone_new(of, snapshot, clone, at),
         }

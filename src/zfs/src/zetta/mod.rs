@@ -11,10 +11,11 @@ mod verbs;
 
 use super::{
     ByteStream, Capabilities, CloneError, CommandZfs, CreateError, Dataset, DestroyError, Flavor, Limits,
-    Made, MountError, NewDataset, OpenError, Programs, ReadError, Receive, ReceiveError, Received, Removed,
-    ResumeToken, SendError, Snapshot, SnapshotError, Unanswered, Usage, Zfs,
+    Made, MountError, MountPointError, NewDataset, OpenError, Owner, Programs, ReadError, Receive,
+    ReceiveError, Received, Removed, ResumeToken, SendError, Snapshot, SnapshotError, Unanswered, Usage, Zfs,
 };
 use async_trait::async_trait;
+use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, SnapshotName};
 use library::Library;
 use std::path::Path;
@@ -84,6 +85,18 @@ impl Zfs for ZettaZfs {
 
     async fn create(&self, name: &DatasetName, new: &NewDataset) -> Result<Made, CreateError> {
         self.commands.create(name, new).await
+    }
+
+    async fn claim(&self, name: &DatasetName, owner: &Owner) -> Result<Made, CreateError> {
+        self.commands.claim(name, owner).await
+    }
+
+    async fn check_mounted_at(
+        &self,
+        name: &DatasetName,
+        path: &Path,
+    ) -> Result<DeviceNumber, MountPointError> {
+        self.commands.check_mounted_at(name, path).await
     }
 
     async fn mount(&self, name: &DatasetName) -> Result<Made, MountError> {

@@ -178,7 +178,8 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
 
 fn agent() -> Result<World> {
     let (dir, runtime, stop) = (tempfile::tempdir()?, runtime(false)?, CancellationToken::new());
-    let (zfs, layout) = (Arc::new(FakeZfs::seeded(1)), Layout::of(&agent_config(dir.path())?)?);
+    let (zfs, layout) =
+        (Arc::new(FakeZfs::seeded(1)), Layout::of(&agent_config(dir.path())?, &"c17".parse()?)?);
     let routes = runtime.block_on(agent_routes(zfs, layout, stop.clone()))?;
     Ok(World { runtime, routes, _dir: dir, stop })
 }
