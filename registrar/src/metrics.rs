@@ -134,6 +134,7 @@ impl Metrics {
                 ("registered", Step::Publish)
             }
             Some(JobOutcome::Failed { step, .. }) => ("failed", step),
+            Some(JobOutcome::Cancelled { step }) => ("cancelled", step),
             None => return,
         };
         self.registrations.get_or_create(&Registration { outcome, step: step.as_str() }).inc();

@@ -10,8 +10,8 @@ use bootstash_delta::catalog::BootSignal;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::{BlockSource, Export, TraceView};
 use bootstash_qemu::{
-    Accelerator, ConsoleText, DiskChain, Machine, MachineEnd, MachineError, MachineEvent, MachineSpec, Place,
-    Qemu,
+    Accelerator, ConsoleText, DiskChain, HardwareProfile, Machine, MachineEnd, MachineError, MachineEvent,
+    MachineSpec, Place, Qemu,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ const BASE_SOCKET: &str = "base";
 pub(super) struct BootPlan<'a> {
     /// From 1.
     pub(super) number: u32,
+    pub(super) profile: HardwareProfile,
     pub(super) image: &'a Source,
     pub(super) config: &'a CaptureConfig,
     pub(super) accelerator: Accelerator,
@@ -44,6 +45,7 @@ pub(super) struct BootPlan<'a> {
 /// A complete boot.
 #[derive(Debug)]
 pub(super) struct Booted {
+    pub(super) profile: HardwareProfile,
     pub(super) signal: BootSignal,
     pub(super) took: Duration,
     /// Read from the base, in the order of first reads.
@@ -68,6 +70,7 @@ pub(super) async fn run(
     let export = Export::serve(listener, Arc::clone(&plan.source));
     let spec = MachineSpec {
         accelerator: plan.accelerator,
+        profile: plan.profile,
         memory_mib: plan.config.memory_mib,
         cpus: plan.config.cpus,
         time_limit: plan.config.boot_timeout,
@@ -89,7 +92,7 @@ pub(super) async fn run(
             if let Err(error) = end {
                 tracing::warn!(%error, "a guest had to be killed");
             }
-            Ok(Booted { signal, took, clusters: export.trace().clusters() })
+            Ok(Booted { profile: plan.profile, signal, took, clusters: export.trace().clusters() })
         }
         (Err(Failure::Ended), Ok(MachineEnd { status, stderr })) if !status.success() => {
             Err(failed(MachineError::Died { status, stderr }))

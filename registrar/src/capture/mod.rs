@@ -1,5 +1,5 @@
 //! From an inspected image to its boot cache: boots it from an export of its base that traces every
-//! read, until a boot reads nothing new, and writes down what was read.
+//! read, on each hardware profile and until a boot reads nothing new, and writes down what was read.
 //!
 //! Promises: the guest has no network and writes to an overlay that is thrown away; an image that does
 //! not come up is an error with its last console lines, never a cache; scratch files go on every end.
@@ -27,7 +27,7 @@ use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_disk::{ContentDigest, Source};
 use bootstash_net::api::CaptureChoices;
-use bootstash_qemu::{Accelerator, Qemu};
+use bootstash_qemu::{Accelerator, HardwareProfiles, Qemu};
 use progress::Reporter;
 use scan::Scanned;
 use std::collections::BTreeSet;
@@ -56,6 +56,11 @@ impl CaptureRequest {
     /// Whether its guests get a seed of cloud-init.
     fn seed(&self) -> bool {
         self.config.seed && !self.choices.no_seed
+    }
+
+    /// The hardware that its guests run on.
+    fn profiles(&self) -> &HardwareProfiles {
+        self.choices.profiles.as_ref().unwrap_or(&self.config.profiles)
     }
 }
 
@@ -185,18 +190,21 @@ impl Series<'_> {
         zeros: ClusterRuns,
         first: Booted,
     ) -> Result<(PathBuf, CacheFacts, Vec<BootRecord>), CaptureError> {
+        let profiles = self.request.profiles();
+        let max_boots = self.request.config.max_boots.max(profiles.count());
         let mut known = BTreeSet::new();
         let mut boots = vec![record(&first, &mut known)];
         loop {
             let number = boots.len() as u32;
             let path = self.scratch.join(format!("cache-{number}.qcow2"));
             let facts = cache::write(self.base, &self.request.image, &known, &zeros, &path).await?;
-            if number >= self.request.config.max_boots {
+            if number >= max_boots {
                 return Ok((path, facts, boots));
             }
             let again = self.boot(number + 1, Some(path.clone()), known.len() as u64).await?;
             boots.push(record(&again, &mut known));
-            if boots.last().is_some_and(|boot| boot.new_clusters == 0) {
+            let booted_on_all = number + 1 >= profiles.count();
+            if booted_on_all && boots.last().is_some_and(|boot| boot.new_clusters == 0) {
                 return Ok((path, facts, boots));
             }
             remove(path).await?;
@@ -206,6 +214,7 @@ impl Series<'_> {
     async fn boot(&self, number: u32, cache: Option<PathBuf>, known: u64) -> Result<Booted, CaptureError> {
         let plan = BootPlan {
             number,
+            profile: self.request.profiles().of_boot(number),
             image: &self.request.image,
             config: &self.request.config,
             accelerator: self.accelerator,
@@ -226,6 +235,7 @@ fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
         base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
         new_clusters: (known.len() - before) as u64,
         signal: booted.signal,
+        profile: Some(booted.profile.to_string()),
     }
 }
 

@@ -38,7 +38,7 @@ fn orders() -> Router<State> {
         .route(routes::IMAGES, get(images::list).post(images::register))
         .route(routes::IMAGE, delete(images::deregister))
         .route(routes::JOBS, get(jobs::list))
-        .route(routes::JOB, get(jobs::follow))
+        .route(routes::JOB, get(jobs::follow).delete(jobs::cancel))
         .route(routes::NODES, get(operator::nodes))
         .route(routes::STATUS, get(operator::status))
         .route(routes::GC, post(operator::collect))

@@ -72,3 +72,24 @@ impl JobRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootstash_qemu::HardwareProfiles;
+
+    #[test]
+    fn choices_are_kept_and_a_record_older_than_them_is_read() {
+        let profiles: HardwareProfiles = "openstack,libvirt".parse().unwrap();
+        let request = RegisterRequest {
+            capture: CaptureChoices { profiles: Some(profiles), ..CaptureChoices::default() },
+            ..RegisterRequest::new("debian12", "/srv/debian12.raw")
+        };
+        let record = JobRecord::new(JobId(1), "debian12".parse().unwrap(), &request);
+        let mut json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["capture"]["profiles"], serde_json::json!(["openstack", "libvirt"]));
+        assert_eq!(serde_json::from_value::<JobRecord>(json.clone()).unwrap(), record);
+        json.as_object_mut().unwrap().remove("capture");
+        assert_eq!(serde_json::from_value::<JobRecord>(json).unwrap().capture, CaptureChoices::default());
+    }
+}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-/// How many failed registrations are remembered.
+/// How many registrations are remembered that failed or were cancelled.
 const FAILED_KEPT: usize = 50;
 
 /// The registrations, on disk and live.
@@ -243,7 +243,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// Of each name the newest registration that came to something is kept, and the last failures.
 fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
     let records = || jobs.values().map(|entry| &entry.record);
-    let failed = records().filter(|record| matches!(record.state, JobState::Failed { .. }));
+    let came_to_nothing =
+        |record: &&JobRecord| matches!(record.state, JobState::Failed { .. } | JobState::Cancelled { .. });
+    let failed = records().filter(came_to_nothing);
     let failed: Vec<JobId> = failed.map(|record| record.id).collect();
     let published = |record: &&JobRecord| matches!(record.state, JobState::Published { .. });
     let newer = |old: &JobRecord| {
@@ -295,15 +297,8 @@ mod tests {
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
-        let source = format!("/srv/images/{name}.raw").into();
-        RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        }
+        let source = format!("/srv/images/{name}.raw");
+        RegisterRequest::new(name, source)
     }
 
     /// Each write tells that it has begun, and ends when it is let go on.

@@ -1,7 +1,7 @@
 //! The states of a registration and its one transition function.
 //!
 //! `submitted → inspected → captured → verified → imported → snapshotted → published`, and from each
-//! but the last to `failed`. A state carries what the next step needs, so that it can be taken up
+//! but the last to `failed` or `cancelled`. A state carries what the next step needs, so that it can be taken up
 //! after a restart.
 
 use bootstash_base::error::ErrorClass;
@@ -67,6 +67,11 @@ pub enum JobState {
         /// What may follow.
         kind: ErrorClass,
     },
+    /// It was cancelled, and what it left was removed.
+    Cancelled {
+        /// Where.
+        step: Step,
+    },
 }
 
 /// What a step has achieved.
@@ -94,6 +99,8 @@ pub enum StepOutput {
         /// What may follow.
         kind: ErrorClass,
     },
+    /// Somebody wants it no more.
+    Cancelled,
 }
 
 /// A step reported what its state cannot lead to.
@@ -114,7 +121,7 @@ impl JobState {
             Self::Verified { .. } => Some(Step::Import),
             Self::Imported { .. } => Some(Step::Snapshot),
             Self::Snapshotted { .. } => Some(Step::Publish),
-            Self::Published { .. } | Self::Failed { .. } => None,
+            Self::Published { .. } | Self::Failed { .. } | Self::Cancelled { .. } => None,
         }
     }
 
@@ -138,6 +145,10 @@ impl JobState {
                 Some(step) => Ok(Self::Failed { step, error, kind }),
                 None => Err(IllegalTransition { from, by: StepOutput::Failed { error, kind } }),
             },
+            (from, StepOutput::Cancelled) => match from.next_step() {
+                Some(step) => Ok(Self::Cancelled { step }),
+                None => Err(IllegalTransition { from, by: StepOutput::Cancelled }),
+            },
             (from, by) => Err(IllegalTransition { from, by }),
         }
     }
@@ -149,6 +160,7 @@ impl JobState {
                 Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots, doubt })
             }
             Self::Failed { step, error, kind } => Some(JobOutcome::Failed { step, error, kind }),
+            Self::Cancelled { step } => Some(JobOutcome::Cancelled { step }),
             _ => None,
         }
     }
@@ -223,8 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn reads_back_every_state() {
+    fn each_state_but_an_end_can_be_cancelled_once() {
         for state in states() {
+            let step = state.next_step();
+            let cancelled = state.after(StepOutput::Cancelled);
+            assert_eq!(
+                cancelled.as_ref().ok().and_then(JobState::outcome),
+                step.map(|step| JobOutcome::Cancelled { step })
+            );
+            if let Ok(cancelled) = cancelled {
+                assert!(cancelled.after(StepOutput::Cancelled).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn reads_back_every_state() {
+        for state in states().into_iter().chain([JobState::Cancelled { step: Step::Capture }]) {
             let json = serde_json::to_string(&state).unwrap();
             assert_eq!(serde_json::from_str::<JobState>(&json).unwrap(), state);
         }

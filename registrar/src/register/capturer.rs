@@ -40,7 +40,7 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
 pub struct QemuCapturer {
     /// The interface to QEMU.
     pub qemu: Qemu,
-    /// How to boot.
+    /// How to boot where nothing else is asked for.
     pub config: CaptureConfig,
 }
 

@@ -1,5 +1,8 @@
 //! Register: takes a job through its steps, and cleans up after it.
 
+#[cfg(test)]
+mod cancel_tests;
+mod cancels;
 mod capturer;
 mod doubt;
 mod existing_image;
@@ -11,6 +14,7 @@ mod runner;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 
 pub use capturer::{Capturer, QemuCapturer};
 pub use doubt::{DoubtError, refuse_doubt};

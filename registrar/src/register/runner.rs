@@ -1,6 +1,8 @@
 //! Runs jobs: one step after the other, each result on disk before the next begins.
 
+use super::cancels::Cancels;
 use super::manifest::manifest;
+use super::waiting::{StepClock, wait_for};
 use super::{BaseComparison, Capturer, StepFailure, look_up, refuse_doubt};
 use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
@@ -13,11 +15,11 @@ use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::Source;
-use bootstash_net::api::{Progress, RegisterRequest, Step};
+use bootstash_net::api::{CancelReply, JobOutcome, Progress, RegisterRequest, Step};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +46,8 @@ struct Inner {
     metrics: Metrics,
     bases: BaseComparison,
     captures: Semaphore,
+    parallel: usize,
+    cancels: Cancels,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -61,9 +65,22 @@ impl Runner {
     ) -> Self {
         let captures = Semaphore::new(parallel);
         let tasks = TaskTracker::new();
-        let bases = BaseComparison::default();
-        let inner = Inner { jobs, capturer, volume, reader, layout, metrics, bases, captures, tasks, stop };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(Inner {
+                jobs,
+                capturer,
+                volume,
+                reader,
+                layout,
+                metrics,
+                bases: BaseComparison::default(),
+                captures,
+                parallel,
+                cancels: Cancels::default(),
+                tasks,
+                stop,
+            }),
+        }
     }
 
     /// Accepts a registration and runs it. Once asked for it goes on, also where nobody waits for the answer
@@ -93,7 +110,24 @@ impl Runner {
     /// Runs a job in a task of its own.
     pub fn start(&self, job: JobId) {
         let inner = Arc::clone(&self.inner);
-        self.inner.tasks.spawn(async move { inner.run(job).await });
+        let cancel = inner.cancels.of_job(job, &inner.stop);
+        self.inner.tasks.spawn(async move {
+            inner.run(job, &cancel).await;
+            inner.cancels.forget(job);
+        });
+    }
+
+    /// Cancels a job, and waits for its end, on disk. None where there is no such job. One that is being published
+    /// already is published.
+    pub async fn cancel(&self, job: JobId) -> Option<CancelReply> {
+        let mut view = self.inner.jobs.watch(job)?;
+        let ended_before = view.borrow().outcome.is_some();
+        if !ended_before && self.inner.cancels.cancel(job) {
+            tracing::info!(%job, "a registration is being cancelled");
+        }
+        let ended = view.wait_for(|view| view.outcome.is_some()).await.ok()?.clone();
+        let cancelled = !ended_before && matches!(ended.outcome, Some(JobOutcome::Cancelled { .. }));
+        Some(CancelReply { cancelled, job: ended })
     }
 
     /// Waits until no job runs just now.
@@ -113,24 +147,14 @@ impl Runner {
 
 impl Inner {
     /// Runs a job to its end, or until the registrar stops: then it goes on at the next start.
-    async fn run(&self, job: JobId) {
+    async fn run(&self, job: JobId, cancel: &CancellationToken) {
         while let Some(record) = self.jobs.record(job) {
             let Some(step) = record.state.next_step() else { break };
             kill_point(reached(step));
-            let started = Instant::now();
-            let result = self.step(&record).await;
-            if matches!(&result, Err(failure) if failure.kind == ErrorClass::Cancelled) {
-                return;
-            }
-            let done = match result {
-                Ok(done) => done,
-                Err(failure) => match self.failed(&record, step, failure).await {
-                    Some(done) => done,
-                    None => return,
-                },
-            };
+            let clock = StepClock::start();
+            let Some(done) = self.done(&record, step, cancel, &clock).await else { return };
             // What the disk writes later is what the next start finds.
-            match self.until_stopped(self.jobs.advance(job, done, started.elapsed())).await {
+            match self.until_stopped(self.jobs.advance(job, done, clock.worked())).await {
                 Some(Ok(())) => (),
                 Some(Err(error)) => {
                     let error = Chain(&error).to_string();
@@ -143,16 +167,45 @@ impl Inner {
         self.end(job).await;
     }
 
-    async fn step(&self, record: &JobRecord) -> Result<StepOutput, StepFailure> {
+    /// What a step came to; none where the registrar stops.
+    async fn done(
+        &self,
+        record: &JobRecord,
+        step: Step,
+        cancel: &CancellationToken,
+        clock: &StepClock,
+    ) -> Option<StepOutput> {
+        // What is in a snapshot is published: other registrations may share that one.
+        if step < Step::Publish && self.is_cancelled(cancel) {
+            return self.cancelled(record, step).await;
+        }
+        match self.step(record, cancel, clock).await {
+            Ok(done) => Some(done),
+            Err(failure) if failure.kind != ErrorClass::Cancelled => self.failed(record, step, failure).await,
+            Err(_) if self.is_cancelled(cancel) => self.cancelled(record, step).await,
+            Err(_) => None,
+        }
+    }
+
+    fn is_cancelled(&self, cancel: &CancellationToken) -> bool {
+        cancel.is_cancelled() && !self.stop.is_cancelled()
+    }
+
+    async fn step(
+        &self,
+        record: &JobRecord,
+        cancel: &CancellationToken,
+        clock: &StepClock,
+    ) -> Result<StepOutput, StepFailure> {
         match &record.state {
             JobState::Submitted => {
                 let inspect = self.capturer.inspect(&record.source, record.format);
-                let mut source = self.unless_stopped(inspect).await?;
+                let mut source = unless_cancelled(cancel, inspect).await?;
                 source.firmware = record.capture.firmware.unwrap_or(source.firmware);
                 Ok(StepOutput::Inspected(source))
             }
-            JobState::Inspected { source } => self.capture(record, source).await,
-            JobState::Captured { manifest } => self.verify(record, manifest).await,
+            JobState::Inspected { source } => self.capture(record, source, cancel, clock).await,
+            JobState::Captured { manifest } => self.verify(record, manifest, cancel).await,
             JobState::Verified { manifest } => self.import(record, manifest).await,
             JobState::Imported { .. } => {
                 self.is_in_the_head(record).await?;
@@ -179,10 +232,16 @@ impl Inner {
         }
     }
 
-    async fn capture(&self, record: &JobRecord, source: &Source) -> Result<StepOutput, StepFailure> {
+    async fn capture(
+        &self,
+        record: &JobRecord,
+        source: &Source,
+        cancel: &CancellationToken,
+        clock: &StepClock,
+    ) -> Result<StepOutput, StepFailure> {
         let captured = match &record.cache {
-            Some(cache) => self.adopt(record, source, cache).await?,
-            None => self.boot(record, source).await?,
+            Some(cache) => self.adopt(record, source, cache, cancel).await?,
+            None => self.boot(record, source, cancel, clock).await?,
         };
         let manifest = manifest(record.name.clone(), source.clone(), captured);
         refuse_doubt(record.require, &manifest)?;
@@ -195,24 +254,40 @@ impl Inner {
         record: &JobRecord,
         source: &Source,
         cache: &Path,
+        cancel: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         let dir = self.layout.job_dir(record.id);
-        self.unless_stopped(self.capturer.adopt(source, cache, &dir)).await
+        unless_cancelled(cancel, self.capturer.adopt(source, cache, &dir)).await
     }
 
-    async fn boot(&self, record: &JobRecord, source: &Source) -> Result<Captured, StepFailure> {
-        let permit = self.unless_stopped(async { Ok(self.captures.acquire().await) }).await?;
+    async fn boot(
+        &self,
+        record: &JobRecord,
+        source: &Source,
+        cancel: &CancellationToken,
+        clock: &StepClock,
+    ) -> Result<Captured, StepFailure> {
         let dir = self.layout.job_dir(record.id);
         let (progress, mut seen) = watch::channel(Progress::default());
-        let capture = self.capturer.capture(source, &record.capture, &dir, &progress, &self.stop);
+        let capture = async {
+            let turn = async { Ok(self.captures.acquire().await) };
+            let what = format!("for another capture to end; {} run at once", self.parallel);
+            let _permit = wait_for(&progress, &what, unless_cancelled(cancel, turn)).await?;
+            self.capturer.capture(source, &record.capture, &dir, &progress, cancel).await
+        };
         let captured = self.relay(record.id, &mut seen, capture).await;
-        drop(permit);
+        clock.leave_out(progress.borrow().waited_seconds);
         captured
     }
 
-    async fn verify(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
+    async fn verify(
+        &self,
+        record: &JobRecord,
+        manifest: &Manifest,
+        cancel: &CancellationToken,
+    ) -> Result<StepOutput, StepFailure> {
         let cache = self.layout.captured_cache(record.id);
-        let verified = self.unless_stopped(self.capturer.verify(&cache, &manifest.source)).await;
+        let verified = unless_cancelled(cancel, self.capturer.verify(&cache, &manifest.source)).await;
         verified.map(|()| StepOutput::Verified).map_err(|failure| name_adopted(record, failure))
     }
 
@@ -278,23 +353,29 @@ impl Inner {
         }
     }
 
-    async fn unless_stopped<T>(
-        &self,
-        work: impl Future<Output = Result<T, StepFailure>>,
-    ) -> Result<T, StepFailure> {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => {
-                Err(StepFailure { error: "the registrar is stopping".to_owned(), kind: ErrorClass::Cancelled })
-            }
-            result = work => result,
-        }
-    }
-
-    /// Takes what the job has put into the volume out again. While ZFS is away that waits; none where the
-    /// registrar stops meanwhile.
     async fn failed(&self, record: &JobRecord, step: Step, failure: StepFailure) -> Option<StepOutput> {
         let StepFailure { mut error, kind } = failure;
+        if let Err(left) = self.take_out(record, step).await? {
+            error = format!("{error} ({left})");
+        }
+        // Whoever asked for the registration is told; to the log it is an event like others.
+        tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
+        Some(StepOutput::Failed { error, kind })
+    }
+
+    async fn cancelled(&self, record: &JobRecord, step: Step) -> Option<StepOutput> {
+        if let Err(left) = self.take_out(record, step).await? {
+            let error = format!("it was cancelled, but {left}");
+            return Some(StepOutput::Failed { error, kind: ErrorClass::Operator });
+        }
+        tracing::info!(image = %record.name, %step, "registration cancelled");
+        Some(StepOutput::Cancelled)
+    }
+
+    /// Takes what the job has put into the volume out again, or says why not. While ZFS is away that waits; none
+    /// where the registrar stops meanwhile.
+    async fn take_out(&self, record: &JobRecord, step: Step) -> Option<Result<(), String>> {
+        let mut taken_out = Ok(());
         while step > Step::Import
             && let Err(left) = self.volume.discard(record.name.clone()).await
         {
@@ -304,13 +385,11 @@ impl Inner {
                 self.stop.run_until_cancelled(pause).await?;
                 continue;
             }
-            error = format!("{error} (and its cache could not be taken out of the volume: {})", left.error);
+            taken_out = Err(format!("its cache could not be taken out of the volume: {}", left.error));
             break;
         }
         kill_point(KillPoint::FailureDiscarded);
-        // Whoever asked for the registration is told; to the log it is an event like others.
-        tracing::info!(image = %record.name, %step, %kind, error, "registration failed");
-        Some(StepOutput::Failed { error, kind })
+        Some(taken_out)
     }
 
     async fn end(&self, job: JobId) {
@@ -324,6 +403,20 @@ impl Inner {
             }
             self.metrics.registration_ended(&record.state);
         }
+    }
+}
+
+/// Cancelled is what the registrar's end cancels, too: then the job goes on at the next start.
+async fn unless_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, StepFailure>>,
+) -> Result<T, StepFailure> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {
+            Err(StepFailure { error: "it was cancelled".to_owned(), kind: ErrorClass::Cancelled })
+        }
+        result = work => result,
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
             base_bytes: 65536,
             new_clusters: 1,
             signal: BootSignal::LoginPrompt,
+            profile: Some("libvirt".to_owned()),
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
@@ -66,6 +67,7 @@ pub(crate) fn snapshot(number: u64) -> Snapshot {
 pub(crate) struct FakeCapturer {
     fail_at: Mutex<Option<Step>>,
     lose_cache: AtomicBool,
+    hold: AtomicBool,
     adopted: Mutex<Vec<PathBuf>>,
 }
 
@@ -78,6 +80,11 @@ impl FakeCapturer {
     /// The next capture leaves no file.
     pub(crate) fn lose_cache(&self) {
         self.lose_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// Captures begin and do not end, until they are cancelled.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.hold.store(hold, Ordering::Relaxed);
     }
 
     /// The caches it adopted, in order.
@@ -110,9 +117,14 @@ impl Capturer for FakeCapturer {
         _: &CaptureChoices,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
-        _: &CancellationToken,
+        cancel: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         self.pass(Step::Capture)?;
+        if self.hold.load(Ordering::Relaxed) {
+            Self::write_cache(work_dir);
+            cancel.cancelled().await;
+            return Err(StepFailure { error: "cancelled".to_owned(), kind: ErrorClass::Cancelled });
+        }
         if !self.lose_cache.swap(false, Ordering::Relaxed) {
             Self::write_cache(work_dir);
         }

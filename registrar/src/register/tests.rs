@@ -22,23 +22,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A registrar without its HTTP.
-struct Bench {
-    zfs: Arc<FakeZfs>,
-    layout: Layout,
-    jobs: Arc<JobRegistry>,
-    volume: VolumeHandle,
-    log: PublicationLog,
-    capturer: Arc<FakeCapturer>,
+pub(super) struct Bench {
+    pub(super) zfs: Arc<FakeZfs>,
+    pub(super) layout: Layout,
+    pub(super) jobs: Arc<JobRegistry>,
+    pub(super) volume: VolumeHandle,
+    pub(super) log: PublicationLog,
+    pub(super) capturer: Arc<FakeCapturer>,
     stop: CancellationToken,
-    runner: Runner,
+    pub(super) runner: Runner,
     _logs: LogWatch,
 }
 
 impl Bench {
-    async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
+    pub(super) async fn open(state_dir: &Path, zfs: Arc<FakeZfs>) -> Self {
         let logs = fail_on_warnings();
         let config = config(state_dir);
         let layout = Layout::new(&config).unwrap();
@@ -67,7 +67,7 @@ impl Bench {
         Self { zfs, layout, jobs, volume, log, capturer, stop, runner, _logs: logs }
     }
 
-    async fn submit(&self, name: &str) -> JobId {
+    pub(super) async fn submit(&self, name: &str) -> JobId {
         self.submit_as(&request(name)).await
     }
 
@@ -78,27 +78,31 @@ impl Bench {
         }
     }
 
-    async fn outcome(&self, job: JobId) -> JobOutcome {
+    pub(super) async fn outcome_of(&self, job: JobId) -> JobOutcome {
         let mut view = self.jobs.watch(job).unwrap();
         let ended = tokio::time::timeout(DEADLINE, view.wait_for(|view| view.outcome.is_some())).await;
-        let outcome = ended.unwrap().unwrap().outcome.clone().unwrap();
+        ended.unwrap().unwrap().outcome.clone().unwrap()
+    }
+
+    pub(super) async fn outcome(&self, job: JobId) -> JobOutcome {
+        let outcome = self.outcome_of(job).await;
         // Scratch goes after the end is told.
         tokio::time::timeout(DEADLINE, self.runner.idle()).await.unwrap();
         outcome
     }
 
-    async fn register(&self, name: &str) -> JobOutcome {
+    pub(super) async fn register(&self, name: &str) -> JobOutcome {
         let job = self.submit(name).await;
         self.runner.start(job);
         self.outcome(job).await
     }
 
-    fn images(&self) -> Vec<String> {
+    pub(super) fn images(&self) -> Vec<String> {
         let manifests = catalog::read_all(&self.layout.mountpoint).unwrap();
         manifests.into_iter().map(|manifest| manifest.name.to_string()).collect()
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.stop.cancel();
         self.runner.finish().await;
     }
@@ -110,15 +114,8 @@ fn config(state_dir: &Path) -> RegistrarConfig {
 }
 
 fn request(name: &str) -> RegisterRequest {
-    let source = format!("/srv/images/{name}.raw").into();
-    RegisterRequest {
-        name: name.to_owned(),
-        source,
-        format: None,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    }
+    let source = format!("/srv/images/{name}.raw");
+    RegisterRequest::new(name, source)
 }
 
 /// The same with a cache to adopt.

@@ -42,8 +42,14 @@ fn failed(name: &ImageName, source: impl Error + Send + Sync + 'static) -> Comma
 }
 
 fn console(args: &BootArgs, accelerator: Accelerator, overlay: &OverlayView) -> ConsoleSpec {
-    let firmware = overlay.firmware.unwrap_or_default();
-    ConsoleSpec { accelerator, memory_mib: args.memory, cpus: args.cpus, network: false, firmware }
+    ConsoleSpec {
+        accelerator,
+        profile: args.profile,
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        network: false,
+        firmware: overlay.firmware.unwrap_or_default(),
+    }
 }
 
 async fn run(

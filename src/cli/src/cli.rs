@@ -5,6 +5,7 @@ use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
+use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
 use std::path::PathBuf;
@@ -32,7 +33,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Capture an image's boot cache and hand it to every node (storage node)
+    ///
+    /// Ctrl-C asks whether to cancel the registration or to leave it running. Without a terminal, or with --json, it is
+    /// left running: the same `bootstash register` follows it again, `bootstash cancel JOB` cancels it.
     Register(RegisterArgs),
+    /// Cancel a registration that is under way; nothing of it is left (storage node)
+    Cancel(CancelArgs),
     /// Remove an image from the cache volume; its base is left alone (storage node)
     Deregister(DeregisterArgs),
     /// List the registered images, or those this node holds
@@ -202,6 +208,10 @@ pub(super) struct RegisterArgs {
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
+    /// Boot it on this hardware, in turn: libvirt, openstack, libvirt-scsi; as the registrar is configured if
+    /// not given
+    #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache")]
+    pub(super) profiles: Option<HardwareProfiles>,
     /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
     #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
     pub(super) require: Option<Confidence>,
@@ -217,6 +227,16 @@ pub(super) struct RegisterArgs {
     /// Return once the registration is under way
     #[arg(long)]
     pub(super) detach: bool,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// Its number, as `bootstash jobs` shows it
+    pub(super) job: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `deregister`
@@ -276,6 +296,9 @@ pub(super) struct BootArgs {
     /// Virtual processors of the VM
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) cpus: u32,
+    /// Hardware of the VM: libvirt, openstack or libvirt-scsi
+    #[arg(long, value_name = "NAME", default_value_t = HardwareProfile::Libvirt)]
+    pub(super) profile: HardwareProfile,
     /// Make the overlay at this path and leave it there
     #[arg(long, value_name = "PATH")]
     pub(super) keep: Option<PathBuf>,

@@ -65,6 +65,10 @@ pub(super) enum CommandError {
     #[error("registering {name} failed at {step}: {error}")]
     #[class(field = kind)]
     Registration { name: ImageName, step: Step, error: String, kind: ErrorClass },
+    /// Somebody cancelled the registration.
+    #[error("the registration of {name} (job {job}) was cancelled at {step}; nothing of it is left")]
+    #[class(cancelled)]
+    RegistrationCancelled { name: ImageName, job: JobId, step: Step },
     /// The registrar went away while its job was followed.
     #[error("the registrar does not answer any more; job {job} goes on or is cleaned up when it is back")]
     #[class(source)]

@@ -4,9 +4,14 @@ use super::cli::ListArgs;
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
-use super::render::{Column, ago, guest_text, low_trust, seconds, short_snapshot, size, table};
+use super::render::{Column, ago, clip, fitted, guest_text, low_trust, seconds, short_snapshot, size, table};
 use bootstash_net::api::{JobOutcome, JobView, routes};
 use chrono::{DateTime, Utc};
+
+/// What fits a terminal; a long result ends with an ellipsis, `--json` has it whole.
+const WIDTH_COLUMNS: usize = 100;
+/// What is left of a long name.
+const NAME_COLUMNS: usize = 24;
 
 /// Lists registrations.
 pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
@@ -32,12 +37,16 @@ fn jobs_text(jobs: &[JobView], now: DateTime<Utc>) -> String {
         }
         _ => None,
     });
-    table(&columns, jobs.iter().map(|job| row(job, now)).collect()) + &low_trust(doubted)
+    let rows = jobs.iter().map(|job| row(job, now)).collect();
+    table(&columns, fitted(&columns, rows, WIDTH_COLUMNS)) + &low_trust(doubted)
 }
 
 fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
     let (state, result) = match &job.outcome {
-        None => (job.step.to_string(), "-".to_owned()),
+        None => match &job.progress.waiting {
+            Some(what) => ("waiting".to_owned(), format!("{} waits {}", job.step, guest_text(what))),
+            None => (job.step.to_string(), "-".to_owned()),
+        },
         Some(JobOutcome::Registered { snapshot, delta_bytes, doubt, .. }) => {
             let trust = if doubt.is_some() { ", low trust" } else { "" };
             ("done".to_owned(), format!("{}, delta {}{trust}", short_snapshot(snapshot), size(*delta_bytes)))
@@ -45,9 +54,11 @@ fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
         Some(JobOutcome::Failed { step, error, .. }) => {
             ("failed".to_owned(), format!("{step}: {}", guest_text(error)))
         }
+        Some(JobOutcome::Cancelled { step }) => ("cancelled".to_owned(), format!("at {step}")),
     };
+    let name = clip(job.name.as_str(), NAME_COLUMNS);
     let took: f64 = job.step_seconds.iter().map(|(_, seconds)| seconds).sum();
-    vec![job.id.to_string(), job.name.to_string(), state, ago(job.submitted, now), seconds(took), result]
+    vec![job.id.to_string(), name, state, ago(job.submitted, now), seconds(took), result]
 }
 
 #[cfg(test)]
@@ -55,7 +66,7 @@ mod tests {
     use super::super::register::samples;
     use super::*;
     use bootstash_base::error::ErrorClass;
-    use bootstash_net::api::{JobId, Step};
+    use bootstash_net::api::{JobId, Progress, Step};
 
     #[test]
     fn says_why_a_cache_is_trusted_little() {
@@ -65,6 +76,44 @@ mod tests {
         let text = jobs_text(&[job.clone()], job.submitted);
         assert!(text.contains("bs-000042, delta 33M, low trust\n"), "{text}");
         assert!(text.ends_with("\n\nlow trust:\n  job 7, debian12: only one boot was made"), "{text}");
+    }
+
+    #[test]
+    fn long_names_and_reasons_fit_100_columns() {
+        let name = "a".repeat(100);
+        let waiting = Some("for another capture to end; 2 run at once".to_owned());
+        let jobs = [
+            JobView {
+                id: JobId(123_456),
+                name: name.parse().unwrap(),
+                outcome: Some(JobOutcome::Failed {
+                    step: Step::Capture,
+                    error: format!(
+                        "/srv/{name}.raw did not boot (boot 1): 失败 {}",
+                        "its console | ".repeat(30)
+                    ),
+                    kind: ErrorClass::Permanent,
+                }),
+                step_seconds: vec![(Step::Inspect, 123_456.7)],
+                ..samples::inspecting()
+            },
+            JobView { progress: Progress { waiting, ..Progress::default() }, ..samples::capturing() },
+        ];
+        let text = jobs_text(&jobs, jobs[0].submitted + chrono::TimeDelta::minutes(119));
+        for line in text.lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= WIDTH_COLUMNS, "{line}");
+        }
+        assert!(text.contains("aaaaaaaaaaaaaaaaaaaaaaa…  failed"), "{text}");
+        assert!(text.contains("  waiting  ") && text.contains("capture waits for another"), "{text}");
+    }
+
+    #[test]
+    fn a_cancelled_registration_says_where() {
+        let outcome = Some(JobOutcome::Cancelled { step: Step::Capture });
+        let job = JobView { outcome, ..samples::capturing() };
+        assert!(
+            jobs_text(&[job.clone()], job.submitted).ends_with("cancelled  0 s ago    0.3 s  at capture")
+        );
     }
 
     #[test]

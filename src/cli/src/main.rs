@@ -4,6 +4,7 @@
 //! [`bootstash_net::api::Client`]. Answers go to standard output, all else to standard error.
 
 mod boot;
+mod cancel;
 mod cli;
 mod collect;
 mod config;
@@ -56,6 +57,7 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Images(list) => images::list(daemons, list).await?,
         Verb::Nodes(list) => nodes::list(daemons, list).await?,
         Verb::Status(list) => status::show(daemons, list).await?,
+        Verb::Cancel(args) => cancel::cancel(daemons, args).await?,
         Verb::Jobs(list) => jobs::list(daemons, list).await?,
         Verb::Gc(args) => collect::gc(daemons, args).await?,
         Verb::Overlays(list) => overlay::list(daemons, list).await?,

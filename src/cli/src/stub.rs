@@ -80,7 +80,13 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         identity,
         firmware: Firmware::Bios,
     };
-    let boot = BootRecord { seconds: 60.0, base_bytes: 0, new_clusters: 0, signal: BootSignal::LoginPrompt };
+    let boot = BootRecord {
+        seconds: 60.0,
+        base_bytes: 0,
+        new_clusters: 0,
+        signal: BootSignal::LoginPrompt,
+        profile: None,
+    };
     let manifest = Manifest {
         version: Manifest::VERSION,
         name: name.parse().unwrap(),

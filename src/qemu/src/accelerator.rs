@@ -3,11 +3,11 @@
 //! `/dev/kvm` can exist and hang, and a single ioctl passes where whole guests hang; so a boot sector
 //! must come through the firmware and say so within a deadline.
 
-use super::Qemu;
 use super::confine::{Bounds, Confined};
 use super::place::Place;
 use super::run;
-use super::spec::hardware;
+use super::spec::platform;
+use super::{HardwareProfile, Qemu};
 use bootstash_base::error::Classified;
 use nix::unistd::Gid;
 use serde::Deserialize;
@@ -112,7 +112,7 @@ impl Qemu {
     async fn boot_probe(&self, accelerator: Accelerator, deadline: Duration) -> Result<(), String> {
         let place = probe_place().map_err(|error| format!("no boot sector could be written: {error}"))?;
         // The very machine that guests get, with the same rights: another can run where theirs does not.
-        let mut args = hardware(accelerator, PROBE_MEMORY_MIB, 1);
+        let mut args = platform(accelerator, HardwareProfile::Libvirt, PROBE_MEMORY_MIB, 1);
         args.extend(run::args([
             &"-nic",
             &"none",

@@ -1,7 +1,8 @@
 //! What a machine is made of, and QEMU's arguments for it. Pure.
 
 use super::firmware::Flash;
-use super::{Accelerator, seed};
+use super::profile::{DISK, NETWORK};
+use super::{Accelerator, HardwareProfile, seed};
 use bootstash_disk::firmware::Firmware;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 pub struct MachineSpec {
     /// What runs it.
     pub accelerator: Accelerator,
+    /// Its devices.
+    pub profile: HardwareProfile,
     /// Its memory, in MiB.
     pub memory_mib: u32,
     /// Its virtual processors.
@@ -50,6 +53,8 @@ pub struct DiskChain {
 pub struct ConsoleSpec {
     /// What runs it.
     pub accelerator: Accelerator,
+    /// Its devices.
+    pub profile: HardwareProfile,
     /// Its memory, in MiB.
     pub memory_mib: u32,
     /// Its virtual processors.
@@ -67,35 +72,54 @@ pub(super) const AGENT_SOCKET: &str = "agent";
 
 /// Arguments for a capture guest.
 pub(super) fn machine_args(spec: &MachineSpec, flash: Option<&Flash>) -> Vec<OsString> {
-    let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    let mut args = platform(spec.accelerator, spec.profile, spec.memory_mib, spec.cpus);
     args.extend(flash.map(Flash::args).unwrap_or_default());
-    args.extend(words(["-nic", "none", "-mon", "chardev=qmp,mode=control", "-serial", "chardev:serial"]));
+    args.extend(words([
+        "-netdev",
+        &unplugged(),
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-serial",
+        "chardev:serial",
+    ]));
     for (id, name) in [("qmp", QMP_SOCKET), ("serial", SERIAL_SOCKET), ("agent", AGENT_SOCKET)] {
         args.extend(words(["-chardev", &format!("socket,id={id},path={name}")]));
     }
-    args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
     for node in nodes(&spec.disk) {
         args.extend(words(["-blockdev", &node.to_string()]));
     }
-    args.extend(if spec.seed { seed::args() } else { Vec::new() });
-    // A write that finds no room is the guest's to meet; to stop it would only have everybody wait.
-    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1,werror=report"]));
+    args.extend(spec.profile.devices());
+    args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
+    args.extend(spec.profile.disk());
+    args.extend(if spec.seed { seed::args(spec.profile) } else { Vec::new() });
     args
 }
 
 /// Arguments for a guest on the terminal, whose chain opens by what its files' headers name.
 pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec, flash: Option<&Flash>) -> Vec<OsString> {
-    let mut args = hardware(spec.accelerator, spec.memory_mib, spec.cpus);
+    let mut args = platform(spec.accelerator, spec.profile, spec.memory_mib, spec.cpus);
     args.extend(flash.map(Flash::args).unwrap_or_default());
-    let nic = if spec.network { "user,model=virtio-net-pci" } else { "none" };
-    args.extend(words(["-nic", nic, "-chardev", "stdio,id=terminal,mux=on,signal=off"]));
+    let network = if spec.network { format!("user,id={NETWORK}") } else { unplugged() };
+    args.extend(words(["-netdev", &network, "-chardev", "stdio,id=terminal,mux=on,signal=off"]));
     args.extend(words(["-serial", "chardev:terminal", "-mon", "chardev=terminal,mode=readline"]));
     args.extend(words(["-blockdev", &overlay_node(overlay, None).to_string()]));
-    args.extend(words(["-device", "virtio-blk-pci,drive=overlay,id=disk,bootindex=1"]));
+    args.extend(spec.profile.devices());
+    args.extend(spec.profile.disk());
     args
 }
 
-pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> Vec<OsString> {
+/// A hub that nobody else is attached to: the guest has a network card, and no network.
+fn unplugged() -> String {
+    format!("hubport,id={NETWORK},hubid=0")
+}
+
+/// What every guest has, whatever its devices.
+pub(super) fn platform(
+    accelerator: Accelerator,
+    profile: HardwareProfile,
+    memory_mib: u32,
+    cpus: u32,
+) -> Vec<OsString> {
     let (accel, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         // Five-level page tables would only make each emulated page walk longer.
@@ -107,7 +131,8 @@ pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> 
         "-display",
         "none",
         "-machine",
-        "q35,graphics=off",
+        // The firmware's and the boot loader's words go to the serial console, too.
+        &format!("{},graphics=off", profile.machine()),
         "-sandbox",
         SANDBOX,
         "-accel",
@@ -118,10 +143,6 @@ pub(super) fn hardware(accelerator: Accelerator, memory_mib: u32, cpus: u32) -> 
         &cpus.to_string(),
         "-m",
         &format!("{memory_mib}M"),
-        "-device",
-        "virtio-rng-pci",
-        "-device",
-        "virtio-serial-pci",
     ])
 }
 
@@ -144,7 +165,7 @@ fn nodes(disk: &DiskChain) -> Vec<Value> {
 
 fn overlay_node(overlay: &Path, backing: Option<&str>) -> Value {
     let mut node = json!({
-        "driver": "qcow2", "node-name": "overlay", "discard": "unmap",
+        "driver": "qcow2", "node-name": DISK, "discard": "unmap",
         "file": { "driver": "file", "filename": overlay.to_string_lossy(), "discard": "unmap" },
     });
     if let Some(backing) = backing {
@@ -166,6 +187,7 @@ mod tests {
     fn spec(cache: Option<&'static str>) -> MachineSpec {
         MachineSpec {
             accelerator: Accelerator::Tcg,
+            profile: HardwareProfile::Libvirt,
             memory_mib: 512,
             cpus: 2,
             time_limit: Duration::from_secs(60),
@@ -191,10 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn guest_is_sandboxed_and_has_no_network() {
+    fn guest_is_sandboxed_and_has_a_network_card_without_a_network() {
         let args = args(None);
         assert!(has(&args, "-sandbox", SANDBOX));
-        assert!(has(&args, "-nic", "none"));
+        assert!(has(&args, "-netdev", "hubport,id=network,hubid=0"));
+        let backends = args.iter().filter(|arg| ["-netdev", "-nic", "-net"].contains(&arg.as_str()));
+        assert_eq!(backends.count(), 1, "{args:?}");
         assert!(has(&args, "-m", "512M") && has(&args, "-smp", "2"));
         assert!(args.contains(&"-nodefaults".to_owned()));
     }
@@ -227,6 +251,7 @@ mod tests {
     fn terminal_guest_follows_the_overlays_own_header() {
         let spec = ConsoleSpec {
             accelerator: Accelerator::Kvm,
+            profile: HardwareProfile::OpenStack,
             memory_mib: 1024,
             cpus: 1,
             network: false,
@@ -237,7 +262,11 @@ mod tests {
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect();
         assert!(nodes_of(&args)[0].get("backing").is_none());
-        assert!(has(&args, "-nic", "none") && has(&args, "-accel", "kvm") && has(&args, "-cpu", "host"));
+        assert!(
+            has(&args, "-machine", "pc,graphics=off")
+                && has(&args, "-accel", "kvm")
+                && has(&args, "-cpu", "host")
+        );
         assert!(has(&args, "-chardev", "stdio,id=terminal,mux=on,signal=off"));
     }
 }

@@ -275,14 +275,7 @@ pub(super) fn boot(testbed: &Testbed) -> Result<RegisterRequest> {
     let source = testbed.dir.join("tiny.raw");
     TinyGuest::booting(7).write(&source)?;
     let format = Some(ImageFormat::Raw);
-    Ok(RegisterRequest {
-        name: "tiny".to_owned(),
-        source,
-        format,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    })
+    Ok(RegisterRequest { format, ..RegisterRequest::new("tiny", source) })
 }
 
 /// A guest that reads its disk and then waits for ever.
@@ -290,14 +283,7 @@ pub(super) fn silent_guest(testbed: &Testbed) -> Result<RegisterRequest> {
     let source = testbed.dir.join("mute.raw");
     TinyGuest::printing("wait").write(&source)?;
     let format = Some(ImageFormat::Raw);
-    Ok(RegisterRequest {
-        name: "mute".to_owned(),
-        source,
-        format,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    })
+    Ok(RegisterRequest { format, ..RegisterRequest::new("mute", source) })
 }
 
 async fn deregister_booted(testbed: &Testbed) -> Result<()> {

@@ -142,12 +142,9 @@ impl Testbed {
     /// Asks for a registration, and follows it to its end.
     pub(super) async fn register(&self, image: &Image) -> Result<JobOutcome> {
         let request = RegisterRequest {
-            name: image.name.clone(),
-            source: image.base.clone(),
             format: Some(ImageFormat::Raw),
             cache: Some(image.cache.clone()),
-            require: None,
-            capture: Default::default(),
+            ..RegisterRequest::new(&image.name, &image.base)
         };
         self.follow(&request).await
     }
@@ -168,7 +165,9 @@ impl Testbed {
         let image = self.new_image()?;
         match self.register(&image).await? {
             JobOutcome::Registered { .. } => self.images.push(image.clone()),
-            failed @ JobOutcome::Failed { .. } => bail!("{}: {failed:?}", image.name),
+            failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. }) => {
+                bail!("{}: {failed:?}", image.name)
+            }
         }
         Ok(image)
     }

@@ -90,14 +90,7 @@ impl Fleet {
     pub async fn register(&self, name: &str) -> Result<()> {
         let source = self.dir.path().join(name);
         std::fs::write(&source, vec![1; 4096])?;
-        let request = RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        };
+        let request = RegisterRequest::new(name, source);
         let RegisterReply::Started { job } = self.client.post(routes::IMAGES, &request).await? else {
             bail!("{name} was registered");
         };
@@ -105,7 +98,9 @@ impl Fleet {
         loop {
             match self.client.get::<JobView>(&route, &()).await?.outcome {
                 Some(JobOutcome::Registered { .. }) => return Ok(()),
-                Some(failed @ JobOutcome::Failed { .. }) => bail!("{name}: {failed:?}"),
+                Some(failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. })) => {
+                    bail!("{name}: {failed:?}")
+                }
                 None => sleep(POLL).await,
             }
         }

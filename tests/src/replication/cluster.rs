@@ -290,14 +290,7 @@ impl Cluster {
     pub(super) async fn register(&self, name: &str) -> Result<()> {
         let source = self.file(&format!("{name}.raw"));
         std::fs::write(&source, vec![1; 1 << 20])?;
-        let request = RegisterRequest {
-            name: name.to_owned(),
-            source,
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        };
+        let request = RegisterRequest::new(name, source);
         let registrar = self.client("registrar")?;
         let RegisterReply::Started { job } = registrar.post(routes::IMAGES, &request).await? else {
             bail!("{name} was registered");
@@ -309,7 +302,9 @@ impl Cluster {
         });
         match outcome.await? {
             JobOutcome::Registered { .. } => Ok(()),
-            failed @ JobOutcome::Failed { .. } => bail!("{name}: {failed:?}"),
+            failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. }) => {
+                bail!("{name}: {failed:?}")
+            }
         }
     }
 

@@ -56,15 +56,7 @@ impl Operator {
     }
 
     async fn ask_for(&self, name: &str, source: &Path) -> Result<RegisterReply, CallError> {
-        let (name, source) = (name.to_owned(), source.to_owned());
-        let request = RegisterRequest {
-            name,
-            source,
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        };
+        let request = RegisterRequest::new(name, source);
         self.client.post(routes::IMAGES, &request).await
     }
 

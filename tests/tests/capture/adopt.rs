@@ -91,6 +91,7 @@ impl Fixture {
             base_bytes: new_clusters * CLUSTER,
             new_clusters,
             signal: BootSignal::LoginPrompt,
+            profile: None,
         };
         Manifest {
             version: Manifest::VERSION,

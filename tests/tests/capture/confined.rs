@@ -6,7 +6,9 @@ use bootstash_disk::Source;
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{DiskImage, Export};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, Machine, MachineSpec, Place, Qemu};
+use bootstash_qemu::{
+    Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, Machine, MachineSpec, Place, Qemu,
+};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, capture};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -52,6 +54,7 @@ fn disk(path: &Path, code: &[u8], size_bytes: u64) {
 fn config() -> CaptureConfig {
     CaptureConfig {
         accelerator: AcceleratorChoice::Tcg,
+        profiles: HardwareProfile::Libvirt.into(),
         quiet: Duration::from_secs(1),
         boot_timeout: Duration::from_secs(12),
         memory_mib: 64,
@@ -140,6 +143,7 @@ impl Running {
         let export = Export::serve(place.listen("base").unwrap(), Arc::new(base));
         let spec = MachineSpec {
             accelerator: Accelerator::Tcg,
+            profile: HardwareProfile::Libvirt,
             memory_mib: 64,
             cpus: 1,
             time_limit: Duration::from_secs(300),

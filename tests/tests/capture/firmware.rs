@@ -6,7 +6,7 @@ use bootstash_disk::Source;
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
+use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureRequest, Captured, capture, verify};
 use bootstash_tests::lab::plan::images_cache;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,12 @@ pub(crate) async fn captured_with(
     choices: CaptureChoices,
     progress: &watch::Sender<Progress>,
 ) -> Captured {
-    let config = CaptureConfig { accelerator: AcceleratorChoice::Tcg, boot_timeout: BOOT_LIMIT, ..config };
+    let config = CaptureConfig {
+        accelerator: AcceleratorChoice::Tcg,
+        boot_timeout: BOOT_LIMIT,
+        profiles: HardwareProfile::Libvirt.into(),
+        ..config
+    };
     let request = CaptureRequest { image, work_dir: work_dir.to_owned(), config, choices };
     capture(&Qemu::find().unwrap(), &request, progress, &CancellationToken::new()).await.unwrap()
 }
@@ -61,6 +66,7 @@ async fn warm_boot(cache: &Path, image: &Source) -> Vec<u64> {
     place.lend(cache, "cache").unwrap();
     let spec = MachineSpec {
         accelerator: Accelerator::Tcg,
+        profile: HardwareProfile::Libvirt,
         memory_mib: MEMORY_MIB,
         cpus: 1,
         time_limit: BOOT_LIMIT,

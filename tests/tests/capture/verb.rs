@@ -7,7 +7,9 @@ use bootstash_delta::catalog::{BootSignal, Confidence};
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
+use bootstash_qemu::{
+    Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, HardwareProfiles, MachineSpec, Place, Qemu,
+};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -26,6 +28,7 @@ const GUEST: Guest<'static> =
 fn config() -> CaptureConfig {
     CaptureConfig {
         accelerator: AcceleratorChoice::Tcg,
+        profiles: HardwareProfile::Libvirt.into(),
         quiet: Duration::from_secs(1),
         boot_timeout: Duration::from_secs(90),
         memory_mib: 64,
@@ -55,7 +58,8 @@ fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
 async fn a_cache_holds_what_the_guest_read_and_no_more() {
     let (dir, base) = disk(&GUEST);
     let before = std::fs::read(&base).unwrap();
-    let request = request(&base, config()).await;
+    let config = CaptureConfig { profiles: HardwareProfiles::default(), ..config() };
+    let request = request(&base, config).await;
     let captured = captured(&request).await.unwrap();
 
     let (data, zeros) = held(&captured.cache);
@@ -67,7 +71,9 @@ async fn a_cache_holds_what_the_guest_read_and_no_more() {
     assert_eq!(captured.facts.bytes, std::fs::metadata(&captured.cache).unwrap().len());
 
     let new: Vec<u64> = captured.boots.iter().map(|boot| boot.new_clusters).collect();
-    assert_eq!(new, [READS.len() as u64 + 1, 0], "the second boot read from the base");
+    assert_eq!(new, [READS.len() as u64 + 1, 0, 0], "a further boot read from the base");
+    let profiles: Vec<_> = captured.boots.iter().filter_map(|boot| boot.profile.as_deref()).collect();
+    assert_eq!(profiles, ["libvirt", "openstack", "libvirt-scsi"]);
     assert_eq!(captured.boots[1].base_bytes, 0);
     assert_eq!(captured.boots[0].signal, BootSignal::LoginPrompt);
     assert_eq!(captured.confidence, Confidence::High);
@@ -90,6 +96,7 @@ async fn a_warm_guest_boots_from_a_base_that_refuses_every_read() {
     place.lend(&cache, "cache").unwrap();
     let spec = MachineSpec {
         accelerator: Accelerator::Tcg,
+        profile: HardwareProfile::Libvirt,
         memory_mib: 64,
         cpus: 1,
         time_limit: Duration::from_secs(90),

@@ -19,14 +19,7 @@ fn names_that_could_lead_elsewhere() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = Client::new(Endpoint::Unix(socket)).unwrap();
     for name in ["../etc", "a/b", "", &"x".repeat(300)] {
-        let request = RegisterRequest {
-            name: name.to_owned(),
-            source: source.clone(),
-            format: None,
-            cache: None,
-            require: None,
-            capture: Default::default(),
-        };
+        let request = RegisterRequest::new(name, &source);
         let reply = runtime.block_on(client.post::<RegisterReply>(routes::IMAGES, &request));
         let Err(CallError::Refused { status, error, .. }) = reply else { panic!("{reply:?}") };
         assert_eq!(status, 400, "{error}");

@@ -1,6 +1,7 @@
 //! `register`: ask for an image to be registered, and follow the job to its end.
 
 mod follow;
+mod interrupted;
 mod live;
 #[cfg(test)]
 pub(super) mod samples;
@@ -10,18 +11,19 @@ mod watch;
 use super::cli::RegisterArgs;
 use super::daemons::{Daemon, Daemons};
 use super::failure::{CommandError, INTERRUPTED};
-use super::{output, path};
+use super::{cancel, output, path};
 use bootstash_disk::refuse_url;
 use bootstash_net::api::{
     CaptureChoices, Client, ImageView, JobId, JobOutcome, JobView, RegisterReply, RegisterRequest, routes,
 };
 use follow::{RETRY_BUDGET, follow};
+use interrupted::Choice;
 use live::Live;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use watch::{Json, Plain, Watch};
 
-/// Registers an image. Interrupting it leaves the registration running.
+/// Registers an image. Who interrupts it at a terminal chooses what becomes of the registration; else it goes on.
 pub(super) async fn register(daemons: &Daemons, args: RegisterArgs) -> Result<ExitCode, CommandError> {
     let registrar = daemons.need(Daemon::Registrar)?;
     let reply = ask(&registrar, &args).await?;
@@ -50,7 +52,11 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
         format: args.format,
         cache: args.cache.as_deref().map(path::absolute).transpose()?,
         require: args.require,
-        capture: CaptureChoices { firmware: args.firmware.0, no_seed: args.no_seed },
+        capture: CaptureChoices {
+            firmware: args.firmware.0,
+            no_seed: args.no_seed,
+            profiles: args.profiles.clone(),
+        },
     })
 }
 
@@ -65,10 +71,19 @@ async fn to_the_end(registrar: &Client, job: JobId, args: &RegisterArgs) -> Resu
     match end {
         Some(end) => conclude(&end, args.json),
         None => {
-            eprintln!("\n{}", detached_text(job, args));
+            eprintln!("\n{}", interrupted(registrar, job, args).await?);
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Does what the user chooses, and says so.
+async fn interrupted(registrar: &Client, job: JobId, args: &RegisterArgs) -> Result<String, CommandError> {
+    let at_a_terminal = !args.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if at_a_terminal && interrupted::ask(&args.name, job).await == Choice::Cancel {
+        return Ok(cancel::cancelled_text(&cancel::ask(registrar, job).await?));
+    }
+    Ok(detached_text(job, args))
 }
 
 fn watch_for(args: &RegisterArgs) -> Box<dyn Watch> {
@@ -89,6 +104,9 @@ fn conclude(end: &JobView, json: bool) -> Result<ExitCode, CommandError> {
             error: error.clone(),
             kind: *kind,
         }),
+        Some(JobOutcome::Cancelled { step }) => {
+            Err(CommandError::RegistrationCancelled { name: end.name.clone(), job: end.id, step: *step })
+        }
         _ if json => Ok(ExitCode::SUCCESS),
         _ => output::line(&steps::summary(end)).map(|()| ExitCode::SUCCESS),
     }
@@ -109,7 +127,7 @@ fn unchanged_text(image: &ImageView) -> String {
 
 fn detached_text(job: JobId, args: &RegisterArgs) -> String {
     format!(
-        "the registration of {} goes on as job {job}; `bootstash jobs` shows it, the same `bootstash register` follows it",
+        "the registration of {} goes on as job {job}; `bootstash jobs` shows it, the same `bootstash register` follows it, `bootstash cancel {job}` cancels it",
         args.name
     )
 }
@@ -166,6 +184,7 @@ mod tests {
             source: "Cargo.toml".into(),
             format: None,
             cache: None,
+            profiles: None,
             require: None,
             firmware: FirmwareChoice::default(),
             no_seed: false,

@@ -26,6 +26,7 @@ pub(crate) fn capturing() -> JobView {
         clusters: Some(1763),
         bytes: Some(1763 * 65536),
         total_bytes: Some(2 << 30),
+        ..Progress::default()
     };
     JobView {
         seq: 4,

@@ -41,8 +41,9 @@ impl Steps {
 
 /// The step under way: `capture, boot 2, 1763 clusters, 110 MiB of 2 GiB`.
 pub(super) fn under_way(job: &JobView) -> String {
-    let Progress { boot, clusters, bytes, total_bytes, .. } = &job.progress;
+    let Progress { boot, clusters, bytes, total_bytes, waiting, .. } = &job.progress;
     let mut parts = vec![job.step.to_string()];
+    parts.extend(waiting.as_ref().map(|what| format!("waits {what}")));
     parts.extend(boot.map(|number| format!("boot {number}")));
     parts.extend(clusters.map(|count| format!("{count} clusters")));
     parts.extend(match (bytes, total_bytes) {
@@ -115,6 +116,10 @@ mod tests {
     fn the_step_under_way_fits_a_line() {
         assert_eq!(under_way(&samples::inspecting()), "inspect");
         assert_eq!(under_way(&samples::capturing()), "capture, boot 2, 1763 clusters, 110.2 MiB of 2 GiB");
+        let mut waiting = samples::inspecting();
+        waiting.step = Step::Capture;
+        waiting.progress.waiting = Some("for a processor".to_owned());
+        assert_eq!(under_way(&waiting), "capture, waits for a processor");
         assert_eq!(console(&samples::capturing()), "[ OK ] Started ssh");
         assert_eq!(console(&samples::inspecting()), "");
     }

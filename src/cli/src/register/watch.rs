@@ -1,6 +1,6 @@
 //! Who is told of a job's changes: a machine, a file, or (in `live`) a person.
 
-use super::steps::Steps;
+use super::steps::{Steps, under_way};
 use crate::failure::CommandError;
 use crate::output;
 use bootstash_net::api::JobView;
@@ -31,13 +31,21 @@ impl Watch for Json {
     fn close(&mut self) {}
 }
 
-/// One line a step.
+/// One line a step, and one when a step waits.
 #[derive(Debug, Default)]
-pub(super) struct Plain(Steps);
+pub(super) struct Plain {
+    steps: Steps,
+    waiting: Option<String>,
+}
 
 impl Watch for Plain {
     fn news(&mut self, job: &JobView) -> Result<(), CommandError> {
-        self.0.news(job).iter().try_for_each(|line| output::line(line))
+        self.steps.news(job).iter().try_for_each(|line| output::line(line))?;
+        if self.waiting != job.progress.waiting {
+            self.waiting.clone_from(&job.progress.waiting);
+            self.waiting.iter().for_each(|_| eprintln!("{}", under_way(job)));
+        }
+        Ok(())
     }
 
     fn notice(&mut self, text: &str) {

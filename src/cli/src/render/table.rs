@@ -11,13 +11,20 @@ pub(crate) enum Column {
     Right(&'static str),
 }
 
+impl Column {
+    /// Its heading.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Left(name) | Self::Right(name) => name,
+        }
+    }
+}
+
 /// The rows below their headings. Never wraps: a long cell makes a long line, as in `zfs list`.
 pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|column| match column {
-        Column::Left(name) | Column::Right(name) => *name,
-    }));
+    table.set_header(columns.iter().map(|column| column.name()));
     table.add_rows(rows);
     for (column, kind) in table.column_iter_mut().zip(columns) {
         column.set_padding((0, 2));

@@ -3,7 +3,7 @@
 use super::MulticastConfig;
 use bootstash_base::names::{DatasetName, GroupName};
 use bootstash_net::download_limits::Limits;
-use bootstash_qemu::AcceleratorChoice;
+use bootstash_qemu::{AcceleratorChoice, HardwareProfiles};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -92,7 +92,9 @@ pub struct CaptureConfig {
     pub accelerator: AcceleratorChoice,
     /// How many images are captured at once.
     pub parallel: usize,
-    /// At most this number of boots for each image.
+    /// The hardware that images are booted on, in turn.
+    pub profiles: HardwareProfiles,
+    /// At most this number of boots for each image, and at least one on each profile.
     pub max_boots: u32,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
@@ -119,12 +121,13 @@ impl Default for CaptureConfig {
         Self {
             accelerator: AcceleratorChoice::Auto,
             parallel: 2,
-            max_boots: 3,
+            profiles: HardwareProfiles::default(),
+            max_boots: 5,
             boot_timeout: Duration::from_secs(600),
             quiet: Duration::from_secs(10),
             quiet_without_signal: Duration::from_secs(120),
             memory_mib: 1024,
-            cpus: 1,
+            cpus: 2,
             overlay_mib: 8192,
             seed: true,
         }

@@ -132,6 +132,11 @@ fn capture_limits_make_sense_together() {
     refused(capture("max_boots = 0"), &["capture.max_boots = 0", "at least 1"]);
     refused(capture("parallel = 0"), &["capture.parallel"]);
     refused(capture("cpus = 0"), &["capture.cpus"]);
+    refused(
+        capture("profiles = [\"libvirt\", \"vmware\"]"),
+        &["line 3,", "no hardware profile \"vmware\"", "libvirt, openstack, libvirt-scsi"],
+    );
+    refused(capture("profiles = []"), &["at least one of: libvirt"]);
     refused(capture("memory_mib = 8"), &["capture.memory_mib = 8", "at least 64"]);
     refused(capture("boot_timeout = \"0s\""), &["capture.boot_timeout is zero"]);
     refused(capture("quiet = \"11m\""), &["capture.quiet (660 s)", "boot_timeout (600 s)"]);

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
-        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal }
+        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal, profile: None }
     }
 
     #[test]

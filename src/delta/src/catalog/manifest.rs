@@ -38,6 +38,9 @@ pub struct BootRecord {
     pub new_clusters: u64,
     /// What told that it was complete.
     pub signal: BootSignal,
+    /// The hardware profile it ran on; none in manifests older than profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// Facts about the cache file.
@@ -106,5 +109,13 @@ mod tests {
         assert_eq!((manifest.source.firmware, manifest.seed), (Firmware::Bios, false));
         let again = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&again).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_boot_on_record_before_there_were_profiles_is_read() {
+        let old = r#"{"seconds":1.5,"base_bytes":65536,"new_clusters":1,"signal":"login-prompt"}"#;
+        let boot: BootRecord = serde_json::from_str(old).unwrap();
+        assert_eq!(boot.profile, None);
+        assert_eq!(serde_json::to_string(&boot).unwrap(), old);
     }
 }

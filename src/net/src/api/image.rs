@@ -5,6 +5,7 @@ use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog::{Confidence, Manifest};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
+use bootstash_qemu::HardwareProfiles;
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,20 @@ pub struct RegisterRequest {
     pub capture: CaptureChoices,
 }
 
+impl RegisterRequest {
+    /// Asks for it with nothing special.
+    pub fn new(name: &str, source: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            source: source.into(),
+            format: None,
+            cache: None,
+            require: None,
+            capture: CaptureChoices::default(),
+        }
+    }
+}
+
 /// How an image is to be booted for its capture, where not as the registrar's configuration and the image itself say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,6 +55,8 @@ pub struct CaptureChoices {
     pub firmware: Option<Firmware>,
     /// Whether its guests get no seed of cloud-init.
     pub no_seed: bool,
+    /// The hardware profiles to boot on, in turn; the registrar's where none are given.
+    pub profiles: Option<HardwareProfiles>,
 }
 
 /// Number of a registration.
@@ -120,6 +137,12 @@ pub struct Progress {
     pub bytes: Option<u64>,
     /// Bytes to do.
     pub total_bytes: Option<u64>,
+    /// What it waits for before it can go on, as words that follow "waits".
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// How long it has waited in this step before.
+    #[serde(default)]
+    pub waited_seconds: f64,
 }
 
 /// How a job ended.
@@ -149,6 +172,11 @@ pub enum JobOutcome {
         /// What may follow.
         kind: ErrorClass,
     },
+    /// Somebody cancelled it, and nothing of it is left.
+    Cancelled {
+        /// The step it was at.
+        step: Step,
+    },
 }
 
 /// A job as seen from outside.
@@ -168,10 +196,19 @@ pub struct JobView {
     pub progress: Progress,
     /// When it was asked for.
     pub submitted: DateTime<Utc>,
-    /// Seconds spent in each finished step, in order.
+    /// Seconds spent in each finished step, in order, without those it waited for others.
     pub step_seconds: Vec<(Step, f64)>,
     /// How it ended, once it has.
     pub outcome: Option<JobOutcome>,
+}
+
+/// What asking to cancel a job did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CancelReply {
+    /// Whether the job was cancelled by this; if not, it had ended before.
+    pub cancelled: bool,
+    /// The job as it is now.
+    pub job: JobView,
 }
 
 /// A registered image.

@@ -27,8 +27,8 @@ pub use collect::{GcQuery, GcReport, ReleasedOverlay, ViewFate};
 pub use dialer::{Dialer, joining_client};
 pub use doctor::MulticastFindings;
 pub use image::{
-    CaptureChoices, DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView, Progress,
-    RegisterReply, RegisterRequest, Step,
+    CancelReply, CaptureChoices, DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView,
+    Progress, RegisterReply, RegisterRequest, Step,
 };
 pub use member::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, Joiner, MemberView,

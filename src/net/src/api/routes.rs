@@ -6,7 +6,7 @@ pub const IMAGES: &str = "/v1/images";
 pub const IMAGE: &str = "/v1/images/{name}";
 /// Registrar: `GET` lists jobs.
 pub const JOBS: &str = "/v1/jobs";
-/// Registrar: `GET` one job; with `?after=SEQ` waits for news.
+/// Registrar: `GET` one job; with `?after=SEQ` waits for news. `DELETE` cancels it.
 pub const JOB: &str = "/v1/jobs/{id}";
 /// Registrar: `GET` the nodes heard of; the part in front of a node's own routes.
 pub const NODES: &str = "/v1/nodes";

@@ -10,8 +10,13 @@ use chrono::DateTime;
 pub(super) fn manifest() -> Option<Manifest> {
     let identity =
         BaseIdentity::of(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))).ok()?;
-    let boot =
-        BootRecord { seconds: 12.25, base_bytes: 65536, new_clusters: 1, signal: BootSignal::LoginPrompt };
+    let boot = BootRecord {
+        seconds: 12.25,
+        base_bytes: 65536,
+        new_clusters: 1,
+        signal: BootSignal::LoginPrompt,
+        profile: Some("libvirt".to_owned()),
+    };
     let path = "/srv/images/debian12.raw".into();
     Some(Manifest {
         version: Manifest::VERSION,

@@ -146,15 +146,8 @@ fn lines(lines: &[&str]) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn to_registrar() -> Vec<Vec<u8>> {
-    let source = "/srv/images/debian12.raw".into();
-    let register = RegisterRequest {
-        name: "debian12".to_owned(),
-        source,
-        format: None,
-        cache: None,
-        require: None,
-        capture: Default::default(),
-    };
+    let source = "/srv/images/debian12.raw";
+    let register = RegisterRequest::new("debian12", source);
     let gc = GcQuery { dry_run: true, window_seconds: Some(3600) };
     let mut seeds = lines(&[
         "GET /v1/images",
