@@ -1,5 +1,6 @@
 //! Where an agent keeps what, in ZFS and in files.
 
+use crate::directory_pattern::DirectoryPattern;
 use bootstash_base::names::{DatasetName, NameError, NodeName, SnapshotName};
 use bootstash_daemon::config::AgentConfig;
 use bootstash_zfs::{NewDataset, Owner, Property, Role};
@@ -21,7 +22,7 @@ pub struct Layout {
     /// Where views are mounted, a directory for each snapshot.
     pub views_dir: PathBuf,
     /// Where overlays may lie that no record tells of.
-    pub overlay_dirs: Vec<PathBuf>,
+    pub overlay_dirs: Vec<DirectoryPattern>,
     /// Records of overlays.
     pub leases_dir: PathBuf,
     /// Deltas being fetched.
@@ -44,7 +45,7 @@ impl Layout {
             volume: config.dataset.child(VOLUME)?,
             views: config.dataset.child("views")?,
             views_dir: config.views_dir.clone(),
-            overlay_dirs: config.overlay_dirs.clone(),
+            overlay_dirs: config.overlay_dirs.iter().cloned().map(DirectoryPattern::from).collect(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
             peer_cache_dir: config.state_dir.join("deltas"),

@@ -6,7 +6,7 @@ use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::peer::{self, Advertiser, PeerCache, PeerSite};
-use crate::volume::{OpenError, OverlayMaker, Volume};
+use crate::volume::{OpenError, OverlayMaker, OverlayWatch, Volume};
 use axum::Router;
 use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
@@ -121,6 +121,7 @@ impl Agent {
         let keeping = member.clone().keep(registrar.clone());
         let follower = Follower::new(FollowerParts {
             node: member.node.clone(),
+            host: crate::host_id::of_this_host(),
             registrar,
             dialer: member.dialer(),
             fetch_dir: layout.fetch_dir.clone(),
@@ -137,6 +138,7 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
+        let watch = OverlayWatch::new(handle.clone(), layout.clone());
         let watching = handle.clone().watch_bases();
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
@@ -145,6 +147,7 @@ impl Agent {
         tasks.spawn(named("watch", until(cancel.clone(), bootstash_zfs::watch(site.zfs.clone()))));
         tasks.spawn(named("bases", until(cancel.clone(), watching)));
         tasks.spawn(named("follow", follower.run(cancel.clone())));
+        tasks.spawn(named("overlays", until(cancel.clone(), watch.run())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));
         listeners.serve(&mut tasks, site, peers, &member, &cancel);
         Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
@@ -201,6 +204,7 @@ fn site(
         layout,
         volume,
         following: follower.state(),
+        identity_conflict: follower.identity_conflict(),
         metrics,
         window: config.window,
     }

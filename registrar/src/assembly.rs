@@ -44,6 +44,8 @@ impl Registrar {
         layout.make_dirs().context("cannot make the state directory")?;
         layout.sweep_files().context("cannot clean the state directory")?;
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
+        // A crash can have come between the two files.
+        nodes.apply_standings(&members.node_standings());
         let jobs = Arc::new(JobRegistry::load(JobStore::new(layout.jobs.clone()))?);
         let log = PublicationLog::new(layout.deltas.clone());
         let opened = VolumeTask::open(

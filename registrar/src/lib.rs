@@ -8,6 +8,7 @@ pub mod ca;
 pub mod capture;
 pub mod daemon;
 pub mod download_limits;
+mod hosts;
 pub mod http;
 pub mod job;
 pub mod layout;

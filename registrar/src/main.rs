@@ -9,6 +9,7 @@ use bootstash_daemon::{
     signals::{on_hangup, shutdown_on_signal},
 };
 use bootstash_qemu::Qemu;
+use bootstash_registrar::capture::GuestSlots;
 use bootstash_registrar::download_limits::{DownloadLimits, Reloader};
 use bootstash_registrar::register::QemuCapturer;
 use bootstash_registrar::{ca, daemon};
@@ -95,7 +96,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             tracing::warn!(error = %error::Chain(&error), "images cannot be booted");
         }
     });
-    let capturer = Arc::new(QemuCapturer { qemu, config: config.capture.clone() });
+    let capturer =
+        Arc::new(QemuCapturer { qemu, config: config.capture.clone(), slots: GuestSlots::of_this_host() });
     let serving = DownloadLimits::new(&config.serving);
     let mut reloader = Reloader::new(cli.config, config.clone(), serving.clone());
     on_hangup(move || reloader.reload_and_tell()).context("cannot listen for signals")?;

@@ -46,6 +46,7 @@ pub struct Metrics {
     cache_bytes: Family<Image, Gauge>,
     node_lag: Family<Node, Gauge>,
     node_contact: Family<Node, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    identity_conflicts: Gauge,
     jobs: Gauge,
     redirected: Counter,
     space: SpaceMetrics,
@@ -66,6 +67,7 @@ impl Metrics {
             cache_bytes: Family::default(),
             node_lag: Family::default(),
             node_contact: Family::default(),
+            identity_conflicts: Gauge::default(),
             jobs: Gauge::default(),
             redirected: Counter::default(),
             space: SpaceMetrics::default(),
@@ -116,6 +118,11 @@ impl Metrics {
             "When a node last spoke, since 1970",
             Unit::Seconds,
             self.node_contact.clone(),
+        );
+        to.register(
+            "node_identity_conflicts",
+            "Nodes whose identity several hosts use",
+            self.identity_conflicts.clone(),
         );
         to.register("jobs", "Registrations under way", self.jobs.clone());
         to.register(
@@ -187,6 +194,8 @@ impl Metrics {
     fn show_nodes(&self, nodes: &[NodeView]) {
         self.node_lag.clear();
         self.node_contact.clear();
+        let conflicts = nodes.iter().filter(|view| view.identity_conflict.is_some());
+        self.identity_conflicts.set(count(conflicts.count()));
         for view in nodes {
             let node = Node { node: view.name.to_string() };
             if let Some(lag) = view.lag {

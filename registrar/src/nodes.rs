@@ -1,16 +1,18 @@
 //! The nodes heard of: what each reported, and when.
 
+use crate::hosts::Hosts;
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
 use bootstash_base::files::replace_file;
 use bootstash_base::names::{Guid, NodeName};
 use bootstash_delta::VolumeLog;
-use bootstash_net::api::{NodeReport, NodeView};
+use bootstash_net::api::{HostId, IdentityConflict, NodeReport, NodeView};
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +39,23 @@ struct NodeRecord {
     /// Where it serves others.
     #[serde(default)]
     peer: Option<String>,
+    /// Which hosts speak under its name.
+    #[serde(default)]
+    hosts: Hosts,
+    /// When its certificates were taken back.
+    #[serde(default)]
+    expelled: Option<DateTime<Utc>>,
 }
 
 impl NodeRecord {
     /// A contact in the future is one before a clock was set back, and no silence.
     fn spoke_within(&self, window: Duration, now: DateTime<Utc>) -> bool {
         (now - self.last_contact).to_std().map_or(true, |age| age <= window)
+    }
+
+    /// One that counts: nothing is kept for, or sent to, one that was expelled.
+    fn counts(&self, window: Duration, now: DateTime<Utc>) -> bool {
+        self.expelled.is_none() && self.spoke_within(window, now)
     }
 }
 
@@ -70,14 +83,39 @@ impl Nodes {
         }
     }
 
-    /// Notes that a node spoke.
-    pub fn contact(&self, node: &NodeName) {
-        self.note(node, None);
+    /// Notes that a node spoke, and from which host and address.
+    pub fn contact(&self, node: &NodeName, from: Option<(&HostId, IpAddr)>) {
+        self.note(node, from, None);
+    }
+
+    /// Takes over who is a member: of each node whether, and since when, it is none any more.
+    pub fn apply_standings(&self, standings: &BTreeMap<NodeName, Option<DateTime<Utc>>>) {
+        let mut known = self.lock();
+        for (node, expelled) in standings {
+            if let Some(record) = known.get_mut(node) {
+                record.expelled = *expelled;
+            }
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    /// Forgets those that were expelled and have been silent for `window`.
+    pub fn forget_expelled(&self, window: Duration) {
+        let now = clock::now();
+        self.lock().retain(|_, known| known.expelled.is_none() || known.spoke_within(window, now));
+        self.changed.notify_one();
+    }
+
+    /// Whether other hosts use a node's identity, too.
+    pub fn identity_conflict(&self, node: &NodeName) -> Option<IdentityConflict> {
+        self.lock().get(node)?.hosts.conflict(clock::now())
     }
 
     /// Notes what a node said of itself, and where it serves others; [`Self::keep`] writes it down.
-    pub fn report(&self, node: &NodeName, report: NodeReport, peer: Option<String>) {
-        self.note(node, Some((report, peer)));
+    pub fn report(&self, node: &NodeName, report: NodeReport, peer: Option<String>, from: IpAddr) {
+        let host = report.host.clone();
+        self.note(node, host.as_ref().map(|host| (host, from)), Some((report, peer)));
         self.changed.notify_one();
     }
 
@@ -118,6 +156,7 @@ impl Nodes {
         let (now, known) = (clock::now(), self.lock());
         let view_of = |(name, known): (&NodeName, &NodeRecord)| NodeView {
             expired: !known.spoke_within(window, now),
+            identity_conflict: known.hosts.conflict(now),
             ..view(name, known, log)
         };
         known.iter().map(view_of).collect()
@@ -126,14 +165,15 @@ impl Nodes {
     /// Those not heard of for `window`.
     pub fn expired(&self, window: Duration) -> Vec<NodeName> {
         let (now, known) = (clock::now(), self.lock());
-        let silent = known.iter().filter(|(_, known)| !known.spoke_within(window, now));
+        let silent =
+            known.iter().filter(|(_, known)| known.expelled.is_none() && !known.spoke_within(window, now));
         silent.map(|(name, _)| name.clone()).collect()
     }
 
     /// The newest snapshot of each node that spoke within `window`.
     pub fn bases(&self, window: Duration) -> Vec<(NodeName, Guid)> {
         let (now, known) = (clock::now(), self.lock());
-        let recent = known.iter().filter(|(_, known)| known.spoke_within(window, now));
+        let recent = known.iter().filter(|(_, known)| known.counts(window, now));
         recent
             .filter_map(|(name, known)| {
                 known.report.as_ref()?.head.as_ref().map(|head| (name.clone(), head.guid))
@@ -150,20 +190,30 @@ impl Nodes {
                 && report.problem.is_none()
                 && wants(report.head.as_ref().map(|head| head.guid))
         };
-        let recent = known.iter().filter(|(_, known)| known.spoke_within(silence, now));
+        let recent = known.iter().filter(|(_, known)| known.counts(silence, now));
         let wanting = recent.filter(|(_, known)| known.report.as_ref().is_some_and(listens));
         wanting.map(|(name, _)| name.clone()).collect()
     }
 
-    fn note(&self, node: &NodeName, report: Option<(NodeReport, Option<String>)>) {
+    fn note(
+        &self,
+        node: &NodeName,
+        from: Option<(&HostId, IpAddr)>,
+        report: Option<(NodeReport, Option<String>)>,
+    ) {
         let mut known = self.lock();
         if known.len() < MAX_NODES || known.contains_key(node) {
             let entry = known.entry(node.clone()).or_insert_with(|| NodeRecord {
                 last_contact: clock::now(),
                 report: None,
                 peer: None,
+                hosts: Hosts::default(),
+                expelled: None,
             });
             entry.last_contact = clock::now();
+            if let Some((host, address)) = from {
+                entry.hosts.heard(host, &address.to_canonical().to_string(), entry.last_contact);
+            }
             if let Some((report, peer)) = report {
                 entry.report = Some(report);
                 entry.peer = peer;
@@ -187,6 +237,8 @@ fn view(name: &NodeName, known: &NodeRecord, log: &VolumeLog) -> NodeView {
         expired: false,
         version: known.report.as_ref().map(|report| report.version.clone()),
         problem: known.report.as_ref().and_then(|report| report.problem.clone()),
+        expelled: known.expelled,
+        identity_conflict: None,
     }
 }
 
@@ -203,6 +255,7 @@ mod tests {
     use crate::register::testing::snapshot;
 
     const WINDOW: Duration = Duration::from_secs(60);
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn report(head: Option<u64>) -> NodeReport {
         NodeReport {
@@ -211,6 +264,7 @@ mod tests {
             problem: None,
             peer: None,
             multicast_ok: true,
+            host: None,
         }
     }
 
@@ -227,7 +281,8 @@ mod tests {
         let stop = CancellationToken::new();
         let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
         for (node, head) in [("behind", Some(1)), ("empty", None), ("even", Some(3)), ("strange", Some(9))] {
-            nodes.report(&node.parse().unwrap(), report(head), head.map(|head| format!("http://c{head}:1")));
+            let peer = head.map(|head| format!("http://c{head}:1"));
+            nodes.report(&node.parse().unwrap(), report(head), peer, HERE);
         }
         stop.cancel();
         keeping.await.unwrap();
@@ -239,12 +294,54 @@ mod tests {
         assert_eq!(nodes.peer(&"empty".parse().unwrap()), None);
     }
 
+    #[tokio::test]
+    async fn an_expelled_node_holds_nothing_and_is_forgotten_in_time_also_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nodes.json");
+        let nodes = Arc::new(Nodes::load(file.clone()).unwrap());
+        let (gone, stays): (NodeName, NodeName) = ("gone".parse().unwrap(), "stays".parse().unwrap());
+        for node in [&gone, &stays] {
+            nodes.report(node, report(Some(1)), None, HERE);
+        }
+        let expelled = Some(clock::now());
+        nodes.apply_standings(&[(gone.clone(), expelled), (stays.clone(), None)].into());
+        // What was under way when it was expelled brings nobody back.
+        nodes.contact(&gone, None);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        Arc::clone(&nodes).keep(stop).await;
+        let nodes = Nodes::load(file).unwrap();
+        let bases = |nodes: &Nodes| nodes.bases(WINDOW).into_iter().map(|(node, _)| node).collect::<Vec<_>>();
+        assert_eq!(bases(&nodes), [stays.clone()]);
+        assert_eq!(nodes.wanting(WINDOW, |_| true), [stays.clone()].into());
+        assert_eq!(nodes.expired(Duration::ZERO), [stays.clone()]);
+        let views = nodes.views(&VolumeLog::default(), WINDOW);
+        assert_eq!(views.iter().map(|view| view.expelled).collect::<Vec<_>>(), [expelled, None]);
+        nodes.apply_standings(&[(gone.clone(), None)].into());
+        assert_eq!(bases(&nodes), [gone.clone(), stays.clone()], "it joined again");
+        nodes.apply_standings(&[(gone, expelled)].into());
+        nodes.forget_expelled(WINDOW);
+        assert_eq!(nodes.views(&VolumeLog::default(), WINDOW).len(), 2);
+        nodes.forget_expelled(Duration::ZERO);
+        assert_eq!(nodes.views(&VolumeLog::default(), WINDOW)[0].name, stays);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nodes.json");
+        let text = r#"{"c1":{"last_contact":"2026-11-21T12:00:00Z","report":{"head":null,"version":"0.1.0","problem":null}}}"#;
+        std::fs::write(&file, text).unwrap();
+        let views = Nodes::load(file).unwrap().views(&VolumeLog::default(), WINDOW);
+        assert_eq!((views[0].expelled, &views[0].identity_conflict), (None, &None));
+    }
+
     #[test]
     fn a_node_that_was_silent_for_the_window_holds_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Nodes::load(dir.path().join("nodes.json")).unwrap();
         for name in ["old", "new", "ahead"] {
-            nodes.report(&name.parse().unwrap(), report(Some(1)), None);
+            nodes.report(&name.parse().unwrap(), report(Some(1)), None, HERE);
         }
         let shift = |name: &str, by: chrono::TimeDelta| {
             nodes.lock().get_mut(&name.parse::<NodeName>().unwrap()).unwrap().last_contact += by;

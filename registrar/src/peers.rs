@@ -59,6 +59,11 @@ impl Peers {
         }
     }
 
+    /// Sends nobody to a node any more.
+    pub fn remove(&self, node: &NodeName) {
+        self.0.lock().remove(node);
+    }
+
     /// Notes that a node has just been in contact.
     pub fn contact(&self, node: &NodeName) {
         if let Some(peer) = self.0.lock().get_mut(node) {

@@ -222,12 +222,22 @@ pub fn status<T>(answer: Result<T, CallError>) -> Result<u16> {
     }
 }
 
+/// That one who comes with a certificate that does not count any more is told so, and nothing else.
+///
+/// # Errors
+/// When it was let in, or told something else.
+pub fn turned_away<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
+    let told = matches!(answer, Err(CallError::Expelled { .. }));
+    ensure!(told, "it was not told that it was expelled: {answer:?}");
+    Ok(())
+}
+
 /// That a connection was not even made, or was cut.
 ///
 /// # Errors
 /// When the connection was made and answered.
 pub fn cut_off<T: Debug>(answer: Result<T, CallError>) -> Result<()> {
-    let cut = matches!(answer, Err(CallError::Unreachable { .. }));
+    let cut = matches!(answer, Err(CallError::Unreachable { .. } | CallError::CertificateEnded { .. }));
     ensure!(cut, "it was let in: {answer:?}");
     Ok(())
 }

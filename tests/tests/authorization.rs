@@ -10,7 +10,7 @@ use bootstash_net::enrolment::Joining;
 use bootstash_net::identity::{CredentialStore, Credentials, ExpectedPeer, Identity};
 use bootstash_net::server;
 use bootstash_net::server::{ConnectionTimeouts, RevocationList};
-use bootstash_tests::authorization::{LIMIT, TestRegistrar, cut_off, status};
+use bootstash_tests::authorization::{LIMIT, TestRegistrar, cut_off, status, turned_away};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +52,14 @@ async fn ask(client: &Client, method: &Method, path: &str, body: &Value) -> Resu
 }
 
 fn report() -> NodeReport {
-    NodeReport { head: None, version: "1".to_owned(), problem: None, peer: None, multicast_ok: false }
+    NodeReport {
+        head: None,
+        version: "1".to_owned(),
+        problem: None,
+        peer: None,
+        multicast_ok: false,
+        host: None,
+    }
 }
 
 #[tokio::test]
@@ -136,7 +143,9 @@ async fn certificates_of_others_and_late_ones_open_nothing() -> Result<()> {
     let query = LogQuery { wait_seconds: 60, ..LogQuery::default() };
     cut_off(client.get::<LogReply>(routes::LOG, &query).await)?;
     ensure!(Credentials::load(&late)?.expires() <= chrono::Utc::now(), "it was cut early");
-    cut_off(client.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
+    let ended = client.get::<LogReply>(routes::LOG, &LogQuery::default()).await.unwrap_err();
+    ensure!(matches!(ended, CallError::CertificateEnded { .. }), "{ended:?}");
+    ensure!(ended.to_string().contains("`bootstash-agent join https://"), "{ended}");
     registrar.close().await
 }
 
@@ -161,7 +170,19 @@ async fn who_is_expelled_is_out_at_once_and_stays_out() -> Result<()> {
     ensure!(reply == ExpelReply { certificates: 1, invitations: 1 }, "{reply:?}");
     // Long before its wait is over.
     cut_off(timeout(Duration::from_secs(20), waiting).await.context("it waits on")??)?;
-    cut_off(node.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
+    // Whoever comes again is told, whatever they ask for, and of nothing else.
+    let query = LogQuery::default();
+    let told =
+        registrar.until("it is told", async || turned_away(node.get::<LogReply>(routes::LOG, &query).await));
+    told.await?;
+    turned_away(node.post::<Value>(routes::JOIN, &"no token").await)?;
+    let views = async |all| -> Result<Vec<NodeView>> {
+        Ok(registrar.local()?.get(routes::NODES, &NodesQuery { all }).await?)
+    };
+    ensure!(views(false).await?.is_empty());
+    ensure!(views(true).await?.iter().all(|node| node.expelled.is_some()) && views(true).await?.len() == 1);
+    let metrics = registrar.local()?.stream(routes::METRICS, &()).await?.text().await?;
+    ensure!(!metrics.contains("node=\"c1\""), "{metrics}");
     ensure!(registrar.join("again", &pending).await.is_err(), "its invitation still counts");
     let again: ExpelReply = registrar.local()?.delete(routes::MEMBERS, &expel).await?;
     ensure!(again == ExpelReply { certificates: 0, invitations: 0 });
@@ -171,6 +192,7 @@ async fn who_is_expelled_is_out_at_once_and_stays_out() -> Result<()> {
     let token = registrar.invite("node:c1", 600).await?;
     registrar.join("anew", &token).await?;
     registrar.client(&registrar.keys("anew"))?.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
+    ensure!(views(false).await?.iter().any(|node| node.name.as_str() == "c1"), "it is in again");
     registrar.close().await
 }
 
@@ -225,7 +247,10 @@ async fn the_wrong_program_spends_no_token() -> Result<()> {
         let spent = registrar.join_by(wrong, "wrong", &token).await.unwrap_err();
         ensure!(format!("{spent:#}").contains("ask for a new one"), "{spent:#}");
     }
-    cut_off(before.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
+    let query = LogQuery::default();
+    let told = registrar
+        .until("it is told", async || turned_away(before.get::<LogReply>(routes::LOG, &query).await));
+    told.await?;
     registrar.close().await
 }
 
@@ -235,7 +260,10 @@ async fn joining_anew_takes_the_lost_certificate_back() -> Result<()> {
     let lost = registrar.member("node:c1").await?;
     let token = registrar.invite("node:c1", 600).await?;
     registrar.join("new", &token).await?;
-    cut_off(lost.get::<LogReply>(routes::LOG, &LogQuery::default()).await)?;
+    let query = LogQuery::default();
+    let told =
+        registrar.until("it is told", async || turned_away(lost.get::<LogReply>(routes::LOG, &query).await));
+    told.await?;
     registrar.client(&registrar.keys("new"))?.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
     registrar.close().await
 }

@@ -7,7 +7,7 @@ use super::{FollowError, Follower};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_delta::DeltaRecord;
-use bootstash_net::api::{AgentState, routes};
+use bootstash_net::api::{AgentState, DeltaComplaint, routes};
 use reqwest::StatusCode;
 use std::path::Path;
 use tokio::time::Instant;
@@ -21,7 +21,11 @@ impl Follower {
         let applied = match self.try_fetch_and_apply(record).await {
             Err(error) if blames_the_file(&error) => {
                 tracing::warn!("fetching {} again: {}", record.file, Chain(&error));
-                self.try_fetch_and_apply(record).await
+                let again = self.try_fetch_and_apply(record).await;
+                if again.as_ref().is_err_and(blames_the_file) {
+                    self.complain_of(record).await;
+                }
+                again
             }
             other => other,
         };
@@ -45,10 +49,20 @@ impl Follower {
         }
         let snapshot = applied?;
         self.enter_after(Event::Applied);
+        self.health.well();
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!("applied {} in {seconds:.1} s, {:.1} MiB", snapshot.name, record.bytes as f64 / MIB);
         self.metrics.applied(&snapshot.name, record.bytes, seconds);
         Ok(())
+    }
+
+    /// Has the registrar look at its file; one that is damaged there it makes anew.
+    async fn complain_of(&self, record: &DeltaRecord) {
+        let path = routes::DELTA_COMPLAINT.replace("{file}", &record.file);
+        let complaint = DeltaComplaint { digest: record.digest.clone() };
+        if let Err(error) = self.registrar.post::<serde_json::Value>(&path, &complaint).await {
+            tracing::debug!("the registrar was not told of {}: {}", record.file, Chain(&error));
+        }
     }
 
     /// Keeps the file for others, where this node serves them.

@@ -56,7 +56,8 @@ pub enum FetchError {
     },
     /// It is not what was announced.
     #[error(
-        "what the registrar sent as {file} is not what it announced; if it stays so, remove that file from the registrar's deltas and restart bootstash-registrar, which makes it anew"
+        "what the registrar sent as {file} is not what it announced; it was told, and makes the file anew if that is \
+         damaged there; if it stays so, look at the network and this node's disk and memory"
     )]
     #[class(source)]
     Damaged {

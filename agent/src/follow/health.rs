@@ -20,8 +20,8 @@ pub(super) struct Health {
 enum Trouble {
     /// The registrar does not answer.
     Unreachable,
-    /// Something else that may pass.
-    Transient,
+    /// Something else that may pass, and the text of it.
+    Transient(String),
     /// It needs a person.
     Stopped(String),
 }
@@ -31,12 +31,12 @@ impl Health {
         Self { intervals, transient_failures: 0, trouble: None }
     }
 
-    /// A round ended in step.
-    pub(super) fn in_step(&mut self) {
+    /// A round ended in step, or came further.
+    pub(super) fn well(&mut self) {
         self.transient_failures = 0;
         match self.trouble.take() {
             Some(Trouble::Unreachable) => tracing::info!("the registrar is back"),
-            Some(Trouble::Transient | Trouble::Stopped(_)) => tracing::info!("going on"),
+            Some(Trouble::Transient(_) | Trouble::Stopped(_)) => tracing::info!("going on"),
             None => (),
         }
     }
@@ -44,6 +44,14 @@ impl Health {
     /// Whether the last round met a registrar that does not answer.
     pub(super) fn registrar_unreachable(&self) -> bool {
         self.trouble == Some(Trouble::Unreachable)
+    }
+
+    /// What is wrong, for the registrar; that it is away it cannot be told.
+    pub(super) fn problem(&self) -> Option<String> {
+        match &self.trouble {
+            Some(Trouble::Stopped(text) | Trouble::Transient(text)) => Some(text.clone()),
+            Some(Trouble::Unreachable) | None => None,
+        }
     }
 
     /// A round failed: the state to show, and how long to wait.
@@ -65,8 +73,10 @@ impl Health {
             ErrorClass::Transient | ErrorClass::Busy | ErrorClass::Cancelled => {
                 self.transient_failures = self.transient_failures.saturating_add(1);
                 if !matches!(error, FollowError::FullInPreparation) {
-                    let trouble =
-                        if error.is_unreachable() { Trouble::Unreachable } else { Trouble::Transient };
+                    let trouble = match error.is_unreachable() {
+                        true => Trouble::Unreachable,
+                        false => Trouble::Transient(text.clone()),
+                    };
                     self.enter(trouble, &text);
                 }
                 let wait = self.intervals.retry.jittered(self.transient_failures, fastrand::f64());
@@ -76,13 +86,18 @@ impl Health {
     }
 
     fn enter(&mut self, trouble: Trouble, text: &str) {
-        if self.trouble.as_ref() == Some(&trouble) {
+        let still = match (&self.trouble, &trouble) {
+            // Its text may count tries, or bytes.
+            (Some(Trouble::Transient(_)), Trouble::Transient(_)) => true,
+            (before, now) => before.as_ref() == Some(now),
+        };
+        if still {
             tracing::debug!("still: {text}");
             return;
         }
         match &trouble {
             Trouble::Unreachable => tracing::warn!("lost the registrar, waiting for it: {text}"),
-            Trouble::Transient => tracing::warn!("will try again: {text}"),
+            Trouble::Transient(_) => tracing::warn!("will try again: {text}"),
             Trouble::Stopped(_) => tracing::error!("stopped: {text}"),
         }
         self.trouble = Some(trouble);

@@ -33,7 +33,9 @@ use bootstash_daemon::config::MulticastReceiverConfig;
 use bootstash_delta::VolumeLog;
 use bootstash_delta::replication;
 use bootstash_delta::replication::{Conflict, FullReason, Plan};
-use bootstash_net::api::{AgentState, Client, Dialer, LogQuery, LogReply, NodeReport, routes};
+use bootstash_net::api::{
+    AgentState, Client, Dialer, HostId, IdentityConflict, LogQuery, LogReply, NodeReport, routes,
+};
 use fetch::Fetcher;
 use health::Health;
 use report::Reporter;
@@ -53,6 +55,8 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct FollowerParts {
     /// The name it reports under.
     pub node: NodeName,
+    /// The host it runs on, as far as that is known.
+    pub host: Option<HostId>,
     /// The registrar it follows.
     pub registrar: Client,
     /// Calls peers.
@@ -84,6 +88,9 @@ pub struct Follower {
     intervals: Intervals,
     metrics: Metrics,
     state: watch::Sender<AgentState>,
+    /// Other hosts use this node's identity, as the registrar says.
+    identity_conflict: watch::Sender<Option<IdentityConflict>>,
+    host: Option<HostId>,
     stage: Stage,
     revocations: Revocations,
     /// None where this node serves no peers.
@@ -100,13 +107,15 @@ enum Step {
 impl Follower {
     /// A follower; [`Self::run`] makes it go.
     pub fn new(parts: FollowerParts) -> Self {
-        let FollowerParts { node, registrar, dialer, fetch_dir, volume, .. } = parts;
+        let FollowerParts { node, host, registrar, dialer, fetch_dir, volume, .. } = parts;
         let FollowerParts { revocations, advertiser, multicast, intervals, metrics, .. } = parts;
         Self {
             fetcher: Fetcher::new(registrar.clone(), dialer, multicast, fetch_dir, metrics.clone()),
             reporter: Reporter::new(registrar.clone(), &node, intervals.report),
             health: Health::new(intervals),
             state: watch::Sender::new(AgentState::Starting),
+            identity_conflict: watch::Sender::default(),
+            host,
             stage: Stage::at_start(volume.state().head().is_some()),
             registrar,
             volume,
@@ -125,6 +134,11 @@ impl Follower {
     /// What it is doing.
     pub fn state(&self) -> watch::Receiver<AgentState> {
         self.state.subscribe()
+    }
+
+    /// Which other hosts use this node's identity.
+    pub fn identity_conflict(&self) -> watch::Receiver<Option<IdentityConflict>> {
+        self.identity_conflict.subscribe()
     }
 
     /// Follows until the agent stops.
@@ -191,7 +205,7 @@ impl Follower {
             self.fetcher.clear().await;
         }
         self.enter_after(Event::CameInStep);
-        self.health.in_step();
+        self.health.well();
         self.metrics.in_step();
         self.state.send_replace(AgentState::InStep);
         Ok(())
@@ -211,22 +225,31 @@ impl Follower {
             after: self.volume.state().head().map(|head| head.guid),
             expelled: self.revocations.list().expelled().len(),
             wait_seconds: poll.as_secs(),
+            host: self.host.clone(),
         };
-        let LogReply { log, expelled, multicast } = self.registrar.get(routes::LOG, &query).await?;
+        let LogReply { log, expelled, multicast, identity_conflict } =
+            self.registrar.get(routes::LOG, &query).await?;
+        self.note_conflict(identity_conflict);
         self.fetcher.join(multicast).await;
         self.revocations.replace(expelled).await;
         Ok(log)
+    }
+
+    /// Logged when it begins and when it ends, not each time the registrar says so.
+    fn note_conflict(&self, conflict: Option<IdentityConflict>) {
+        let before = self.identity_conflict.send_replace(conflict.clone());
+        match (before, conflict) {
+            (None, Some(conflict)) => tracing::error!("{conflict}"),
+            (Some(_), None) => tracing::info!("no other host uses this node's identity any more"),
+            _ => (),
+        }
     }
 
     async fn carry_out_plan(&mut self, log: &VolumeLog) -> Result<Step, FollowError> {
         match replication::plan(&self.volume.state().snapshots, log) {
             Plan::UpToDate => return Ok(Step::InStep),
             Plan::Apply(deltas) => {
-                for (number, delta) in deltas.iter().enumerate() {
-                    if number > 0 && (self.advertiser.is_some() || self.fetcher.receives_multicast()) {
-                        // Others may wait for what was just applied, or for this node to want the next.
-                        self.report().await;
-                    }
+                for delta in &deltas {
                     let planned = self.head();
                     match self.fetch_and_apply(delta).await {
                         // The plan was for another volume than the one that is here.
@@ -235,6 +258,8 @@ impl Follower {
                         }
                         applied => applied?,
                     }
+                    // Others may wait for what was just applied, or for this node to want the next.
+                    self.report().await;
                 }
             }
             Plan::Full { reason: FullReason::Empty } => {
@@ -280,10 +305,7 @@ impl Follower {
             self.reporter.forget();
             return;
         }
-        let problem = match &*self.state.borrow() {
-            AgentState::Stopped { error } => Some(error.clone()),
-            _ => None,
-        };
+        let problem = self.health.problem();
         let head = self.volume.state().head().cloned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let peer = self.advertiser.as_ref().map(Advertiser::advertisement);
@@ -294,6 +316,7 @@ impl Follower {
                 problem,
                 peer,
                 multicast_ok: self.fetcher.receives_multicast(),
+                host: self.host.clone(),
             })
             .await;
     }

@@ -18,7 +18,7 @@ use crate::volume::VolumeHandle;
 use axum::Router;
 use axum::routing::{get, post};
 use bootstash_base::names::NodeName;
-use bootstash_net::api::{AgentState, routes};
+use bootstash_net::api::{AgentState, IdentityConflict, routes};
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Site {
     pub volume: VolumeHandle,
     /// How following goes.
     pub following: watch::Receiver<AgentState>,
+    /// Which other hosts use this node's identity.
+    pub identity_conflict: watch::Receiver<Option<IdentityConflict>>,
     /// What was counted.
     pub metrics: Metrics,
     /// How long snapshots are kept where a collection does not say.
@@ -53,6 +55,7 @@ pub fn command_routes(site: Site) -> Router {
         .route(routes::STATUS, get(status::status))
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))
+        .route(routes::OVERLAY_ADOPTION, post(overlays::adopt))
         .route(routes::GC, post(overlays::collect))
         .route(routes::DOCTOR_MULTICAST, post(doctor::multicast))
         .route(routes::METRICS, get(scrape::scrape))

@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::caller::Peer;
-use crate::volume::{CreateOverlayError, RemoveOverlayError};
+use crate::volume::{AdoptOverlayError, CreateOverlayError, RemoveOverlayError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
@@ -10,7 +10,9 @@ use axum::http::StatusCode;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
-use bootstash_net::api::{GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView};
+use bootstash_net::api::{
+    AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView,
+};
 use bootstash_net::server::Refusal;
 use bootstash_zfs::Removed;
 use std::time::Duration;
@@ -35,6 +37,20 @@ pub(super) async fn create(
         }
         CreateOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
         CreateOverlayError::Path { .. } => Refusal::from(error).with(StatusCode::BAD_REQUEST),
+        other => other.into(),
+    })
+}
+
+pub(super) async fn adopt(
+    State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
+    query: Result<Json<OverlayQuery>, JsonRejection>,
+) -> Answer<AdoptReply> {
+    let Json(query) = query.map_err(|error| Refusal::bad_request(&error))?;
+    let adopted = site.volume.adopt_overlay_for(by, query.path).await;
+    adopted.map(Json).map_err(|error| match error {
+        AdoptOverlayError::NoFile { .. } => Refusal::from(error).with(StatusCode::NOT_FOUND),
+        AdoptOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
         other => other.into(),
     })
 }

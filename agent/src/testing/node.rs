@@ -149,6 +149,7 @@ impl Node {
         let running = self.running.as_mut().unwrap();
         let follower = Follower::new(FollowerParts {
             node: "c17".parse().unwrap(),
+            host: Some("m.1".parse().unwrap()),
             registrar,
             dialer: Dialer::without_tls(),
             fetch_dir,

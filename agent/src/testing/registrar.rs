@@ -13,7 +13,7 @@ use bootstash_delta::catalog::{CacheFacts, Confidence, MANIFEST_FILE, Manifest};
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
-use bootstash_net::api::{DeltaQuery, LogQuery, NodeReport, routes};
+use bootstash_net::api::{DeltaQuery, IdentityConflict, LogQuery, LogReply, NodeReport, routes};
 use bootstash_zfs::fake::FakeZfs;
 use bootstash_zfs::{NewDataset, Role, Snapshot, Zfs};
 use chrono::Utc;
@@ -47,6 +47,10 @@ struct Shared {
     /// How many of the next are told to retry later.
     busy: Arc<Mutex<usize>>,
     reports: watch::Sender<Vec<NodeReport>>,
+    /// Told with the log.
+    identity_conflict: Arc<Mutex<Option<IdentityConflict>>>,
+    /// The deltas that nodes said were damaged.
+    complaints: Arc<Mutex<Vec<String>>>,
 }
 
 /// The registrar.
@@ -82,6 +86,8 @@ impl StubRegistrar {
             peer: Arc::default(),
             busy: Arc::default(),
             reports: watch::Sender::default(),
+            identity_conflict: Arc::default(),
+            complaints: Arc::default(),
         };
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut registrar =
@@ -129,11 +135,15 @@ impl StubRegistrar {
 
     /// Registers images and publishes a snapshot with a delta, as the registrar does.
     pub(crate) async fn publish(&self, images: &[&str]) -> Snapshot {
+        let number = self.shared.log.borrow().snapshots.len() as u64 + 1;
+        self.publish_as(images, SnapshotName::new(number, Utc::now())).await
+    }
+
+    /// The same with a snapshot of this name.
+    pub(crate) async fn publish_as(&self, images: &[&str], name: SnapshotName) -> Snapshot {
         for image in images {
             self.write_image(&image.parse().unwrap());
         }
-        let number = self.shared.log.borrow().snapshots.len() as u64 + 1;
-        let name = SnapshotName::new(number, Utc::now());
         let to = self.zfs.snapshot(&self.volume, &name).await.unwrap();
         let from = self.shared.log.borrow().snapshots.last().cloned();
         let record = match &from {
@@ -234,6 +244,26 @@ impl StubRegistrar {
         self.shared.offsets.lock().unwrap().clone()
     }
 
+    /// Says from now on that other hosts use the node's identity.
+    pub(crate) fn tell_conflict(&self, conflict: IdentityConflict) {
+        *self.shared.identity_conflict.lock().unwrap() = Some(conflict);
+    }
+
+    /// The deltas that nodes said were damaged.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.shared.complaints.lock().unwrap().clone()
+    }
+
+    /// How many reports came.
+    pub(crate) fn report_count(&self) -> usize {
+        self.shared.reports.borrow().len()
+    }
+
+    /// Those that came after so many.
+    pub(crate) fn reports_since(&self, count: usize) -> Vec<NodeReport> {
+        self.shared.reports.borrow()[count..].to_vec()
+    }
+
     /// Waits for a report.
     pub(crate) async fn report(&self, wanted: impl Fn(&NodeReport) -> bool) -> NodeReport {
         let mut reports = self.shared.reports.subscribe();
@@ -284,15 +314,18 @@ fn routes(shared: Shared) -> Router {
         .route(routes::LOG, get(log))
         .route(routes::FULL, get(full))
         .route(&format!("{}/{{file}}", routes::DELTAS), get(download))
+        .route(routes::DELTA_COMPLAINT, post(complain))
         .route(routes::NODE_REPORT, post(report))
         .with_state(shared)
 }
 
-async fn log(State(shared): State<Shared>, Query(query): Query<LogQuery>) -> Json<VolumeLog> {
+async fn log(State(shared): State<Shared>, Query(query): Query<LogQuery>) -> Json<LogReply> {
     let mut log = shared.log.subscribe();
     let is_news = |log: &VolumeLog| log.snapshots.last().map(|newest| newest.guid) != query.after;
     drop(tokio::time::timeout(Duration::from_secs(query.wait_seconds), log.wait_for(is_news)).await);
-    Json(shared.log.borrow().clone())
+    let (log, identity_conflict) =
+        (shared.log.borrow().clone(), shared.identity_conflict.lock().unwrap().clone());
+    Json(LogReply { log, identity_conflict, ..LogReply::default() })
 }
 
 async fn full(State(shared): State<Shared>) -> Response {
@@ -310,6 +343,11 @@ async fn report(
 ) -> Json<()> {
     assert_eq!(node, "c17");
     shared.reports.send_modify(|reports| reports.push(report));
+    Json(())
+}
+
+async fn complain(State(shared): State<Shared>, UrlPath(file): UrlPath<String>) -> Json<()> {
+    shared.complaints.lock().unwrap().push(file);
     Json(())
 }
 

@@ -34,16 +34,19 @@ pub enum CatalogReadError {
 }
 
 impl Volume {
-    /// Reads the images of the newest snapshot, through its view: the volume itself is never mounted.
+    /// Reads the images of the newest snapshot, through its view, once: the volume itself is never mounted.
     pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
         let Some(head) = self.generations.head().map(|head| head.name.clone()) else {
-            self.images = Arc::default();
+            (self.images, self.images_of) = (Arc::default(), None);
             return Ok(());
         };
+        if self.images_of.as_ref() == Some(&head) {
+            return Ok(());
+        }
         let images = self.images_of(&head).await;
         kill_point(KillPoint::CatalogRead);
         self.try_drop_view(&head).await;
-        self.images = Arc::new(images?);
+        (self.images, self.images_of) = (Arc::new(images?), Some(head));
         Ok(())
     }
 

@@ -7,9 +7,10 @@
 use super::{ViewError, Volume};
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
+use bootstash_base::quoted_path::shown;
 use bootstash_net::api::OverlayView;
 use bootstash_zfs::Made;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Volume {
     /// The mounted view of a snapshot, made or mounted where it is not.
@@ -106,29 +107,55 @@ impl Volume {
         }
     }
 
+    /// Makes the views of overlays that were adopted before their snapshot was here.
+    pub(super) async fn restore_awaited_views(&mut self) {
+        let mut awaited = self.overlays.count_by_snapshot();
+        awaited.retain(|snapshot, _| {
+            !self.views.present().contains(snapshot) && self.generations.have(snapshot)
+        });
+        for (snapshot, overlays) in awaited {
+            self.restore_view(&snapshot, overlays).await;
+        }
+    }
+
+    /// Whether a snapshot is newer than all that are here: another node has it already.
+    pub(super) fn is_to_come(&self, snapshot: &SnapshotName) -> bool {
+        let is_newer =
+            |head: &SnapshotName| head.number() < snapshot.number() && head.taken() <= snapshot.taken();
+        let head = self.generations.head();
+        head.is_none_or(|head| is_newer(&head.name)) && !self.generations.have(snapshot)
+    }
+
     /// Tells of each overlay whose view is gone and cannot be made anew. Its disk is whole all the same:
     /// a boot cache has no byte that the image has not.
     pub(super) fn report_lost_caches<'a>(&self, overlays: impl IntoIterator<Item = &'a OverlayView>) {
         for overlay in overlays {
             let snapshot = &overlay.snapshot;
-            if self.views.present().contains(snapshot) || self.generations.have(snapshot) {
+            let here = self.views.present().contains(snapshot) || self.generations.have(snapshot);
+            if here || self.is_to_come(snapshot) {
                 continue;
             }
             tracing::error!(
                 "the boot cache of overlay {} is gone with snapshot {snapshot}, and its VM cannot start on this node; \
                  chain it onto the image itself: {}",
-                overlay.path.display(),
+                shown(&overlay.path),
                 self.remedy(overlay)
             );
         }
     }
 
-    fn remedy(&self, overlay: &OverlayView) -> String {
+    pub(super) fn remedy(&self, overlay: &OverlayView) -> String {
         let source = self.images.iter().find(|it| it.name == overlay.image).map(|it| &it.source);
         let (base, format) = match source {
             Some(source) => (source.path.display().to_string(), source.format.to_string()),
             None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),
         };
-        format!("qemu-img rebase -u -b '{base}' -F {format} '{}'", overlay.path.display())
+        format!("qemu-img rebase -u -b '{base}' -F {format} {}", shell_word(&overlay.path))
     }
+}
+
+/// A path to paste into a command line.
+fn shell_word(path: &Path) -> String {
+    let text = shown(path);
+    if text.starts_with("$'") { text.into_owned() } else { format!("'{text}'") }
 }

@@ -28,13 +28,15 @@ pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
 pub use overlays::{
-    BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, RemoveOverlayError, Stage,
+    AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlayWatch,
+    RemoveOverlayError, Stage,
 };
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};
 pub use views::{HeldView, ViewError};
 
 use crate::layout::Layout;
+use bootstash_base::names::SnapshotName;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Manifest;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
@@ -59,6 +61,7 @@ pub struct Volume {
     generations: Generations,
     /// Those in the newest snapshot whose catalog was read.
     images: Arc<Vec<Manifest>>,
+    images_of: Option<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
@@ -93,6 +96,7 @@ impl Volume {
             held: self.views.held(|snapshot| self.overlays.need_view(snapshot)),
             leases: self.overlays.leases().values().cloned().collect(),
             images: Arc::clone(&self.images),
+            images_of: self.images_of.clone(),
         });
     }
 }

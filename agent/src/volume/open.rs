@@ -72,6 +72,7 @@ impl Volume {
             views,
             generations,
             images,
+            images_of: None,
             published,
             cancel,
         };

@@ -1,13 +1,14 @@
-//! Making an overlay: image → view of the newest snapshot → base as registered → record → file; and removing
-//! it, with its view if it is the last.
+//! Making an overlay: image → view of the newest snapshot → base as registered → record → file; adopting one that
+//! is there: view → record; and removing one, with its view if it is the last.
 
+use super::ViewError;
 use super::Volume;
-use super::overlays::{CreateOverlayError, Place, RemoveOverlayError};
+use super::overlays::{AdoptOverlayError, CreateOverlayError, Place, RemoveOverlayError};
 use bootstash_base::clock;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
-use bootstash_net::api::OverlayView;
+use bootstash_net::api::{AdoptReply, OverlayView};
 use bootstash_zfs::Removed;
 use std::path::Path;
 
@@ -49,6 +50,32 @@ impl Volume {
             firmware: Some(manifest.source.firmware),
         };
         self.overlays.make(place, overlay).await
+    }
+
+    /// Takes on the overlay at `given`, which another node made, or a copy. Where its snapshot is still on its way,
+    /// its view is made when that is here.
+    pub(super) async fn adopt_overlay(
+        &mut self,
+        by: UnixPeer,
+        given: &Path,
+    ) -> Result<AdoptReply, AdoptOverlayError> {
+        let lease = self.overlays.read(by, given).await?;
+        let overlay = lease.overlay.clone();
+        let awaits_snapshot = self.is_to_come(&overlay.snapshot);
+        if !awaits_snapshot {
+            self.ensure_view(&overlay.snapshot).await.map_err(|error| match error {
+                ViewError::Missing { snapshot } => {
+                    let (path, remedy) = (overlay.path.clone(), self.remedy(&overlay));
+                    AdoptOverlayError::Gone { path, snapshot, remedy }
+                }
+                other => other.into(),
+            })?;
+        }
+        let recorded = self.overlays.record(lease).await;
+        if recorded.is_err() {
+            self.try_drop_view(&overlay.snapshot).await;
+        }
+        Ok(AdoptReply { adopted: recorded?, overlay, awaits_snapshot })
     }
 
     /// Removes the overlay at `given`, as far as the caller may, then the view nobody needs any more.

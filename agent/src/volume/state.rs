@@ -28,12 +28,19 @@ pub struct VolumeState {
     pub leases: Vec<Lease>,
     /// The images in the newest snapshot whose catalog was read.
     pub images: Arc<Vec<Manifest>>,
+    /// That snapshot.
+    pub images_of: Option<SnapshotName>,
 }
 
 impl VolumeState {
     /// The newest snapshot.
     pub fn head(&self) -> Option<&Snapshot> {
         self.snapshots.last()
+    }
+
+    /// Whether the images are those in the newest snapshot.
+    pub fn catalog_is_current(&self) -> bool {
+        self.images_of.as_ref() == self.head().map(|head| &head.name)
     }
 
     /// The overlays on record, in order of path.

@@ -4,13 +4,14 @@ use super::overlays::BaseWatch;
 use super::storage::Storage;
 use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
-    ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, RemoveOverlayError, Volume,
-    VolumeState,
+    AdoptOverlayError, ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming,
+    RemoveOverlayError, Volume, VolumeState,
 };
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
 use bootstash_delta::DeltaRecord;
-use bootstash_net::api::{GcReport, OverlayView};
+use bootstash_delta::catalog::Manifest;
+use bootstash_net::api::{AdoptReply, GcReport, OverlayView};
 use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +60,11 @@ enum Request {
         image: ImageName,
         path: PathBuf,
         reply: Reply<OverlayView, CreateOverlayError>,
+    },
+    AdoptOverlay {
+        by: UnixPeer,
+        path: PathBuf,
+        reply: Reply<AdoptReply, AdoptOverlayError>,
     },
     RemoveOverlay {
         by: UnixPeer,
@@ -134,10 +140,12 @@ impl Volume {
         match request {
             Request::Apply { record, file, reply } => {
                 let done = self.apply(&record, &file).await;
+                self.restore_awaited_views().await;
                 self.answer(reply, done);
             }
             Request::ReceiveFull { incoming, reply } => {
                 let done = self.receive_full(incoming).await;
+                self.restore_awaited_views().await;
                 self.answer(reply, done);
             }
             Request::KeepUnknown { why, reply } => {
@@ -160,6 +168,10 @@ impl Volume {
             }
             Request::CreateOverlay { by, image, path, reply } => {
                 let done = self.create_overlay(by, &image, &path).await;
+                self.answer(reply, done);
+            }
+            Request::AdoptOverlay { by, path, reply } => {
+                let done = self.adopt_overlay(by, &path).await;
                 self.answer(reply, done);
             }
             Request::RemoveOverlay { by, path, reply } => {
@@ -231,7 +243,20 @@ impl VolumeHandle {
         self.request(|reply| Request::DropPartial { reply }).await
     }
 
-    /// Reads anew which images the newest snapshot holds.
+    /// The images in the newest snapshot; where a delta is being applied, in the one after that.
+    ///
+    /// # Errors
+    /// See [`CatalogReadError`].
+    pub async fn images(&self) -> Result<Arc<Vec<Manifest>>, CatalogReadError> {
+        let state = self.state();
+        if state.catalog_is_current() {
+            return Ok(state.images);
+        }
+        self.read_catalog().await?;
+        Ok(self.state().images)
+    }
+
+    /// Reads which images the newest snapshot holds, unless they are known.
     ///
     /// # Errors
     /// See [`CatalogReadError`].
@@ -266,6 +291,26 @@ impl VolumeHandle {
             return Err(CreateOverlayError::Empty);
         }
         self.request(|reply| Request::CreateOverlay { by, image, path, reply }).await
+    }
+
+    /// Takes on the overlay at `path`, which another node made.
+    ///
+    /// # Errors
+    /// See [`AdoptOverlayError`].
+    pub async fn adopt_overlay(&self, path: PathBuf) -> Result<AdoptReply, AdoptOverlayError> {
+        self.adopt_overlay_for(UnixPeer::ourselves(), path).await
+    }
+
+    /// The same with the rights of whoever asked: only if they may read the file.
+    ///
+    /// # Errors
+    /// See [`AdoptOverlayError`].
+    pub async fn adopt_overlay_for(
+        &self,
+        by: UnixPeer,
+        path: PathBuf,
+    ) -> Result<AdoptReply, AdoptOverlayError> {
+        self.request(|reply| Request::AdoptOverlay { by, path, reply }).await
     }
 
     /// Removes the overlay at `path`.

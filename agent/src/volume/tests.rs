@@ -1,3 +1,4 @@
+mod adopt;
 mod bases;
 mod callers;
 mod leaked;

@@ -2,11 +2,12 @@
 
 use super::MemberError;
 use super::error::MOST_CERTIFICATES;
+use bootstash_base::names::NodeName;
 use bootstash_net::api::{ExpelReply, Joiner, MemberView};
 use bootstash_net::identity::{Identity, IdentityError, Issued, Serial, TokenDigest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
@@ -140,6 +141,18 @@ impl MemberRecords {
         self.certificates.iter().filter(expelled).map(|certificate| certificate.serial.clone()).collect()
     }
 
+    /// Of each node that has a certificate that has not ended, when all of them were taken back; none where one counts.
+    pub(super) fn node_standings(&self, now: DateTime<Utc>) -> BTreeMap<NodeName, Option<DateTime<Utc>>> {
+        let mut standings = BTreeMap::new();
+        for certificate in self.certificates.iter().filter(|certificate| certificate.expires > now) {
+            if let Identity::Node(node) = &certificate.identity {
+                let known = standings.entry(node.clone()).or_insert(certificate.expelled);
+                *known = known.zip(certificate.expelled).map(|(one, other)| one.max(other));
+            }
+        }
+        standings
+    }
+
     pub(super) fn members(&self, now: DateTime<Utc>) -> Vec<MemberView> {
         let mut members: Vec<_> =
             self.certificates.iter().filter(|certificate| certificate.expires > now).cloned().collect();
@@ -164,6 +177,25 @@ mod tests {
 
     fn issued(number: usize, expires: DateTime<Utc>) -> Issued {
         Issued { certificate_pem: String::new(), serial: serial(number), expires }
+    }
+
+    #[test]
+    fn a_node_is_expelled_while_none_of_its_certificates_counts() {
+        let (mut records, now) = (MemberRecords::default(), DateTime::UNIX_EPOCH);
+        let (c1, c2): (Identity, Identity) = ("node:c1".parse().unwrap(), "node:c2".parse().unwrap());
+        let (end, later) = (now + TimeDelta::days(90), now + TimeDelta::days(1));
+        for (number, identity) in [&c1, &c1, &c2].into_iter().enumerate() {
+            records.renewed(identity, &issued(number, end), now);
+        }
+        records.renewed(&"operator:ada".parse().unwrap(), &issued(9, end), now);
+        let standings =
+            |records: &MemberRecords, now| records.node_standings(now).into_values().collect::<Vec<_>>();
+        assert_eq!(standings(&records, now), [None, None]);
+        records.expel(&c1, later);
+        assert_eq!(standings(&records, later), [Some(later), None]);
+        records.renewed(&c1, &issued(10, end), later);
+        assert_eq!(standings(&records, later), [None, None]);
+        assert_eq!(standings(&records, end), []);
     }
 
     #[test]

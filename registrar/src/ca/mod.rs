@@ -10,6 +10,7 @@ mod renewal;
 pub use error::MemberError;
 
 use bootstash_base::files::replace_secret_file;
+use bootstash_base::names::NodeName;
 use bootstash_net::api::{CertificateReply, ExpelReply, InviteReply, Joiner, MemberView, Secret};
 use bootstash_net::identity::{
     Authority, CredentialStore, Credentials, Identity, IdentityError, KeyRequest, Serial, Token,
@@ -18,6 +19,7 @@ use bootstash_net::server::RevocationList;
 use chrono::{DateTime, Utc};
 use member_records::MemberRecords;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -160,6 +162,11 @@ impl Members {
             tracing::info!(%identity, certificates = reply.certificates, "expelled");
         }
         Ok(reply)
+    }
+
+    /// Of each node that was let in and whose certificates have not ended, since when none counts.
+    pub fn node_standings(&self) -> BTreeMap<NodeName, Option<DateTime<Utc>>> {
+        self.lock().node_standings(Utc::now())
     }
 
     /// Everybody with a certificate that has not ended.

@@ -40,6 +40,8 @@ pub(super) struct BootPlan<'a> {
     /// The cache so far.
     pub(super) cache: Option<PathBuf>,
     pub(super) scratch: &'a Path,
+    /// When the first boot of the image began.
+    pub(super) series_began: Instant,
 }
 
 /// A complete boot.
@@ -47,9 +49,13 @@ pub(super) struct BootPlan<'a> {
 pub(super) struct Booted {
     pub(super) profile: HardwareProfile,
     pub(super) signal: BootSignal,
+    /// After the first boot of the image.
+    pub(super) began: Duration,
     pub(super) took: Duration,
     /// Read from the base, in the order of first reads.
     pub(super) clusters: Vec<u64>,
+    /// Why a try before this one failed.
+    pub(super) retried_after: Option<String>,
 }
 
 /// Boots the image once and waits until the boot is complete. Dropping the future ends the guest.
@@ -84,7 +90,7 @@ pub(super) async fn run(
     kill_point(KillPoint::CaptureBooting);
     let mut watched = Watched::new(machine, &export, Rules::of(plan.config));
     let verdict = watched.until_verdict(report).await.map_err(failed)?;
-    let took = watched.started.elapsed();
+    let (watched_from, took) = (watched.started, watched.started.elapsed());
     let console = watched.console.borrow().tail();
     let end = watched.machine.quit().await;
     match (verdict, end) {
@@ -92,14 +98,16 @@ pub(super) async fn run(
             if let Err(error) = end {
                 tracing::warn!(%error, "a guest had to be killed");
             }
-            Ok(Booted { profile: plan.profile, signal, took, clusters: export.trace().clusters() })
+            let began = watched_from.duration_since(plan.series_began);
+            let clusters = export.trace().clusters();
+            Ok(Booted { profile: plan.profile, signal, began, took, clusters, retried_after: None })
         }
         (Err(Failure::Ended), Ok(MachineEnd { status, stderr })) if !status.success() => {
             Err(failed(MachineError::Died { status, stderr }))
         }
         (Err(failure), _) => {
             let (path, boot, firmware) = (plan.image.path.clone(), plan.number, plan.image.firmware);
-            Err(CaptureError::NeverBooted { path, boot, firmware, failure, console })
+            Err(CaptureError::NeverBooted { path, boot, firmware, tries: 1, failure, console })
         }
     }
 }

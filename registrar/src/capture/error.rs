@@ -17,7 +17,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum CaptureError {
     /// It did not come up.
-    #[error("{} did not boot (boot {boot}, by {firmware}): {failure}{}; {}", .path.display(), Otherwise(*.firmware, .failure), Console(.console))]
+    #[error(
+        "{} did not boot (boot {boot}, by {firmware}{}): {failure}{}; {}",
+        .path.display(), Tries(.tries), Otherwise(*.firmware, .failure), Console(.console)
+    )]
     #[class(permanent)]
     NeverBooted {
         /// The image, by its file.
@@ -26,6 +29,8 @@ pub enum CaptureError {
         boot: u32,
         /// What booted it.
         firmware: Firmware,
+        /// How often that boot was tried.
+        tries: u32,
         /// What ended the boot before it was complete.
         failure: Failure,
         /// The last lines of its console, oldest first.
@@ -96,6 +101,41 @@ pub enum CaptureError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl CaptureError {
+    /// Whether another try of the boot may come up, where others of the image came up or did not.
+    pub(super) fn may_be_chance(&self, others_came_up: bool) -> bool {
+        match self {
+            Self::NeverBooted { failure: Failure::Fatal(why), .. } => why.may_be_chance(),
+            // An image that never was up in time needs more time, or says nothing; a second try would not help it.
+            Self::NeverBooted { failure: Failure::Limit(_), .. } => others_came_up,
+            Self::Machine { source, .. } => matches!(
+                source,
+                MachineError::Died { .. } | MachineError::Channel { .. } | MachineError::NoAnswer { .. }
+            ),
+            _ => false,
+        }
+    }
+
+    /// The failure of the second try.
+    pub(super) fn tried_twice(self) -> Self {
+        match self {
+            Self::NeverBooted { path, boot, failure, console, .. } => {
+                Self::NeverBooted { path, boot, tries: 2, failure, console }
+            }
+            other => other,
+        }
+    }
+}
+
+/// How often, where it was more than once.
+struct Tries<'a>(&'a u32);
+
+impl fmt::Display for Tries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self.0 > 1 { f.write_str(", tried twice") } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -171,18 +211,55 @@ pub enum VerifyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn said(firmware: Firmware, failure: Failure) -> String {
         let path = "/srv/a.raw".into();
-        CaptureError::NeverBooted { path, boot: 1, firmware, failure, console: Vec::new() }.to_string()
+        CaptureError::NeverBooted { path, boot: 1, firmware, tries: 1, failure, console: Vec::new() }
+            .to_string()
     }
 
     #[test]
     fn the_other_firmware_is_named_where_it_may_help() {
         let nothing = said(Firmware::Bios, Failure::Fatal(Fatal::NothingToBoot));
         assert!(nothing.contains("(boot 1, by BIOS)") && nothing.contains("--firmware uefi"), "{nothing}");
-        let limit = said(Firmware::Uefi, Failure::Limit(std::time::Duration::from_secs(600)));
+        let limit = said(Firmware::Uefi, Failure::Limit(Duration::from_secs(600)));
         assert!(limit.contains("by UEFI)") && limit.contains("--firmware bios"), "{limit}");
         assert!(!said(Firmware::Bios, Failure::Fatal(Fatal::KernelPanic)).contains("--firmware"));
+    }
+
+    fn never_booted(failure: Failure) -> CaptureError {
+        let (path, firmware) = ("/a.raw".into(), Firmware::Bios);
+        CaptureError::NeverBooted { path, boot: 2, firmware, tries: 1, failure, console: Vec::new() }
+    }
+
+    fn machine(source: MachineError) -> CaptureError {
+        CaptureError::Machine { path: "/a.raw".into(), boot: 2, source }
+    }
+
+    #[test]
+    fn panics_dead_machines_and_a_late_boot_of_an_image_that_comes_up_may_be_chance() {
+        let late = || never_booted(Failure::Limit(Duration::from_secs(600)));
+        let no_answer =
+            MachineError::NoAnswer { command: "query-blockstats", after: Duration::from_secs(20) };
+        let chance = [never_booted(Failure::Fatal(Fatal::KernelPanic)), late(), machine(no_answer)];
+        assert!(chance.iter().all(|failure| failure.may_be_chance(true)));
+        assert!(!late().may_be_chance(false));
+        let refused = MachineError::Refused { command: "quit", said: "no".to_owned() };
+        let certain = [
+            never_booted(Failure::Fatal(Fatal::InitialRamDisk)),
+            never_booted(Failure::RestartLoop(4)),
+            never_booted(Failure::Ended),
+            machine(refused),
+        ];
+        assert!(!certain.iter().any(|failure| failure.may_be_chance(true)));
+    }
+
+    #[test]
+    fn an_error_says_that_it_was_tried_twice() {
+        let once = never_booted(Failure::Fatal(Fatal::KernelPanic));
+        assert!(once.to_string().contains("(boot 2, by BIOS): its kernel panicked"), "{once}");
+        let twice = once.tried_twice();
+        assert!(twice.to_string().contains("(boot 2, by BIOS, tried twice): its kernel panicked"), "{twice}");
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Promises: the guest has no network and writes to an overlay that is thrown away; an image that does
 //! not come up is an error with its last console lines, never a cache; scratch files go on every end.
-//! When a boot is complete is decided in `detect`, which does no I/O. A cache that exists already is taken
+//! When a boot is complete is decided in `detect`, how many boots there are in `schedule`; neither does I/O. A cache that exists already is taken
 //! over by `adopt`, which boots nothing.
 
 mod adopt;
@@ -11,32 +11,32 @@ mod boot;
 mod cache;
 mod detect;
 mod error;
+mod guest_slots;
 mod progress;
 mod scan;
+mod schedule;
+mod series;
 mod verify;
 
 pub use adopt::adopt;
 pub use error::{CaptureError, VerifyError};
+pub use guest_slots::GuestSlots;
 pub use verify::verify;
 
-use boot::{BootPlan, Booted};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
-use bootstash_disk::nbd::DiskImage;
-use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns};
 use bootstash_disk::{ContentDigest, Source};
 use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, HardwareProfiles, Qemu};
-use progress::Reporter;
-use scan::Scanned;
-use std::collections::BTreeSet;
+use series::{Outcome, Series};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What to capture, and how.
@@ -48,6 +48,8 @@ pub struct CaptureRequest {
     pub work_dir: PathBuf,
     /// How to boot.
     pub config: CaptureConfig,
+    /// How many guests this host runs at once.
+    pub slots: GuestSlots,
     /// What was asked for of this image.
     pub choices: CaptureChoices,
 }
@@ -117,10 +119,11 @@ async fn run(
         accelerator,
         base: &base,
         scratch: scratch.path(),
-        reporter: Reporter::new(progress),
+        progress,
+        began: Instant::now(),
+        came_up: AtomicBool::new(false),
     };
-    let (Scanned { zeros, content }, first) = series.first_boot().await?;
-    let (cache, facts, boots) = series.until_nothing_new(zeros, first).await?;
+    let Outcome { cache, facts, boots, content } = series.run().await?;
     let cache = keep(cache, &request.work_dir).await?;
     Ok(Captured {
         cache,
@@ -162,84 +165,4 @@ async fn scratch(work_dir: &Path) -> Result<TempDir, CaptureError> {
 async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-/// The boots of one image.
-struct Series<'a> {
-    qemu: &'a Qemu,
-    request: &'a CaptureRequest,
-    accelerator: Accelerator,
-    base: &'a DiskImage,
-    scratch: &'a Path,
-    reporter: Reporter<'a>,
-}
-
-impl Series<'_> {
-    /// The base is read through meanwhile: both read the same file only once.
-    async fn first_boot(&self) -> Result<(Scanned, Booted), CaptureError> {
-        let scan = async {
-            scan::scan(self.base, &self.request.image)
-                .await
-                .map_err(|source| CaptureError::Scan { path: self.request.image.path.clone(), source })
-        };
-        tokio::try_join!(scan, self.boot(1, None, 0))
-    }
-
-    async fn until_nothing_new(
-        &self,
-        zeros: ClusterRuns,
-        first: Booted,
-    ) -> Result<(PathBuf, CacheFacts, Vec<BootRecord>), CaptureError> {
-        let profiles = self.request.profiles();
-        let max_boots = self.request.config.max_boots.max(profiles.count());
-        let mut known = BTreeSet::new();
-        let mut boots = vec![record(&first, &mut known)];
-        loop {
-            let number = boots.len() as u32;
-            let path = self.scratch.join(format!("cache-{number}.qcow2"));
-            let facts = cache::write(self.base, &self.request.image, &known, &zeros, &path).await?;
-            if number >= max_boots {
-                return Ok((path, facts, boots));
-            }
-            let again = self.boot(number + 1, Some(path.clone()), known.len() as u64).await?;
-            boots.push(record(&again, &mut known));
-            let booted_on_all = number + 1 >= profiles.count();
-            if booted_on_all && boots.last().is_some_and(|boot| boot.new_clusters == 0) {
-                return Ok((path, facts, boots));
-            }
-            remove(path).await?;
-        }
-    }
-
-    async fn boot(&self, number: u32, cache: Option<PathBuf>, known: u64) -> Result<Booted, CaptureError> {
-        let plan = BootPlan {
-            number,
-            profile: self.request.profiles().of_boot(number),
-            image: &self.request.image,
-            config: &self.request.config,
-            accelerator: self.accelerator,
-            seed: self.request.seed(),
-            source: Arc::new(self.base.clone()),
-            cache,
-            scratch: self.scratch,
-        };
-        boot::run(self.qemu, plan, &self.reporter.of_boot(number, known)).await
-    }
-}
-
-fn record(booted: &Booted, known: &mut BTreeSet<u64>) -> BootRecord {
-    let before = known.len();
-    known.extend(&booted.clusters);
-    BootRecord {
-        seconds: booted.took.as_secs_f64(),
-        base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
-        new_clusters: (known.len() - before) as u64,
-        signal: booted.signal,
-        profile: Some(booted.profile.to_string()),
-    }
-}
-
-async fn remove(path: PathBuf) -> Result<(), CaptureError> {
-    let gone = path.clone();
-    on_disk(|| std::fs::remove_file(gone)).await.map_err(|source| CaptureError::Write { path, source })
 }

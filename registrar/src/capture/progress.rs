@@ -13,11 +13,11 @@ impl<'a> Reporter<'a> {
         Self(progress)
     }
 
-    /// For one boot, before which `known` clusters were in the cache.
-    pub(super) fn of_boot(self, number: u32, known: u64) -> BootReporter<'a> {
-        let reporter = BootReporter { progress: self.0, known };
+    /// For the first of the boots up to `last` that run side by side, before which `known` clusters were in the cache.
+    pub(super) fn of_boot(self, number: u32, last: u32, known: u64) -> BootReporter<'a> {
+        let reporter = BootReporter { progress: Some(self.0), known };
         self.0.send_modify(|progress| {
-            progress.boot = Some(number);
+            (progress.boot, progress.last_boot) = (Some(number), Some(last));
             progress.console_line = None;
         });
         reporter.clusters(0);
@@ -28,15 +28,20 @@ impl<'a> Reporter<'a> {
 /// Tells of one boot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BootReporter<'a> {
-    progress: &'a watch::Sender<Progress>,
+    progress: Option<&'a watch::Sender<Progress>>,
     known: u64,
 }
 
 impl BootReporter<'_> {
+    /// For the others of them: one tells how far they are.
+    pub(super) fn silent() -> Self {
+        Self { progress: None, known: 0 }
+    }
+
     /// This boot has read this number of clusters that are not in the cache.
     pub(super) fn clusters(&self, new: u64) {
         let clusters = Some(self.known + new);
-        self.progress.send_if_modified(|progress| {
+        self.tell(|progress| {
             let changed = progress.clusters != clusters;
             progress.clusters = clusters;
             progress.bytes = clusters.map(|clusters| clusters * CLUSTER_BYTES);
@@ -46,12 +51,18 @@ impl BootReporter<'_> {
 
     /// The newest line of the console.
     pub(super) fn console(&self, line: Option<&str>) {
-        self.progress.send_if_modified(|progress| {
+        self.tell(|progress| {
             let changed = progress.console_line.as_deref() != line;
             if changed {
                 progress.console_line = line.map(str::to_owned);
             }
             changed
         });
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Progress) -> bool) {
+        if let Some(progress) = self.progress {
+            progress.send_if_modified(change);
+        }
     }
 }

@@ -17,10 +17,11 @@ const LONGEST_WAIT_SECONDS: u64 = 60;
 pub(super) async fn follow(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Principal>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Query(query): Query<LogQuery>,
 ) -> Json<LogReply> {
     if let Some(node) = caller.node() {
-        state.nodes.contact(node);
+        state.nodes.contact(node, query.host.as_ref().map(|host| (host, from.ip())));
         state.peers.contact(node);
     }
     let mut log = state.log.subscribe();
@@ -36,7 +37,9 @@ pub(super) async fn follow(
         }
     }
     let log = log.borrow().clone();
-    Json(LogReply { log, expelled: revoked.expelled(), multicast: state.multicast.group() })
+    let identity_conflict = caller.node().and_then(|node| state.nodes.identity_conflict(node));
+    let (expelled, multicast) = (revoked.expelled(), state.multicast.group());
+    Json(LogReply { log, expelled, multicast, identity_conflict })
 }
 
 pub(super) async fn report(
@@ -53,6 +56,6 @@ pub(super) async fn report(
     let advertisement = report.peer.take();
     let url = advertisement.as_ref().and_then(|advertisement| advertisement.url(from.ip()));
     state.peers.update(&node, advertisement.as_ref().zip(url.as_deref()), from.ip());
-    state.nodes.report(&node, report, url);
+    state.nodes.report(&node, report, url, from.ip());
     Ok(Json(()).into_response())
 }

@@ -24,6 +24,7 @@ pub(super) async fn join(
     let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
     let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
+    state.nodes.apply_standings(&state.members.node_standings());
     admitted.map(Json).map_err(|error| {
         tracing::warn!(error = %bootstash_base::error::Chain(&error), "nobody joined");
         match error {
@@ -55,15 +56,28 @@ pub(super) async fn expel(
     Shared(state): Shared<State>,
     Query(query): Query<ExpelQuery>,
 ) -> Result<Json<ExpelReply>, Refusal> {
-    let node = match &query.identity {
-        Identity::Node(node) => Some(node.clone()),
-        _ => None,
-    };
-    let reply = soon(&state, move |members| members.expel(&query.identity)).await?;
-    if let Some(node) = node {
-        state.multicast.expel(&node);
+    Ok(Json(part_with(&state, query.identity).await?))
+}
+
+/// The caller's own certificates: it has another name now, or another registrar.
+pub(super) async fn leave(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Principal>,
+) -> Result<Json<ExpelReply>, Refusal> {
+    let identity = caller.identity().cloned().ok_or(MemberError::Expelled)?;
+    Ok(Json(part_with(&state, identity).await?))
+}
+
+/// Takes all certificates of one away; of a node nothing is shown, kept or sent from then on.
+async fn part_with(state: &State, identity: Identity) -> Result<ExpelReply, MemberError> {
+    let whose = identity.clone();
+    let reply = soon(state, move |members| members.expel(&whose)).await?;
+    if let Identity::Node(node) = &identity {
+        state.multicast.expel(node);
+        state.peers.remove(node);
+        state.nodes.apply_standings(&state.members.node_standings());
     }
-    Ok(Json(reply))
+    Ok(reply)
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<MemberView>> {

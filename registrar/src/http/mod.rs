@@ -54,6 +54,7 @@ pub fn network_routes(state: State) -> Router {
         .route(routes::FULL, get(deltas::full))
         .route(routes::STREAM, get(stream::send))
         .route(&format!("{}/{{file}}", routes::DELTAS), get(deltas::download))
+        .route(routes::DELTA_COMPLAINT, post(deltas::complain))
         .route(routes::PIECES, post(multicast::pieces))
         .route(routes::MULTICAST, post(multicast::join))
         .route(routes::MULTICAST_PROBE, post(multicast::probe))
@@ -62,6 +63,7 @@ pub fn network_routes(state: State) -> Router {
         .merge(guard(orders(), Permission::Operate))
         .merge(guard(Router::new().route(routes::METRICS, get(operator::metrics)), Permission::Scrape))
         .merge(guard(Router::new().route(routes::RENEWAL, post(members::renew)), Permission::Renew))
+        .merge(guard(Router::new().route(routes::DEPARTURE, post(members::leave)), Permission::Leave))
         // Whether it is the caller's own is for the handler to see.
         .route(routes::NODE_REPORT, post(log::report))
         .route(routes::JOIN, post(members::join));

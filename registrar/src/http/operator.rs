@@ -3,16 +3,26 @@
 use super::State;
 use super::images::manifests;
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstash_net::api::{GcQuery, GcReport, NodeView, RegistrarStatus};
+use bootstash_net::api::{GcQuery, GcReport, NodeView, NodesQuery, RegistrarStatus};
 use bootstash_net::server::Refusal;
 use bootstash_zfs::Unanswered;
 use std::time::Duration;
 
-pub(super) async fn nodes(Shared(state): Shared<State>) -> Json<Vec<NodeView>> {
-    Json(state.nodes.views(&state.log.now(), state.window))
+pub(super) async fn nodes(
+    Shared(state): Shared<State>,
+    Query(query): Query<NodesQuery>,
+) -> Json<Vec<NodeView>> {
+    Json(node_views(&state, query.all))
+}
+
+/// The nodes; without those that were expelled, unless `all` are wanted.
+fn node_views(state: &State, all: bool) -> Vec<NodeView> {
+    let mut nodes = state.nodes.views(&state.log.now(), state.window);
+    nodes.retain(|node| all || node.expelled.is_none());
+    nodes
 }
 
 pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<RegistrarStatus>, Refusal> {
@@ -39,7 +49,7 @@ pub(super) async fn collect(
 }
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
-    let nodes = state.nodes.views(&state.log.now(), state.window);
+    let nodes = node_views(&state, false);
     let jobs = state.jobs.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
     let images = manifests(&state).await.unwrap_or_default();

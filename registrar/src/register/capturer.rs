@@ -1,7 +1,7 @@
 //! What registering needs of QEMU, as a trait so that the steps can be tested without guests.
 
 use super::StepFailure;
-use crate::capture::{self, CaptureRequest, Captured};
+use crate::capture::{self, CaptureRequest, Captured, GuestSlots};
 use async_trait::async_trait;
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::{ImageFormat, Source};
@@ -42,6 +42,8 @@ pub struct QemuCapturer {
     pub qemu: Qemu,
     /// How to boot where nothing else is asked for.
     pub config: CaptureConfig,
+    /// How many guests run at once, of all images.
+    pub slots: GuestSlots,
 }
 
 #[async_trait]
@@ -63,6 +65,7 @@ impl Capturer for QemuCapturer {
             work_dir: work_dir.to_owned(),
             config: self.config.clone(),
             choices: choices.clone(),
+            slots: self.slots.clone(),
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
     }

@@ -30,6 +30,8 @@ pub(crate) fn manifest(name: &str) -> Manifest {
             new_clusters: 1,
             signal: BootSignal::LoginPrompt,
             profile: Some("libvirt".to_owned()),
+            began_seconds: 0.0,
+            retried_after: None,
         }],
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),

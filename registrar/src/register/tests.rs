@@ -257,6 +257,39 @@ async fn a_snapshot_without_its_delta_gets_one_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_delta_whose_file_is_gone_or_damaged_is_made_anew_while_the_registrar_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+    bench._logs.allow("is made again");
+    bench.register("debian").await;
+    bench.register("alpine").await;
+    let record = bench.log.now().deltas.last().unwrap().clone();
+    let path = bench.layout.deltas.join(&record.file);
+    let whole = std::fs::read(&path).unwrap();
+    let spoil = |at: usize| {
+        let mut spoiled = whole.clone();
+        spoiled[at] ^= 1;
+        std::fs::write(&path, spoiled).unwrap();
+    };
+    for damage in 0..4 {
+        match damage {
+            0 => std::fs::remove_file(&path).unwrap(),
+            1 => std::fs::write(&path, &whole[..whole.len() - 1]).unwrap(),
+            2 => spoil(100),
+            _ => spoil(whole.len() - 1),
+        }
+        // The last of them is seen only where all of it is read.
+        assert_eq!(bench.log.problem_of(&record).await.is_some(), damage < 3, "{damage}");
+        assert!(bench.log.problem_within(&record).await.is_some(), "{damage}");
+        bench.volume.remake(record.file.clone()).await.unwrap();
+        let now = bench.log.now().deltas.last().unwrap().clone();
+        assert_eq!((&now.file, now.from, now.to), (&record.file, record.from, record.to));
+        assert!(bench.log.problem_within(&now).await.is_none(), "{damage}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
@@ -270,6 +303,31 @@ async fn deregistering_twice_says_so_and_publishing_reaches_the_log() {
     assert_eq!(reply.published, None);
     assert_eq!(bench.log.now().snapshots.len(), 2);
     bench.close().await;
+}
+
+#[tokio::test]
+async fn deregistering_whose_publishing_fails_says_which_half_is_done_and_the_rest_can_be_repeated() {
+    for (verb, stderr) in [
+        (Verb::Snapshot, "cannot create snapshot 'tank/x@y': out of space"),
+        (Verb::Send, "cannot send: I/O error"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
+        bench.register("debian").await;
+        bench._logs.allow("cannot make a delta");
+        let name: bootstash_base::names::ImageName = "debian".parse().unwrap();
+        bench.zfs.fail_next(verb, stderr);
+        let error = bench.volume.deregister(name.clone(), true).await.unwrap_err();
+        let text = bootstash_base::error::Chain(&error).to_string();
+        assert!(text.starts_with("debian was removed from the registrar's volume, but publishing"), "{text}");
+        assert!(text.contains("`bootstash deregister debian --publish`"), "{text}");
+        assert_eq!(bench.log.now().snapshots.len(), 1);
+        let reply = bench.volume.deregister(name, true).await.unwrap();
+        assert_eq!(reply.outcome, bootstash_zfs::Removed::Unchanged);
+        assert_eq!(reply.published.unwrap().number(), 2);
+        assert_eq!(numbers(&bench.log).len(), 2, "{verb:?}");
+        bench.close().await;
+    }
 }
 
 #[tokio::test]

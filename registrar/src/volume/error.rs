@@ -81,6 +81,20 @@ pub enum VolumeError {
         /// What it holds.
         what: String,
     },
+    /// An image is out of the head, and the nodes were not told.
+    #[error(
+        "{name} {removed} the registrar's volume, but publishing that failed, and nodes still have it; they learn it \
+         with the next snapshot, or once `bootstash deregister {name} --publish` succeeds"
+    )]
+    #[class(source)]
+    Unpublished {
+        /// The image.
+        name: ImageName,
+        /// Whether it was this order that took it out.
+        removed: &'static str,
+        /// What stopped publishing.
+        source: Box<VolumeError>,
+    },
     /// Another snapshot came than was announced.
     #[error("the node announced snapshot {wanted} and sent {got}; ask another node")]
     #[class(permanent)]

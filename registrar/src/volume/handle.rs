@@ -19,6 +19,7 @@ pub(super) enum Request {
     Publish(SnapshotName, Reply<DeltaRecord>),
     Deregister { name: ImageName, publish: bool, reply: Reply<DeregisterReply> },
     Full(Reply<DeltaRecord>),
+    Remake(String, Reply<()>),
     Restore(Restore, Reply<Restored>),
     Collect { window: Duration, dry_run: bool, reply: Reply<GcReport> },
 }
@@ -78,6 +79,14 @@ impl VolumeHandle {
     /// See [`VolumeError`].
     pub async fn full(&self) -> Result<DeltaRecord, VolumeError> {
         self.ask(Request::Full).await
+    }
+
+    /// Makes a delta anew whose file is gone or damaged.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn remake(&self, file: String) -> Result<(), VolumeError> {
+        self.ask(|reply| Request::Remake(file, reply)).await
     }
 
     /// Puts a node's volume in the place of ours, which must be empty.

@@ -5,6 +5,8 @@ use bootstash_base::names::Guid;
 use bootstash_delta::{DeltaReadError, HEADER_BYTES, Header};
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use bootstash_zfs::Snapshot;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -15,6 +17,19 @@ pub struct PublicationLog {
     dir: PathBuf,
     log: Arc<watch::Sender<VolumeLog>>,
     full: Arc<watch::Sender<FullStream>>,
+    /// The files that are being verified or made anew.
+    mending: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// What is wrong with the file of a delta.
+#[derive(Debug, thiserror::Error)]
+pub enum DeltaProblem {
+    /// It is gone, or no delta.
+    #[error(transparent)]
+    Unreadable(DeltaReadError),
+    /// It is not the one that was announced.
+    #[error("its length or its header is not what was announced")]
+    Other,
 }
 
 /// What is known of the full stream of the newest snapshot.
@@ -34,7 +49,12 @@ pub enum FullStream {
 impl PublicationLog {
     /// A log of deltas that lie in `dir`, empty until the task fills it.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, log: Arc::new(watch::Sender::default()), full: Arc::new(watch::Sender::default()) }
+        Self {
+            dir,
+            log: Arc::new(watch::Sender::default()),
+            full: Arc::new(watch::Sender::default()),
+            mending: Arc::default(),
+        }
     }
 
     /// As it is now.
@@ -76,6 +96,51 @@ impl PublicationLog {
             _ => None,
         };
         Some((listed.or_else(full)?, self.dir.join(file)))
+    }
+
+    /// Why the file of a published delta cannot be sent; none where it is there, of its length, and begins as
+    /// announced. What follows is verified by whoever fetches it.
+    pub async fn problem_of(&self, record: &DeltaRecord) -> Option<DeltaProblem> {
+        match self.looked_at(record).await {
+            Ok(found) if found == *record => None,
+            Ok(_) => Some(DeltaProblem::Other),
+            Err(error) => Some(DeltaProblem::Unreadable(error)),
+        }
+    }
+
+    async fn looked_at(&self, of: &DeltaRecord) -> Result<DeltaRecord, DeltaReadError> {
+        let path = self.dir.join(&of.file);
+        let header = bootstash_delta::read_header(&path).await?;
+        let metadata = tokio::fs::metadata(&path).await;
+        let bytes = metadata.map_err(|source| DeltaReadError::Io { path: path.clone(), source })?.len();
+        Ok(DeltaRecord { file: of.file.clone(), bytes, ..record(&header, &path)? })
+    }
+
+    /// As [`Self::problem_of`], of every byte. Reads the whole file.
+    pub async fn problem_within(&self, record: &DeltaRecord) -> Option<DeltaProblem> {
+        let verified = bootstash_delta::verify(&self.dir.join(&record.file), record).await;
+        verified.err().map(DeltaProblem::Unreadable)
+    }
+
+    /// Notes that somebody has a delta's file looked after; false where somebody does.
+    pub fn begin_mending(&self, file: &str) -> bool {
+        self.mending.lock().insert(file.to_owned())
+    }
+
+    /// The other way.
+    pub fn end_mending(&self, file: &str) {
+        self.mending.lock().remove(file);
+    }
+
+    /// Announces no full stream any more whose file is `file`.
+    pub(super) fn drop_full(&self, file: &str) {
+        self.full.send_if_modified(|full| {
+            let is_it = matches!(full, FullStream::Ready(record) if record.file == file);
+            if is_it {
+                *full = FullStream::Absent;
+            }
+            is_it
+        });
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -18,7 +18,7 @@ mod task;
 pub use error::VolumeError;
 pub use handle::VolumeHandle;
 pub use import::ImportRequest;
-pub use log::{FullStream, PublicationLog};
+pub use log::{DeltaProblem, FullStream, PublicationLog};
 pub use reader::VolumeReader;
 pub use restore::{Restore, Restored};
 pub use task::VolumeTask;

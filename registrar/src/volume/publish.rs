@@ -79,6 +79,19 @@ impl Publisher<'_> {
         }
     }
 
+    /// Makes a published delta anew whose file is gone or damaged, as far as its snapshots are there, and announces
+    /// what came of it.
+    pub(super) async fn remake(&self, file: &str) -> Result<(), VolumeError> {
+        match tokio::fs::remove_file(self.log.dir().join(file)).await {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(VolumeError::Io { path: self.log.dir().join(file), source });
+            }
+            _ => (),
+        }
+        self.log.drop_full(file);
+        self.publish_all().await
+    }
+
     /// Notes which snapshots are about to go.
     pub(super) async fn note_collected(
         &self,

@@ -98,6 +98,7 @@ impl VolumeTask {
                 drop(reply.send(self.deregister(name, publish).await));
             }
             Request::Restore(restore, reply) => drop(reply.send(self.restore(restore).await)),
+            Request::Remake(file, reply) => drop(reply.send(self.publisher().remake(&file).await)),
             Request::Full(reply) => drop(reply.send(self.publisher().full().await)),
             Request::Collect { window, dry_run, reply } => {
                 let publisher = self.publisher();
@@ -107,6 +108,9 @@ impl VolumeTask {
                 let bases = self.nodes.bases(silence);
                 let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
                 let expired_nodes = self.nodes.expired(silence);
+                if !dry_run {
+                    self.nodes.forget_expelled(silence);
+                }
                 drop(reply.send(report.map(|report| GcReport { expired_nodes, ..report })));
             }
         }
@@ -179,15 +183,26 @@ impl VolumeTask {
         };
         tracing::info!(image = %name, ?outcome, publish, "deregistered");
         kill_point(KillPoint::Deregistered);
-        let published = match publish && self.dirty {
-            true => Some(self.snapshot().await?),
-            false => None,
+        let published = if publish { self.publish_head().await } else { Ok(None) };
+        let removed = match outcome {
+            Removed::Removed => "was removed from",
+            Removed::Unchanged => "was removed earlier from",
         };
-        kill_point(KillPoint::DeregisteredSnapshot);
-        if published.is_some() {
-            self.publisher().publish_all().await.inspect_err(log_failure)?;
-        }
+        let published =
+            published.map_err(|source| VolumeError::Unpublished { name, removed, source: source.into() })?;
         Ok(DeregisterReply { outcome, published })
+    }
+
+    /// Tells the nodes what the head holds, unless they know.
+    async fn publish_head(&mut self) -> Result<Option<SnapshotName>, VolumeError> {
+        let newest = self.newest().await?.map(|newest| newest.guid);
+        if !self.dirty && newest == self.log.head().map(|head| head.guid) {
+            return Ok(None);
+        }
+        let name = self.snapshot().await?;
+        kill_point(KillPoint::DeregisteredSnapshot);
+        self.publisher().publish_all().await.inspect_err(log_failure)?;
+        Ok(Some(name))
     }
 
     pub(super) async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {

@@ -1,6 +1,6 @@
 //! What every other crate stands on: names parsed once at the edge, what an error asks of whoever meets it, the time of
-//! day, back-off, blocking calls with a deadline, small files replaced as a whole, what is mounted where, points at which
-//! tests kill a daemon, and work done with another user's rights.
+//! day, back-off, blocking calls with a deadline, small files replaced as a whole, paths as text, what is mounted where,
+//! points at which tests kill a daemon, and work done with another user's rights.
 //!
 //! Promises: nothing here speaks to a network, to ZFS or to QEMU.
 
@@ -15,5 +15,6 @@ pub mod impersonate;
 pub mod kill_point;
 pub mod mount_table;
 pub mod names;
+pub mod quoted_path;
 #[cfg(any(feature = "testing", test))]
 pub mod testing;

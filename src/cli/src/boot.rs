@@ -7,6 +7,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::{CommandError, INTERRUPTED};
 use super::{overlay, path};
 use bootstash_base::names::ImageName;
+use bootstash_base::quoted_path::shown;
 use bootstash_net::api::{Client, OverlayView};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, ConsoleEnd, ConsoleSpec, Qemu};
 use std::error::Error;
@@ -77,7 +78,7 @@ async fn with_overlay<T>(
     let made = overlay::ask_for(agent, image, &place.path()).await?;
     let end = body(&made).await;
     if let Place::Kept(path) = place {
-        eprintln!("kept {}; `bootstash overlay remove` removes it", path.display());
+        eprintln!("kept {}; `bootstash overlay remove` removes it", shown(path));
         return end;
     }
     let removed = overlay::ask_to_remove(agent, &made.path).await;

@@ -44,7 +44,7 @@ pub(super) enum Verb {
     /// List the registered images, or those this node holds
     Images(ListArgs),
     /// List the compute nodes and how far behind they are (storage node)
-    Nodes(ListArgs),
+    Nodes(NodesArgs),
     /// Show the daemons of this host and their volumes
     Status(ListArgs),
     /// List registrations, under way and done (storage node)
@@ -57,6 +57,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: OverlayVerb,
     },
+    /// Take on an overlay that another node made, so that its VM can start here (compute node)
+    Adopt(AdoptArgs),
     /// List the overlays made here (compute node)
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
@@ -195,6 +197,17 @@ pub(super) struct ListArgs {
     pub(super) json: bool,
 }
 
+/// `nodes`
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct NodesArgs {
+    /// List those that were expelled, too
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// `register`
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
@@ -283,6 +296,16 @@ pub(super) struct OverlayCreateArgs {
 pub(super) struct OverlayRemoveArgs {
     /// The overlay
     pub(super) path: PathBuf,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// The overlay, in a directory that both nodes see under the same path
+    pub(super) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `boot`

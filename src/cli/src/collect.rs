@@ -5,6 +5,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
 use super::render::{Column, guest_text, table};
+use bootstash_base::quoted_path::shown;
 use bootstash_net::api::{Client, GcQuery, GcReport, routes};
 use std::collections::BTreeMap;
 
@@ -60,7 +61,7 @@ fn fate(report: &GcReport, keep: bool, gone: &str) -> String {
 
 fn overlays(report: &GcReport) -> Option<String> {
     let rows = report.overlays_released.iter().map(|overlay| {
-        let path = guest_text(&overlay.path.to_string_lossy());
+        let path = shown(&overlay.path).into_owned();
         vec![path, fate(report, false, "let go"), guest_text(&overlay.reason)]
     });
     fates("OVERLAY", rows.collect())

@@ -60,6 +60,7 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Cancel(args) => cancel::cancel(daemons, args).await?,
         Verb::Jobs(list) => jobs::list(daemons, list).await?,
         Verb::Gc(args) => collect::gc(daemons, args).await?,
+        Verb::Adopt(args) => overlay::adopt(daemons, args).await?,
         Verb::Overlays(list) => overlay::list(daemons, list).await?,
         Verb::Overlay { verb: OverlayVerb::Create(args) } => overlay::create(daemons, args).await?,
         Verb::Overlay { verb: OverlayVerb::Remove(args) } => overlay::remove(daemons, args).await?,

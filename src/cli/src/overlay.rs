@@ -1,15 +1,16 @@
-//! `overlay create`, `overlay remove`, `overlays`.
+//! `overlay create`, `overlay remove`, `overlays`, `adopt`.
 
-use super::cli::{ListArgs, OverlayCreateArgs, OverlayRemoveArgs};
+use super::cli::{AdoptArgs, ListArgs, OverlayCreateArgs, OverlayRemoveArgs};
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
-use super::render::{Column, age, ago, guest_text, short_snapshot, size, size_in_words, table};
+use super::render::{Column, age, ago, short_snapshot, size, size_in_words, table};
 use super::{output, path};
 use bootstash_base::names::ImageName;
+use bootstash_base::quoted_path::shown;
 use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::{
-    BaseState, BaseStatus, Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView,
-    routes,
+    AdoptReply, BaseState, BaseStatus, Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus,
+    OverlayView, routes,
 };
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
@@ -28,6 +29,14 @@ pub(super) async fn remove(daemons: &Daemons, args: OverlayRemoveArgs) -> Result
     let agent = daemons.need(Daemon::Agent)?;
     let path = path::absolute(&args.path)?;
     output::line(&removed_text(&path, ask_to_remove(&agent, &path).await?))
+}
+
+/// Takes on an overlay that another node made.
+pub(super) async fn adopt(daemons: &Daemons, args: AdoptArgs) -> Result<(), CommandError> {
+    let agent = daemons.need(Daemon::Agent)?;
+    let query = OverlayQuery { path: path::absolute(&args.path)? };
+    let reply: AdoptReply = agent.post(routes::OVERLAY_ADOPTION, &query).await?;
+    if args.json { output::json(&reply) } else { output::line(&adopted_text(&reply)) }
 }
 
 /// Lists overlays.
@@ -55,17 +64,30 @@ fn created_text(made: &OverlayView) -> String {
     let by_uefi = if made.firmware == Some(Firmware::Uefi) { "; it boots by UEFI" } else { "" };
     format!(
         "created {}: a disk of {} for {}, on snapshot {}{by_uefi}",
-        made.path.display(),
+        shown(&made.path),
         size_in_words(made.virtual_size_bytes),
         made.image,
         made.snapshot
     )
 }
 
+fn adopted_text(reply: &AdoptReply) -> String {
+    let overlay = &reply.overlay;
+    let (path, image, snapshot) = (shown(&overlay.path), &overlay.image, &overlay.snapshot);
+    match (reply.adopted, reply.awaits_snapshot) {
+        (true, false) => format!("adopted {path}: a disk of {image}, on snapshot {snapshot}"),
+        (false, false) => format!("{path} is on record here; nothing changed"),
+        (_, true) => format!(
+            "adopted {path}: a disk of {image}; its VM can start once this node has snapshot {snapshot} \
+             (see `bootstash status`)"
+        ),
+    }
+}
+
 fn removed_text(path: &Path, outcome: Removed) -> String {
     match outcome {
-        Removed::Removed => format!("removed {}", path.display()),
-        Removed::Unchanged => format!("there is no overlay {}; nothing changed", path.display()),
+        Removed::Removed => format!("removed {}", shown(path)),
+        Removed::Unchanged => format!("there is no overlay {}; nothing changed", shown(path)),
     }
 }
 
@@ -88,7 +110,7 @@ fn overlays_text(overlays: &[OverlayStatus], now: DateTime<Utc>) -> String {
 
 /// What is said below the table of a base that marks its overlays.
 fn note(base: &BaseStatus) -> Option<String> {
-    let (mark, path) = (mark(base), guest_text(&base.path.to_string_lossy()));
+    let (mark, path) = (mark(base), shown(&base.path).into_owned());
     match &base.state {
         BaseState::AsRegistered => None,
         BaseState::Changed { change } => Some(format!(
@@ -118,7 +140,7 @@ fn row(status: &OverlayStatus, now: DateTime<Utc>) -> Vec<String> {
         ago(overlay.created, now),
         state(status, now),
         // It may have been found, and have any name.
-        guest_text(&overlay.path.to_string_lossy()),
+        shown(&overlay.path).into_owned(),
     ]
 }
 
@@ -170,8 +192,34 @@ mod tests {
             overlays_text(&[running, stopped], now),
             "IMAGE     SNAPSHOT   SIZE  CREATED  STATE    PATH\n\
              debian12  bs-000042    8G  0 s ago  running  /var/lib/vms/a.qcow2\n\
-             debian12  bs-000042    8G  0 s ago  stopped  /var/lib/vms/b.qcow2"
+             debian12  bs-000042    8G  0 s ago  stopped  $'/var/lib/vms/b\\x1b[2J.qcow2'"
         );
+    }
+
+    #[test]
+    fn tells_whether_a_vm_can_start_where_its_overlay_was_adopted() {
+        let overlay = view(Path::new("/vms/a.qcow2"));
+        let text = |adopted, awaits_snapshot| {
+            adopted_text(&AdoptReply { overlay: overlay.clone(), adopted, awaits_snapshot })
+        };
+        assert_eq!(
+            text(true, false),
+            "adopted /vms/a.qcow2: a disk of debian12, on snapshot bs-000042-20261121T101530Z"
+        );
+        assert!(text(false, false).ends_with("nothing changed"));
+        assert!(text(true, true).contains("once this node has snapshot bs-000042"));
+    }
+
+    #[test]
+    fn names_of_any_bytes_are_listed_so_that_they_can_be_pasted() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/vms/caf\xe9.qcow2"));
+        let found = OverlayStatus { overlay: view(path), ..status("/any", OverlayState::Stopped) };
+        let json = serde_json::to_string(&found).unwrap();
+        let read: OverlayStatus = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, found);
+        let text = overlays_text(&[read], found.overlay.created);
+        assert!(text.ends_with("stopped  $'/vms/caf\\xe9.qcow2'"), "{text}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn agent_text(status: &AgentStatus) -> String {
     let mut facts = vec![
         ("registrar", guest_text(&status.registrar)),
         ("state", state(&status.state)),
-        ("images", status.images.to_string()),
+        ("images", images(status)),
         ("snapshot", newest(status.snapshot.as_ref(), status.snapshots)),
         ("overlays", status.overlays.to_string()),
         ("views", status.views.to_string()),
@@ -85,6 +85,8 @@ fn agent_text(status: &AgentStatus) -> String {
         None => facts.push(("volume", "-".to_owned())),
     }
     facts.extend(status.zfs_unanswered.as_ref().map(unanswered));
+    let conflict = status.identity_conflict.as_ref();
+    facts.extend(conflict.map(|conflict| ("identity", guest_text(&conflict.to_string()))));
     block(&format!("agent {} on {}, node {}", status.version, flavor(status.zfs), status.node), &facts)
 }
 
@@ -134,6 +136,14 @@ fn replaced(volumes: &[ReplacedVolume]) -> String {
         }
     };
     volumes.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// How many there are, and of which snapshot where that is not the newest.
+fn images(status: &AgentStatus) -> String {
+    match &status.images_of {
+        Some(of) if status.snapshot.as_ref() != Some(of) => format!("{}, as of {of}", status.images),
+        _ => status.images.to_string(),
+    }
 }
 
 /// Views that stay mounted, or in the way, and whom to end so that they can go.
@@ -226,6 +236,7 @@ mod tests {
             replaced: Vec::new(),
             zfs: Flavor::OpenZfs,
             images: 3,
+            images_of: None,
             snapshot: None,
             snapshots: 0,
             overlays: 2,
@@ -234,6 +245,7 @@ mod tests {
             held: Vec::new(),
             usage: None,
             zfs_unanswered: None,
+            identity_conflict: None,
             rss_bytes: 20 << 20,
         }
     }
@@ -252,6 +264,16 @@ mod tests {
              \x20 dedup       1.91x\n\
              \x20 compression 2.00x"
         );
+    }
+
+    #[test]
+    fn images_of_an_older_snapshot_say_so() {
+        let mut status = agent(AgentState::InStep);
+        status.snapshot = Some(stub::snapshot(42));
+        status.images_of = Some(stub::snapshot(41));
+        assert_eq!(images(&status), "3, as of bs-000041-20261121T101530Z");
+        status.images_of = status.snapshot.clone();
+        assert_eq!(images(&status), "3");
     }
 
     #[test]

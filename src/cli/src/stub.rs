@@ -56,7 +56,7 @@ fn daemons_in(dir: &Path) -> Daemons {
 
 /// An answer that is no success.
 pub(super) fn refusal(status: u16, error: &str, kind: ErrorClass) -> (StatusCode, Json<ErrorBody>) {
-    (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind }))
+    (StatusCode::from_u16(status).unwrap(), Json(ErrorBody { error: error.to_owned(), kind, expelled: None }))
 }
 
 /// Snapshot `number`, of a fixed time.
@@ -86,6 +86,8 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         new_clusters: 0,
         signal: BootSignal::LoginPrompt,
         profile: None,
+        began_seconds: 0.0,
+        retried_after: None,
     };
     let manifest = Manifest {
         version: Manifest::VERSION,

@@ -7,6 +7,7 @@ use super::run::{self, Limits};
 use super::{Qemu, QemuFailure};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::ActAs;
+use bootstash_base::quoted_path::shown;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -25,21 +26,21 @@ const STORAGE_DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum OverlayError {
     /// Something is there.
-    #[error("{} exists; remove it or give another path", .path.display())]
+    #[error("{} exists; remove it or give another path", shown(.path))]
     #[class(permanent)]
     Exists {
         /// The overlay.
         path: PathBuf,
     },
     /// Its directory is not there.
-    #[error("the directory {} does not exist; create it first", .directory.display())]
+    #[error("the directory {} does not exist; create it first", shown(.directory))]
     #[class(permanent)]
     NoDirectory {
         /// The directory, by its absolute path.
         directory: PathBuf,
     },
     /// Its directory cannot be written to.
-    #[error("cannot create {}", .path.display())]
+    #[error("cannot create {}", shown(.path))]
     #[class(operator)]
     Io {
         /// The overlay.
@@ -48,7 +49,7 @@ pub enum OverlayError {
         source: io::Error,
     },
     /// `qemu-img` could not be run, or failed.
-    #[error("cannot create the overlay {}", .path.display())]
+    #[error("cannot create the overlay {}", shown(.path))]
     #[class(source)]
     Other {
         /// The overlay.

@@ -8,9 +8,10 @@ use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_base::backoff::Backoff;
 use bootstash_daemon::config::{AgentConfig, PeersConfig};
+use bootstash_net::api::{Client, Endpoint};
 use bootstash_zfs::fake::FakeZfs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ pub struct Node {
     pub peers: SocketAddr,
     /// Where it serves monitors.
     pub metrics: SocketAddr,
+    socket: PathBuf,
     stop: CancellationToken,
     task: JoinHandle<Result<()>>,
 }
@@ -48,7 +50,15 @@ impl Node {
         let (zfs, stop) = (Arc::new(FakeZfs::seeded(2)), CancellationToken::new());
         let agent = Agent::start(&config, zfs, Arc::new(OverlayFiles), INTERVALS, stop.clone()).await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
-        Ok(Self { peers, metrics, stop, task })
+        Ok(Self { peers, metrics, socket: config.socket, stop, task })
+    }
+
+    /// A client on its socket.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn local(&self) -> Result<Client> {
+        Ok(Client::new(Endpoint::Unix(self.socket.clone()))?)
     }
 
     /// Shuts the agent down.

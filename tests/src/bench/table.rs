@@ -27,6 +27,7 @@ pub fn render(figures: &Figures) -> String {
 
 fn facts(figures: &Figures) -> String {
     let facts = [
+        ("registering over one boot", format!("{:.2}", figures.register_over_one_boot)),
         ("boot cache", size(figures.cache_bytes)),
         ("delta", size(figures.delta_bytes)),
         ("warm boot read from base", format!("{} bytes", figures.warm_boot.base_bytes_read)),

@@ -164,7 +164,7 @@ impl Cluster {
             dataset: self.dataset(name)?,
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
-            overlay_dirs: vec![self.dir.clone()],
+            overlay_dirs: vec![self.dir.clone(), self.dir.join("vms/*")],
             socket: self.socket(name),
             socket_group: GroupName::root(),
             metrics_listen: free_address()?,
@@ -342,6 +342,15 @@ impl Cluster {
     pub(super) async fn overlay_at(&self, node: &str, image: &str, path: PathBuf) -> Result<OverlayView> {
         let request = OverlayRequest { image: image.to_owned(), path };
         Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
+    }
+
+    /// The nodes, as the registrar lists them.
+    pub(super) async fn nodes(&self) -> Result<Vec<NodeView>> {
+        Ok(self.client("registrar")?.get(routes::NODES, &NodesQuery::default()).await?)
+    }
+
+    pub(super) async fn adopt(&self, node: &str, path: PathBuf) -> Result<AdoptReply> {
+        Ok(self.client(node)?.post(routes::OVERLAY_ADOPTION, &OverlayQuery { path }).await?)
     }
 
     pub(super) async fn overlays(&self, node: &str) -> Result<Vec<OverlayStatus>> {

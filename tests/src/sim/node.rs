@@ -171,6 +171,7 @@ impl Node {
         let registrar = self.client.clone().over(Arc::new(transport));
         let follower = Follower::new(FollowerParts {
             node: self.host.name.parse()?,
+            host: None,
             registrar,
             dialer: Dialer::without_tls(),
             revocations: Revocations::load(&layout.fetch_dir.with_file_name("identity")),

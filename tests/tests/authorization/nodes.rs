@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::*;
 use bootstash_net::identity::{Credentials, ExpectedPeer};
-use bootstash_tests::authorization::{Node, TestRegistrar, cut_off, status};
+use bootstash_tests::authorization::{Node, TestRegistrar, status, turned_away};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -89,11 +89,11 @@ async fn an_expelled_node_is_cut_off_at_its_peers() -> Result<()> {
     let expel = ExpelQuery { identity: "node:c2".parse()? };
     registrar.local()?.delete::<ExpelReply>(routes::MEMBERS, &expel).await?;
     ensure!(rest(open).await?.is_empty());
-    cut_off(log(&expelled).await)?;
+    registrar.until("it is told", async || turned_away(log(&expelled).await)).await?;
     // The node knows it still when it starts again, and its registrar is away.
     node.close().await?;
     let node = Node::open(&registrar, "node:c1", NOWHERE).await?;
-    cut_off(log(&client(&registrar, "node:c2", node.peers)?).await)?;
+    turned_away(log(&client(&registrar, "node:c2", node.peers)?).await)?;
     // One who is invited anew has another certificate, which counts at once.
     let token = registrar.invite("node:c2", 600).await?;
     registrar.join("anew", &token).await?;
@@ -133,5 +133,78 @@ async fn an_agent_renews_its_certificate_by_itself() -> Result<()> {
         })
         .await?;
     node.close().await?;
+    registrar.close().await
+}
+
+#[tokio::test]
+async fn an_agent_that_was_expelled_says_so_and_how_to_come_back() -> Result<()> {
+    let registrar = TestRegistrar::open().await?;
+    registrar.member("node:c1").await?;
+    let node = Node::open(&registrar, "node:c1", &registrar.url()).await?;
+    let status = async || -> Result<AgentStatus> { Ok(node.local()?.get(routes::STATUS, &()).await?) };
+    registrar
+        .until("it is in step", async || {
+            ensure!(status().await?.state == AgentState::InStep);
+            Ok(())
+        })
+        .await?;
+    let expel = ExpelQuery { identity: "node:c1".parse()? };
+    registrar.local()?.delete::<ExpelReply>(routes::MEMBERS, &expel).await?;
+    let told = registrar.until("it knows", async || match status().await?.state {
+        AgentState::Stopped { error } => Ok(error),
+        other => anyhow::bail!("{other:?}"),
+    });
+    let (told, url) = (told.await?, registrar.url());
+    ensure!(told.starts_with(&format!("node c1 was expelled by {url}; ask for an invitation")), "{told}");
+    ensure!(told.ends_with(&format!("`bootstash-agent join {url} TOKEN`")), "{told}");
+    node.close().await?;
+    registrar.close().await
+}
+
+#[tokio::test]
+async fn a_host_that_joins_under_another_name_leaves_the_lists_under_its_old_one() -> Result<()> {
+    let registrar = TestRegistrar::open().await?;
+    let names = async || -> Result<Vec<String>> {
+        let nodes: Vec<NodeView> = registrar.local()?.get(routes::NODES, &NodesQuery::default()).await?;
+        Ok(nodes.into_iter().map(|node| node.name.to_string()).collect())
+    };
+    let call = async |token: String| -> Result<String> {
+        let joined = registrar.join("host", &token).await?.text("start it");
+        registrar.client(&registrar.keys("host"))?.get::<LogReply>(routes::LOG, &LogQuery::default()).await?;
+        Ok(joined)
+    };
+    call(registrar.invite("node:old", 600).await?).await?;
+    ensure!(names().await? == ["old"]);
+    let renamed = call(registrar.invite("node:new", 600).await?).await?;
+    ensure!(renamed.contains("was told that this is node old no more"), "{renamed}");
+    ensure!(names().await? == ["new"]);
+    // Under the name it has, nothing is given up.
+    let again = call(registrar.invite("node:new", 600).await?).await?;
+    ensure!(names().await? == ["new"] && again == "joined as node new; start it", "{again}");
+    registrar.close().await
+}
+
+#[tokio::test]
+async fn two_hosts_with_one_identity_are_told_apart_on_both_sides() -> Result<()> {
+    let registrar = TestRegistrar::open().await?;
+    let node = registrar.member("node:c1").await?;
+    let poll = async |host: &str| -> Result<Option<IdentityConflict>> {
+        let query = LogQuery { host: Some(host.parse()?), ..LogQuery::default() };
+        Ok(node.get::<LogReply>(routes::LOG, &query).await?.identity_conflict)
+    };
+    // A host that starts anew, and its agent anew.
+    for host in ["m.1", "m.1", "m.2", "m.2"] {
+        ensure!(poll(host).await?.is_none(), "{host}");
+    }
+    // A clone of its disk, which speaks in turns with it.
+    ensure!(poll("m.3").await?.is_none() && poll("m.2").await?.is_none());
+    for host in ["m.3", "m.2"] {
+        let told = poll(host).await?.context("it is not told")?.to_string();
+        ensure!(told.contains("2 hosts") && told.contains("one machine-id"), "{told}");
+    }
+    let nodes: Vec<NodeView> = registrar.local()?.get(routes::NODES, &NodesQuery::default()).await?;
+    ensure!(nodes[0].identity_conflict.as_ref().is_some_and(|it| it.hosts.len() == 2), "{nodes:?}");
+    let metrics = registrar.local()?.stream(routes::METRICS, &()).await?.text().await?;
+    ensure!(metrics.contains("bootstash_registrar_node_identity_conflicts 1"), "{metrics}");
     registrar.close().await
 }

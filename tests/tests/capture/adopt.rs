@@ -92,6 +92,8 @@ impl Fixture {
             new_clusters,
             signal: BootSignal::LoginPrompt,
             profile: None,
+            began_seconds: 0.0,
+            retried_after: None,
         };
         Manifest {
             version: Manifest::VERSION,

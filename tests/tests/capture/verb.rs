@@ -3,16 +3,19 @@
 use crate::guest::{CLUSTER, DISK_BYTES, Guest, held, names, tool};
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_delta::catalog::{BootSignal, Confidence};
+use bootstash_delta::catalog::{BootRecord, BootSignal, Confidence};
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{
     Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, HardwareProfiles, MachineSpec, Place, Qemu,
 };
-use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
+use bootstash_registrar::capture::{
+    CaptureError, CaptureRequest, Captured, GuestSlots, VerifyError, capture, verify,
+};
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -39,7 +42,8 @@ fn config() -> CaptureConfig {
 async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
     let image = Qemu::find().unwrap().inspect(image, None).await.unwrap();
     let work_dir = image.path.parent().unwrap().join("work");
-    CaptureRequest { image, work_dir, config, choices: CaptureChoices::default() }
+    let (choices, slots) = (CaptureChoices::default(), GuestSlots::new(NonZeroUsize::MIN));
+    CaptureRequest { image, work_dir, config, choices, slots }
 }
 
 async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
@@ -159,6 +163,20 @@ async fn a_guest_that_panics_is_given_up_and_its_words_are_kept() {
     let (_dir, base) = disk(&Guest { says: "Kernel panic - not syncing: VFS\r\n", ..GUEST });
     let error = captured(&request(&base, config()).await).await.unwrap_err().to_string();
     assert!(error.contains("panicked") && error.contains("not syncing: VFS"), "{error}");
+    assert!(error.contains("(boot 1, tried twice)"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boots_side_by_side_start_from_the_base_and_what_any_reads_is_kept() {
+    let (_dir, base) = disk(&GUEST);
+    let slots = GuestSlots::new(NonZeroUsize::new(4).unwrap());
+    let captured = captured(&CaptureRequest { slots, ..request(&base, config()).await }).await.unwrap();
+    let [first, second] = &captured.boots[..] else { panic!("{:?}", captured.boots) };
+    assert_eq!((first.new_clusters, second.new_clusters), (READS.len() as u64 + 1, 0));
+    assert_eq!(first.base_bytes, second.base_bytes, "the second did not read from the base");
+    let overlap = |a: &BootRecord, b: &BootRecord| a.began_seconds < b.began_seconds + b.seconds;
+    assert!(overlap(first, second) && overlap(second, first), "{:?}", captured.boots);
+    assert_eq!(captured.confidence, Confidence::High);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

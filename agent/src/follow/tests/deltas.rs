@@ -4,6 +4,7 @@ use super::{fetched_files, followed, snapshots};
 use crate::testing::{DownloadFault, Node, StubRegistrar};
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_net::api::AgentState;
+use bootstash_zfs::fake::Verb;
 
 #[tokio::test]
 async fn direct_delta_path_is_followed_event_by_event_and_reported() {
@@ -29,6 +30,51 @@ async fn restarted_node_catches_up_in_order() {
     node.start(registrar.address()).await;
     node.in_step_at(&third.name).await;
     assert_eq!(snapshots(&node).await, [first.guid, second.guid, third.guid]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_catches_up_tells_after_each_delta_where_it_is() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, _) = followed().await;
+    node.stop().await;
+    let mut published = Vec::new();
+    for image in ["debian12", "debian12-nginx", "fedora"] {
+        published.push(registrar.publish(&[image]).await.guid);
+    }
+    let reported = registrar.report_count();
+    node.start(registrar.address()).await;
+    node.state(|state| *state == AgentState::InStep).await;
+    let heads = registrar.reports_since(reported).into_iter().filter_map(|report| report.head);
+    let mut heads: Vec<_> = heads.map(|head| head.guid).collect();
+    heads.dedup();
+    assert_eq!(heads, published);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn images_are_those_of_the_snapshot_that_is_here_also_where_a_node_gets_no_further() {
+    let mut watch = fail_on_warnings();
+    watch.expect("fetching");
+    watch.expect("stopped: what the registrar sent");
+    let (mut node, registrar, _) = followed().await;
+    node.stop().await;
+    let second = registrar.publish(&["debian12"]).await;
+    registrar.publish(&["fedora"]).await;
+    registrar.change_log(|log| log.deltas.last_mut().unwrap().digest = "0".repeat(64));
+    node.start(registrar.address()).await;
+    let report = registrar.report(|report| report.problem.is_some()).await;
+    assert_eq!(report.head.map(|head| head.guid), Some(second.guid));
+    let damaged = registrar.complaints();
+    assert!(!damaged.is_empty() && damaged.iter().all(|file| *file == damaged[0]), "{damaged:?}");
+    let names = async || -> Vec<String> {
+        let images = node.volume().images().await.unwrap();
+        images.iter().map(|manifest| manifest.name.to_string()).collect()
+    };
+    assert_eq!(names().await, ["alpine", "debian12"]);
+    // What is known is not read again.
+    node.zfs.fail_next(Verb::Clone, "cannot create view: out of space");
+    assert_eq!(names().await.len(), 2);
     node.stop().await;
 }
 

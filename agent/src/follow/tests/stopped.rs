@@ -4,7 +4,7 @@ use super::{followed, snapshots};
 use crate::testing::DownloadFault;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_delta::VolumeLog;
-use bootstash_net::api::AgentState;
+use bootstash_net::api::{AgentState, ConflictingHost, IdentityConflict};
 use bootstash_zfs::Zfs;
 
 #[tokio::test]
@@ -60,6 +60,27 @@ async fn a_registrar_that_has_nothing_is_not_followed() {
     assert_eq!(snapshots(&node).await, [first.guid]);
     let report = registrar.report(|report| report.problem.is_some()).await;
     assert_eq!(report.problem, Some(error));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_identity_another_host_uses_says_so_once_and_follows_on() {
+    let mut watch = fail_on_warnings();
+    watch.expect("2 hosts use this node's identity (10.0.0.5, 10.0.0.6)");
+    let (mut node, registrar, _) = followed().await;
+    let host = |address: &str, host: &str| ConflictingHost {
+        address: address.to_owned(),
+        last_contact: chrono::Utc::now(),
+        host: host.parse().unwrap(),
+    };
+    let hosts = vec![host("10.0.0.5", "m.1"), host("10.0.0.6", "m.2")];
+    registrar.tell_conflict(IdentityConflict { hosts });
+    for image in ["debian12", "fedora"] {
+        let published = registrar.publish(&[image]).await;
+        node.in_step_at(&published.name).await;
+    }
+    assert_eq!(watch.lines().len(), 1, "{:?}", watch.lines());
+    assert!(registrar.reports_since(0).iter().all(|report| report.host == Some("m.1".parse().unwrap())));
     node.stop().await;
 }
 

@@ -8,6 +8,7 @@ use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::ImageName;
+use bootstash_base::quoted_path::shown;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_disk::{BaseChange, BaseReadError};
 use bootstash_net::api::OverlayView;
@@ -25,14 +26,14 @@ const PLACE_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Error, Classified)]
 pub enum CreateOverlayError {
     /// Not an absolute path of a file.
-    #[error("{} is no absolute path of a file; give one, as /var/lib/vms/a.qcow2", .path.display())]
+    #[error("{} is no absolute path of a file; give one, as /var/lib/vms/a.qcow2", shown(.path))]
     #[class(permanent)]
     Path {
         /// What was given.
         path: PathBuf,
     },
     /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does, or give another path", .path.display())]
+    #[error("the storage of {} does not answer; try again when it does, or give another path", shown(.path))]
     #[class(transient)]
     Unresponsive {
         /// The overlay.
@@ -48,7 +49,7 @@ pub enum CreateOverlayError {
     /// The caller may not.
     #[error(
         "{user} may not make {}; give a path in a directory where that user may make files, or ask as root",
-        .path.display()
+        shown(.path)
     )]
     #[class(permanent)]
     NotAllowed {
@@ -58,14 +59,14 @@ pub enum CreateOverlayError {
         path: PathBuf,
     },
     /// Its directory.
-    #[error("the directory of {} does not exist; create it first", .path.display())]
+    #[error("the directory of {} does not exist; create it first", shown(.path))]
     #[class(permanent)]
     NoDirectory {
         /// The overlay.
         path: PathBuf,
     },
     /// Something is there.
-    #[error("{} exists; remove it or give another path", .path.display())]
+    #[error("{} exists; remove it or give another path", shown(.path))]
     #[class(permanent)]
     Exists {
         /// The overlay.
@@ -74,7 +75,7 @@ pub enum CreateOverlayError {
     /// There is a record, but no file.
     #[error(
         "{} is recorded as an overlay of {image}, though its file is gone; run `bootstash overlay remove` on it first",
-        .path.display()
+        shown(.path)
     )]
     #[class(permanent)]
     Recorded {
@@ -95,7 +96,7 @@ pub enum CreateOverlayError {
     #[error(
         "the image file {} was changed since {image} was registered ({change}), and no longer fits its boot cache; \
          deregister and register it again",
-        .path.display()
+        shown(.path)
     )]
     #[class(permanent)]
     BaseChanged {
@@ -184,12 +185,7 @@ impl Overlays {
             return Err(error.into());
         }
         kill_point(KillPoint::OverlayMade);
-        tracing::info!(
-            "made overlay {} of {} on {}",
-            overlay.path.display(),
-            overlay.image,
-            overlay.snapshot
-        );
+        tracing::info!("made overlay {} of {} on {}", shown(&overlay.path), overlay.image, overlay.snapshot);
         Ok(overlay)
     }
 
@@ -198,7 +194,7 @@ impl Overlays {
             (place.act_as.clone(), place.path.clone(), Instant::now() + PLACE_DEADLINE);
         let remove = move || drop(act_as.act(|| std::fs::remove_file(&path)));
         if self.storage.ask(&place.mount_point, until, remove).await.is_none() {
-            tracing::warn!("{} may be left: its storage does not answer", place.path.display());
+            tracing::warn!("{} may be left: its storage does not answer", shown(&place.path));
         }
     }
 }

@@ -6,6 +6,7 @@
 use bootstash_base::error::Classified;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
+use bootstash_base::quoted_path::shown;
 use bootstash_net::api::OverlayView;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Lease {
     /// The overlay.
     pub overlay: OverlayView,
     /// Where the storage is mounted that holds it. Other storage at its path says nothing of it.
-    #[serde(default)]
+    #[serde(default, with = "bootstash_base::quoted_path::option")]
     pub mount_point: Option<PathBuf>,
     /// Since when its file is known to be gone.
     #[serde(default)]
@@ -61,7 +62,7 @@ impl From<DamagedRecord> for LeaseError {
 #[class(operator)]
 pub enum LeaseError {
     /// The file or its directory.
-    #[error("cannot access the overlay record {}", .path.display())]
+    #[error("cannot access the overlay record {}", shown(.path))]
     Io {
         /// The file, by its path.
         path: PathBuf,
@@ -71,7 +72,7 @@ pub enum LeaseError {
     /// What is in it. Going on without it could remove the view a VM runs on.
     #[error(
         "the overlay record {} cannot be read; restore it from a backup, or remove it if no VM uses that overlay",
-        .path.display()
+        shown(.path)
     )]
     Damaged {
         /// The file, by its path.
@@ -120,9 +121,9 @@ impl Leases {
         tracing::error!(
             "the record of overlay {} was damaged ({}) and is written anew from the overlay's file; \
              the damaged one is kept as {}",
-            lease.overlay.path.display(),
+            shown(&lease.overlay.path),
             record.source,
-            aside.display()
+            shown(&aside)
         );
         Ok(())
     }

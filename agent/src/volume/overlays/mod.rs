@@ -4,6 +4,7 @@
 //! gone, or to be no overlay any more; storage that hangs holds nobody up, and what it did not tell counts as
 //! there.
 
+mod adopt;
 mod base;
 mod base_watch;
 mod canonical_path;
@@ -18,7 +19,9 @@ mod remove;
 mod scan;
 mod scan_directory;
 mod status;
+mod watch;
 
+pub use adopt::AdoptOverlayError;
 pub(super) use base::Bases;
 pub use base_watch::BaseStates;
 pub(super) use base_watch::BaseWatch;
@@ -29,6 +32,7 @@ pub use lease::{Lease, LeaseError, Stage};
 pub(super) use lease_plan::LeasePlan;
 pub use maker::OverlayMaker;
 pub use remove::RemoveOverlayError;
+pub use watch::OverlayWatch;
 
 use super::storage::Storage;
 use crate::layout::Layout;

@@ -6,6 +6,7 @@ use super::{Overlays, scan};
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
+use bootstash_base::quoted_path::shown;
 use bootstash_net::api::OverlayView;
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
@@ -70,12 +71,12 @@ impl Overlays {
         let gone: Vec<_> = self.leases.all().keys().filter(gone).cloned().collect();
         for path in gone {
             if let Err(error) = self.leases.remove(&path).await {
-                tracing::warn!("{} stays on record: {}", path.display(), Chain(&error));
+                tracing::warn!("{} stays on record: {}", shown(&path), Chain(&error));
                 continue;
             }
             let released = plan.released.iter().find(|released| released.path == path);
             let reason = released.map_or("", |released| released.reason.as_str());
-            tracing::info!("let go of overlay {}: {reason}", path.display());
+            tracing::info!("let go of overlay {}: {reason}", shown(&path));
         }
     }
 }
@@ -84,7 +85,7 @@ fn log_adopted(lease: &Lease) {
     let overlay = &lease.overlay;
     tracing::info!(
         "found overlay {} of {} on {}, which had no record",
-        overlay.path.display(),
+        shown(&overlay.path),
         overlay.image,
         overlay.snapshot
     );

@@ -8,6 +8,7 @@ use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::SnapshotName;
+use bootstash_base::quoted_path::shown;
 use bootstash_qemu::InUse;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,14 +23,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug, Error, Classified)]
 pub enum RemoveOverlayError {
     /// There is a file, which is none of ours.
-    #[error("{} is no overlay that was made here, and so it is not removed", .path.display())]
+    #[error("{} is no overlay that was made here, and so it is not removed", shown(.path))]
     #[class(permanent)]
     Foreign {
         /// The file, by its path.
         path: PathBuf,
     },
     /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does", .path.display())]
+    #[error("the storage of {} does not answer; try again when it does", shown(.path))]
     #[class(transient)]
     Unresponsive {
         /// The overlay.
@@ -43,7 +44,7 @@ pub enum RemoveOverlayError {
         source: io::Error,
     },
     /// The caller may not.
-    #[error("{user} may not remove {}; ask as a user who may, or as root", .path.display())]
+    #[error("{user} may not remove {}; ask as a user who may, or as root", shown(.path))]
     #[class(permanent)]
     NotAllowed {
         /// Who asked.
@@ -52,14 +53,14 @@ pub enum RemoveOverlayError {
         path: PathBuf,
     },
     /// A VM has it open.
-    #[error("{} is open in a running VM; stop that first", .path.display())]
+    #[error("{} is open in a running VM; stop that first", shown(.path))]
     #[class(busy)]
     InUse {
         /// The overlay.
         path: PathBuf,
     },
     /// The overlay's file cannot be removed.
-    #[error("cannot remove {}", .path.display())]
+    #[error("cannot remove {}", shown(.path))]
     #[class(operator)]
     Io {
         /// The overlay.
@@ -100,7 +101,7 @@ impl Overlays {
         kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path).await?;
         kill_point(KillPoint::LeaseRemoved);
-        tracing::info!("removed overlay {}", path.display());
+        tracing::info!("removed overlay {}", shown(&path));
         Ok(Some(snapshot))
     }
 

@@ -11,6 +11,7 @@ use super::scan_directory::{self, DirectoryScan};
 use crate::layout::Layout;
 use crate::volume::storage::Storage;
 use bootstash_base::mount_table::MountTable;
+use bootstash_base::quoted_path::shown;
 use bootstash_qemu::InUse;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
@@ -32,7 +33,7 @@ pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<
     let groups = by_mount(records.values(), &mounts);
     let observations =
         groups.into_iter().map(|(at, leases)| observe_on_mount(storage, at, leases, &layout, until));
-    let directories = directories(records, &layout);
+    let (directories, unexpanded) = directories(storage, records, &layout, &mounts, until).await;
     let looks =
         directories.iter().map(|directory| {
             let (at, directory, layout) =
@@ -46,8 +47,9 @@ pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<
     let mut scan = Scan {
         observations: observations.into_iter().flatten().collect(),
         found: Vec::new(),
-        complete: true,
+        complete: unexpanded.is_empty(),
     };
+    unexpanded.iter().for_each(|(pattern, error)| warn_unread("look for overlays in", pattern, error));
     for (directory, looked) in directories.iter().zip(looks) {
         let looked = looked.unwrap_or_else(|| Err(io::Error::other("its storage does not answer")));
         scan.take_in(directory, looked, records);
@@ -79,7 +81,7 @@ impl Scan {
 }
 
 fn warn_unread(what: &str, path: &Path, error: &io::Error) {
-    tracing::warn!("cannot {what} {}: {error}; views without a record stay", path.display());
+    tracing::warn!("cannot {what} {}: {error}; views without a record stay", shown(path));
 }
 
 /// The overlays on each storage, by its mount point: what hangs is asked for one after the other, so that
@@ -131,8 +133,27 @@ fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
     foreign.then(|| path.metadata()?.modified()).and_then(io::Result::ok).map(DateTime::from)
 }
 
-/// The directories to look through.
-fn directories(records: &BTreeMap<PathBuf, Lease>, layout: &Layout) -> BTreeSet<PathBuf> {
+/// The directories to look through, and the patterns of which it is not known what they stand for.
+pub(super) async fn directories(
+    storage: &Storage,
+    records: &BTreeMap<PathBuf, Lease>,
+    layout: &Layout,
+    mounts: &MountTable,
+    until: Instant,
+) -> (BTreeSet<PathBuf>, Vec<(PathBuf, io::Error)>) {
     let known = records.keys().filter_map(|path| path.parent());
-    layout.overlay_dirs.iter().cloned().chain(known.map(Path::to_owned)).collect()
+    let mut directories: BTreeSet<_> = known.map(Path::to_owned).collect();
+    let mut unexpanded = Vec::new();
+    let expanding = layout.overlay_dirs.iter().cloned().map(|pattern| async move {
+        let (at, given) = (mounts.mount_point_of(&pattern.fixed_part()), pattern.as_path().to_owned());
+        let found = storage.ask(&at, until, move || pattern.expand()).await;
+        (given, found.unwrap_or_else(|| Err(io::Error::other("its storage does not answer"))))
+    });
+    for (pattern, found) in join_all(expanding).await {
+        match found {
+            Ok(found) => directories.extend(found),
+            Err(error) => unexpanded.push((pattern, error)),
+        }
+    }
+    (directories, unexpanded)
 }

@@ -11,14 +11,37 @@ use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
 use bootstash_disk::qcow2::{OverlayHeader, read_backing};
 use bootstash_net::api::OverlayView;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::DirEntry;
 use std::io;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// More than any directory of disks should have.
 const ENTRIES: usize = 20_000;
 
 /// How files begin that are overlays in the making.
 const UNFINISHED: &str = ".bootstash-overlay-";
+
+/// A file that was written to so lately may be an overlay in the making, of any program.
+const SETTLED_AFTER: Duration = Duration::from_secs(120);
+
+/// Which files of a directory were read before, and need not be again: by name, with their inode.
+#[derive(Debug, Default)]
+pub(super) struct Examined(HashMap<OsString, u64>);
+
+impl Examined {
+    /// The file of this name is to be read again.
+    pub(super) fn forget(&mut self, name: &OsStr) {
+        self.0.remove(name);
+    }
+
+    fn has(&self, entry: &DirEntry) -> bool {
+        self.0.get(&entry.file_name()) == Some(&entry.ino())
+    }
+}
 
 /// What a look through a directory showed.
 #[derive(Debug, Default)]
@@ -34,12 +57,25 @@ pub(super) struct DirectoryScan {
 /// # Errors
 /// Where there may be more than was seen.
 pub(super) fn scan_directory(directory: &Path, layout: &Layout) -> io::Result<DirectoryScan> {
+    scan_unexamined(directory, layout, &mut Examined::default())
+}
+
+/// The same of the files that were not examined before; notes which are now.
+///
+/// # Errors
+/// As there.
+pub(super) fn scan_unexamined(
+    directory: &Path,
+    layout: &Layout,
+    examined: &mut Examined,
+) -> io::Result<DirectoryScan> {
     // One spelling, that of records.
     let directory = match directory.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DirectoryScan::default()),
         real => real?,
     };
     let mount_point = file_state::mount_point(&directory)?;
+    let before = std::mem::take(examined);
     let mut found = DirectoryScan::default();
     for (count, entry) in directory.read_dir()?.enumerate() {
         if count == ENTRIES {
@@ -51,12 +87,23 @@ pub(super) fn scan_directory(directory: &Path, layout: &Layout) -> io::Result<Di
         if !regular || entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
             continue;
         }
-        match at(&entry.path(), layout, &mount_point) {
+        let read =
+            if before.has(&entry) { Ok(None) } else { overlay_at(&entry.path(), layout, &mount_point) };
+        if before.has(&entry) || matches!(read, Ok(Some(_))) || is_settled(&entry) {
+            examined.0.insert(entry.file_name(), entry.ino());
+        }
+        match read {
             Ok(lease) => found.leases.extend(lease),
             Err(error) => found.unreadable.push((entry.path(), error)),
         }
     }
     Ok(found)
+}
+
+/// Whether what was read of it will stay so.
+fn is_settled(entry: &DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > SETTLED_AFTER))
 }
 
 /// Whether the file at `path` is surely no overlay of this node any more: it can be read, and chains onto
@@ -67,7 +114,11 @@ pub(super) fn is_foreign(path: &Path, layout: &Layout) -> bool {
         && read_backing(path).is_ok_and(|backed| !backed.is_some_and(chained))
 }
 
-fn at(path: &Path, layout: &Layout, mount_point: &Path) -> io::Result<Option<Lease>> {
+/// The overlay at `path`, as a record of it would be; none where there is no file, or no overlay of this node.
+///
+/// # Errors
+/// What reading met.
+pub(super) fn overlay_at(path: &Path, layout: &Layout, mount_point: &Path) -> io::Result<Option<Lease>> {
     let Some(backed) = read_backing(path)? else { return Ok(None) };
     let Some((snapshot, image)) = chain(&backed.backing, layout) else { return Ok(None) };
     let overlay = OverlayView {

@@ -16,7 +16,7 @@ impl Steps {
     /// The steps that are finished and not yet told.
     pub(super) fn news(&mut self, job: &JobView) -> Vec<String> {
         if job.step == Step::Capture {
-            self.boots = job.progress.boot.or(self.boots);
+            self.boots = job.progress.last_boot.or(job.progress.boot).or(self.boots);
             self.clusters = job.progress.clusters.or(self.clusters);
         }
         let lines = job.step_seconds.iter().skip(self.told).map(|(step, took)| self.line(*step, *took));
@@ -41,10 +41,13 @@ impl Steps {
 
 /// The step under way: `capture, boot 2, 1763 clusters, 110 MiB of 2 GiB`.
 pub(super) fn under_way(job: &JobView) -> String {
-    let Progress { boot, clusters, bytes, total_bytes, waiting, .. } = &job.progress;
+    let Progress { boot, last_boot, clusters, bytes, total_bytes, waiting, .. } = &job.progress;
     let mut parts = vec![job.step.to_string()];
     parts.extend(waiting.as_ref().map(|what| format!("waits {what}")));
-    parts.extend(boot.map(|number| format!("boot {number}")));
+    parts.extend(boot.map(|number| match last_boot.filter(|last| *last > number) {
+        Some(last) => format!("boots {number} to {last}"),
+        None => format!("boot {number}"),
+    }));
     parts.extend(clusters.map(|count| format!("{count} clusters")));
     parts.extend(match (bytes, total_bytes) {
         (Some(done), Some(total)) => Some(format!("{} of {}", size_in_words(*done), size_in_words(*total))),
@@ -116,6 +119,9 @@ mod tests {
     fn the_step_under_way_fits_a_line() {
         assert_eq!(under_way(&samples::inspecting()), "inspect");
         assert_eq!(under_way(&samples::capturing()), "capture, boot 2, 1763 clusters, 110.2 MiB of 2 GiB");
+        let mut side_by_side = samples::capturing();
+        side_by_side.progress.last_boot = Some(4);
+        assert!(under_way(&side_by_side).starts_with("capture, boots 2 to 4, 1763 clusters"));
         let mut waiting = samples::inspecting();
         waiting.step = Step::Capture;
         waiting.progress.waiting = Some("for a processor".to_owned());

@@ -25,7 +25,8 @@ pub struct AgentConfig {
     /// Where views are mounted, a directory for each snapshot. VMs' overlays name paths below it.
     #[serde(default = "views_dir")]
     pub views_dir: PathBuf,
-    /// Where overlays may lie that no record tells of: looked through at start and when collecting.
+    /// Where overlays may lie that no record tells of: looked through at start, each minute and when collecting. `*`
+    /// stands for any part of one name.
     #[serde(default = "overlay_dirs")]
     pub overlay_dirs: Vec<PathBuf>,
     /// Unix socket for the command.

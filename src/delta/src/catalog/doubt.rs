@@ -87,7 +87,15 @@ mod tests {
     use super::*;
 
     fn boot(signal: BootSignal, new_clusters: u64) -> BootRecord {
-        BootRecord { seconds: 1.0, base_bytes: 0, new_clusters, signal, profile: None }
+        BootRecord {
+            seconds: 1.0,
+            base_bytes: 0,
+            new_clusters,
+            signal,
+            profile: None,
+            began_seconds: 0.0,
+            retried_after: None,
+        }
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub struct BootRecord {
     /// The hardware profile it ran on; none in manifests older than profiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// When it began, after the first one; boots run side by side where there are processors. 0 in older manifests.
+    #[serde(default)]
+    pub began_seconds: f64,
+    /// Why a try before it failed, in a way that may be chance.
+    #[serde(default)]
+    pub retried_after: Option<String>,
 }
 
 /// Facts about the cache file.

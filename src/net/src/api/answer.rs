@@ -48,14 +48,18 @@ async fn json_within<T: DeserializeOwned>(
 }
 
 /// What an answer that is no success says. Its status says enough where the rest cannot be read.
-pub(super) async fn refusal(response: Response) -> CallError {
+pub(super) async fn refusal(response: Response, endpoint: &Endpoint) -> CallError {
     let status = response.status();
     let retry_after = retry_after(&response);
     let body = whole(response, LONGEST_REFUSAL).await.ok();
     let body = body.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| ErrorBody {
         error: format!("the daemon answered {status}"),
         kind: if status.is_server_error() { ErrorClass::Transient } else { ErrorClass::Permanent },
+        expelled: None,
     });
+    if let Some(identity) = body.expelled {
+        return CallError::Expelled { endpoint: endpoint.clone(), identity };
+    }
     match retry_after {
         Some(retry_after) => CallError::Busy { error: body.error, retry_after },
         None => CallError::Refused { status: status.as_u16(), error: body.error, kind: body.kind },
@@ -131,10 +135,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_without_end_is_known_by_its_status() {
-        let refused = refusal(response(409, endless())).await;
+        let endpoint = Endpoint::Tcp("https://storage:7430".to_owned());
+        let refused = refusal(response(409, endless()), &endpoint).await;
         assert!(matches!(refused, CallError::Refused { status: 409, .. }), "{refused:?}");
         let text = r#"{ "error": "no", "kind": "busy" }"#;
-        let refused = refusal(response(409, pieces(&[text]))).await;
+        let refused = refusal(response(409, pieces(&[text])), &endpoint).await;
         assert!(refused.to_string() == "no" && refused.kind() == ErrorClass::Busy, "{refused:?}");
+        let text = r#"{ "error": "no", "kind": "operator", "expelled": "node:c1" }"#;
+        let refused = refusal(response(403, pieces(&[text])), &endpoint).await;
+        assert_eq!(
+            refused.to_string(),
+            "node c1 was expelled by https://storage:7430; ask for an invitation there (`bootstash node invite c1`) \
+             and join again: `bootstash-agent join https://storage:7430 TOKEN`"
+        );
     }
 }

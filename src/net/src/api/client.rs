@@ -1,8 +1,9 @@
 //! Calling a daemon: over its Unix socket or over TCP, JSON in and out.
 
-use super::{Transport, TransportError, answer};
-use crate::identity::without_trust_roots;
+use super::{Joiner, Transport, TransportError, answer};
+use crate::identity::{CredentialStore, Identity, without_trust_roots};
 use bootstash_base::error::{Classified, ErrorClass};
+use chrono::{DateTime, Utc};
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -60,6 +61,34 @@ pub enum CallError {
         /// What may follow.
         kind: ErrorClass,
     },
+    /// It knows the caller, whose certificate was taken back.
+    #[error(
+        "{identity} was expelled by {endpoint}; ask for an invitation there (`bootstash {}`) and join again: `{} join \
+         {endpoint} TOKEN`",
+        invitation(.identity), Joiner::of(.identity).program()
+    )]
+    #[class(operator)]
+    Expelled {
+        /// Who was called.
+        endpoint: Endpoint,
+        /// Who called.
+        identity: Identity,
+    },
+    /// The caller's certificate has ended, and nobody answers one who shows it.
+    #[error(
+        "the certificate of {identity} ended on {}, and {endpoint} takes no other; ask for an invitation there \
+         (`bootstash {}`) and join again: `{} join {endpoint} TOKEN`",
+        .ended.format("%Y-%m-%d"), invitation(.identity), Joiner::of(.identity).program()
+    )]
+    #[class(operator)]
+    CertificateEnded {
+        /// Who was called.
+        endpoint: Endpoint,
+        /// Who called.
+        identity: Identity,
+        /// When it ended.
+        ended: DateTime<Utc>,
+    },
     /// The daemon has enough to do, and says when to retry.
     #[error("{error}")]
     #[class(busy)]
@@ -80,6 +109,11 @@ pub enum CallError {
     },
 }
 
+/// The words that invite one: `node invite c1`.
+fn invitation(identity: &Identity) -> String {
+    identity.to_string().replacen(' ', " invite ", 1)
+}
+
 /// Where a download can be had.
 #[derive(Debug)]
 pub enum Found {
@@ -97,6 +131,8 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     endpoint: Endpoint,
     base: String,
+    /// What it shows of itself, if it does.
+    credentials: Option<CredentialStore>,
 }
 
 impl Client {
@@ -142,7 +178,13 @@ impl Client {
             Endpoint::Tcp(url) => (builder.read_timeout(silence), url.trim_end_matches('/').to_owned()),
         };
         let http = builder.build().map_err(|error| unreachable(&endpoint, TransportError::new(error)))?;
-        Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base })
+        Ok(Self { transport: Arc::new(http.clone()), http, endpoint, base, credentials: None })
+    }
+
+    /// The same, which says so where it is not answered because its certificate has ended.
+    #[must_use]
+    pub(super) fn showing(self, credentials: CredentialStore) -> Self {
+        Self { credentials: Some(credentials), ..self }
     }
 
     /// The same, with all requests carried by `transport`.
@@ -204,7 +246,7 @@ impl Client {
         match (response.status(), location) {
             (StatusCode::TEMPORARY_REDIRECT, Some(location)) => Ok(Found::Elsewhere(location.to_owned())),
             (status, _) if status.is_success() => Ok(Found::Here(response)),
-            _ => Err(answer::refusal(response).await),
+            _ => Err(answer::refusal(response, &self.endpoint).await),
         }
     }
 
@@ -233,7 +275,11 @@ impl Client {
         range: Option<String>,
     ) -> Result<Response, CallError> {
         let response = self.exchange(method, path, query, body, range).await?;
-        if response.status().is_success() { Ok(response) } else { Err(answer::refusal(response).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(answer::refusal(response, &self.endpoint).await)
+        }
     }
 
     /// The answer, whatever it says.
@@ -254,7 +300,20 @@ impl Client {
         }
         let request = request.build().map_err(TransportError::new);
         let sent = async { self.transport.send(request?).await };
-        sent.await.map_err(|source| unreachable(&self.endpoint, source))
+        sent.await.map_err(|source| self.unanswered(source))
+    }
+
+    /// TLS ends a handshake with one whose certificate has ended without saying it in words.
+    fn unanswered(&self, source: TransportError) -> CallError {
+        let shown = self.credentials.as_ref().map(CredentialStore::now);
+        match shown.filter(|shown| shown.expires() < Utc::now()) {
+            Some(shown) => CallError::CertificateEnded {
+                endpoint: self.endpoint.clone(),
+                identity: shown.identity().clone(),
+                ended: shown.expires(),
+            },
+            None => unreachable(&self.endpoint, source),
+        }
     }
 
     /// An answer that came with [`Self::download`] or [`Self::stream`], as JSON.

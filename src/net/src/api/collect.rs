@@ -30,6 +30,7 @@ pub struct ViewFate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedOverlay {
     /// The overlay's file.
+    #[serde(with = "bootstash_base::quoted_path")]
     pub path: PathBuf,
     /// The image it booted.
     pub image: ImageName,

@@ -48,7 +48,7 @@ impl Dialer {
         match &self.0 {
             None => Client::patient_for(endpoint, silence),
             Some(store) => match store.client(expected) {
-                Ok(tls) => Client::over_tls(endpoint, silence, tls),
+                Ok(tls) => Ok(Client::over_tls(endpoint, silence, tls)?.showing(store.clone())),
                 Err(error) => Err(CallError::Unreachable { endpoint, source: TransportError::new(error) }),
             },
         }

@@ -129,6 +129,9 @@ impl fmt::Display for Step {
 pub struct Progress {
     /// Which boot, from 1, while capturing.
     pub boot: Option<u32>,
+    /// The last of the boots that run beside it.
+    #[serde(default)]
+    pub last_boot: Option<u32>,
     /// The newest line of the guest's console, printable characters only.
     pub console_line: Option<String>,
     /// Clusters in the cache so far.

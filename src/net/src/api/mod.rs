@@ -9,6 +9,7 @@ mod client;
 mod collect;
 mod dialer;
 mod doctor;
+mod host;
 mod image;
 mod member;
 mod multicast;
@@ -26,6 +27,7 @@ pub use client::{CallError, Client, Endpoint, Found};
 pub use collect::{GcQuery, GcReport, ReleasedOverlay, ViewFate};
 pub use dialer::{Dialer, joining_client};
 pub use doctor::MulticastFindings;
+pub use host::{ConflictingHost, HostId, HostIdError, IdentityConflict};
 pub use image::{
     CancelReply, CaptureChoices, DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView,
     Progress, RegisterReply, RegisterRequest, Step,
@@ -35,12 +37,12 @@ pub use member::{
     RenewRequest, Secret,
 };
 pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
-pub use node::{LogQuery, LogReply, NodeReport, NodeView};
+pub use node::{LogQuery, LogReply, NodeReport, NodeView, NodesQuery};
 pub use overlay::{
-    BaseState, BaseStatus, ChangedBase, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus,
-    OverlayView,
+    AdoptReply, BaseState, BaseStatus, ChangedBase, OverlayQuery, OverlayRequest, OverlayState,
+    OverlayStatus, OverlayView,
 };
-pub use peer::{DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
+pub use peer::{DeltaComplaint, DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{
     AgentState, AgentStatus, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume, Transfer,
@@ -49,6 +51,7 @@ pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, 
 pub use transport::{Transport, TransportError};
 pub use url::{UrlProblem, registrar_url};
 
+use crate::identity::Identity;
 use bootstash_base::error::ErrorClass;
 use serde::{Deserialize, Serialize};
 
@@ -59,4 +62,7 @@ pub struct ErrorBody {
     pub error: String,
     /// What may follow.
     pub kind: ErrorClass,
+    /// Who called, where that is all that is wrong: their certificate was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expelled: Option<Identity>,
 }

@@ -1,6 +1,6 @@
 //! Between registrar and agents.
 
-use super::PeerAdvertisement;
+use super::{HostId, IdentityConflict, PeerAdvertisement};
 use crate::identity::Serial;
 use bootstash_base::names::{Guid, NodeName, SnapshotName};
 use bootstash_delta::VolumeLog;
@@ -21,6 +21,9 @@ pub struct LogQuery {
     /// Wait at most this many seconds (the registrar caps it at 60).
     #[serde(default)]
     pub wait_seconds: u64,
+    /// The host that the node runs on, as far as it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
 }
 
 /// The registrar's log, and what nodes must know besides.
@@ -35,6 +38,9 @@ pub struct LogReply {
     /// The group that new deltas are sent to, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multicast: Option<Group>,
+    /// Other hosts use the node's identity, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_conflict: Option<IdentityConflict>,
 }
 
 /// What a node says of itself, after each change and now and then.
@@ -52,6 +58,17 @@ pub struct NodeReport {
     /// Whether multicast from the registrar reaches it, as far as it knows.
     #[serde(default, rename = "hears")]
     pub multicast_ok: bool,
+    /// The host that it runs on, as far as it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
+}
+
+/// Which nodes to list.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct NodesQuery {
+    /// Those that were expelled, too.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// A node as the registrar knows it.
@@ -70,6 +87,12 @@ pub struct NodeView {
     /// It was not heard of for the window, and no snapshot is kept for it any more.
     #[serde(default)]
     pub expired: bool,
-    /// What stopped it, as it reported.
+    /// What keeps it from being in step, as it reported.
     pub problem: Option<String>,
+    /// When it was expelled, or left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expelled: Option<DateTime<Utc>>,
+    /// Several hosts use its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_conflict: Option<IdentityConflict>,
 }

@@ -12,6 +12,7 @@ pub struct OverlayRequest {
     /// The image to chain onto.
     pub image: String,
     /// Absolute path of the file to make.
+    #[serde(with = "bootstash_base::quoted_path")]
     pub path: PathBuf,
 }
 
@@ -19,19 +20,34 @@ pub struct OverlayRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OverlayQuery {
     /// Absolute path of the overlay.
+    #[serde(with = "bootstash_base::quoted_path")]
     pub path: PathBuf,
+}
+
+/// What adopting an overlay did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptReply {
+    /// The overlay.
+    #[serde(flatten)]
+    pub overlay: OverlayView,
+    /// It was not on record before.
+    pub adopted: bool,
+    /// Its snapshot is not on the node yet; its boot cache is there once that is.
+    pub awaits_snapshot: bool,
 }
 
 /// An overlay the agent knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverlayView {
     /// The overlay's file.
+    #[serde(with = "bootstash_base::quoted_path")]
     pub path: PathBuf,
     /// The image it boots.
     pub image: ImageName,
     /// The snapshot whose view it chains onto.
     pub snapshot: SnapshotName,
     /// The boot cache it chains onto.
+    #[serde(with = "bootstash_base::quoted_path")]
     pub cache: PathBuf,
     /// Size of the disk a guest sees, in bytes.
     pub virtual_size_bytes: u64,
@@ -110,5 +126,6 @@ pub struct ChangedBase {
     /// What is different.
     pub change: String,
     /// The overlays.
+    #[serde(with = "bootstash_base::quoted_path::list")]
     pub overlays: Vec<PathBuf>,
 }

@@ -43,6 +43,13 @@ pub fn is_authority(text: &str) -> bool {
     bare && port && !text.ends_with('/') && url.username().is_empty() && url.password().is_none()
 }
 
+/// Says that what came as a delta is not what was announced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeltaComplaint {
+    /// The digest that was announced.
+    pub digest: String,
+}
+
 /// Asks for a delta.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct DeltaQuery {

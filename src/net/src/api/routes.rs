@@ -19,6 +19,8 @@ pub const LOG: &str = "/v1/log";
 pub const DELTAS: &str = "/v1/deltas";
 /// Registrar: below a delta's own route, `POST` for parts of it.
 pub const PIECES: &str = "/v1/deltas/{file}/pieces";
+/// Registrar: `POST` that what was sent of a delta is not what was announced.
+pub const DELTA_COMPLAINT: &str = "/v1/deltas/{file}/complaint";
 /// Registrar: `POST` for the multicast session of a delta; null where it is to be fetched.
 pub const MULTICAST: &str = "/v1/multicast";
 /// Registrar: `POST` for a session that only tells whether and how well it is received.
@@ -37,12 +39,16 @@ pub const STATUS: &str = "/v1/status";
 pub const GC: &str = "/v1/gc";
 /// Agent: `GET`, `POST`, `DELETE`.
 pub const OVERLAYS: &str = "/v1/overlays";
+/// Agent: `POST` an overlay that another node made.
+pub const OVERLAY_ADOPTION: &str = "/v1/overlays/adoption";
 /// Agent: `POST` finds out whether multicast from the registrar reaches it.
 pub const DOCTOR_MULTICAST: &str = "/v1/doctor/multicast";
 /// Registrar: `POST` trades a token for a certificate, without one.
 pub const JOIN: &str = "/v1/join";
 /// Registrar: `POST` gives who has a certificate a new one.
 pub const RENEWAL: &str = "/v1/renewal";
+/// Registrar: `POST` gives the caller's own certificates back: it has another name now, or another registrar.
+pub const DEPARTURE: &str = "/v1/departure";
 /// Registrar: `POST` makes a token.
 pub const INVITATIONS: &str = "/v1/invitations";
 /// Registrar: `GET` who has a certificate, `DELETE` takes those of one away.

@@ -1,6 +1,6 @@
 //! The state of a daemon and its volume.
 
-use super::ChangedBase;
+use super::{ChangedBase, IdentityConflict};
 use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
@@ -129,8 +129,11 @@ pub struct AgentStatus {
     pub replaced: Vec<ReplacedVolume>,
     /// Which ZFS it has.
     pub zfs: Flavor,
-    /// How many images its newest snapshot holds.
+    /// How many images there are in the newest snapshot whose images were read.
     pub images: u64,
+    /// That snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_of: Option<SnapshotName>,
     /// Its newest snapshot.
     pub snapshot: Option<SnapshotName>,
     /// How many snapshots it has.
@@ -150,6 +153,9 @@ pub struct AgentStatus {
     /// What ZFS keeps waiting for too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zfs_unanswered: Option<Unanswered>,
+    /// Other hosts use this node's identity, too, as the registrar says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_conflict: Option<IdentityConflict>,
     /// Resident memory of the agent, in bytes.
     pub rss_bytes: u64,
 }

@@ -1,6 +1,7 @@
 //! Trading a token for a certificate.
 
-use super::JoinError;
+use super::leave::Former;
+use super::{JoinError, Left};
 use crate::api::{CertificateReply, JoinRequest, Joiner, Secret, joining_client, registrar_url, routes};
 use crate::identity::{Credentials, Identity, Joined, KeyRequest, Token};
 use std::io::Read;
@@ -18,6 +19,8 @@ pub enum Joining {
     Unchanged(Identity),
     /// We are a member now.
     Joined(Identity),
+    /// We are a member under another name than before, or of another registrar.
+    Renamed(Identity, Left),
 }
 
 impl Joining {
@@ -25,6 +28,7 @@ impl Joining {
     pub fn text(&self, next: &str) -> String {
         match self {
             Self::Joined(identity) => format!("joined as {identity}; {next}"),
+            Self::Renamed(identity, left) => format!("joined as {identity}; {next}; {}", left.text()),
             Self::Unchanged(identity) => format!("joined as {identity} with this token before: unchanged"),
         }
     }
@@ -50,10 +54,15 @@ pub async fn join(dir: &Path, url: &str, token: &Token, by: Joiner) -> Result<Jo
     if let Some(identity) = used_here(dir, token)? {
         return Ok(Joining::Unchanged(identity));
     }
+    let former = Former::load(dir);
     let (reply, request) = ask(&registrar, token, by).await?;
     Credentials::store(dir, &request, &reply.certificate_pem, &reply.authority_pem)?;
+    let former = former.filter(|former| former.differs(&reply.identity, &registrar));
     Joined { registrar, token: token.digest() }.store(dir)?;
-    Ok(Joining::Joined(reply.identity))
+    Ok(match former {
+        Some(former) => Joining::Renamed(reply.identity, former.leave().await),
+        None => Joining::Joined(reply.identity),
+    })
 }
 
 fn used_here(dir: &Path, token: &Token) -> Result<Option<Identity>, JoinError> {

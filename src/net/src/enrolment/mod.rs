@@ -5,8 +5,10 @@
 
 mod error;
 mod join;
+mod leave;
 mod renew;
 
 pub use error::{JoinError, RenewError};
 pub use join::{Joining, given_token, join};
+pub use leave::Left;
 pub use renew::{keep, renew};

@@ -24,6 +24,8 @@ pub enum Permission {
     Join,
     /// Have one's certificate renewed.
     Renew,
+    /// Give one's certificates back.
+    Leave,
     /// Read the log of snapshots, deltas and whole volumes.
     Follow,
     /// Report on a node.
@@ -59,6 +61,7 @@ impl Principal {
         let Some(identity) = self.identity() else { return *permission == Permission::Join };
         match (permission, identity) {
             (Permission::Join | Permission::Renew, _)
+            | (Permission::Leave, Node(_) | Operator(_) | Monitor(_))
             | (Permission::Follow, Node(_))
             | (Permission::Operate, Operator(_))
             | (Permission::Scrape, Operator(_) | Monitor(_))
@@ -86,6 +89,7 @@ mod tests {
         let rights = [
             (Permission::Join, "stranger registrar node:c1 operator:ada monitor:prom"),
             (Permission::Renew, "registrar node:c1 operator:ada monitor:prom"),
+            (Permission::Leave, "node:c1 operator:ada monitor:prom"),
             (Permission::Follow, "node:c1"),
             (report("c1"), "node:c1"),
             (report("c2"), ""),

@@ -2,8 +2,8 @@
 
 use super::exchange::Exchange;
 use super::peer_session::PeerSession;
-use super::{ConnectionTimeouts, RevocationList, socket};
-use crate::identity::{Principal, of_certificate};
+use super::{ConnectionTimeouts, Refusal, RevocationList, socket};
+use crate::identity::{Identity, Principal, of_certificate};
 use axum::Router;
 use chrono::{DateTime, Utc};
 use std::net::SocketAddr;
@@ -42,10 +42,15 @@ impl Connection {
             Err(_) => return tracing::debug!(%from, "a connection said nothing in time"),
         };
         let pass = match known(&stream) {
-            Ok(known) => PeerSession::of(known, self.revoked),
+            Ok(known) => PeerSession::of(known, self.revoked.clone()),
             Err(error) => return tracing::info!(%from, %error, "a connection was refused"),
         };
-        let exchange = Exchange { stream, routes: self.routes, pass: pass.clone(), from, timeouts };
+        let (routes, pass) = match pass.revoked() {
+            // They are told so, within the limits of those who have no certificate, and nothing else.
+            Some(expelled) => (expelled_routes(expelled), PeerSession::of(None, self.revoked)),
+            None => (self.routes, pass),
+        };
+        let exchange = Exchange { stream, routes, pass: pass.clone(), from, timeouts };
         if pass.is_member() {
             tokio::select! {
                 biased;
@@ -61,6 +66,12 @@ impl Connection {
             drop(timeout(timeouts.unauthenticated, exchange.serve(&self.stop)).await);
         }
     }
+}
+
+/// One answer to whatever is asked.
+fn expelled_routes(identity: &Identity) -> Router {
+    let identity = identity.clone();
+    Router::new().fallback(move || async move { Refusal::expelled(&identity) })
 }
 
 type Known = Option<(Principal, DateTime<Utc>)>;

@@ -2,7 +2,7 @@
 //!
 //! Promises: nobody holds a connection by saying nothing, or by saying it slowly; unauthenticated clients get a few
 //! seconds and few connections; one who is expelled, or whose certificate ends, is cut off in the middle of
-//! whatever they are doing; what goes wrong with a connection is that connection's end and nobody else's.
+//! whatever they are doing, and told so when they come again; what goes wrong with a connection is that connection's end and nobody else's.
 
 mod body;
 mod connection;

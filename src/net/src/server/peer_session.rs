@@ -1,7 +1,7 @@
 //! What a connection was let in with, and for how long it counts.
 
 use super::RevocationList;
-use crate::identity::Principal;
+use crate::identity::{Identity, Principal};
 use chrono::{DateTime, Utc};
 use std::fmt;
 
@@ -35,6 +35,14 @@ impl PeerSession {
                 Utc::now() < self.expires && !self.revoked.has_expelled(serial)
             }
             Principal::Unauthenticated => true,
+        }
+    }
+
+    /// Who it is, where their certificate was taken back before they came.
+    pub(super) fn revoked(&self) -> Option<&Identity> {
+        match &self.caller {
+            Principal::Member { identity, serial } if self.revoked.has_expelled(serial) => Some(identity),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::api::ErrorBody;
 use crate::download_limits::Downloads;
+use crate::identity::Identity;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,7 +26,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, kind: ErrorClass, error: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { error: error.into(), kind }, retry_after: None }
+        Self { status, body: ErrorBody { error: error.into(), kind, expelled: None }, retry_after: None }
     }
 
     /// 400: the request cannot be understood.
@@ -41,6 +42,14 @@ impl Refusal {
     /// 403: the caller lacks the permission.
     pub fn forbidden(error: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorClass::Permanent, error)
+    }
+
+    /// 403: the caller's certificate was taken back, and all that is left is to tell them so.
+    pub fn expelled(identity: &Identity) -> Self {
+        let error = format!("{identity} was expelled; ask for an invitation, and join again");
+        let mut refusal = Self::new(StatusCode::FORBIDDEN, ErrorClass::Operator, error);
+        refusal.body.expelled = Some(identity.clone());
+        refusal
     }
 
     /// 404: there is nothing of that name.

@@ -16,6 +16,8 @@ pub(super) fn manifest() -> Option<Manifest> {
         new_clusters: 1,
         signal: BootSignal::LoginPrompt,
         profile: Some("libvirt".to_owned()),
+        began_seconds: 0.0,
+        retried_after: None,
     };
     let path = "/srv/images/debian12.raw".into();
     Some(Manifest {

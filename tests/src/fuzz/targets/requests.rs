@@ -47,6 +47,7 @@ fn report() -> NodeReport {
         problem: None,
         peer: Some(peer),
         multicast_ok: true,
+        host: "00ff.7c".parse().ok(),
     }
 }
 
@@ -63,7 +64,8 @@ fn pieces() -> PiecesRequest {
 }
 
 pub(super) fn bodies() -> Vec<Vec<u8>> {
-    let error = ErrorBody { error: "no".to_owned(), kind: bootstash_base::error::ErrorClass::Busy };
+    let error =
+        ErrorBody { error: "no".to_owned(), kind: bootstash_base::error::ErrorClass::Busy, expelled: None };
     let token = Secret::new("bootstash-AAAA".to_owned());
     let request_pem = include_str!("request.pem").to_owned();
     let join = JoinRequest { token, request_pem, by: Joiner::Agent };

@@ -200,6 +200,7 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
         layout,
         volume: handle,
         following: tokio::sync::watch::Sender::new(AgentState::Starting).subscribe(),
+        identity_conflict: tokio::sync::watch::Sender::new(None).subscribe(),
         metrics: Metrics::new(),
         window: Duration::from_secs(3600),
     };

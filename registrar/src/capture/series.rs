@@ -1,0 +1,162 @@
+//! The boots of one image, round after round, until one reads nothing new.
+//!
+//! Promises: no more guests run than there are free processors; a boot that fails in a way that may be chance is tried
+//! once more, so that it does not undo the others; dropping the future ends all guests.
+
+use super::boot::{self, BootPlan, Booted};
+use super::error::CaptureError;
+use super::progress::{BootReporter, Reporter};
+use super::scan::{self, Scanned};
+use super::schedule::{Schedule, in_order};
+use super::{CaptureRequest, cache, on_disk};
+use bootstash_base::error::Chain;
+use bootstash_delta::catalog::{BootRecord, CacheFacts};
+use bootstash_disk::ContentDigest;
+use bootstash_disk::nbd::DiskImage;
+use bootstash_disk::qcow2::CLUSTER_BYTES;
+use bootstash_net::api::Progress;
+use bootstash_qemu::{Accelerator, Qemu};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The boots of one image.
+pub(super) struct Series<'a> {
+    pub(super) qemu: &'a Qemu,
+    pub(super) request: &'a CaptureRequest,
+    pub(super) accelerator: Accelerator,
+    pub(super) base: &'a DiskImage,
+    pub(super) scratch: &'a Path,
+    pub(super) progress: &'a watch::Sender<Progress>,
+    pub(super) began: Instant,
+    /// Whether any of them came up.
+    pub(super) came_up: AtomicBool,
+}
+
+/// What the boots came to.
+pub(super) struct Outcome {
+    /// The cache, in scratch.
+    pub(super) cache: PathBuf,
+    /// Facts about it.
+    pub(super) facts: CacheFacts,
+    /// The record of the boots, in order.
+    pub(super) boots: Vec<BootRecord>,
+    /// The base's own.
+    pub(super) content: ContentDigest,
+}
+
+/// What a round starts from.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// Boots so far.
+    boots: u32,
+    /// The cache of what they read; none before the first.
+    cache: Option<&'a Path>,
+    clusters: u64,
+}
+
+impl Series<'_> {
+    /// Runs them all.
+    pub(super) async fn run(&self) -> Result<Outcome, CaptureError> {
+        let schedule = Schedule::new(self.request.profiles().count(), self.request.config.max_boots);
+        let nothing = Known { boots: 0, cache: None, clusters: 0 };
+        // Side by side: both read the same file only once.
+        let (Scanned { zeros, content }, mut round) =
+            tokio::try_join!(self.scan(), self.round(schedule.wanted(0, false), nothing))?;
+        let (mut known, mut boots) = (BTreeSet::new(), Vec::new());
+        loop {
+            boots.extend(in_order(round).into_iter().map(|booted| record(booted, &mut known)));
+            let made = boots.len() as u32;
+            let cache = self.scratch.join(format!("cache-{made}.qcow2"));
+            let facts = cache::write(self.base, &self.request.image, &known, &zeros, &cache).await?;
+            let nothing_new = boots.last().is_some_and(|boot| boot.new_clusters == 0);
+            let wanted = schedule.wanted(made, nothing_new);
+            if wanted == 0 {
+                return Ok(Outcome { cache, facts, boots, content });
+            }
+            let so_far = Known { boots: made, cache: Some(&cache), clusters: known.len() as u64 };
+            round = self.round(wanted, so_far).await?;
+            remove(cache).await?;
+        }
+    }
+
+    async fn scan(&self) -> Result<Scanned, CaptureError> {
+        let image = &self.request.image;
+        let scanned = scan::scan(self.base, image).await;
+        scanned.map_err(|source| CaptureError::Scan { path: image.path.clone(), source })
+    }
+
+    /// As many boots of those `wanted` as there are free processors.
+    async fn round(&self, wanted: u32, known: Known<'_>) -> Result<Vec<Booted>, CaptureError> {
+        let slots = self.request.slots.take(wanted, self.progress).await;
+        let last = known.boots + slots.len() as u32;
+        let boots = (known.boots + 1..).zip(slots).map(|(number, slot)| async move {
+            let booted = self.boot(number, last, known).await;
+            drop(slot);
+            booted
+        });
+        futures::future::try_join_all(boots).await
+    }
+
+    /// One boot; once more where it failed in a way that may be chance.
+    async fn boot(&self, number: u32, last: u32, known: Known<'_>) -> Result<Booted, CaptureError> {
+        let failure = match self.try_boot(number, last, known).await {
+            Err(failure) if failure.may_be_chance(self.came_up.load(Ordering::Relaxed)) => failure,
+            result => return result,
+        };
+        let error = Chain(&failure).to_string();
+        let image = self.request.image.path.display();
+        tracing::info!(%image, boot = number, error, "a capture boot failed, and is tried once more");
+        match self.try_boot(number, last, known).await {
+            Ok(booted) => Ok(Booted { retried_after: Some(error), ..booted }),
+            Err(again) => Err(again.tried_twice()),
+        }
+    }
+
+    async fn try_boot(&self, number: u32, last: u32, known: Known<'_>) -> Result<Booted, CaptureError> {
+        let config = &self.request.config;
+        let plan = BootPlan {
+            number,
+            profile: self.request.profiles().of_boot(number),
+            image: &self.request.image,
+            config,
+            accelerator: self.accelerator,
+            seed: self.request.seed(),
+            source: Arc::new(self.base.clone()),
+            cache: known.cache.map(Path::to_owned),
+            scratch: self.scratch,
+            series_began: self.began,
+        };
+        let first = number == known.boots + 1;
+        let report = if first {
+            Reporter::new(self.progress).of_boot(number, last, known.clusters)
+        } else {
+            BootReporter::silent()
+        };
+        let booted = boot::run(self.qemu, plan, &report).await?;
+        self.came_up.store(true, Ordering::Relaxed);
+        Ok(booted)
+    }
+}
+
+fn record(booted: Booted, known: &mut BTreeSet<u64>) -> BootRecord {
+    let before = known.len();
+    known.extend(&booted.clusters);
+    BootRecord {
+        seconds: booted.took.as_secs_f64(),
+        base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
+        new_clusters: (known.len() - before) as u64,
+        signal: booted.signal,
+        profile: Some(booted.profile.to_string()),
+        began_seconds: booted.began.as_secs_f64(),
+        retried_after: booted.retried_after,
+    }
+}
+
+async fn remove(path: PathBuf) -> Result<(), CaptureError> {
+    let gone = path.clone();
+    on_disk(|| std::fs::remove_file(gone)).await.map_err(|source| CaptureError::Write { path, source })
+}
