@@ -13,7 +13,7 @@ async fn a_node_whose_newest_snapshot_is_gone_names_the_command_that_mends_it() 
     node.in_step_at(&second.name).await;
     let volume = node.layout().volume;
     let command = format!("zfs rollback {volume}@{}", first.name);
-    watch.expect(&format!("stopped: {volume} was modified"));
+    watch.expect(format!("stopped: {volume} was modified"));
     node.zfs.destroy_snapshot(&volume, &second.name).await.unwrap();
     let third = registrar.publish(&["debian12-nginx"]).await;
     let stopped = node.state(|state| matches!(state, AgentState::Stopped { .. })).await;
