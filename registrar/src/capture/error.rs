@@ -121,8 +121,8 @@ impl CaptureError {
     /// The failure of the second try.
     pub(super) fn tried_twice(self) -> Self {
         match self {
-            Self::NeverBooted { path, boot, failure, console, .. } => {
-                Self::NeverBooted { path, boot, tries: 2, failure, console }
+            Self::NeverBooted { path, boot, firmware, failure, console, .. } => {
+                Self::NeverBooted { path, boot, firmware, tries: 2, failure, console }
             }
             other => other,
         }
