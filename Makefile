@@ -24,7 +24,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
-  bench bench-libzetta bench-load bench-catch-up bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-load: binaries ## Measure the registrar when 200 nodes come back at once, 
 
 bench-catch-up: root setup binaries ## Measure how fast a node catches up, over a real ZFS, in target/bench/catch-up.json (root)
 	@$(BIN)/bench-catch-up
+
+bench-registrations: root setup binaries ## Measure whether each of COUNT=1000 registrations slows the next, in target/bench/registrations.json (root)
+	@$(BIN)/bench-registrations $(COUNT)
 
 bench-multicast: root setup binaries ## Measure one delta to 8 nodes by multicast, uftp and HTTP, in target/bench/multicast.json (root)
 	@tests/ground/setup.sh uftp ethtool

@@ -15,6 +15,7 @@ use bootstash_daemon::{
     drain::shut_down_within,
     unix_socket::{self, ListenError},
 };
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::CallError;
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity::{IdentityError, Permission};
@@ -206,7 +207,7 @@ fn site(
         following: follower.state(),
         identity_conflict: follower.identity_conflict(),
         metrics,
-        window: config.window,
+        keep: Keep { window: config.window, snapshots_max: config.snapshots_max.get() },
     }
 }
 

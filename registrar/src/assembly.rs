@@ -9,10 +9,11 @@ use crate::metrics::Metrics;
 use crate::multicast::{MulticastMetrics, MulticastSessions};
 use crate::nodes::Nodes;
 use crate::register::{Capturer, Runner};
-use crate::volume::{PublicationLog, VolumeReader, VolumeTask};
+use crate::volume::{Combiner, PublicationLog, VolumeReader, VolumeTask};
 use anyhow::Context;
 use axum::Router;
 use bootstash_daemon::config::RegistrarConfig;
+use bootstash_delta::retention::Keep;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -78,6 +79,8 @@ impl Registrar {
         take_up(&jobs, &runner, &layout)?;
         let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
         let (window, peers) = (config.window, Arc::default());
+        let keep = Keep { window, snapshots_max: config.snapshots_max.get() };
+        let combiner = Combiner::new(volume.clone(), stop.clone());
         let state = State {
             jobs,
             runner,
@@ -90,11 +93,13 @@ impl Registrar {
             zfs,
             peers,
             serving,
+            combiner,
             multicast,
             multicast_metrics,
             restoring: Restoring::default(),
             metrics,
             window,
+            keep,
             stop,
         };
         let volume_stop = CancellationToken::new();
@@ -121,6 +126,7 @@ impl Registrar {
         self.keeping.await.context("the task that keeps what nodes reported broke")?;
         self.state.runner.finish().await;
         self.state.multicast.finish().await;
+        self.state.combiner.finish().await;
         // The volume's task outlives the jobs, which need it to finish their step.
         self.volume_stop.cancel();
         self.volume_task.await.context("the volume's task broke")

@@ -165,7 +165,7 @@ impl Metrics {
         &self,
         log: &PublicationLog,
         nodes: &[NodeView],
-        images: &[Manifest],
+        images: &[&Manifest],
         jobs: usize,
         usage: Option<&Usage>,
     ) -> Result<String, std::fmt::Error> {

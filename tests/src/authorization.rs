@@ -54,12 +54,18 @@ impl TestRegistrar {
             listen,
             certificate_lifetime: LIFETIME,
             window: Duration::from_secs(3600),
+            snapshots_max: std::num::NonZeroUsize::MAX,
             capture: Default::default(),
             serving: Default::default(),
             multicast: Default::default(),
         };
         let zfs = Arc::new(FakeZfs::seeded(1));
-        let run = bootstash_registrar::daemon::run(config, zfs, Arc::new(SyntheticCapturer), stop.clone());
+        let run = bootstash_registrar::daemon::run(
+            config,
+            zfs,
+            Arc::new(SyntheticCapturer::default()),
+            stop.clone(),
+        );
         let registrar = Self { dir, listen, stop, task: tokio::spawn(run) };
         registrar
             .until("the registrar answers", async || {

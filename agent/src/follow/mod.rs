@@ -50,6 +50,10 @@ use tokio_util::sync::CancellationToken;
 /// would keep both sides busy for nothing.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long one delta over many snapshots is waited for before each is fetched.
+const COMBINING_PATIENCE: Duration = Duration::from_secs(600);
+const COMBINING_PAUSE: Duration = Duration::from_millis(200);
+
 /// What a follower works with.
 #[derive(Debug)]
 pub struct FollowerParts {
@@ -220,19 +224,28 @@ impl Follower {
         }
     }
 
-    async fn log(&mut self, poll: Duration) -> Result<VolumeLog, FollowError> {
-        let query = LogQuery {
-            after: self.volume.state().head().map(|head| head.guid),
-            expelled: self.revocations.list().expelled().len(),
-            wait_seconds: poll.as_secs(),
-            host: self.host.clone(),
-        };
-        let LogReply { log, expelled, multicast, identity_conflict } =
-            self.registrar.get(routes::LOG, &query).await?;
-        self.note_conflict(identity_conflict);
-        self.fetcher.join(multicast).await;
-        self.revocations.replace(expelled).await;
-        Ok(log)
+    /// The registrar's log. Where it combines what this node lacks into one delta, the one with that.
+    async fn log(&mut self, mut poll: Duration) -> Result<VolumeLog, FollowError> {
+        let asked = Instant::now();
+        loop {
+            let query = LogQuery {
+                after: self.head(),
+                expelled: self.revocations.list().expelled().len(),
+                wait_seconds: poll.as_secs(),
+                host: self.host.clone(),
+            };
+            let LogReply { log, expelled, multicast, combining, identity_conflict } =
+                self.registrar.get(routes::LOG, &query).await?;
+            self.note_conflict(identity_conflict);
+            self.fetcher.join(multicast).await;
+            self.revocations.replace(expelled).await;
+            let newest = log.snapshots.last().filter(|_| combining && asked.elapsed() < COMBINING_PATIENCE);
+            let Some(newest) = newest else { return Ok(log) };
+            self.state.send_replace(AgentState::Applying { to: newest.name.clone(), transfer: None });
+            // The registrar has held its answer back.
+            poll = Duration::ZERO;
+            tokio::time::sleep(COMBINING_PAUSE).await;
+        }
     }
 
     /// Logged when it begins and when it ends, not each time the registrar says so.

@@ -18,10 +18,10 @@ use crate::volume::VolumeHandle;
 use axum::Router;
 use axum::routing::{get, post};
 use bootstash_base::names::NodeName;
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::{AgentState, IdentityConflict, routes};
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// What the answers are made of. Cheap to clone.
@@ -45,8 +45,8 @@ pub struct Site {
     pub identity_conflict: watch::Receiver<Option<IdentityConflict>>,
     /// What was counted.
     pub metrics: Metrics,
-    /// How long snapshots are kept where a collection does not say.
-    pub window: Duration,
+    /// How many snapshots are kept, and for how long where a collection does not say.
+    pub keep: Keep,
 }
 
 /// What the command may ask; who does must be known as a [`Peer`].

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::{
     AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView,
 };
@@ -75,8 +76,8 @@ pub(super) async fn collect(
 ) -> Answer<GcReport> {
     for_owners(by)?;
     let Json(query) = query.map_err(|error| Refusal::bad_request(&error))?;
-    let window = query.window_seconds.map_or(site.window, Duration::from_secs);
-    Ok(Json(site.volume.collect(window, query.dry_run).await?))
+    let window = query.window_seconds.map_or(site.keep.window, Duration::from_secs);
+    Ok(Json(site.volume.collect(Keep { window, ..site.keep }, query.dry_run).await?))
 }
 
 /// What is about the node as a whole, and not about a caller's own files.

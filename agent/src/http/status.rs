@@ -3,10 +3,10 @@
 use super::Site;
 use crate::volume::holders;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use bootstash_daemon::telemetry;
 use bootstash_delta::catalog::Manifest;
-use bootstash_net::api::{AgentStatus, ImageView};
+use bootstash_net::api::{AgentStatus, ImageView, ImagesQuery};
 use bootstash_net::server::Refusal;
 use bootstash_zfs::{Unanswered, Usage};
 use std::time::Duration;
@@ -46,14 +46,18 @@ pub(super) async fn status(State(site): State<Site>) -> Json<AgentStatus> {
 }
 
 /// The images of the newest snapshot. Which snapshot first held one is for the registrar to say.
-pub(super) async fn images(State(site): State<Site>) -> Result<Json<Vec<ImageView>>, Refusal> {
+pub(super) async fn images(
+    State(site): State<Site>,
+    Query(query): Query<ImagesQuery>,
+) -> Result<Json<Vec<ImageView>>, Refusal> {
     let images = timeout(CATALOG_DEADLINE, site.volume.images()).await.map_err(|_| {
         Refusal::unavailable(
             "the images of this node's newest snapshot are not read yet; `bootstash status` tells what it is doing",
         )
     })??;
+    let wanted = images.iter().filter(|manifest| query.wants(&manifest.name)).take(query.most());
     let view = |manifest: &Manifest| ImageView { manifest: manifest.clone(), snapshot: None };
-    Ok(Json(images.iter().map(view).collect()))
+    Ok(Json(wanted.map(view).collect()))
 }
 
 impl Site {

@@ -104,6 +104,7 @@ impl Node {
             socket_group: GroupName::root(),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
             window: Duration::from_secs(3600),
+            snapshots_max: std::num::NonZeroUsize::MAX,
             peers: Default::default(),
         }
     }

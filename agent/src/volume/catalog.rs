@@ -4,11 +4,9 @@ use super::{Stopping, ViewError, Volume};
 use bootstash_base::error::Classified;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
-use bootstash_delta::catalog;
-use bootstash_delta::catalog::{CatalogError, Manifest};
+use bootstash_delta::catalog::{Catalog, CatalogError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -37,7 +35,7 @@ impl Volume {
     /// Reads the images of the newest snapshot, through its view, once: the volume itself is never mounted.
     pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
         let Some(head) = self.generations.head().map(|head| head.name.clone()) else {
-            (self.images, self.images_of) = (Arc::default(), None);
+            (self.images, self.images_of) = (Catalog::default(), None);
             return Ok(());
         };
         if self.images_of.as_ref() == Some(&head) {
@@ -46,13 +44,14 @@ impl Volume {
         let images = self.images_of(&head).await;
         kill_point(KillPoint::CatalogRead);
         self.try_drop_view(&head).await;
-        (self.images, self.images_of) = (Arc::new(images?), Some(head));
+        (self.images, self.images_of) = (images?, Some(head));
         Ok(())
     }
 
-    async fn images_of(&mut self, snapshot: &SnapshotName) -> Result<Vec<Manifest>, CatalogReadError> {
+    async fn images_of(&mut self, snapshot: &SnapshotName) -> Result<Catalog, CatalogReadError> {
         let root = self.ensure_view(snapshot).await?;
-        Ok(self.read_view(root, catalog::read_all).await?)
+        let known = self.images.clone();
+        Ok(self.read_view(root, move |root| known.updated(root, &|path: &Path| std::fs::read(path))).await?)
     }
 
     /// What `read` makes of a mounted view. A ZFS that hangs holds one thread and not the volume's task.

@@ -7,11 +7,10 @@ use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention;
-use bootstash_delta::retention::{Pin, SnapshotFacts};
+use bootstash_delta::retention::{Keep, Pin, SnapshotFacts};
 use bootstash_net::api::{GcReport, OverlayView, ViewFate};
 use bootstash_zfs::{DestroyError, ReadError};
 use std::collections::BTreeSet;
-use std::time::Duration;
 use thiserror::Error;
 
 /// What ZFS knows better than any record.
@@ -45,15 +44,11 @@ pub enum CollectError {
 
 impl Volume {
     /// Removes what may go, or says what would.
-    pub(super) async fn collect(
-        &mut self,
-        window: Duration,
-        dry_run: bool,
-    ) -> Result<GcReport, CollectError> {
+    pub(super) async fn collect(&mut self, keep: Keep, dry_run: bool) -> Result<GcReport, CollectError> {
         self.generations.refresh().await?;
-        let mut plan = self.overlays.plan(window).await;
+        let mut plan = self.overlays.plan(keep.window).await;
         let mut views = self.idle_views(&plan);
-        let mut fates = retention::plan(&self.facts(&plan), clock::now(), window);
+        let mut fates = retention::plan(&self.facts(&plan), clock::now(), keep);
         if !dry_run {
             let adopted = self.overlays.apply_plan(&plan, self.views.present()).await;
             plan.released.retain(|released| !self.overlays.leases().contains_key(&released.path));

@@ -145,7 +145,7 @@ impl Volume {
     }
 
     pub(super) fn remedy(&self, overlay: &OverlayView) -> String {
-        let source = self.images.iter().find(|it| it.name == overlay.image).map(|it| &it.source);
+        let source = self.images.get(&overlay.image).map(|it| &it.source);
         let (base, format) = match source {
             Some(source) => (source.path.display().to_string(), source.format.to_string()),
             None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),

@@ -38,7 +38,7 @@ pub use views::{HeldView, ViewError};
 use crate::layout::Layout;
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::DeltaRecord;
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::Catalog;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
 use generations::{Generations, open_delta};
 use overlays::{BaseWatch, Overlays};
@@ -60,7 +60,7 @@ pub struct Volume {
     views: Views,
     generations: Generations,
     /// Those in the newest snapshot whose catalog was read.
-    images: Arc<Vec<Manifest>>,
+    images: Catalog,
     images_of: Option<SnapshotName>,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
@@ -95,7 +95,7 @@ impl Volume {
             views: self.views.present().iter().cloned().collect(),
             held: self.views.held(|snapshot| self.overlays.need_view(snapshot)),
             leases: self.overlays.leases().values().cloned().collect(),
-            images: Arc::clone(&self.images),
+            images: self.images.clone(),
             images_of: self.images_of.clone(),
         });
     }

@@ -8,6 +8,7 @@ use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
+use bootstash_delta::catalog::Catalog;
 use bootstash_zfs::{CreateError, ReadError, Zfs, make_root};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl Volume {
         let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone(), bases)?;
         let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
         let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
-        let (images, published) = (Arc::default(), watch::Sender::new(VolumeState::default()));
+        let (images, published) = (Catalog::default(), watch::Sender::new(VolumeState::default()));
         let mut volume = Self {
             zfs,
             layout,

@@ -2,10 +2,9 @@
 
 use super::{HeldView, Lease};
 use bootstash_base::names::{DatasetName, SnapshotName};
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::Catalog;
 use bootstash_net::api::{OverlayView, ReplacedVolume};
 use bootstash_zfs::{ResumeToken, Snapshot};
-use std::sync::Arc;
 
 /// A volume as it is between two changes.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +26,7 @@ pub struct VolumeState {
     /// The records of overlays, in order of path.
     pub leases: Vec<Lease>,
     /// The images in the newest snapshot whose catalog was read.
-    pub images: Arc<Vec<Manifest>>,
+    pub images: Catalog,
     /// That snapshot.
     pub images_of: Option<SnapshotName>,
 }

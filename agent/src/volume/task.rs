@@ -10,12 +10,12 @@ use super::{
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
 use bootstash_delta::DeltaRecord;
-use bootstash_delta::catalog::Manifest;
+use bootstash_delta::catalog::Catalog;
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::{AdoptReply, GcReport, OverlayView};
 use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -72,7 +72,7 @@ enum Request {
         reply: Reply<Removed, RemoveOverlayError>,
     },
     Collect {
-        window: Duration,
+        keep: Keep,
         dry_run: bool,
         reply: Reply<GcReport, CollectError>,
     },
@@ -178,8 +178,8 @@ impl Volume {
                 let done = self.remove_overlay(by, &path).await;
                 self.answer(reply, done);
             }
-            Request::Collect { window, dry_run, reply } => {
-                let done = self.collect(window, dry_run).await;
+            Request::Collect { keep, dry_run, reply } => {
+                let done = self.collect(keep, dry_run).await;
                 self.answer(reply, done);
             }
         }
@@ -247,7 +247,7 @@ impl VolumeHandle {
     ///
     /// # Errors
     /// See [`CatalogReadError`].
-    pub async fn images(&self) -> Result<Arc<Vec<Manifest>>, CatalogReadError> {
+    pub async fn images(&self) -> Result<Catalog, CatalogReadError> {
         let state = self.state();
         if state.catalog_is_current() {
             return Ok(state.images);
@@ -337,8 +337,9 @@ impl VolumeHandle {
     ///
     /// # Errors
     /// See [`CollectError`].
-    pub async fn collect(&self, window: Duration, dry_run: bool) -> Result<GcReport, CollectError> {
-        self.request(|reply| Request::Collect { window, dry_run, reply }).await
+    pub async fn collect(&self, keep: impl Into<Keep>, dry_run: bool) -> Result<GcReport, CollectError> {
+        let keep = keep.into();
+        self.request(|reply| Request::Collect { keep, dry_run, reply }).await
     }
 
     async fn request<T, E: From<Stopping>>(

@@ -1,16 +1,18 @@
 //! Images: list, register, deregister.
 
 use super::State;
-use crate::job::{JobState, Submitted};
+use crate::job::{JobState, Registration, Submitted};
 use crate::register::{look_up, refuse_doubt, refuse_other_firmware};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;
-use bootstash_delta::catalog;
-use bootstash_delta::catalog::Manifest;
-use bootstash_net::api::{DeregisterQuery, DeregisterReply, ImageView, RegisterReply, RegisterRequest};
+use bootstash_delta::catalog::{Catalog, Manifest};
+use bootstash_net::api::{
+    DeregisterQuery, DeregisterReply, ImageView, ImagesQuery, RegisterReply, RegisterRequest,
+};
 use bootstash_net::server::Refusal;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,14 +37,19 @@ enum RequestError {
     )]
     #[class(transient)]
     SlowDisk,
-    #[error("cannot read the volume")]
-    #[class(operator)]
-    Catalog(#[from] catalog::CatalogError),
 }
 
-pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Vec<ImageView>>, Refusal> {
-    let manifests = manifests(&state).await?;
-    Ok(Json(manifests.into_iter().map(|manifest| view(&state, manifest)).collect()))
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    Query(query): Query<ImagesQuery>,
+) -> Result<Json<Vec<ImageView>>, Refusal> {
+    let (catalog, registrations) = (state.volume.images().read().await?, state.jobs.by_name());
+    let listed = published(&catalog, &registrations).filter(|manifest| query.wants(&manifest.name));
+    let view = |manifest: &Manifest| {
+        let snapshot = registrations.get(&manifest.name).and_then(Registration::snapshot).cloned();
+        ImageView { manifest: manifest.clone(), snapshot }
+    };
+    Ok(Json(listed.take(query.most()).map(view).collect()))
 }
 
 pub(super) async fn register(
@@ -83,10 +90,20 @@ pub(super) async fn deregister(
 }
 
 /// The images that are registered: what a job has only imported does not count yet.
-pub(super) async fn manifests(state: &State) -> Result<Vec<Manifest>, Refusal> {
-    let mut manifests = state.reader.read(catalog::read_all).await?.map_err(RequestError::from)?;
-    manifests.retain(|manifest| state.jobs.active_step(&manifest.name).is_none());
-    Ok(manifests)
+pub(super) fn published<'a>(
+    catalog: &'a Catalog,
+    registrations: &'a HashMap<ImageName, Registration>,
+) -> impl Iterator<Item = &'a Manifest> {
+    let under_way = |name: &ImageName| registrations.get(name).is_some_and(Registration::is_under_way);
+    catalog.iter().filter(move |manifest| !under_way(&manifest.name))
+}
+
+/// How many there are of them.
+pub(super) async fn count(state: &State) -> Result<u64, Refusal> {
+    let catalog = state.volume.images().read().await?;
+    let being_registered = state.jobs.being_registered();
+    let unpublished = being_registered.iter().filter(|name| catalog.contains(name)).count();
+    Ok((catalog.len() - unpublished) as u64)
 }
 
 /// The very image that is to be registered, where it is registered already and has not changed.

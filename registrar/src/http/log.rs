@@ -5,6 +5,7 @@ use axum::extract::{ConnectInfo, Path, Query, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bootstash_base::names::NodeName;
+use bootstash_delta::replication;
 use bootstash_net::api::{LogQuery, LogReply, NodeReport};
 use bootstash_net::identity::{Permission, Principal};
 use bootstash_net::server::Refusal;
@@ -36,10 +37,16 @@ pub(super) async fn follow(
             () = state.stop.cancelled() => (),
         }
     }
-    let log = log.borrow().clone();
+    // Only for who can use it: a node whose newest snapshot is known here.
+    let far = query.after.filter(|head| replication::wants_combined(*head, &log.borrow()));
+    let combining = match far {
+        Some(head) => state.combiner.is_under_way(head).await,
+        None => false,
+    };
+    let log = log.borrow().since(query.after);
     let identity_conflict = caller.node().and_then(|node| state.nodes.identity_conflict(node));
     let (expelled, multicast) = (revoked.expelled(), state.multicast.group());
-    Json(LogReply { log, expelled, multicast, identity_conflict })
+    Json(LogReply { log, expelled, multicast, combining, identity_conflict })
 }
 
 pub(super) async fn report(

@@ -1,11 +1,12 @@
 //! Nodes, status, collection, metrics.
 
 use super::State;
-use super::images::manifests;
+use super::images;
 use axum::Json;
 use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::{GcQuery, GcReport, NodeView, NodesQuery, RegistrarStatus};
 use bootstash_net::server::Refusal;
 use bootstash_zfs::Unanswered;
@@ -30,7 +31,7 @@ pub(super) async fn status(Shared(state): Shared<State>) -> Result<Json<Registra
     Ok(Json(RegistrarStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         zfs: state.zfs.capabilities().flavor,
-        images: manifests(&state).await?.len() as u64,
+        images: images::count(&state).await?,
         snapshot: log.snapshots.last().map(|head| head.name.clone()),
         snapshots: log.snapshots.len() as u64,
         delta_bytes: log.deltas.iter().map(|delta| delta.bytes).sum(),
@@ -44,15 +45,17 @@ pub(super) async fn collect(
     Shared(state): Shared<State>,
     Json(query): Json<GcQuery>,
 ) -> Result<Json<GcReport>, Refusal> {
-    let window = query.window_seconds.map_or(state.window, Duration::from_secs);
-    Ok(Json(state.volume.collect(window, query.dry_run).await?))
+    let window = query.window_seconds.map_or(state.keep.window, Duration::from_secs);
+    Ok(Json(state.volume.collect(Keep { window, ..state.keep }, query.dry_run).await?))
 }
 
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
     let nodes = node_views(&state, false);
     let jobs = state.jobs.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
-    let images = manifests(&state).await.unwrap_or_default();
+    let images = state.volume.images().read().await.unwrap_or_default();
+    let registrations = state.jobs.by_name();
+    let images: Vec<_> = images::published(&images, &registrations).collect();
     let usage = bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
     state.metrics.show_zfs(state.zfs.unanswered().as_ref());
     match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {

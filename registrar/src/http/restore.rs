@@ -95,7 +95,7 @@ async fn unchanged(
         let what = format!("snapshot {}", ours.name);
         return Err(RestoreError::from(VolumeError::NotEmpty { what }).into());
     }
-    let images = super::images::manifests(state).await?.len() as u64;
+    let images = super::images::count(state).await?;
     Ok(Json(RestoreReply { restored: false, from, snapshot: ours.name.clone(), images }))
 }
 

@@ -10,7 +10,8 @@ use crate::multicast::{MulticastMetrics, MulticastSessions};
 use crate::nodes::Nodes;
 use crate::peers::Peers;
 use crate::register::Runner;
-use crate::volume::{PublicationLog, VolumeHandle, VolumeReader};
+use crate::volume::{Combiner, PublicationLog, VolumeHandle, VolumeReader};
+use bootstash_delta::retention::Keep;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct State {
     pub layout: Layout,
     /// For reading the volume's state; changes go through `volume`.
     pub zfs: Arc<dyn Zfs>,
+    /// Has deltas combined for nodes far behind.
+    pub combiner: Combiner,
     /// Sends deltas to all nodes at once.
     pub multicast: MulticastSessions,
     /// What that counts.
@@ -49,8 +52,10 @@ pub struct State {
     pub restoring: Restoring,
     /// What `/metrics` shows.
     pub metrics: Metrics,
-    /// How long snapshots are kept.
+    /// How long nodes count that are silent.
     pub window: Duration,
+    /// How many snapshots are kept, and for how long.
+    pub keep: Keep,
     /// Cancelled when the registrar stops: whoever waits for news is sent away.
     pub stop: CancellationToken,
 }

@@ -7,6 +7,6 @@ mod store;
 
 pub use bootstash_net::api::JobId;
 pub use record::JobRecord;
-pub use registry::{AdvanceError, JobRegistry, SubmitError, Submitted};
+pub use registry::{AdvanceError, JobRegistry, Registration, SubmitError, Submitted};
 pub use state::{IllegalTransition, JobState, StepOutput};
 pub use store::{JobStore, StoreError};

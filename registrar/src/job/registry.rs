@@ -6,10 +6,10 @@
 
 use super::{IllegalTransition, JobId, JobRecord, JobState, JobStore, StepOutput, StoreError};
 use bootstash_base::error::Classified;
-use bootstash_base::names::ImageName;
+use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +43,40 @@ pub enum Submitted {
     New(JobId),
     /// The same was asked for before and is under way.
     UnderWay(JobId),
+}
+
+/// What the newest registration of a name has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// It is under way.
+    UnderWay,
+    /// The image is in this snapshot for the first time.
+    Published(SnapshotName),
+    /// It came to nothing.
+    Failed,
+}
+
+impl Registration {
+    fn of(record: &JobRecord) -> Self {
+        match &record.state {
+            JobState::Published { snapshot, .. } => Self::Published(snapshot.clone()),
+            state if state.next_step().is_some() => Self::UnderWay,
+            _ => Self::Failed,
+        }
+    }
+
+    /// Whether it goes on.
+    pub fn is_under_way(&self) -> bool {
+        *self == Self::UnderWay
+    }
+
+    /// The snapshot it ended in.
+    pub fn snapshot(&self) -> Option<&SnapshotName> {
+        match self {
+            Self::Published(snapshot) => Some(snapshot),
+            Self::UnderWay | Self::Failed => None,
+        }
+    }
 }
 
 /// A registration could not be submitted.
@@ -197,6 +231,25 @@ impl JobRegistry {
         jobs.values().map(|entry| &entry.record).rfind(|record| record.name == *name).cloned()
     }
 
+    /// The newest registration of each name, all of them looked at once.
+    pub fn by_name(&self) -> HashMap<ImageName, Registration> {
+        let jobs = self.lock();
+        let newest = jobs.values().map(|entry| (entry.record.name.clone(), Registration::of(&entry.record)));
+        // A later one takes the place of an earlier.
+        let mut newest: HashMap<_, _> = newest.collect();
+        for entry in jobs.values().filter(|entry| entry.record.state.next_step().is_some()) {
+            newest.insert(entry.record.name.clone(), Registration::UnderWay);
+        }
+        newest
+    }
+
+    /// The names of the images that are being registered.
+    pub fn being_registered(&self) -> BTreeSet<ImageName> {
+        let jobs = self.lock();
+        let open = jobs.values().filter(|entry| entry.record.state.next_step().is_some());
+        open.map(|entry| entry.record.name.clone()).collect()
+    }
+
     /// Whether an image of this name is being registered, and at which step.
     pub fn active_step(&self, name: &ImageName) -> Option<Step> {
         self.lock()
@@ -247,11 +300,10 @@ fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
         |record: &&JobRecord| matches!(record.state, JobState::Failed { .. } | JobState::Cancelled { .. });
     let failed = records().filter(came_to_nothing);
     let failed: Vec<JobId> = failed.map(|record| record.id).collect();
-    let published = |record: &&JobRecord| matches!(record.state, JobState::Published { .. });
-    let newer = |old: &JobRecord| {
-        records().filter(published).any(|record| record.name == old.name && record.id > old.id)
-    };
-    let superseded = records().filter(published).filter(|record| newer(record)).map(|record| record.id);
+    let mut newest: HashMap<&ImageName, JobId> = HashMap::new();
+    let published = records().filter(|record| matches!(record.state, JobState::Published { .. }));
+    let superseded: Vec<JobId> =
+        published.filter_map(|record| newest.insert(&record.name, record.id)).collect();
     failed.iter().copied().take(failed.len().saturating_sub(FAILED_KEPT)).chain(superseded).collect()
 }
 

@@ -2,21 +2,40 @@
 
 use super::Session;
 use bootstash_base::names::{Guid, NodeName};
+use bootstash_delta::replication::DeltaPaths;
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// Whether a node whose newest snapshot is `head` will ask for this delta: it is behind it, or, for a whole volume,
-/// shares nothing with this log.
-pub(super) fn wants(log: &VolumeLog, record: &DeltaRecord, head: Option<Guid>) -> bool {
-    let position = |guid| log.snapshots.iter().position(|snapshot| snapshot.guid == guid);
-    match head.and_then(position) {
-        Some(at) => record.from.is_some() && position(record.to).is_some_and(|to| at < to),
-        None => record.from.is_none(),
+/// What nodes will ask for, as they plan it by this log.
+pub(super) struct Demand<'a> {
+    snapshots: HashSet<Guid>,
+    paths: Option<DeltaPaths<'a>>,
+}
+
+impl<'a> Demand<'a> {
+    pub(super) fn by(log: &'a VolumeLog) -> Self {
+        let newest = log.snapshots.last();
+        Self {
+            snapshots: log.snapshots.iter().map(|snapshot| snapshot.guid).collect(),
+            paths: newest.map(|newest| DeltaPaths::to(newest.guid, &log.deltas)),
+        }
+    }
+
+    /// Whether a node whose newest snapshot is `head` will ask for this delta: it is on its way, or, for a whole
+    /// volume, the node shares nothing with this log.
+    pub(super) fn is_for(&self, record: &DeltaRecord, head: Option<Guid>) -> bool {
+        match head.filter(|head| self.snapshots.contains(head)) {
+            Some(head) => {
+                let way = self.paths.as_ref().and_then(|paths| paths.from(head));
+                record.from.is_some() && way.is_some_and(|way| way.contains(&record))
+            }
+            None => record.from.is_none(),
+        }
     }
 }
 
@@ -107,7 +126,7 @@ mod tests {
             guid: Guid::new(number),
             created: chrono::DateTime::UNIX_EPOCH,
         };
-        let log = VolumeLog { snapshots: (1..5).map(snapshot).collect(), ..VolumeLog::default() };
+        let mut log = VolumeLog { snapshots: (1..5).map(snapshot).collect(), ..VolumeLog::default() };
         let record = |from: Option<u64>, to| DeltaRecord {
             file: String::new(),
             from: from.map(Guid::new),
@@ -116,12 +135,17 @@ mod tests {
             bytes: 1,
             digest: String::new(),
         };
-        let asking = |record: &DeltaRecord| {
+        log.deltas = (1..4).map(|from| record(Some(from), from + 1)).collect();
+        let asking = |log: &VolumeLog, record: &DeltaRecord| {
             let heads = [None, Some(1), Some(2), Some(3), Some(4), Some(77)];
-            heads.map(|head| wants(&log, record, head.map(Guid::new)))
+            heads.map(|head| Demand::by(log).is_for(record, head.map(Guid::new)))
         };
-        assert_eq!(asking(&record(Some(2), 3)), [false, true, true, false, false, false]);
-        assert_eq!(asking(&record(None, 4)), [true, false, false, false, false, true]);
+        assert_eq!(asking(&log, &record(Some(2), 3)), [false, true, true, false, false, false]);
+        assert_eq!(asking(&log, &record(None, 4)), [true, false, false, false, false, true]);
+        // One over many snapshots is for those at its beginning, who want none of the others.
+        log.deltas.push(record(Some(1), 4));
+        assert_eq!(asking(&log, &record(Some(1), 4)), [false, true, false, false, false, false]);
+        assert_eq!(asking(&log, &record(Some(2), 3)), [false, false, true, false, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

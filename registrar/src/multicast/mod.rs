@@ -27,7 +27,7 @@ use bootstash_delta::DeltaRecord;
 use bootstash_multicast::{Group, Report};
 use bootstash_net::api::{ReportReply, SessionReply};
 use delta_session::DeltaFile;
-use join_window::{JoinWindow, Outcome};
+use join_window::{Demand, JoinWindow, Outcome};
 use slots::{Slot, Slots};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -160,7 +160,8 @@ impl Shared {
     /// Who will ask; none where there are too few of them.
     fn expected(&self, record: &DeltaRecord, node: &NodeName) -> Option<BTreeSet<NodeName>> {
         let log = self.log.now();
-        let mut expected = self.nodes.wanting(REPORTED_WITHIN, |head| join_window::wants(&log, record, head));
+        let demand = Demand::by(&log);
+        let mut expected = self.nodes.wanting(REPORTED_WITHIN, |head| demand.is_for(record, head));
         expected.insert(node.clone());
         (expected.len() >= NODES_MIN).then_some(expected)
     }

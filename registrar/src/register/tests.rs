@@ -352,6 +352,67 @@ async fn collecting_keeps_the_newest_and_drops_deltas_with_their_snapshots() {
 }
 
 #[tokio::test]
+async fn deltas_are_combined_once_for_all_and_go_when_no_node_needs_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let zfs = Arc::new(FakeZfs::new());
+    let bench = Bench::open(dir.path(), zfs.clone()).await;
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        bench.register(name).await;
+    }
+    let row = numbers(&bench.log);
+    let first = bench.log.now().snapshots[0].guid;
+    for _ in 0..2 {
+        bench.volume.combine(first).await.unwrap();
+        let deltas = numbers(&bench.log);
+        assert_eq!(deltas.len(), row.len() + 1, "{deltas:?}");
+        assert!(row.iter().chain(&[(Some(1), 6)]).all(|delta| deltas.contains(delta)), "{deltas:?}");
+    }
+    // What a registration costs is said by the delta from the snapshot before.
+    let newest = bench.log.now().snapshots[5].clone();
+    assert_eq!(
+        bench.volume.publish(newest.name).await.unwrap().from,
+        Some(bench.log.now().snapshots[4].guid)
+    );
+    // Few deltas lead on from there.
+    bench.volume.combine(bench.log.now().snapshots[2].guid).await.unwrap();
+    assert_eq!(bench.log.now().deltas.len(), row.len() + 1);
+    bench.close().await;
+
+    let bench = Bench::open(dir.path(), zfs).await;
+    assert_eq!(bench.log.now().deltas.len(), row.len() + 1, "it is found again after a start");
+    let dry = bench.volume.collect(DEADLINE, true).await.unwrap();
+    let report = bench.volume.collect(DEADLINE, false).await.unwrap();
+    assert_eq!((report.deltas_removed.len(), &dry.deltas_removed), (1, &report.deltas_removed));
+    assert_eq!(numbers(&bench.log), row);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn what_is_known_is_not_asked_again_and_what_somebody_removed_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let zfs = Arc::new(FakeZfs::new());
+    let bench = Bench::open(dir.path(), zfs.clone()).await;
+    bench.register("a").await;
+    // Would any of these ask for all snapshots, it would fail.
+    zfs.fail_next(Verb::Snapshots, "I/O error");
+    for name in ["b", "c", "d"] {
+        assert!(matches!(bench.register(name).await, JobOutcome::Registered { .. }), "{name}");
+    }
+    let gone = bench.log.now().deltas[1].file.clone();
+    // By then the clock of the file system has gone on.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    std::fs::remove_file(bench.layout.deltas.join(&gone)).unwrap();
+    bench.register("e").await;
+    assert!(bench.layout.deltas.join(&gone).exists());
+    // After a failure all is asked for again.
+    zfs.fail_next(Verb::Snapshot, "I/O error");
+    assert!(matches!(bench.register("f").await, JobOutcome::Failed { .. }));
+    assert!(matches!(bench.register("f").await, JobOutcome::Failed { .. }), "the failure that was left");
+    assert!(matches!(bench.register("f").await, JobOutcome::Registered { .. }));
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn one_name_is_registered_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;

@@ -6,37 +6,41 @@ use super::publish::Publisher;
 use bootstash_base::clock;
 use bootstash_base::error::Chain;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::names::{DatasetName, Guid, NodeName};
+use bootstash_base::names::{Guid, NodeName};
 use bootstash_delta::DeltaRecord;
+use bootstash_delta::replication::{ROW_MAX, expired_combined};
 use bootstash_delta::retention;
 use bootstash_delta::retention::SnapshotFate;
-use bootstash_delta::retention::{Pin, SnapshotFacts};
+use bootstash_delta::retention::{Keep, Pin, SnapshotFacts};
 use bootstash_net::api::GcReport;
-use bootstash_zfs::{Snapshot, Zfs};
-use std::time::Duration;
+use bootstash_zfs::Snapshot;
+use std::collections::HashSet;
 
 /// Destroys what `retention` lets go, or only says so. `bases` are the newest snapshots of the nodes
 /// that count. A snapshot that somebody else holds on to stays, and does not stop the rest.
 pub(super) async fn collect(
-    zfs: &dyn Zfs,
-    volume: &DatasetName,
-    publisher: &Publisher<'_>,
+    publisher: &mut Publisher,
     bases: &[(NodeName, Guid)],
-    window: Duration,
+    keep: Keep,
     dry_run: bool,
 ) -> Result<GcReport, VolumeError> {
-    let snapshots = zfs.snapshots(volume).await?;
-    let mut fates = retention::plan(&facts(&snapshots, bases), clock::now(), window);
+    // Now and then it is well to look whether what is known is so.
+    publisher.forget();
+    let snapshots = publisher.snapshots().await?.to_vec();
+    let mut fates = retention::plan(&facts(&snapshots, bases), clock::now(), keep);
+    let heads = bases.iter().map(|(_, head)| *head).collect();
     if dry_run {
-        let deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
+        let mut deltas_removed = would_go(&publisher.scan().await?, &snapshots, &fates);
+        let expired = expired_combined(&publisher.log.now(), &heads).into_iter();
+        deltas_removed.extend(expired.filter(|file| !deltas_removed.contains(file)).collect::<Vec<_>>());
         return Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() });
     }
     publisher.note_collected(&snapshots, &fates).await?;
     kill_point(KillPoint::CollectNoted);
-    bookmark_newest(zfs, volume, &fates).await;
+    publisher.bookmark_newest(&fates).await;
     kill_point(KillPoint::CollectBookmarked);
     for fate in fates.iter_mut().filter(|fate| !fate.keep) {
-        match zfs.destroy_snapshot(volume, &fate.name).await {
+        match publisher.destroy_snapshot(&fate.name).await {
             Ok(_) => {
                 tracing::info!(snapshot = %fate.name, reason = fate.reason, "snapshot removed");
                 kill_point(KillPoint::CollectDestroyed);
@@ -49,33 +53,30 @@ pub(super) async fn collect(
             }
         }
     }
+    publisher.forget();
     publisher.publish_all().await?;
     kill_point(KillPoint::CollectAnnounced);
-    let deltas_removed = publisher.drop_unlisted().await?;
+    let mut deltas_removed = publisher.drop_unlisted().await?;
+    deltas_removed.extend(publisher.drop_expired_combined(&heads).await?);
     Ok(GcReport { dry_run, snapshots: fates, deltas_removed, ..GcReport::default() })
 }
 
-/// Where ZFS has bookmarks, the newest snapshot to go leaves one: it costs nothing, and an increment
-/// can still be sent from it (`zfs send -i '#NAME'`). There is never more than one.
-async fn bookmark_newest(zfs: &dyn Zfs, volume: &DatasetName, fates: &[SnapshotFate]) {
-    let Some(newest) = fates.iter().rfind(|fate| !fate.keep) else { return };
-    if let Err(error) = zfs.bookmark(volume, &newest.name).await {
-        tracing::warn!(snapshot = %newest.name, error = %Chain(&error), "no bookmark of it stays");
-    }
-}
-
-/// A node needs its newest snapshot and each one after it: while it walks along the deltas, any of
-/// them can be its base before it says so.
+/// A node needs its newest snapshot and the next ones: while it walks along the deltas, any of them can be its base
+/// before it says so. Of those further ahead it can do without, as one increment leads it past them.
 fn facts(snapshots: &[Snapshot], bases: &[(NodeName, Guid)]) -> Vec<SnapshotFacts> {
-    let mut pins: Vec<Pin> = Vec::new();
+    let mut behind: Vec<(usize, &NodeName)> = Vec::new();
     let mut facts = Vec::with_capacity(snapshots.len());
-    for snapshot in snapshots {
+    for (at, snapshot) in snapshots.iter().enumerate() {
         let here = bases.iter().filter(|(_, head)| *head == snapshot.guid);
-        pins.extend(here.map(|(node, _)| Pin::BaseOf(node.clone())));
+        behind.extend(here.map(|(node, _)| (at, node)));
+        let pin = |(base, node): &(usize, &NodeName)| match at - base {
+            0..=ROW_MAX => Pin::BaseOf((*node).clone()),
+            _ => Pin::Ahead((*node).clone()),
+        };
         facts.push(SnapshotFacts {
             name: snapshot.name.clone(),
             created: snapshot.created,
-            pins: pins.clone(),
+            pins: behind.iter().map(pin).collect(),
         });
     }
     facts
@@ -83,7 +84,7 @@ fn facts(snapshots: &[Snapshot], bases: &[(NodeName, Guid)]) -> Vec<SnapshotFact
 
 fn would_go(deltas: &[DeltaRecord], snapshots: &[Snapshot], fates: &[SnapshotFate]) -> Vec<String> {
     let stays = |snapshot: &&Snapshot| fates.iter().any(|fate| fate.keep && fate.name == snapshot.name);
-    let kept: Vec<Snapshot> = snapshots.iter().filter(stays).cloned().collect();
+    let kept: HashSet<Guid> = snapshots.iter().filter(stays).map(|snapshot| snapshot.guid).collect();
     let gone = deltas.iter().filter(|delta| !has_both_ends(delta, &kept));
     gone.map(|delta| delta.file.clone()).collect()
 }
@@ -92,6 +93,7 @@ fn would_go(deltas: &[DeltaRecord], snapshots: &[Snapshot], fates: &[SnapshotFat
 mod tests {
     use super::*;
     use crate::register::testing::snapshot;
+    use std::time::Duration;
 
     #[test]
     fn a_node_that_walks_on_finds_every_snapshot_from_its_base() {
@@ -100,6 +102,13 @@ mod tests {
         let fates = retention::plan(&facts(&snapshots, &bases), clock::now(), Duration::ZERO);
         let kept: Vec<bool> = fates.iter().map(|fate| fate.keep).collect();
         assert_eq!(kept, [false, true, true, true]);
+        let many: Vec<Snapshot> = (1..=20).map(snapshot).collect();
+        let keep = Keep { window: Duration::from_secs(1 << 40), snapshots_max: 5 };
+        let fates =
+            retention::plan(&facts(&many, &[("node1".parse().unwrap(), many[1].guid)]), clock::now(), keep);
+        let kept = fates.iter().filter(|fate| fate.keep).map(|fate| fate.name.number());
+        // Its base and the deltas it may be walking along, and the newest.
+        assert_eq!(kept.collect::<Vec<_>>(), [2, 3, 4, 5, 6, 16, 17, 18, 19, 20]);
         let gone = facts(&snapshots, &[]);
         assert_eq!(
             retention::plan(&gone, clock::now(), Duration::ZERO).iter().filter(|fate| fate.keep).count(),

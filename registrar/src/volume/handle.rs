@@ -1,10 +1,10 @@
 //! Asking the volume's task for a change. Cheap to clone.
 
-use super::{ImportRequest, Restore, Restored, VolumeError};
-use bootstash_base::names::{ImageName, SnapshotName};
+use super::{HeadImages, ImportRequest, Restore, Restored, VolumeError};
+use bootstash_base::names::{Guid, ImageName, SnapshotName};
 use bootstash_delta::DeltaRecord;
+use bootstash_delta::retention::Keep;
 use bootstash_net::api::{DeregisterReply, GcReport};
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Answers a request.
@@ -21,16 +21,25 @@ pub(super) enum Request {
     Full(Reply<DeltaRecord>),
     Remake(String, Reply<()>),
     Restore(Restore, Reply<Restored>),
-    Collect { window: Duration, dry_run: bool, reply: Reply<GcReport> },
+    Combine(Guid, Reply<()>),
+    Collect { keep: Keep, dry_run: bool, reply: Reply<GcReport> },
 }
 
 /// The way to the volume's task.
 #[derive(Clone, Debug)]
-pub struct VolumeHandle(mpsc::Sender<Request>);
+pub struct VolumeHandle {
+    requests: mpsc::Sender<Request>,
+    images: HeadImages,
+}
 
 impl VolumeHandle {
-    pub(super) fn new(requests: mpsc::Sender<Request>) -> Self {
-        Self(requests)
+    pub(super) fn new(requests: mpsc::Sender<Request>, images: HeadImages) -> Self {
+        Self { requests, images }
+    }
+
+    /// The images in the volume's head.
+    pub fn images(&self) -> &HeadImages {
+        &self.images
     }
 
     /// Puts a cache and its manifest into the volume's head.
@@ -97,17 +106,26 @@ impl VolumeHandle {
         self.ask(|reply| Request::Restore(restore, reply)).await
     }
 
-    /// Destroys snapshots older than `window` that nobody needs, and their deltas.
+    /// Makes one increment from a snapshot to the newest, where that is worth it.
     ///
     /// # Errors
     /// See [`VolumeError`].
-    pub async fn collect(&self, window: Duration, dry_run: bool) -> Result<GcReport, VolumeError> {
-        self.ask(|reply| Request::Collect { window, dry_run, reply }).await
+    pub async fn combine(&self, from: Guid) -> Result<(), VolumeError> {
+        self.ask(|reply| Request::Combine(from, reply)).await
+    }
+
+    /// Destroys snapshots beyond what is to be kept that nobody needs, and their deltas.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub async fn collect(&self, keep: impl Into<Keep>, dry_run: bool) -> Result<GcReport, VolumeError> {
+        let keep = keep.into();
+        self.ask(|reply| Request::Collect { keep, dry_run, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, VolumeError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.map_err(|_| VolumeError::Stopping)?;
+        self.requests.send(request(reply)).await.map_err(|_| VolumeError::Stopping)?;
         answer.await.map_err(|_| VolumeError::Stopping)?
     }
 }

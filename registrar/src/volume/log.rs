@@ -1,12 +1,12 @@
 //! What is published: the snapshots and the deltas between them, for whoever asks or waits.
 
 use super::collected_guids;
-use bootstash_base::names::Guid;
+use bootstash_base::names::{Guid, SnapshotName};
 use bootstash_delta::{DeltaReadError, HEADER_BYTES, Header};
 use bootstash_delta::{DeltaRecord, VolumeLog};
 use bootstash_zfs::Snapshot;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -96,6 +96,18 @@ impl PublicationLog {
             _ => None,
         };
         Some((listed.or_else(full)?, self.dir.join(file)))
+    }
+
+    /// The first delta of which something is so.
+    pub(super) fn find(&self, so: impl Fn(&DeltaRecord) -> bool) -> Option<DeltaRecord> {
+        self.log.borrow().deltas.iter().find(|record| so(record)).cloned()
+    }
+
+    /// The snapshot before the one of this name.
+    pub(super) fn before(&self, name: &SnapshotName) -> Option<Guid> {
+        let log = self.log.borrow();
+        let at = log.snapshots.iter().position(|snapshot| snapshot.name == *name)?;
+        Some(log.snapshots.get(at.checked_sub(1)?)?.guid)
     }
 
     /// Why the file of a published delta cannot be sent; none where it is there, of its length, and begins as
@@ -246,7 +258,6 @@ fn record(header: &Header, path: &Path) -> Result<DeltaRecord, DeltaReadError> {
 }
 
 /// Whether both ends of a delta are among the snapshots (a full stream has one end).
-pub(super) fn has_both_ends(record: &DeltaRecord, snapshots: &[Snapshot]) -> bool {
-    let known = |guid: Guid| snapshots.iter().any(|snapshot| snapshot.guid == guid);
-    known(record.to) && record.from.is_none_or(known)
+pub(super) fn has_both_ends(record: &DeltaRecord, snapshots: &HashSet<Guid>) -> bool {
+    snapshots.contains(&record.to) && record.from.is_none_or(|from| snapshots.contains(&from))
 }

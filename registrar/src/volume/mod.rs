@@ -5,8 +5,10 @@
 
 mod collect;
 mod collected_guids;
+mod combine;
 mod error;
 mod handle;
+mod head_images;
 mod import;
 mod log;
 mod mounted;
@@ -15,8 +17,10 @@ mod reader;
 mod restore;
 mod task;
 
+pub use combine::Combiner;
 pub use error::VolumeError;
 pub use handle::VolumeHandle;
+pub use head_images::{HeadImages, HeadImagesError};
 pub use import::ImportRequest;
 pub use log::{DeltaProblem, FullStream, PublicationLog};
 pub use reader::VolumeReader;

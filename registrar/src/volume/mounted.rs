@@ -21,6 +21,8 @@ impl VolumeTask {
         self.check_place().await?;
         if mounted == Made::Created {
             tracing::warn!(volume = %self.layout.volume, "was not mounted any more; mounted it again");
+            self.images.forget();
+            self.publisher.forget();
             self.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
         }
         self.said_unmounted = false;

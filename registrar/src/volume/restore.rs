@@ -44,21 +44,24 @@ impl VolumeTask {
         self.refuse_what_is_there().await?;
         let (to, history) = (restore.to, restore.history);
         let received = self.replace_by(restore.stream, to).await;
+        self.publisher.forget();
         // Also after an error: there is always a volume, mounted.
         make_datasets(self.zfs.as_ref(), &self.layout).await?;
+        self.images.forget();
         self.dirty = true;
         let snapshot = received?;
         // They are no snapshots here any more, and were once: what a collection leaves, too.
         let path = self.layout.deltas.clone();
         self.log.note_collected(history).await.map_err(|source| VolumeError::Io { path, source })?;
-        self.publisher().publish_all().await.unwrap_or_else(|error| publish::log_failure(&error));
+        self.publisher.publish_all().await.unwrap_or_else(|error| publish::log_failure(&error));
         let images = self.blocking(|mountpoint| Ok(catalog::read_all(&mountpoint)?.len() as u64)).await?;
         tracing::info!(snapshot = %snapshot.name, images, "volume restored");
         Ok(Restored { snapshot, images })
     }
 
     async fn refuse_what_is_there(&mut self) -> Result<(), VolumeError> {
-        if let Some(newest) = self.newest().await? {
+        self.publisher.forget();
+        if let Some(newest) = self.publisher.newest().await? {
             return Err(VolumeError::NotEmpty { what: format!("snapshot {}", newest.name) });
         }
         // Were it unmounted, an empty directory would speak for it.

@@ -3,14 +3,14 @@
 use super::handle::Request;
 use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
-use super::{PublicationLog, VolumeError, VolumeHandle, collect, import};
+use super::{HeadImages, PublicationLog, VolumeError, VolumeHandle, collect, import};
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use bootstash_base::clock;
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_net::api::{DeregisterReply, GcReport};
-use bootstash_zfs::{Made, NewDataset, Owner, Property, Removed, Role, Snapshot, Zfs, make_root};
+use bootstash_zfs::{Made, NewDataset, Owner, Property, Removed, Role, Zfs, make_root};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct VolumeTask {
     pub(super) zfs: Arc<dyn Zfs>,
     pub(super) layout: Layout,
     pub(super) log: PublicationLog,
+    pub(super) publisher: Publisher,
+    pub(super) images: HeadImages,
     nodes: Arc<Nodes>,
     window: Duration,
     requests: mpsc::Receiver<Request>,
@@ -53,17 +55,21 @@ impl VolumeTask {
         kill_point(KillPoint::StartMounted);
         let (sender, requests) = mpsc::channel(QUEUE);
         let (dirty, said_unmounted) = (true, false);
-        let task = Self { zfs, layout, log, nodes, window, requests, dirty, said_unmounted };
+        let publisher = Publisher::new(Arc::clone(&zfs), layout.volume.clone(), log.clone());
+        let images = HeadImages::new(&layout.mountpoint);
+        let handle = VolumeHandle::new(sender, images.clone());
+        let mut task =
+            Self { zfs, layout, log, publisher, images, nodes, window, requests, dirty, said_unmounted };
         let dir = task.log.dir().to_owned();
         task.log.read_collected().map_err(|source| VolumeError::Io { path: dir, source })?;
         task.blocking(|mountpoint| import::sweep(&mountpoint)).await?;
-        task.publisher().sweep().await?;
+        task.publisher.sweep().await?;
         kill_point(KillPoint::StartSwept);
         // A full disk must not keep the registrar from starting: it is who can free some.
-        task.publisher().publish_all().await.unwrap_or_else(|error| log_failure(&error));
+        task.publisher.publish_all().await.unwrap_or_else(|error| log_failure(&error));
         kill_point(KillPoint::StartPublished);
-        task.publisher().drop_unlisted().await?;
-        Ok((task, VolumeHandle::new(sender)))
+        task.publisher.drop_unlisted().await?;
+        Ok((task, handle))
     }
 
     /// Serves requests until `stop` is cancelled; the request under way is finished.
@@ -78,7 +84,10 @@ impl VolumeTask {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = looks.tick() => self.keep_mounted().await,
+                _ = looks.tick() => {
+                    self.keep_mounted().await;
+                    self.images.look().await;
+                }
                 request = self.requests.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
@@ -93,20 +102,23 @@ impl VolumeTask {
             Request::Import(request, reply) => drop(reply.send(self.import(*request).await)),
             Request::Discard(name, reply) => drop(reply.send(self.discard(name).await.map(drop))),
             Request::Snapshot(reply) => self.serve_snapshot(vec![reply]).await,
-            Request::Publish(name, reply) => drop(reply.send(self.publisher().publish(&name).await)),
+            Request::Publish(name, reply) => drop(reply.send(self.publisher.publish(&name).await)),
             Request::Deregister { name, publish, reply } => {
                 drop(reply.send(self.deregister(name, publish).await));
             }
             Request::Restore(restore, reply) => drop(reply.send(self.restore(restore).await)),
-            Request::Remake(file, reply) => drop(reply.send(self.publisher().remake(&file).await)),
-            Request::Full(reply) => drop(reply.send(self.publisher().full().await)),
-            Request::Collect { window, dry_run, reply } => {
-                let publisher = self.publisher();
-                let (zfs, volume) = (self.zfs.as_ref(), &self.layout.volume);
+            Request::Remake(file, reply) => drop(reply.send(self.publisher.remake(&file).await)),
+            Request::Full(reply) => drop(reply.send(self.publisher.full().await)),
+            Request::Combine(from, reply) => {
+                let bases = self.nodes.bases(self.window).into_iter().map(|(_, head)| head);
+                let bases = bases.chain([from]).collect();
+                drop(reply.send(self.publisher.combine(from, &bases).await));
+            }
+            Request::Collect { keep, dry_run, reply } => {
                 // A narrower window for once is no reason to strand a node that was heard of.
-                let silence = window.max(self.window);
+                let silence = keep.window.max(self.window);
                 let bases = self.nodes.bases(silence);
-                let report = collect::collect(zfs, volume, &publisher, &bases, window, dry_run).await;
+                let report = collect::collect(&mut self.publisher, &bases, keep, dry_run).await;
                 let expired_nodes = self.nodes.expired(silence);
                 if !dry_run {
                     self.nodes.forget_expelled(silence);
@@ -146,28 +158,40 @@ impl VolumeTask {
 
     async fn import(&mut self, request: import::ImportRequest) -> Result<(), VolumeError> {
         self.dirty = true;
-        self.change(move |mountpoint| import::import(&mountpoint, &request)).await
+        let images = self.images.clone();
+        let import = move |mountpoint: PathBuf| {
+            let imported = import::import(&mountpoint, &request);
+            images.changed(&mountpoint, &request.manifest.name);
+            imported
+        };
+        self.change(import).await
     }
 
     async fn discard(&mut self, name: ImageName) -> Result<bool, VolumeError> {
-        let gone = self.change(move |mountpoint| import::discard(&mountpoint, &name)).await?;
+        let images = self.images.clone();
+        let discard = move |mountpoint: PathBuf| {
+            let discarded = import::discard(&mountpoint, &name);
+            images.changed(&mountpoint, &name);
+            discarded
+        };
+        let gone = self.change(discard).await?;
         self.dirty |= gone;
         Ok(gone)
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotName, VolumeError> {
-        let newest = self.newest().await?;
+        let newest = self.publisher.newest().await?;
         match newest {
             Some(newest) if !self.dirty => Ok(newest.name),
             newest => {
                 // Each snapshot has its delta before the next one comes.
                 if newest.as_ref().map(|newest| newest.guid) != self.log.head().map(|head| head.guid) {
-                    self.publisher().publish_all().await?;
+                    self.publisher.publish_all().await?;
                 }
                 self.ensure_mounted().await?;
                 let number = newest.map_or(1, |newest| newest.name.number() + 1);
                 let name = SnapshotName::new(number, clock::now());
-                self.zfs.snapshot(&self.layout.volume, &name).await?;
+                self.publisher.take_snapshot(&name).await?;
                 kill_point(KillPoint::SnapshotTaken);
                 self.dirty = false;
                 tracing::info!(snapshot = %name, "snapshot taken");
@@ -195,22 +219,14 @@ impl VolumeTask {
 
     /// Tells the nodes what the head holds, unless they know.
     async fn publish_head(&mut self) -> Result<Option<SnapshotName>, VolumeError> {
-        let newest = self.newest().await?.map(|newest| newest.guid);
+        let newest = self.publisher.newest().await?.map(|newest| newest.guid);
         if !self.dirty && newest == self.log.head().map(|head| head.guid) {
             return Ok(None);
         }
         let name = self.snapshot().await?;
         kill_point(KillPoint::DeregisteredSnapshot);
-        self.publisher().publish_all().await.inspect_err(log_failure)?;
+        self.publisher.publish_all().await.inspect_err(log_failure)?;
         Ok(Some(name))
-    }
-
-    pub(super) async fn newest(&self) -> Result<Option<Snapshot>, VolumeError> {
-        Ok(self.zfs.snapshots(&self.layout.volume).await?.pop())
-    }
-
-    pub(super) fn publisher(&self) -> Publisher<'_> {
-        Publisher { zfs: self.zfs.as_ref(), volume: &self.layout.volume, log: &self.log }
     }
 
     /// Runs file work off the runtime; it ends by itself, as it only reads and writes local files.

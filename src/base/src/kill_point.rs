@@ -66,6 +66,7 @@ points! {
     CollectAnnounced = "collect.announced",
     CollectDeltaRemoved = "collect.delta-removed",
     FullMade = "full.made",
+    CombinedMade = "combine.made",
     StartMounted = "start.mounted",
     StartSwept = "start.swept",
     StartPublished = "start.published",

@@ -5,6 +5,7 @@ use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
+use bootstash_net::api::ImagePattern;
 use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
@@ -42,7 +43,7 @@ pub(super) enum Verb {
     /// Remove an image from the cache volume; its base is left alone (storage node)
     Deregister(DeregisterArgs),
     /// List the registered images, or those this node holds
-    Images(ListArgs),
+    Images(ImagesArgs),
     /// List the compute nodes and how far behind they are (storage node)
     Nodes(NodesArgs),
     /// Show the daemons of this host and their volumes
@@ -187,6 +188,20 @@ pub(super) struct RestoreArgs {
 pub(super) enum ConfigVerb {
     /// Say whether a daemon would accept a configuration file
     Check(ConfigCheckArgs),
+}
+
+/// `images`
+#[derive(Clone, Debug, Args)]
+pub(super) struct ImagesArgs {
+    /// Only images whose names match, as a shell matches names of files ('debian*')
+    #[arg(value_name = "PATTERN")]
+    pub(super) pattern: Option<ImagePattern>,
+    /// No more than so many, in order of name
+    #[arg(long, value_name = "COUNT")]
+    pub(super) limit: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How a list is printed.

@@ -1,21 +1,51 @@
 //! `images` and `deregister`.
 
-use super::cli::{DeregisterArgs, ListArgs};
+use super::cli::{DeregisterArgs, ImagesArgs};
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
 use super::render::{Column, ago, low_trust, or_dash, short_snapshot, size, table};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::Confidence;
-use bootstash_net::api::{Client, DeregisterQuery, DeregisterReply, ImageView, routes};
+use bootstash_net::api::{Client, DeregisterQuery, DeregisterReply, ImageView, ImagesQuery, routes};
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
 
+/// How many images an answer holds at most.
+const PAGE: usize = 1000;
+
 /// Lists what the registrar has registered; on a host without one, what the agent holds.
-pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
+pub(super) async fn list(daemons: &Daemons, args: ImagesArgs) -> Result<(), CommandError> {
     let (_, client) = daemons.first()?;
-    let images: Vec<ImageView> = client.get(routes::IMAGES, &()).await?;
-    if args.json { output::json(&images) } else { output::line(&images_text(&images, Utc::now())) }
+    let query = ImagesQuery { pattern: args.pattern, after: None, limit: args.limit };
+    let images = all_pages(&client, query.clone()).await?;
+    if args.json {
+        output::json(&images)
+    } else if images.is_empty() && query.pattern.is_some() {
+        output::line("no image has such a name")
+    } else {
+        output::line(&images_text(&images, Utc::now()))
+    }
+}
+
+/// Asks for them in parts, so that no answer is long.
+async fn all_pages(client: &Client, mut query: ImagesQuery) -> Result<Vec<ImageView>, CommandError> {
+    let most = query.most();
+    let mut images: Vec<ImageView> = Vec::new();
+    while images.len() < most {
+        query.limit = Some(PAGE.min(most - images.len()));
+        let mut page: Vec<ImageView> = client.get(routes::IMAGES, &query).await?;
+        let is_last = page.len() != query.most();
+        // A daemon of an earlier version gives all there are, whatever it is asked.
+        page.retain(|image| query.wants(&image.manifest.name));
+        query.after = page.last().map(|image| image.manifest.name.clone());
+        images.append(&mut page);
+        if is_last || query.after.is_none() {
+            break;
+        }
+    }
+    images.truncate(most);
+    Ok(images)
 }
 
 /// Forgets an image.
@@ -119,6 +149,35 @@ mod tests {
         assert_eq!(daemon, Daemon::Agent);
         let images: Vec<ImageView> = client.get(routes::IMAGES, &()).await.unwrap();
         assert_eq!(images[0].manifest.name.as_str(), "debian12");
+    }
+
+    /// Serves images of these names, as this version does or as those before did.
+    fn serving(names: Vec<String>, knows_pages: bool) -> stub::Stub {
+        let list = move |axum::extract::Query(query): axum::extract::Query<ImagesQuery>| async move {
+            let all = names.iter().map(|name| stub::image(name, DateTime::UNIX_EPOCH));
+            let wanted = all.filter(|image| !knows_pages || query.wants(&image.manifest.name));
+            axum::Json(wanted.take(if knows_pages { query.most() } else { usize::MAX }).collect::<Vec<_>>())
+        };
+        stub::Stub::registrar(axum::Router::new().route(routes::IMAGES, axum::routing::get(list)))
+    }
+
+    #[tokio::test]
+    async fn lists_by_pages_whatever_the_daemon_knows_of_them() {
+        for (count, knows_pages) in [(2 * PAGE + 7, true), (PAGE, true), (PAGE, false), (7, false)] {
+            let names: Vec<_> = (0..count).map(|number| format!("image{number:05}")).collect();
+            let stub = serving(names.clone(), knows_pages);
+            let client = stub.daemons().need(Daemon::Registrar).unwrap();
+            let list = async |pattern: Option<&str>, limit| {
+                let pattern = pattern.map(|pattern| pattern.parse().unwrap());
+                let images = all_pages(&client, ImagesQuery { pattern, after: None, limit }).await.unwrap();
+                images.iter().map(|image| image.manifest.name.to_string()).collect::<Vec<_>>()
+            };
+            assert_eq!(list(None, None).await, names, "{count} {knows_pages}");
+            assert_eq!(list(None, Some(5)).await, names[..5], "{count} {knows_pages}");
+            assert_eq!(list(Some("*0000[23]"), None).await, names[2..4], "{count} {knows_pages}");
+            assert_eq!(list(Some("other"), Some(1)).await.len(), 0, "{count} {knows_pages}");
+        }
+        assert!("[".parse::<bootstash_net::api::ImagePattern>().is_err());
     }
 
     #[tokio::test]

@@ -13,6 +13,10 @@ const CAPACITY_AT: usize = 12;
 /// Of the VHD footer, which lies in front of a dynamic disk, too.
 const DISK_TYPE_AT: usize = 60;
 const DIFFERENCING: u32 = 4;
+/// Of the VDI header, numbers of 4 bytes: where its blocks begin, how large one is, and how many there are.
+const VDI_DATA_AT: usize = 0x158;
+const VDI_BLOCK_BYTES_AT: usize = 0x178;
+const VDI_BLOCKS_AT: usize = 0x184;
 /// Kinds of VMDK that are one file.
 const SINGLE_FILE: [&str; 2] = ["monolithicsparse", "streamoptimized"];
 
@@ -35,6 +39,17 @@ pub fn stands_alone(format: ImageFormat, start: &[u8], end: &[u8]) -> Result<(),
         ImageFormat::Vpc if [start, end].into_iter().any(is_differencing) => Err(Incomplete::Backing),
         _ => Ok(()),
     }
+}
+
+/// Whether an image of `file_bytes` that begins with `start` ends before its data. Only of VDI has that to be asked: past
+/// the end of a file QEMU's driver for it reads zeros, the others look themselves.
+pub fn is_truncated(format: ImageFormat, start: &[u8], file_bytes: u64) -> bool {
+    if format != ImageFormat::Vdi {
+        return false;
+    }
+    let number = |at: usize| start.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes).map(u64::from);
+    let end = || Some(number(VDI_DATA_AT)? + number(VDI_BLOCK_BYTES_AT)? * number(VDI_BLOCKS_AT)?);
+    end().is_none_or(|end| file_bytes < end)
 }
 
 fn vmdk(start: &[u8]) -> Result<(), Incomplete> {
@@ -112,6 +127,18 @@ mod tests {
         bytes[CAPACITY_AT..CAPACITY_AT + 8].fill(0);
         assert_eq!(stands_alone(ImageFormat::Vmdk, &bytes, &[]), Err(Incomplete::OtherFiles));
         assert_eq!(stands_alone(ImageFormat::Vmdk, b"KDMV", &[]), Err(Incomplete::OtherFiles));
+    }
+
+    #[test]
+    fn a_vdi_that_ends_before_its_blocks_is_truncated() {
+        let mut start = vec![0; 512];
+        for (at, number) in [(VDI_DATA_AT, 1024_u32), (VDI_BLOCK_BYTES_AT, 1 << 20), (VDI_BLOCKS_AT, 5)] {
+            start[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        let is_cut = |bytes| is_truncated(ImageFormat::Vdi, &start, bytes);
+        assert!(!is_cut(5 * (1 << 20) + 1024) && is_cut(5 * (1 << 20) + 1023) && is_cut(512));
+        assert!(is_truncated(ImageFormat::Vdi, &start[..0x186], u64::MAX), "not all of its header");
+        assert!(!is_truncated(ImageFormat::Vhdx, &start, 512));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::inspect::{Info, Seen, corrupt, serve_file};
 use super::run::{Finished, Limits};
 use super::{InspectError, Qemu, QemuFailure};
 use bootstash_disk::ImageFormat;
-use bootstash_disk::foreign::{Incomplete, stands_alone};
+use bootstash_disk::foreign::{Incomplete, is_truncated, stands_alone};
 use bootstash_disk::formats::can_be;
 use bootstash_disk::qcow2::inspect::{DISK_BYTES, SECTOR_BYTES};
 use serde::Deserialize;
@@ -45,6 +45,10 @@ fn by_bytes(path: &Path, format: ImageFormat, seen: &Seen) -> Result<(), Inspect
     let path = || path.to_owned();
     if !can_be(format, &seen.start, &seen.end) {
         return Err(InspectError::NotAs { path: path(), format });
+    }
+    let size_bytes = seen.identity.size_bytes;
+    if is_truncated(format, &seen.start, size_bytes) {
+        return Err(InspectError::Truncated { path: path(), size_bytes });
     }
     stands_alone(format, &seen.start, &seen.end).map_err(|incomplete| match incomplete {
         Incomplete::Backing => InspectError::Backing { path: path() },

@@ -156,7 +156,7 @@ pub enum Removed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The newest snapshot before; `None` for a file system made by the receive.
-    pub from: Option<Snapshot>,
+    pub from: Option<Guid>,
     /// The newest snapshot now.
     pub to: Snapshot,
 }

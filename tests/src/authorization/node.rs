@@ -84,6 +84,7 @@ fn config(dir: &Path, url: &str, peers: SocketAddr, metrics: SocketAddr) -> Resu
         socket_group: bootstash_base::names::GroupName::root(),
         metrics_listen: metrics,
         window: Duration::from_secs(3600),
+        snapshots_max: std::num::NonZeroUsize::MAX,
         peers: PeersConfig { listen: Some(peers), ..PeersConfig::default() },
     })
 }

@@ -23,7 +23,7 @@ pub(super) async fn an_increment_gives_the_same_guid_and_bytes(fixture: &Fixture
     let second = fixture.second(&source).await?;
     let received = fixture.receive(&copy, fixture.sent(&source, Some(1), 2).await?).await?;
     let sent = fixture.zfs.snapshots(&source).await?;
-    ensure!(received.from.context("it was there")?.guid == sent[0].guid && received.to.guid == sent[1].guid);
+    ensure!(received.from.context("it was there")? == sent[0].guid && received.to.guid == sent[1].guid);
     ensure!(fixture.content(&copy, 1).await? == first);
     ensure!(fixture.content(&copy, 2).await? == second);
     Ok(())

@@ -5,6 +5,7 @@ use super::tools::{KillTarget, Moment};
 use crate::guest::TinyGuest;
 use anyhow::{Context, Result, ensure};
 use bootstash_base::kill_point::KillPoint;
+use bootstash_delta::replication::ROW_MAX;
 use bootstash_disk::ImageFormat;
 use bootstash_net::api::{JobOutcome, RegisterRequest, routes};
 use std::fmt;
@@ -24,6 +25,8 @@ pub(super) enum Scenario {
     Collect,
     /// A node asks for the whole volume as a file.
     FullStream,
+    /// A node that is far behind comes back.
+    FarBehind,
     /// The registrar starts.
     StartRegistrar,
     /// A node follows a registration.
@@ -50,6 +53,7 @@ impl fmt::Display for Scenario {
             Self::Deregister => "deregister",
             Self::Collect => "collect",
             Self::FullStream => "whole",
+            Self::FarBehind => "far-behind",
             Self::StartRegistrar | Self::StartAgent => "start",
             Self::Apply => "apply",
             Self::Resync | Self::ResyncUnknown => "resync",
@@ -90,6 +94,7 @@ pub(super) fn of(point: KillPoint) -> Scenario {
         | At::CollectAnnounced
         | At::CollectDeltaRemoved => Scenario::Collect,
         At::FullMade => Scenario::FullStream,
+        At::CombinedMade => Scenario::FarBehind,
         At::StartMounted | At::StartSwept | At::StartPublished => Scenario::StartRegistrar,
         At::FetchAppending
         | At::FetchWhole
@@ -124,6 +129,7 @@ impl Scenario {
             | Self::Deregister
             | Self::Collect
             | Self::FullStream
+            | Self::FarBehind
             | Self::StartRegistrar => Victim::Registrar,
             Self::Apply
             | Self::Resync
@@ -153,6 +159,13 @@ impl Scenario {
                     testbed.in_step().await?;
                 }
                 collect_while_down(testbed, self == Self::ResyncUnknown).await
+            }
+            Self::FarBehind => {
+                testbed.agent.stop()?;
+                for _ in 0..=ROW_MAX {
+                    testbed.register_new().await?;
+                }
+                Ok(())
             }
             Self::StartRegistrar => testbed.registrar.stop(),
             Self::StartAgent => testbed.agent.stop(),
@@ -186,7 +199,7 @@ impl Scenario {
             Self::Collect => testbed.collect(Victim::Registrar).await.map(drop),
             Self::FullStream => testbed.ask_as_node::<serde_json::Value>(routes::FULL).await.map(drop),
             Self::StartRegistrar => testbed.registrar.spawn(),
-            Self::StartAgent | Self::Resync | Self::ResyncUnknown => testbed.agent.spawn(),
+            Self::StartAgent | Self::Resync | Self::ResyncUnknown | Self::FarBehind => testbed.agent.spawn(),
             Self::Overlay => {
                 let newest = testbed.images.last().context("an image")?.name.clone();
                 testbed.overlay(&newest, VM).await.map(drop)

@@ -65,7 +65,7 @@ impl Fleet {
             config,
             serving.clone(),
             Arc::new(NullZfs::new()),
-            Arc::new(SyntheticCapturer),
+            Arc::new(SyntheticCapturer::default()),
             stop.clone(),
         );
         let registrar = (stop, tokio::spawn(run));
@@ -216,6 +216,7 @@ impl Fleet {
             state_dir: dir,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             window: Duration::from_secs(3600),
+            snapshots_max: std::num::NonZeroUsize::MAX,
             peers: self.peers.clone(),
             multicast: Default::default(),
         })
@@ -250,6 +251,7 @@ fn registrar_config(dir: &Path) -> Result<RegistrarConfig> {
         listen: port,
         certificate_lifetime: enrolment::LIFETIME,
         window: Duration::from_secs(3600),
+        snapshots_max: std::num::NonZeroUsize::MAX,
         capture: Default::default(),
         serving: ServingConfig::default(),
         multicast: Default::default(),

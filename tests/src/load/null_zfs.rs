@@ -234,8 +234,8 @@ impl Zfs for NullZfs {
         let mut file_systems = self.lock();
         let wrong = || ReceiveError::WrongBase { into: into.clone() };
         let found = file_systems.get_mut(into).ok_or_else(wrong)?;
-        let from = found.snapshots.last().cloned();
-        if from.as_ref().map_or(0, |from| from.guid.get()) != base {
+        let from = found.snapshots.last().map(|newest| newest.guid);
+        if from.map_or(0, Guid::get) != base {
             return Err(wrong());
         }
         found.snapshots.push(to.clone());

@@ -24,7 +24,7 @@ pub fn registrar(config: &Path, delta_bytes: u64) -> Result<()> {
     let zfs = Arc::new(NullZfs::new().sending(delta_bytes));
     Runtime::new()?.block_on(async {
         let stop = shutdown_on_signal()?;
-        daemon::run(load_registrar(config)?, zfs, Arc::new(SyntheticCapturer), stop).await
+        daemon::run(load_registrar(config)?, zfs, Arc::new(SyntheticCapturer::default()), stop).await
     })
 }
 

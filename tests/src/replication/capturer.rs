@@ -13,14 +13,29 @@ use tokio_util::sync::CancellationToken;
 /// Bytes of each cache: half of it its own, half in common with every other.
 pub(super) const CACHE_BYTES: usize = 2 << 20;
 
+/// Those of a cache where only the number of caches matters.
+pub(super) const TINY_CACHE_BYTES: usize = 64 << 10;
+
 /// Makes caches up.
 #[derive(Debug)]
-pub(crate) struct SyntheticCapturer;
+pub(crate) struct SyntheticCapturer {
+    pub(super) cache_bytes: usize,
+}
+
+impl Default for SyntheticCapturer {
+    fn default() -> Self {
+        Self { cache_bytes: CACHE_BYTES }
+    }
+}
 
 /// What the cache of the image at `path` holds.
 pub(super) fn cache_of(path: &Path) -> Vec<u8> {
-    let mut bytes = vec![0; CACHE_BYTES];
-    let (own, common) = bytes.split_at_mut(CACHE_BYTES / 2);
+    cache_of_size(path, CACHE_BYTES)
+}
+
+fn cache_of_size(path: &Path, cache_bytes: usize) -> Vec<u8> {
+    let mut bytes = vec![0; cache_bytes];
+    let (own, common) = bytes.split_at_mut(cache_bytes / 2);
     blake3::Hasher::new().update(path.as_os_str().as_encoded_bytes()).finalize_xof().fill(own);
     blake3::Hasher::new().finalize_xof().fill(common);
     bytes
@@ -48,13 +63,13 @@ impl Capturer for SyntheticCapturer {
         _: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         let cache = work_dir.join(CACHE_FILE);
-        let written =
-            std::fs::create_dir_all(work_dir).and_then(|()| std::fs::write(&cache, cache_of(&source.path)));
+        let written = std::fs::create_dir_all(work_dir)
+            .and_then(|()| std::fs::write(&cache, cache_of_size(&source.path, self.cache_bytes)));
         written.map_err(|error| StepFailure::internal(&error))?;
         let facts = CacheFacts {
-            bytes: CACHE_BYTES as u64,
+            bytes: self.cache_bytes as u64,
             cluster_bytes: 65536,
-            data_clusters: CACHE_BYTES as u64 / 65536,
+            data_clusters: self.cache_bytes as u64 / 65536,
             zero_clusters: 0,
         };
         let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));

@@ -33,6 +33,7 @@ pub(super) use cases;
 cases! {
     what_is_registered_is_on_every_node,
     a_node_that_was_off_catches_up_in_order,
+    a_node_far_behind_gets_one_increment_which_all_there_share,
     a_download_that_is_cut_goes_on,
     restarts_change_nothing,
     an_overlay_outlives_its_image_and_its_snapshot,
@@ -128,6 +129,49 @@ async fn a_node_that_was_off_catches_up_in_order(cluster: &Cluster) -> Result<()
     let (there, here) = (cluster.volume("registrar")?, cluster.volume("node1")?);
     ensure!(cluster.guids(&there).await? == cluster.guids(&here).await?, "a snapshot was left out");
     ensure!(cluster.node_status("node1").await?.images == 4);
+    Ok(())
+}
+
+async fn a_node_far_behind_gets_one_increment_which_all_there_share(cluster: &Cluster) -> Result<()> {
+    cluster.register("first").await?;
+    for node in ["node1", "node2"] {
+        cluster.start_node(node).await?;
+        cluster.in_step(node).await?;
+        cluster.stop_node(node).await?;
+    }
+    for number in 0..8 {
+        cluster.register(&format!("image{number}")).await?;
+    }
+    ensure!(cluster.deregister("image0").await?.published.is_some());
+    let there = cluster.guids(&cluster.volume("registrar")?).await?;
+    let combined = cluster.file(&format!("registrar/deltas/{}-{}.bsd", there[0], there[9]));
+    let combined = |made: bool| ensure_eq(combined.exists(), made, "the combined delta");
+    combined(false)?;
+    for node in ["node1", "node2"] {
+        cluster.start_node(node).await?;
+        cluster.in_step(node).await?;
+        let here = cluster.guids(&cluster.volume(node)?).await?;
+        ensure!(here == [there[0], there[9]], "{node} did not go straight to the newest snapshot: {here:?}");
+        ensure!(cluster.node_status(node).await?.images == 8);
+        combined(true)?;
+    }
+    let overlay = cluster.overlay("node2", "image7").await?;
+    ensure!(std::fs::read(&overlay.cache)? == cache_of(&cluster.file("image7.raw")));
+    cluster.register("last").await?;
+    for node in ["node1", "node2"] {
+        cluster.in_step(node).await?;
+    }
+    // No node is where it begins any more.
+    cluster
+        .until("the combined delta goes", async || {
+            cluster.collect("registrar").await?;
+            Ok(combined(false).ok())
+        })
+        .await
+}
+
+fn ensure_eq<T: PartialEq + std::fmt::Debug>(is: T, wanted: T, what: &str) -> Result<()> {
+    ensure!(is == wanted, "{what}: {is:?}, not {wanted:?}");
     Ok(())
 }
 

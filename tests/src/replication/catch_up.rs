@@ -1,5 +1,6 @@
-//! What a node needs to catch up over a real ZFS: one delta, ten, fifty, and the whole volume.
+//! What a node needs to catch up over a real ZFS: one delta, ten, fifty, and the whole volume; and many tiny ones.
 
+use super::capturer::TINY_CACHE_BYTES;
 use super::cluster::Cluster;
 use crate::demo::narrate::size;
 use crate::demo::report;
@@ -10,6 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 
 const STEPS: [usize; 3] = [1, 10, 50];
+/// Of caches of a cluster each.
+const TINY: usize = 250;
 
 /// What one catching up took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,9 +40,28 @@ pub(super) async fn measure(pool: &str, dir: &Path) -> Result<()> {
     }
     all.push(timed(&cluster, "node2", None).await?);
     cluster.stop().await;
+    let tiny = measure_tiny(pool, &dir.join("tiny")).await?;
+    println!("{TINY} deltas of caches of {} KiB: {:.1} s", TINY_CACHE_BYTES >> 10, tiny.seconds);
+    all.push(tiny);
     let file = report::write("bench/catch-up.json", &all)?;
     println!("{}\n\nAs JSON: {}", render(&all), file.display());
     Ok(())
+}
+
+async fn measure_tiny(pool: &str, dir: &Path) -> Result<CatchUp> {
+    std::fs::create_dir_all(dir)?;
+    let root = format!("{pool}/tiny").parse()?;
+    let cluster = Cluster::start_with_caches(root, dir, Default::default(), TINY_CACHE_BYTES).await?;
+    cluster.register("first").await?;
+    cluster.start_node("node1").await?;
+    cluster.in_step("node1").await?;
+    cluster.stop_node("node1").await?;
+    for number in 0..TINY {
+        cluster.register(&format!("image{number}")).await?;
+    }
+    let measured = timed(&cluster, "node1", Some(TINY)).await;
+    cluster.stop().await;
+    measured
 }
 
 async fn timed(cluster: &Cluster, node: &str, deltas: Option<usize>) -> Result<CatchUp> {

@@ -1,6 +1,6 @@
 //! A registrar and its nodes, in one process, over a ZFS that they share.
 
-use super::capturer::SyntheticCapturer;
+use super::capturer::{CACHE_BYTES, SyntheticCapturer};
 use super::faulty_proxy::FaultyProxy;
 use crate::address::free_address;
 use crate::enrolment;
@@ -59,6 +59,7 @@ pub(super) struct Cluster {
     listen: SocketAddr,
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
     multicast: MulticastConfig,
+    cache_bytes: usize,
 }
 
 /// Overlays that name what they chain onto, and hold nothing.
@@ -93,6 +94,16 @@ pub(crate) fn write_overlay(path: &Path, backing: &Path, virtual_size_bytes: u64
 impl Cluster {
     /// Starts the registrar alone.
     pub(super) async fn start(root: DatasetName, dir: &Path, multicast: MulticastConfig) -> Result<Self> {
+        Self::start_with_caches(root, dir, multicast, CACHE_BYTES).await
+    }
+
+    /// The same, where each cache has so many bytes.
+    pub(super) async fn start_with_caches(
+        root: DatasetName,
+        dir: &Path,
+        multicast: MulticastConfig,
+        cache_bytes: usize,
+    ) -> Result<Self> {
         let zfs = CommandZfs::open(&Programs::find()?, root.pool()).await?;
         let new = NewDataset { role: Role::Root, mountpoint: None, properties: Vec::new() };
         zfs.create(&root, &new).await?;
@@ -109,6 +120,7 @@ impl Cluster {
             listen,
             peer_addresses: Mutex::default(),
             multicast,
+            cache_bytes,
         };
         cluster.start_registrar().await?;
         Ok(cluster)
@@ -123,6 +135,7 @@ impl Cluster {
             listen: self.listen,
             certificate_lifetime: enrolment::LIFETIME,
             window: Duration::from_secs(3600),
+            snapshots_max: std::num::NonZeroUsize::MAX,
             capture: Default::default(),
             serving: Default::default(),
             multicast: self.multicast.clone(),
@@ -132,7 +145,7 @@ impl Cluster {
         let run = bootstash_registrar::daemon::run(
             config,
             Arc::clone(&self.zfs),
-            Arc::new(SyntheticCapturer),
+            Arc::new(SyntheticCapturer { cache_bytes: self.cache_bytes }),
             stop.clone(),
         );
         *self.registrar.lock().await = Some((stop, tokio::spawn(run)));
@@ -169,6 +182,7 @@ impl Cluster {
             socket_group: GroupName::root(),
             metrics_listen: free_address()?,
             window: Duration::from_secs(3600),
+            snapshots_max: std::num::NonZeroUsize::MAX,
             peers: PeersConfig { listen: Some(self.peer_address(name).await?), ..PeersConfig::default() },
             multicast,
         };
@@ -296,16 +310,22 @@ impl Cluster {
             bail!("{name} was registered");
         };
         let route = routes::JOB.replace("{id}", &job.to_string());
-        let outcome = self.until("the registration ends", async || {
-            let view: JobView = registrar.get(&route, &()).await?;
-            Ok(view.outcome)
-        });
-        match outcome.await? {
-            JobOutcome::Registered { .. } => Ok(()),
-            failed @ (JobOutcome::Failed { .. } | JobOutcome::Cancelled { .. }) => {
-                bail!("{name}: {failed:?}")
+        let following = async {
+            let mut view: JobView = registrar.get(&route, &()).await?;
+            while view.outcome.is_none() {
+                view = registrar.get(&route, &[("after", view.seq)]).await?;
             }
+            anyhow::Ok(view.outcome)
+        };
+        match timeout(LIMIT, following).await.context("the registration does not end")?? {
+            Some(JobOutcome::Registered { .. }) => Ok(()),
+            failed => bail!("{name}: {failed:?}"),
         }
+    }
+
+    /// The images that a daemon lists.
+    pub(super) async fn images(&self, daemon: &str) -> Result<Vec<ImageView>> {
+        Ok(self.client(daemon)?.get(routes::IMAGES, &()).await?)
     }
 
     /// What a daemon shows Prometheus.

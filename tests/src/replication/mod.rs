@@ -13,6 +13,7 @@ mod faulty_proxy;
 mod hanging;
 mod mounts;
 mod multicast;
+mod registrations;
 
 pub(crate) use capturer::SyntheticCapturer;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 /// Of all cases together, under emulation.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// Of a thousand registrations.
+const LONG_LIMIT: Duration = Duration::from_secs(90 * 60);
 
 /// Runs the cases that the command line selects, as a test program does; `dir` is where their ZFS lives.
 pub fn on_real_zfs(dir: &Path) -> ExitCode {
@@ -52,6 +55,15 @@ pub fn on_real_zfs(dir: &Path) -> ExitCode {
 pub fn measure_catching_up(dir: &Path) -> ExitCode {
     let Some(pool) = private_zfs::pool() else { return private_zfs::run_again(dir, LIMIT) };
     let measured = runtime().and_then(|runtime| runtime.block_on(catch_up::measure(&pool, &dir.join("c"))));
+    code(measured.map(|()| ExitCode::SUCCESS))
+}
+
+/// Registers `count` images of tiny caches, and measures whether the last take longer than the first; `dir` is
+/// where the ZFS lives.
+pub fn measure_registrations(dir: &Path, count: usize) -> ExitCode {
+    let Some(pool) = private_zfs::pool() else { return private_zfs::run_again(dir, LONG_LIMIT) };
+    let measured =
+        runtime().and_then(|runtime| runtime.block_on(registrations::measure(&pool, &dir.join("r"), count)));
     code(measured.map(|()| ExitCode::SUCCESS))
 }
 

@@ -97,6 +97,7 @@ impl Node {
             socket_group: bootstash_base::names::GroupName::root(),
             metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             window: self.window,
+            snapshots_max: super::world::SNAPSHOTS_MAX,
             // Where the records say: a lost one is found again there.
             overlay_dirs: vec![self.dir.join("vms")],
             peers: PeersConfig::default(),

@@ -116,6 +116,7 @@ impl StorageNode {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             certificate_lifetime: enrolment::LIFETIME,
             window: self.window,
+            snapshots_max: super::world::SNAPSHOTS_MAX,
             capture: Default::default(),
             serving: Default::default(),
         }

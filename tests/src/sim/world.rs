@@ -10,6 +10,7 @@ use super::pool::Pool;
 use super::storage::{Backup, StorageNode};
 use super::time;
 use bootstash_zfs::Zfs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// How long snapshots are kept where a collection does not say.
 pub(super) const WINDOW: Duration = Duration::from_secs(20 * 60);
+/// So few that a history comes to it.
+pub(super) const SNAPSHOTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 /// The names that images get; each may stand for any base.
 pub(super) const IMAGES: [&str; 4] = ["alma9", "alpine", "debian12", "ubuntu24"];
 

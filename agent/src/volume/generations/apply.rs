@@ -116,24 +116,50 @@ impl Generations {
         from: Guid,
         file: &Path,
     ) -> Result<Snapshot, ApplyError> {
-        self.refresh().await?;
-        let volume = match self.current() {
-            Some(current) if self.head().is_some_and(|head| head.guid == from) => current.dataset.clone(),
-            _ => return Err(ApplyError::WrongBase { file: record.file.clone() }),
-        };
+        let volume = self.volume_at(from).await?;
+        let volume = volume.ok_or_else(|| ApplyError::WrongBase { file: record.file.clone() })?;
         self.clear_partial(&volume).await?;
         let stream = open_delta(record, file).await?;
         kill_point(KillPoint::ApplyBegun);
         let received = self.receive_as(&volume, stream, Receive::NonResumable).await;
         kill_point(KillPoint::ApplyReceived);
-        // Also after an error: what is published must be what is there.
-        self.refresh().await?;
-        let to = received?.to;
+        let to = match received {
+            Ok(received) => received.to,
+            Err(error) => return Err(self.not_received(record, from, error).await?),
+        };
+        self.note_received(&volume, &to);
         if to.guid != record.to {
             let file = record.file.clone();
             return Err(ApplyError::WrongResult { file, wanted: record.to, got: to.guid });
         }
         Ok(to)
+    }
+
+    /// The volume whose newest snapshot this is. ZFS is not asked where it is what is known: it would list all
+    /// snapshots, and refuses by itself what does not fit.
+    async fn volume_at(&mut self, head: Guid) -> Result<Option<DatasetName>, ReadError> {
+        if self.head().is_none_or(|known| known.guid != head) {
+            self.refresh().await?;
+        }
+        let current = self.current().filter(|_| self.head().is_some_and(|known| known.guid == head));
+        Ok(current.map(|current| current.dataset.clone()))
+    }
+
+    /// What is published must be what is there; a volume that somebody else has changed is told as such.
+    async fn not_received(
+        &mut self,
+        record: &DeltaRecord,
+        from: Guid,
+        error: ApplyError,
+    ) -> Result<ApplyError, ReadError> {
+        self.refresh().await?;
+        let changed = self.head().is_none_or(|head| head.guid != from);
+        Ok(match error {
+            ApplyError::Receive(ReceiveError::WrongBase { .. }) if changed => {
+                ApplyError::WrongBase { file: record.file.clone() }
+            }
+            error => error,
+        })
     }
 
     /// Somebody else's, as deltas are received whole or not at all.

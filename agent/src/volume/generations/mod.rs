@@ -3,7 +3,8 @@
 //!
 //! Promises: the newest generation with a snapshot is the node's volume, so a receive that breaks off
 //! changes nothing; one that was replaced goes only when no view stands on it, and one that the
-//! registrar does not know only by hand. What is known of them is what ZFS said after the last change.
+//! registrar does not know only by hand. What is known of them is what ZFS said at start, after a change that failed
+//! and when collecting, and what was done since.
 
 mod abortable;
 mod apply;
@@ -87,6 +88,12 @@ impl Generations {
             None => None,
         };
         Ok(())
+    }
+
+    /// A volume has come by a snapshot.
+    fn note_received(&mut self, volume: &DatasetName, snapshot: &Snapshot) {
+        let generation = self.all.iter_mut().find(|generation| generation.dataset == *volume);
+        generation.into_iter().for_each(|generation| generation.snapshots.push(snapshot.clone()));
     }
 
     /// Whether ZFS was not asked for long.

@@ -5,7 +5,7 @@ use bootstash_base::names::{DatasetName, GroupName, NodeName};
 use bootstash_net::download_limits::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ pub struct AgentConfig {
     /// How long snapshots are kept.
     #[serde(default = "super::default_window", with = "humantime_serde")]
     pub window: Duration,
+    /// How many snapshots are kept at most, within the window, too; but for those that something needs.
+    #[serde(default = "super::default_snapshots_max")]
+    pub snapshots_max: NonZeroUsize,
     /// Serving other nodes.
     #[serde(default)]
     pub peers: PeersConfig,

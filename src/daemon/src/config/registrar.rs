@@ -6,7 +6,7 @@ use bootstash_net::download_limits::Limits;
 use bootstash_qemu::{AcceleratorChoice, HardwareProfiles};
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ pub struct RegistrarConfig {
     /// How long snapshots and deltas are kept.
     #[serde(default = "super::default_window", with = "humantime_serde")]
     pub window: Duration,
+    /// How many snapshots are kept at most, within the window, too; but for those that something needs.
+    #[serde(default = "super::default_snapshots_max")]
+    pub snapshots_max: NonZeroUsize,
     /// How long a certificate counts; it is renewed when two thirds of that are over.
     #[serde(default = "certificate_lifetime", with = "humantime_serde")]
     pub certificate_lifetime: Duration,

@@ -3,9 +3,11 @@
 //! The volume describes itself; a copy of it needs no database.
 
 mod doubt;
+mod kept;
 mod manifest;
 
 pub use doubt::Doubt;
+pub use kept::{Catalog, ReadFile, images_changed};
 pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 
 use bootstash_base::error::Classified;
@@ -68,12 +70,16 @@ pub enum CatalogError {
 pub fn read_manifest(root: &Path, name: &ImageName) -> Result<Manifest, CatalogError> {
     let path = image_dir(root, name).join(MANIFEST_FILE);
     match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| CatalogError::Manifest { path, source }),
+        Ok(bytes) => parse_manifest(path, &bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(CatalogError::NotFound { name: name.clone() })
         }
         Err(source) => Err(CatalogError::Io { path, source }),
     }
+}
+
+fn parse_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, CatalogError> {
+    serde_json::from_slice(bytes).map_err(|source| CatalogError::Manifest { path, source })
 }
 
 /// The manifests of all images below a mounted volume or view, in order of name, without the samples of their bases. A
@@ -82,6 +88,17 @@ pub fn read_manifest(root: &Path, name: &ImageName) -> Result<Manifest, CatalogE
 /// # Errors
 /// What reading met.
 pub fn read_all(root: &Path) -> Result<Vec<Manifest>, CatalogError> {
+    // One that goes while we read is not there.
+    let manifests = image_names(root)?.into_iter().map(|name| read_manifest(root, &name));
+    let there = manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. })));
+    let listed = |mut manifest: Manifest| {
+        manifest.source.identity.without_samples();
+        manifest
+    };
+    there.map(|read| read.map(listed)).collect()
+}
+
+fn image_names(root: &Path) -> Result<Vec<ImageName>, CatalogError> {
     let dir = images_dir(root);
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -94,12 +111,5 @@ pub fn read_all(root: &Path) -> Result<Vec<Manifest>, CatalogError> {
         names.extend(entry.file_name().to_str().and_then(|text| text.parse::<ImageName>().ok()));
     }
     names.sort();
-    // One that goes while we read is not there.
-    let manifests = names.iter().map(|name| read_manifest(root, name));
-    let there = manifests.filter(|read| !matches!(read, Err(CatalogError::NotFound { .. })));
-    let listed = |mut manifest: Manifest| {
-        manifest.source.identity.without_samples();
-        manifest
-    };
-    there.map(|read| read.map(listed)).collect()
+    Ok(names)
 }

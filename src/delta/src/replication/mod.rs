@@ -1,11 +1,18 @@
 //! What must be done to bring a node up to date: pure, by GUID, never by name.
 //!
 //! Promises: a plan to apply deltas starts at the node's newest snapshot, each delta starts where the
-//! one before ended, and the last ends at the registrar's newest. A node that cannot be brought there
+//! one before ended, and the last ends at the registrar's newest; of several paths it is the one with the fewest bytes,
+//! where each delta counts for more than its bytes. A node that cannot be brought there
 //! by deltas is told why: no path of deltas leads there ([`Plan::Full`]), or it and the registrar do not agree on
 //! what came before ([`Plan::Diverged`]).
 
+mod combined;
 mod delta_path;
+
+pub use combined::{
+    COMBINED_BYTES_MAX, COMBINED_MAX, ROW_MAX, expired_combined, has_room_for_combined, wants_combined,
+};
+pub use delta_path::DeltaPaths;
 
 use crate::{DeltaRecord, VolumeLog};
 use bootstash_zfs::Snapshot;
@@ -75,8 +82,8 @@ pub fn plan(node: &[Snapshot], log: &VolumeLog) -> Plan {
         (None, Some(_)) => Plan::Full { reason: FullReason::Empty },
         (Some(head), None) => Plan::Diverged { conflict: Conflict::RegistrarEmpty { head: head.clone() } },
         (Some(head), Some(newest)) if head.guid == newest.guid => Plan::UpToDate,
-        (Some(head), Some(newest)) => match delta_path::shortest(head.guid, newest.guid, &log.deltas) {
-            Some(deltas) => Plan::Apply(deltas),
+        (Some(head), Some(newest)) => match DeltaPaths::to(newest.guid, &log.deltas).from(head.guid) {
+            Some(deltas) => Plan::Apply(deltas.into_iter().cloned().collect()),
             None => no_path(node, head, newest, log),
         },
     }

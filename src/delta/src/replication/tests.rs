@@ -58,6 +58,69 @@ fn shortcut_is_taken_and_a_dead_end_is_not() {
 }
 
 #[test]
+fn bytes_and_number_decide_between_paths() {
+    let mut log = log(&[1, 2, 3, 4, 5, 6]);
+    log.deltas.push(DeltaRecord { bytes: 60 << 20, ..delta(Some(1), 6) });
+    assert!(matches!(plan(&[snapshot(1, 1)], &log), Plan::Apply(deltas) if deltas.len() == 1));
+    log.deltas.last_mut().unwrap().bytes = 90 << 20;
+    assert!(matches!(plan(&[snapshot(1, 1)], &log), Plan::Apply(deltas) if deltas.len() == 5));
+}
+
+#[test]
+fn one_increment_is_worth_it_for_many_small_deltas_or_where_none_lead_on() {
+    let guids: Vec<u64> = (1..=250).collect();
+    let wants = |log: &VolumeLog, head| wants_combined(Guid::new(head), log);
+    let mut far = log(&guids);
+    assert!(wants(&far, 1) && wants(&far, 245));
+    assert!(!wants(&far, 246) && !wants(&far, 250), "a few deltas, and none");
+    assert!(!wants(&far, 999), "unknown here");
+    far.deltas.push(delta(Some(1), 248));
+    assert!(!wants(&far, 1) && wants(&far, 2), "what is there already is shared");
+    far.deltas.retain(|delta| delta.to != Guid::new(249));
+    assert!(wants(&far, 248), "nothing leads on from it");
+    let mut large = log(&guids[..20]);
+    large.deltas.iter_mut().for_each(|delta| delta.bytes = 200 << 20);
+    assert!(!wants(&large, 1));
+    assert!(!wants_combined(Guid::new(1), &VolumeLog::default()));
+}
+
+#[test]
+fn combined_deltas_go_with_the_nodes_they_were_for_and_beyond_their_bound() {
+    let guids: Vec<u64> = (1..=100).collect();
+    let mut log = log(&guids);
+    let bases = |guids: &[u64]| guids.iter().copied().map(Guid::new).collect();
+    let named = |from: u64, to: u64| DeltaRecord { file: format!("{from}-{to}"), ..delta(Some(from), to) };
+    log.deltas.extend([named(1, 50), named(1, 90), named(2, 90), named(3, 90)]);
+    let mut expired: Vec<_> = expired_combined(&log, &bases(&[1, 2, 100])).into_iter().collect();
+    expired.sort();
+    assert_eq!(expired, ["1-50", "3-90"], "superseded, and needed by nobody; of the row none");
+    assert!(has_room_for_combined(&log, &bases(&[1, 2, 3])));
+    log.deltas.extend((4..=30).map(|from| named(from, 60 + from)));
+    let all = bases(&guids);
+    let expired = expired_combined(&log, &all);
+    assert_eq!(expired.len(), 31 - COMBINED_MAX);
+    assert!(!expired.contains("30-90") && expired.contains("4-64"), "the newest stay");
+    assert!(!has_room_for_combined(&log, &all));
+    let large = |from| DeltaRecord { bytes: COMBINED_BYTES_MAX, ..named(from, 99) };
+    log.deltas = vec![large(1), large(2)];
+    assert_eq!(expired_combined(&log, &all).len(), 1, "a single one may be larger than all may be together");
+}
+
+#[test]
+fn what_a_node_is_told_leads_it_where_the_whole_log_does() {
+    let mut log = log(&[1, 2, 3, 4, 5]);
+    log.deltas.push(delta(Some(2), 5));
+    log.collected = vec![Guid::new(77)];
+    for head in 1..=5 {
+        let told = log.since(Some(Guid::new(head)));
+        assert_eq!(told.snapshots.len() as u64, 6 - head);
+        assert_eq!(plan(&[snapshot(head, head)], &told), plan(&[snapshot(head, head)], &log), "{head}");
+    }
+    assert_eq!(log.since(Some(Guid::new(77))), log);
+    assert_eq!(log.since(None), log);
+}
+
+#[test]
 fn a_node_that_was_away_for_long_is_no_stranger() {
     let mut log = log(&[7, 8]);
     let node = [snapshot(1, 1)];

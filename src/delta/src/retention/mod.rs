@@ -1,7 +1,7 @@
 //! Which snapshots may go: pure, the same for registrar and agents.
 //!
-//! Promises: the newest snapshot always stays, and so does each one that is younger than the window
-//! or pinned. What goes is old, unpinned and superseded; each fate says why.
+//! Promises: the newest snapshot always stays, and so does each one that something needs. Of the others go those older
+//! than the window, and those beyond the newest so many, however young. Each fate says why.
 
 use bootstash_base::names::{NodeName, SnapshotName};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +16,24 @@ pub enum Pin {
     View,
     /// A node that has it as its newest: the next delta for that node starts from it.
     BaseOf(NodeName),
+    /// A node that is far before it: it stays within the window, and that node does without where there are too many.
+    Ahead(NodeName),
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Snapshots younger than this.
+    pub window: Duration,
+    /// No more than so many, but for those that something needs.
+    pub snapshots_max: usize,
+}
+
+/// As many as there are within the window.
+impl From<Duration> for Keep {
+    fn from(window: Duration) -> Self {
+        Self { window, snapshots_max: usize::MAX }
+    }
 }
 
 /// What becomes of one snapshot.
@@ -46,38 +64,37 @@ enum Reason<'a> {
     Young { left: TimeDelta },
     Pinned(&'a [Pin]),
     Expired { age: TimeDelta },
+    TooMany { snapshots_max: usize },
 }
 
 /// The fate of each snapshot, oldest first, whatever the order given.
-pub fn plan(snapshots: &[SnapshotFacts], now: DateTime<Utc>, window: Duration) -> Vec<SnapshotFate> {
+pub fn plan(snapshots: &[SnapshotFacts], now: DateTime<Utc>, keep: impl Into<Keep>) -> Vec<SnapshotFate> {
+    let keep = keep.into();
     let mut ordered: Vec<&SnapshotFacts> = snapshots.iter().collect();
     ordered.sort_by(|a, b| a.name.cmp(&b.name));
-    let newest = ordered.last().map(|facts| facts.name.clone());
-    ordered.into_iter().map(|facts| fate(facts, newest.as_ref(), now, window)).collect()
+    let count = ordered.len();
+    let fate = |(at, facts)| fate(facts, count - 1 - at, now, keep);
+    ordered.into_iter().enumerate().map(fate).collect()
 }
 
-fn fate(
-    facts: &SnapshotFacts,
-    newest: Option<&SnapshotName>,
-    now: DateTime<Utc>,
-    window: Duration,
-) -> SnapshotFate {
-    let reason = reason(facts, newest, now, window);
-    let keep = !matches!(reason, Reason::Expired { .. });
+fn fate(facts: &SnapshotFacts, newer: usize, now: DateTime<Utc>, keep: Keep) -> SnapshotFate {
+    let reason = reason(facts, newer, now, keep);
+    let keep = !matches!(reason, Reason::Expired { .. } | Reason::TooMany { .. });
     SnapshotFate { name: facts.name.clone(), keep, reason: reason.to_string() }
 }
 
-fn reason<'a>(
-    facts: &'a SnapshotFacts,
-    newest: Option<&SnapshotName>,
-    now: DateTime<Utc>,
-    window: Duration,
-) -> Reason<'a> {
+/// `newer`: how many snapshots came after it.
+fn reason(facts: &SnapshotFacts, newer: usize, now: DateTime<Utc>, keep: Keep) -> Reason<'_> {
+    let Keep { window, snapshots_max } = keep;
     // A window past what the calendar holds is one that never ends.
     let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
     let age = now.signed_duration_since(facts.created);
-    if newest == Some(&facts.name) {
+    if newer == 0 {
         Reason::Newest
+    } else if facts.pins.iter().any(|pin| !matches!(pin, Pin::Ahead(_))) {
+        Reason::Pinned(&facts.pins)
+    } else if newer >= snapshots_max {
+        Reason::TooMany { snapshots_max }
     } else if !facts.pins.is_empty() {
         Reason::Pinned(&facts.pins)
     } else if age < window {
@@ -93,6 +110,9 @@ impl fmt::Display for Reason<'_> {
             Self::Newest => f.write_str("it is the newest"),
             Self::Young { left } => write!(f, "within the window for another {}", Span(*left)),
             Self::Pinned(pins) => write!(f, "needed by {}", Pins(pins)),
+            Self::TooMany { snapshots_max } => {
+                write!(f, "there are {snapshots_max} newer ones, and no more are kept (snapshots_max)")
+            }
             Self::Expired { age } => write!(f, "{} old, past the window", Span(*age)),
         }
     }
@@ -108,7 +128,7 @@ impl fmt::Display for Pins<'_> {
             let comma = if index == 0 { "" } else { ", " };
             match pin {
                 Pin::View => write!(f, "{comma}a view")?,
-                Pin::BaseOf(node) => write!(f, "{comma}node {node}")?,
+                Pin::BaseOf(node) | Pin::Ahead(node) => write!(f, "{comma}node {node}")?,
             }
         }
         match self.0.len().saturating_sub(NAMED) {

@@ -48,6 +48,24 @@ fn young_ones_say_how_long_they_still_have() {
 }
 
 #[test]
+fn beyond_so_many_only_what_is_needed_stays_however_young() {
+    let node = |name: &str| name.parse().unwrap();
+    let mut snapshots: Vec<_> = (1..=8).map(|number| facts(number, 0, vec![])).collect();
+    snapshots[1].pins = vec![Pin::View];
+    snapshots[2].pins = vec![Pin::BaseOf(node("n1"))];
+    for ahead in &mut snapshots[3..] {
+        ahead.pins = vec![Pin::Ahead(node("n1"))];
+    }
+    let fates = plan(&snapshots, now(), Keep { window: DAY, snapshots_max: 3 });
+    assert_eq!(kept(&fates), [2, 3, 6, 7, 8]);
+    assert_eq!(fates[0].reason, "there are 3 newer ones, and no more are kept (snapshots_max)");
+    assert_eq!(fates[5].reason, "needed by node n1");
+    let fates = plan(&snapshots, now(), Keep { window: Duration::ZERO, snapshots_max: 100 });
+    assert_eq!(kept(&fates), [2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(kept(&plan(&snapshots[..1], now(), Keep { window: DAY, snapshots_max: 0 })), [1]);
+}
+
+#[test]
 fn clock_that_went_back_and_endless_window_remove_nothing() {
     let future = facts(1, -3, vec![]);
     assert_eq!(kept(&plan(&[future, facts(2, 0, vec![])], now(), DAY)), [1, 2]);

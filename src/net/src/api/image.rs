@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Asks for an image to be registered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -203,6 +204,69 @@ pub struct JobView {
     pub step_seconds: Vec<(Step, f64)>,
     /// How it ended, once it has.
     pub outcome: Option<JobOutcome>,
+}
+
+/// Which names of images are meant: `*`, `?` and `[a-z]` stand for what they do in a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImagePattern(glob::Pattern);
+
+/// A text is no pattern.
+#[derive(Debug, thiserror::Error)]
+#[error("{text} is no pattern of names")]
+pub struct ImagePatternError {
+    text: String,
+    source: glob::PatternError,
+}
+
+impl FromStr for ImagePattern {
+    type Err = ImagePatternError;
+
+    fn from_str(text: &str) -> Result<Self, ImagePatternError> {
+        let pattern = glob::Pattern::new(text);
+        pattern.map(Self).map_err(|source| ImagePatternError { text: text.to_owned(), source })
+    }
+}
+
+impl TryFrom<String> for ImagePattern {
+    type Error = ImagePatternError;
+
+    fn try_from(text: String) -> Result<Self, ImagePatternError> {
+        text.parse()
+    }
+}
+
+impl From<ImagePattern> for String {
+    fn from(pattern: ImagePattern) -> Self {
+        pattern.0.as_str().to_owned()
+    }
+}
+
+/// Which images to list. They come in order of name, so that a list can be had in parts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ImagesQuery {
+    /// Only those whose names match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<ImagePattern>,
+    /// Only those whose names come after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ImageName>,
+    /// No more than so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl ImagesQuery {
+    /// Whether an image of this name is asked for.
+    pub fn wants(&self, name: &ImageName) -> bool {
+        let after = self.after.as_ref().is_none_or(|after| name > after);
+        after && self.pattern.as_ref().is_none_or(|pattern| pattern.0.matches(name.as_str()))
+    }
+
+    /// How many at most.
+    pub fn most(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
 }
 
 /// What asking to cancel a job did.

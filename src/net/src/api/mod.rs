@@ -29,8 +29,8 @@ pub use dialer::{Dialer, joining_client};
 pub use doctor::MulticastFindings;
 pub use host::{ConflictingHost, HostId, HostIdError, IdentityConflict};
 pub use image::{
-    CancelReply, CaptureChoices, DeregisterQuery, DeregisterReply, ImageView, JobId, JobOutcome, JobView,
-    Progress, RegisterReply, RegisterRequest, Step,
+    CancelReply, CaptureChoices, DeregisterQuery, DeregisterReply, ImagePattern, ImagePatternError,
+    ImageView, ImagesQuery, JobId, JobOutcome, JobView, Progress, RegisterReply, RegisterRequest, Step,
 };
 pub use member::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, Joiner, MemberView,

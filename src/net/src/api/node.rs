@@ -38,6 +38,9 @@ pub struct LogReply {
     /// The group that new deltas are sent to, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multicast: Option<Group>,
+    /// One delta over all that this node lacks is being made: it is worth asking again before fetching each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub combining: bool,
     /// Other hosts use the node's identity, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_conflict: Option<IdentityConflict>,
@@ -95,4 +98,17 @@ pub struct NodeView {
     /// Several hosts use its identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_conflict: Option<IdentityConflict>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_the_version_before_is_read_and_reads_this_one() {
+        let before: LogReply = serde_json::from_str(r#"{"snapshots":[],"deltas":[]}"#).unwrap();
+        assert_eq!(before, LogReply::default());
+        let now = serde_json::to_string(&LogReply::default()).unwrap();
+        assert!(!now.contains("combining"), "{now}");
+    }
 }

@@ -9,7 +9,7 @@ use super::parse;
 use super::probe::failure;
 use super::run::{Answer, Pipe, Running};
 use super::stderr::{self, ZfsMessage};
-use super::stream_header;
+use super::stream_header::{self, Begin};
 use crate::call_monitor::Calls;
 use crate::{ByteStream, ROLE_PROPERTY, Receive, ReceiveError, Received, Role, Snapshot, ZfsFailure};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -99,14 +99,16 @@ impl CommandZfs {
         if there.as_ref().is_some_and(|found| found.state.role != Some(Role::Volume)) {
             return Err(ReceiveError::Foreign { into: into.clone() });
         }
-        let stream = match &there {
-            Some(_) => stream,
-            None => self.full(into, stream).await?,
-        };
+        let (begin, stream) = self.begin(into, stream).await?;
+        // zfs-fuse, given an increment for a file system that is not there, looks for any that has the base, and
+        // receives into that instead.
+        if there.is_none() && begin.as_ref().is_some_and(|begin| begin.from.is_some()) {
+            return Err(ReceiveError::WrongBase { into: into.clone() });
+        }
         self.check_partial(into, how).await?;
         let marked = there.is_some() && self.marked(into).await.map_err(other)?;
-        let from = match &there {
-            Some(_) => self.newest(into).await.map_err(other)?,
+        let before = match &there {
+            Some(_) => self.announced_snapshot(into, begin.as_ref()).await.map_err(other)?,
             None => self.announce(into).await.map(|()| None)?,
         };
         kill_point(KillPoint::ReceiveAnnounced);
@@ -115,14 +117,29 @@ impl CommandZfs {
         let mark = if marked { Ok(()) } else { self.mark(into).await };
         // The first thing to go wrong is the one to tell.
         fed.and(mark.map_err(other))?;
-        let to = self.newest(into).await.map_err(other)?;
+        let from = begin.as_ref().and_then(|begin| begin.from);
         // OpenZFS ignores a snapshot it has and calls that a success.
-        match to {
-            Some(to) if Some(&to) != from.as_ref() => Ok(Received { from, to }),
+        match self.announced_snapshot(into, begin.as_ref()).await.map_err(other)? {
+            Some(to) if Some(&to) != before.as_ref() => Ok(Received { from, to }),
             Some(_) => Err(ReceiveError::WrongBase { into: into.clone() }),
             None => {
                 Err(other(parse::answer("zfs receive", into.as_str(), "file system with a snapshot of ours")))
             }
+        }
+    }
+
+    /// The snapshot that a stream leads to, if it is there. Listing all of them to find the newest would take the
+    /// longer the more there are.
+    async fn announced_snapshot(
+        &self,
+        into: &DatasetName,
+        begin: Option<&Begin>,
+    ) -> Result<Option<Snapshot>, ZfsFailure> {
+        match begin.and_then(|begin| Some((begin.to, begin.to_name.as_ref()?))) {
+            Some((guid, name)) => {
+                Ok(self.find_snapshot(into, name).await?.filter(|found| found.guid == guid))
+            }
+            None => Ok(self.list_snapshots(into).await?.pop()),
         }
     }
 
@@ -138,23 +155,16 @@ impl CommandZfs {
         }
     }
 
-    /// The stream, unless it is an increment. zfs-fuse, given one for a file system that is not there,
-    /// looks for any that has the base, and receives into that instead.
-    async fn full(&self, into: &DatasetName, stream: ByteStream) -> Result<ByteStream, ReceiveError> {
+    /// How the stream begins, and the whole of it.
+    async fn begin(
+        &self,
+        into: &DatasetName,
+        stream: ByteStream,
+    ) -> Result<(Option<Begin>, ByteStream), ReceiveError> {
         let broken = |source| ReceiveError::Source { into: into.clone(), source };
         let stall = self.limits.stall;
-        match timeout(stall, stream_header::base(stream))
-            .await
-            .map_err(|_| broken(stalled(stall)))?
-            .map_err(broken)?
-        {
-            (None, stream) => Ok(stream),
-            (Some(_), _) => Err(ReceiveError::WrongBase { into: into.clone() }),
-        }
-    }
-
-    async fn newest(&self, of: &DatasetName) -> Result<Option<Snapshot>, ZfsFailure> {
-        Ok(self.list_snapshots(of).await?.pop())
+        let begun = timeout(stall, stream_header::begin(stream)).await;
+        begun.map_err(|_| broken(stalled(stall)))?.map_err(broken)
     }
 
     /// Says on the parent that the file system which will appear is ours.

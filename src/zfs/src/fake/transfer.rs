@@ -82,7 +82,7 @@ impl State {
             Unreadable::Corrupt => ReceiveError::Corrupt { into: into.clone() },
         })?;
         let base = self.base(into, &sent)?;
-        let from = base.as_ref().map(|taken| taken.snapshot.clone());
+        let from = base.as_ref().map(|taken| taken.snapshot.guid);
         let to = Snapshot { name: sent.name.clone(), guid: sent.to, created: clock::now() };
         let tree = sent.apply(&base.map(|taken| taken.tree).unwrap_or_default());
         let taken = Taken { snapshot: to.clone(), tree: tree.clone() };

@@ -164,7 +164,7 @@ fn registrar() -> Result<World> {
         DownloadLimits::new(&config.serving),
         Arc::new(members),
         Arc::new(FakeZfs::seeded(1)),
-        Arc::new(SyntheticCapturer),
+        Arc::new(SyntheticCapturer::default()),
         stop.clone(),
     ))?;
     let routes = vec![registrar.operator_routes(), registrar.network_routes()];
@@ -202,7 +202,7 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
         following: tokio::sync::watch::Sender::new(AgentState::Starting).subscribe(),
         identity_conflict: tokio::sync::watch::Sender::new(None).subscribe(),
         metrics: Metrics::new(),
-        window: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600).into(),
     };
     Ok(vec![command_routes(site), peer::routes(peers)])
 }
