@@ -125,7 +125,7 @@ pub enum AdvanceError {
         /// The job.
         job: JobId,
         /// What does not follow from what.
-        source: IllegalTransition,
+        source: Box<IllegalTransition>,
     },
     /// The record could not be written.
     #[error("cannot move job {job} on")]
@@ -173,7 +173,10 @@ impl JobRegistry {
         if let Some(step) = record.state.next_step() {
             record.step_seconds.push((step, took.as_secs_f64()));
         }
-        record.state = record.state.after(done).map_err(|source| AdvanceError::Illegal { job, source })?;
+        record.state = record
+            .state
+            .after(done)
+            .map_err(|source| AdvanceError::Illegal { job, source: Box::new(source) })?;
         let (store, record) =
             written(store, record).await.map_err(|source| AdvanceError::Store { job, source })?;
         if let Some(entry) = self.lock().get_mut(&job) {

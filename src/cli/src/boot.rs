@@ -176,7 +176,7 @@ mod tests {
         let name: ImageName = "debian12".parse().unwrap();
         let place = Place::choose(None).unwrap();
         let well = with_overlay(&client, &name, &place, async |overlay| {
-            assert_eq!(*files.lock().unwrap(), [overlay.path.clone()]);
+            assert_eq!(*files.lock().unwrap(), std::slice::from_ref(&overlay.path));
             Ok(ConsoleEnd::Ended)
         });
         well.await.unwrap();

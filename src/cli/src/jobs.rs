@@ -73,7 +73,7 @@ mod tests {
         let mut job = samples::registered();
         let Some(JobOutcome::Registered { doubt, .. }) = &mut job.outcome else { panic!("failed") };
         *doubt = Some("only one boot was made".to_owned());
-        let text = jobs_text(&[job.clone()], job.submitted);
+        let text = jobs_text(std::slice::from_ref(&job), job.submitted);
         assert!(text.contains("bs-000042, delta 33M, low trust\n"), "{text}");
         assert!(text.ends_with("\n\nlow trust:\n  job 7, debian12: only one boot was made"), "{text}");
     }
@@ -112,7 +112,8 @@ mod tests {
         let outcome = Some(JobOutcome::Cancelled { step: Step::Capture });
         let job = JobView { outcome, ..samples::capturing() };
         assert!(
-            jobs_text(&[job.clone()], job.submitted).ends_with("cancelled  0 s ago    0.3 s  at capture")
+            jobs_text(std::slice::from_ref(&job), job.submitted)
+                .ends_with("cancelled  0 s ago    0.3 s  at capture")
         );
     }
 
