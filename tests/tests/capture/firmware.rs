@@ -7,7 +7,7 @@ use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, MachineSpec, Place, Qemu};
-use bootstash_registrar::capture::{CaptureRequest, Captured, capture, verify};
+use bootstash_registrar::capture::{CaptureRequest, Captured, GuestSlots, capture, verify};
 use bootstash_tests::lab::plan::images_cache;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub(crate) async fn captured_with(
         profiles: HardwareProfile::Libvirt.into(),
         ..config
     };
-    let request = CaptureRequest { image, work_dir: work_dir.to_owned(), config, choices };
+    let slots = GuestSlots::of_this_host();
+    let request = CaptureRequest { image, work_dir: work_dir.to_owned(), config, choices, slots };
     capture(&Qemu::find().unwrap(), &request, progress, &CancellationToken::new()).await.unwrap()
 }
 
