@@ -41,9 +41,7 @@ impl Registrar {
         capturer: Arc<dyn Capturer>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let layout = Layout::new(config)?;
-        layout.make_dirs().context("cannot make the state directory")?;
-        layout.sweep_files().context("cannot clean the state directory")?;
+        let layout = open_layout(config)?;
         let nodes = Arc::new(Nodes::load(layout.nodes_file.clone())?);
         // A crash can have come between the two files.
         nodes.apply_standings(&members.node_standings());
@@ -78,10 +76,8 @@ impl Registrar {
         );
         take_up(&jobs, &runner, &layout)?;
         let keeping = tokio::spawn(Arc::clone(&nodes).keep(stop.clone()));
-        let (window, peers) = (config.window, Arc::default());
-        let keep = Keep { window, snapshots_max: config.snapshots_max.get() };
-        let combiner = Combiner::new(volume.clone(), stop.clone());
         let state = State {
+            combiner: Combiner::new(volume.clone(), stop.clone()),
             jobs,
             runner,
             volume,
@@ -91,15 +87,14 @@ impl Registrar {
             nodes,
             layout,
             zfs,
-            peers,
+            peers: Arc::default(),
             serving,
-            combiner,
             multicast,
             multicast_metrics,
             restoring: Restoring::default(),
             metrics,
-            window,
-            keep,
+            window: config.window,
+            keep: Keep { window: config.window, snapshots_max: config.snapshots_max.get() },
             stop,
         };
         let volume_stop = CancellationToken::new();
@@ -131,6 +126,13 @@ impl Registrar {
         self.volume_stop.cancel();
         self.volume_task.await.context("the volume's task broke")
     }
+}
+
+fn open_layout(config: &RegistrarConfig) -> anyhow::Result<Layout> {
+    let layout = Layout::new(config)?;
+    layout.make_dirs().context("cannot make the state directory")?;
+    layout.sweep_files().context("cannot clean the state directory")?;
+    Ok(layout)
 }
 
 fn take_up(jobs: &JobRegistry, runner: &Runner, layout: &Layout) -> anyhow::Result<()> {

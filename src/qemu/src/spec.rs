@@ -85,7 +85,7 @@ pub(super) fn machine_args(spec: &MachineSpec, flash: Option<&Flash>) -> Vec<OsS
     args.extend(spec.profile.devices());
     args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
     args.extend(spec.profile.disk());
-    args.extend(if spec.seed { seed::args() } else { Vec::new() });
+    args.extend(if spec.seed { seed::args(spec.profile) } else { Vec::new() });
     args
 }
 

@@ -18,6 +18,8 @@ make_image() {
   chmod 755 "$root/usr/sbin/policy-rc.d"
   chroot "$root" apt-get -q update
   chroot "$root" apt-get -q -y install --no-install-recommends cloud-init
+  # As in the images that Debian makes for clouds.
+  chroot "$root" apt-get -q -y purge qemu-guest-agent
   chroot "$root" systemctl -q unmask systemd-networkd-wait-online
   rm "$root/usr/sbin/policy-rc.d"
   umount -R "$root"

@@ -14,6 +14,7 @@ mod hanging;
 mod mounts;
 mod multicast;
 mod registrations;
+mod shared_directory;
 
 pub(crate) use capturer::SyntheticCapturer;
 pub(crate) use cluster::{OverlayFiles, write_overlay};
@@ -85,7 +86,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
             run(case, &pool, &dir).map_err(|error| Failed::from(format!("{error:?}")))
         })
     };
-    let cases = cases::CASES.iter().chain(faults::CASES).chain(mounts::CASES);
+    let cases = cases::CASES.iter().chain(faults::CASES).chain(shared_directory::CASES).chain(mounts::CASES);
     cases.chain(multicast::CASES).map(trial).collect()
 }
 

@@ -107,6 +107,27 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootstash_disk::firmware::Firmware;
+
+    /// As the first version of this code wrote it.
+    const OLD: &str = r#"{
+        "version": 1, "name": "debian12",
+        "source": {
+            "path": "/srv/debian12.raw", "format": "raw", "virtual_size_bytes": 1048576,
+            "identity": { "size_bytes": 1048576, "mtime_ns": 1, "sample_digest": "00" }
+        },
+        "cache": { "bytes": 6, "cluster_bytes": 65536, "data_clusters": 1, "zero_clusters": 2 },
+        "boots": [{ "seconds": 1.5, "base_bytes": 65536, "new_clusters": 1, "signal": "login-prompt" }],
+        "confidence": "high", "accelerator": "tcg", "registered": "2026-11-21T10:15:30Z"
+    }"#;
+
+    #[test]
+    fn manifests_that_are_older_are_of_boots_by_bios_without_a_seed() {
+        let manifest: Manifest = serde_json::from_str(OLD).unwrap();
+        assert_eq!((manifest.source.firmware, manifest.seed), (Firmware::Bios, false));
+        let again = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&again).unwrap(), manifest);
+    }
 
     #[test]
     fn a_boot_on_record_before_there_were_profiles_is_read() {
