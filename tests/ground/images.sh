@@ -12,9 +12,9 @@ SELF=$(readlink -f "${BASH_SOURCE[0]}")
 RECIPES=${SELF%.sh}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/bootstash/images
 WORK=$CACHE/.work.$$ # of this run alone: another may be waiting for its turn
-DEFAULT=(debian12 debian12-nginx alpine alpine-uefi) # one derived from another comes after it
+DEFAULT=(debian12 debian12-nginx debian12-cloud alpine alpine-uefi) # one derived from another comes after it
 # Further ones, of `make test-images`.
-FURTHER=(debian13 debian12-btrfs debian12-postgresql debian12-cloud debian12-uefi)
+FURTHER=(debian13 debian12-btrfs debian12-postgresql debian12-uefi)
 
 say() { printf 'images: %s\n' "$*"; }
 die() {
