@@ -7,14 +7,15 @@ MAKEFLAGS += --no-print-directory
 NODES ?= 2
 SEEDS ?= 500
 INPUTS ?= 1000000
+BOOTS  ?= 3
 BIN   := $(or $(CARGO_TARGET_DIR),target)/debug
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, kill, replication, openzfs, libzetta, capture (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% kill% replication% openzfs% libzetta% capture% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, kill, replication, openzfs, libzetta, capture, images (QEMU) and e2e.
+PLAIN_TESTS := $(filter-out zfs% kill% replication% openzfs% libzetta% capture% images% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 # The feature, and what to link it with: what is installed (libzfslinux-dev), else what `make openzfs` unpacked.
 LIBZETTA := --features bootstash-tests/libzetta
@@ -23,7 +24,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e demo \
+.PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
   bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -87,6 +88,12 @@ test-libzetta: root openzfs ## The ZFS contract over libzfs_core, with the featu
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
+
+# Not in `make test`, nor in CI: emulated, an image takes up to an hour.
+test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PROFILES=openstack BOOTS=3 REUSE=1 select (root)
+	@tests/ground/setup.sh btrfs-progs
+	@tests/ground/images.sh --further
+	BOOTS=$(BOOTS) PROFILES=$(PROFILES) REUSE=$(REUSE) $(CARGO_TEST) --test images -- --test-threads=1 --nocapture $(TEST)
 
 demo: stage ## Register, replicate and boot real guests, and show it (root)
 	@$(BIN)/demo

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the guest images of the demo and the tests: images.sh [NAME...]   (default: all of them)
+# Makes the guest images of the demo and the tests: images.sh [NAME...]   (default: those of the demo and `make test-e2e`)
 #
 # Each is one recipe, images/NAME.sh, and lands in ${XDG_CACHE_HOME:-~/.cache}/bootstash/images/NAME.raw,
 # beside NAME.key: a digest of everything it was made from. A changed recipe makes its image anew;
@@ -12,7 +12,9 @@ SELF=$(readlink -f "${BASH_SOURCE[0]}")
 RECIPES=${SELF%.sh}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/bootstash/images
 WORK=$CACHE/.work.$$ # of this run alone: another may be waiting for its turn
-ALL=(debian12 debian12-nginx alpine) # one derived from another comes after it
+DEFAULT=(debian12 debian12-nginx debian12-cloud alpine alpine-uefi) # one derived from another comes after it
+# Further ones, of `make test-images`.
+FURTHER=(debian13 debian12-btrfs debian12-postgresql debian12-uefi)
 
 say() { printf 'images: %s\n' "$*"; }
 die() {
@@ -20,12 +22,17 @@ die() {
   exit 1
 }
 
+# used_by NAME: files with functions that a recipe names in lines `# uses: NAME`.
+used_by() { sed -n "s|^# uses: \\(.*\\)|$RECIPES/\\1.sh|p" "$RECIPES/$1.sh"; }
+
 # What an image is made from. A recipe names the image it starts from in a line `# from: NAME`.
 key() {
   local from
+  local -a used
   from=$(sed -n 's/^# from: //p' "$RECIPES/$1.sh")
+  mapfile -t used < <(used_by "$1")
   {
-    cat "$RECIPES/lib.sh" "$RECIPES/$1.sh"
+    cat "$RECIPES/lib.sh" "${used[@]}" "$RECIPES/$1.sh"
     if [[ -n $from ]]; then key "$from"; fi
   } | sha256sum | cut -d' ' -f1
 }
@@ -35,7 +42,7 @@ current() { [[ -e $CACHE/$1.raw && $(cat "$CACHE/$1.key" 2>/dev/null) == "$(key 
 outdated() {
   local name
   for name in "$@"; do
-    [[ -e $RECIPES/$name.sh && $name != lib ]] || die "no image called '$name'; there are: ${ALL[*]}"
+    [[ -e $RECIPES/$name.sh && $name != lib ]] || die "no image called '$name'; there are: ${DEFAULT[*]} ${FURTHER[*]}"
     current "$name" || echo "$name"
   done
 }
@@ -86,6 +93,11 @@ build_all() {
 run_recipe() {
   # shellcheck source-path=SCRIPTDIR source=images/lib.sh
   source "$RECIPES/lib.sh"
+  local used
+  for used in $(used_by "$1"); do
+    # shellcheck source=/dev/null
+    source "$used"
+  done
   # shellcheck source=/dev/null
   source "$RECIPES/$1.sh"
   make_image "$@"
@@ -104,7 +116,8 @@ main() {
       run_recipe "${@:3}"
       exit
       ;;
-    '') set -- "${ALL[@]}" ;;
+    '') set -- "${DEFAULT[@]}" ;;
+    --further) set -- "${DEFAULT[@]}" "${FURTHER[@]}" ;;
   esac
   todo=$(outdated "$@")
   [[ -n $todo ]] || return 0

@@ -1,5 +1,5 @@
 //! Inspecting images, making overlays, the NBD export, the cache writer, capturing and adopting, with the real QEMU.
-//! Needs QEMU, no root and no guest images: guests are boot sectors made here.
+//! Needs QEMU and no root; guests are boot sectors made here, but for those of `firmware`, which are those of `make images`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
 
@@ -7,10 +7,14 @@
 mod adopt;
 #[path = "capture/cache.rs"]
 mod cache;
+#[path = "capture/cloud.rs"]
+mod cloud;
 #[path = "capture/confined.rs"]
 mod confined;
 #[path = "capture/export.rs"]
 mod export;
+#[path = "capture/firmware.rs"]
+mod firmware;
 #[path = "capture/formats.rs"]
 mod formats;
 #[path = "capture/guest.rs"]
@@ -19,5 +23,7 @@ mod guest;
 mod hostile;
 #[path = "capture/inspect.rs"]
 mod inspect;
+#[path = "capture/profiles.rs"]
+mod profiles;
 #[path = "capture/verb.rs"]
 mod verb;

@@ -302,6 +302,7 @@ fn manifest(name: &ImageName, base: &Path) -> Manifest {
         },
         cache: CacheFacts { bytes: 300_000, cluster_bytes: 65_536, data_clusters: 4, zero_clusters: 0 },
         boots: Vec::new(),
+        unbooted: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,

@@ -52,7 +52,9 @@ pub async fn adopt(
     let accelerator = record.and_then(|manifest| accelerator(&manifest.accelerator));
     // A record that says more than its boots do is not believed.
     let confidence = Confidence::after(&boots);
-    Ok(Captured { cache, facts, confidence, boots, accelerator, seed, content: Some(content) })
+    // What did not come up there was for the cache's own registrar to judge.
+    let unbooted = Vec::new();
+    Ok(Captured { cache, facts, confidence, boots, unbooted, accelerator, seed, content: Some(content) })
 }
 
 /// A cache to be written anew, on a thread for what blocks.

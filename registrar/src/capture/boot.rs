@@ -106,8 +106,8 @@ pub(super) async fn run(
             Err(failed(MachineError::Died { status, stderr }))
         }
         (Err(failure), _) => {
-            let (path, boot) = (plan.image.path.clone(), plan.number);
-            Err(CaptureError::NeverBooted { path, boot, tries: 1, failure, console })
+            let (path, boot, firmware) = (plan.image.path.clone(), plan.number, plan.image.firmware);
+            Err(CaptureError::NeverBooted { path, boot, firmware, tries: 1, failure, console })
         }
     }
 }

@@ -3,9 +3,11 @@
 use super::detect::Failure;
 use bootstash_base::error::Classified;
 use bootstash_disk::BaseReadError;
+use bootstash_disk::firmware::Firmware;
 use bootstash_disk::qcow2::LayoutError;
 use bootstash_qemu::{
-    AcceleratorError, CheckError, CompareError, InspectCacheError, MachineError, OpenDiskError, OverlayError,
+    AcceleratorError, CheckError, CompareError, Fatal, InspectCacheError, MachineError, OpenDiskError,
+    OverlayError,
 };
 use std::fmt;
 use std::io;
@@ -15,13 +17,18 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error, Classified)]
 pub enum CaptureError {
     /// It did not come up.
-    #[error("{} did not boot (boot {boot}{}): {failure}; {}", .path.display(), Tries(.tries), Console(.console))]
+    #[error(
+        "{} did not boot (boot {boot}, by {firmware}{}): {failure}{}; {}",
+        .path.display(), Tries(.tries), Otherwise(*.firmware, .failure), Console(.console)
+    )]
     #[class(permanent)]
     NeverBooted {
         /// The image, by its file.
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
+        /// What booted it.
+        firmware: Firmware,
         /// How often that boot was tried.
         tries: u32,
         /// What ended the boot before it was complete.
@@ -114,8 +121,8 @@ impl CaptureError {
     /// The failure of the second try.
     pub(super) fn tried_twice(self) -> Self {
         match self {
-            Self::NeverBooted { path, boot, failure, console, .. } => {
-                Self::NeverBooted { path, boot, tries: 2, failure, console }
+            Self::NeverBooted { path, boot, firmware, failure, console, .. } => {
+                Self::NeverBooted { path, boot, firmware, tries: 2, failure, console }
             }
             other => other,
         }
@@ -143,6 +150,24 @@ impl fmt::Display for Failure {
             Self::Fatal(why) => why.fmt(f),
             Self::RestartLoop(count) => write!(f, "it restarts in a loop: {count} times without staying up"),
             Self::Ended => f.write_str("it powered itself off"),
+        }
+    }
+}
+
+/// What to try where an image may boot by the other firmware.
+struct Otherwise<'a>(Firmware, &'a Failure);
+
+impl fmt::Display for Otherwise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = match self.0 {
+            Firmware::Bios => Firmware::Uefi,
+            Firmware::Uefi => Firmware::Bios,
+        };
+        match self.1 {
+            Failure::Fatal(Fatal::NothingToBoot) | Failure::Limit(_) => {
+                write!(f, " (if its VMs boot by {other}: --firmware {})", other.as_str())
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -186,11 +211,26 @@ pub enum VerifyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash_qemu::Fatal;
     use std::time::Duration;
 
+    fn said(firmware: Firmware, failure: Failure) -> String {
+        let path = "/srv/a.raw".into();
+        CaptureError::NeverBooted { path, boot: 1, firmware, tries: 1, failure, console: Vec::new() }
+            .to_string()
+    }
+
+    #[test]
+    fn the_other_firmware_is_named_where_it_may_help() {
+        let nothing = said(Firmware::Bios, Failure::Fatal(Fatal::NothingToBoot));
+        assert!(nothing.contains("(boot 1, by BIOS)") && nothing.contains("--firmware uefi"), "{nothing}");
+        let limit = said(Firmware::Uefi, Failure::Limit(Duration::from_secs(600)));
+        assert!(limit.contains("by UEFI)") && limit.contains("--firmware bios"), "{limit}");
+        assert!(!said(Firmware::Bios, Failure::Fatal(Fatal::KernelPanic)).contains("--firmware"));
+    }
+
     fn never_booted(failure: Failure) -> CaptureError {
-        CaptureError::NeverBooted { path: "/a.raw".into(), boot: 2, tries: 1, failure, console: Vec::new() }
+        let (path, firmware) = ("/a.raw".into(), Firmware::Bios);
+        CaptureError::NeverBooted { path, boot: 2, firmware, tries: 1, failure, console: Vec::new() }
     }
 
     fn machine(source: MachineError) -> CaptureError {
@@ -218,8 +258,8 @@ mod tests {
     #[test]
     fn an_error_says_that_it_was_tried_twice() {
         let once = never_booted(Failure::Fatal(Fatal::KernelPanic));
-        assert!(once.to_string().contains("(boot 2): its kernel panicked"), "{once}");
+        assert!(once.to_string().contains("(boot 2, by BIOS): its kernel panicked"), "{once}");
         let twice = once.tried_twice();
-        assert!(twice.to_string().contains("(boot 2, tried twice): its kernel panicked"), "{twice}");
+        assert!(twice.to_string().contains("(boot 2, by BIOS, tried twice): its kernel panicked"), "{twice}");
     }
 }

@@ -25,7 +25,7 @@ pub use verify::verify;
 
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_daemon::config::CaptureConfig;
-use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence};
+use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence, Unbooted};
 use bootstash_disk::{ContentDigest, Source};
 use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, HardwareProfiles, Qemu};
@@ -75,6 +75,8 @@ pub struct Captured {
     pub facts: CacheFacts,
     /// The boots, in order; none where it was adopted without a record of them.
     pub boots: Vec<BootRecord>,
+    /// The hardware profiles that it did not come up on.
+    pub unbooted: Vec<Unbooted>,
     /// How far to trust it.
     pub confidence: Confidence,
     /// What ran the guest; none where no boot is on record.
@@ -123,13 +125,14 @@ async fn run(
         began: Instant::now(),
         came_up: AtomicBool::new(false),
     };
-    let Outcome { cache, facts, boots, content } = series.run().await?;
+    let Outcome { cache, facts, boots, unbooted, content } = series.run().await?;
     let cache = keep(cache, &request.work_dir).await?;
     Ok(Captured {
         cache,
         facts,
-        confidence: Confidence::after(&boots),
+        confidence: if unbooted.is_empty() { Confidence::after(&boots) } else { Confidence::Low },
         boots,
+        unbooted,
         accelerator: Some(accelerator),
         content: Some(content),
         seed: request.seed(),

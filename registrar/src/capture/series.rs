@@ -10,12 +10,12 @@ use super::scan::{self, Scanned};
 use super::schedule::{Schedule, in_order};
 use super::{CaptureRequest, cache, on_disk};
 use bootstash_base::error::Chain;
-use bootstash_delta::catalog::{BootRecord, CacheFacts};
+use bootstash_delta::catalog::{BootRecord, CacheFacts, Unbooted};
 use bootstash_disk::ContentDigest;
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2::CLUSTER_BYTES;
 use bootstash_net::api::Progress;
-use bootstash_qemu::{Accelerator, Qemu};
+use bootstash_qemu::{Accelerator, HardwareProfile, Qemu};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,8 +44,17 @@ pub(super) struct Outcome {
     pub(super) facts: CacheFacts,
     /// The record of the boots, in order.
     pub(super) boots: Vec<BootRecord>,
+    /// The profiles it did not come up on.
+    pub(super) unbooted: Vec<Unbooted>,
     /// The base's own.
     pub(super) content: ContentDigest,
+}
+
+/// How a boot of a round ended.
+enum Attempt {
+    Booted(Booted),
+    /// It never came up on that hardware.
+    Never(HardwareProfile, CaptureError),
 }
 
 /// What a round starts from.
@@ -56,28 +65,35 @@ struct Known<'a> {
     /// The cache of what they read; none before the first.
     cache: Option<&'a Path>,
     clusters: u64,
+    /// Profiles not to boot on again.
+    unbooted: &'a [Unbooted],
 }
 
 impl Series<'_> {
     /// Runs them all.
     pub(super) async fn run(&self) -> Result<Outcome, CaptureError> {
         let schedule = Schedule::new(self.request.profiles().count(), self.request.config.max_boots);
-        let nothing = Known { boots: 0, cache: None, clusters: 0 };
+        let nothing = Known { boots: 0, cache: None, clusters: 0, unbooted: &[] };
         // Side by side: both read the same file only once.
         let (Scanned { zeros, content }, mut round) =
             tokio::try_join!(self.scan(), self.round(schedule.wanted(0, false), nothing))?;
-        let (mut known, mut boots) = (BTreeSet::new(), Vec::new());
+        let (mut known, mut boots, mut unbooted) = (BTreeSet::new(), Vec::new(), Vec::new());
         loop {
-            boots.extend(in_order(round).into_iter().map(|booted| record(booted, &mut known)));
-            let made = boots.len() as u32;
+            let (booted, never) = ended(round);
+            boots.extend(in_order(booted).into_iter().map(|booted| record(booted, &mut known)));
+            for (profile, error) in never {
+                unbooted.push(self.leave_out(profile, error, &boots)?);
+            }
+            let made = (boots.len() + unbooted.len()) as u32;
             let cache = self.scratch.join(format!("cache-{made}.qcow2"));
             let facts = cache::write(self.base, &self.request.image, &known, &zeros, &cache).await?;
             let nothing_new = boots.last().is_some_and(|boot| boot.new_clusters == 0);
             let wanted = schedule.wanted(made, nothing_new);
             if wanted == 0 {
-                return Ok(Outcome { cache, facts, boots, content });
+                return Ok(Outcome { cache, facts, boots, unbooted, content });
             }
-            let so_far = Known { boots: made, cache: Some(&cache), clusters: known.len() as u64 };
+            let clusters = known.len() as u64;
+            let so_far = Known { boots: made, cache: Some(&cache), clusters, unbooted: &unbooted };
             round = self.round(wanted, so_far).await?;
             remove(cache).await?;
         }
@@ -90,15 +106,48 @@ impl Series<'_> {
     }
 
     /// As many boots of those `wanted` as there are free processors.
-    async fn round(&self, wanted: u32, known: Known<'_>) -> Result<Vec<Booted>, CaptureError> {
+    async fn round(&self, wanted: u32, known: Known<'_>) -> Result<Vec<Attempt>, CaptureError> {
         let slots = self.request.slots.take(wanted, self.progress).await;
         let last = known.boots + slots.len() as u32;
         let boots = (known.boots + 1..).zip(slots).map(|(number, slot)| async move {
             let booted = self.boot(number, last, known).await;
             drop(slot);
-            booted
+            match booted {
+                Err(never @ CaptureError::NeverBooted { .. }) => {
+                    Ok(Attempt::Never(self.profile(number, known), never))
+                }
+                other => other.map(Attempt::Booted),
+            }
         });
         futures::future::try_join_all(boots).await
+    }
+
+    /// The profiles have their turns, but for those that the image does not come up on.
+    fn profile(&self, number: u32, known: Known<'_>) -> HardwareProfile {
+        let profiles = self.request.profiles();
+        let unbooted = |profile: &HardwareProfile| {
+            known.unbooted.iter().any(|unbooted| unbooted.profile == profile.as_str())
+        };
+        let mut turns = (number..number + profiles.count()).map(|turn| profiles.of_boot(turn));
+        turns.find(|profile| !unbooted(profile)).unwrap_or_else(|| profiles.of_boot(number))
+    }
+
+    /// An image that comes up on other hardware only lacks drivers for this one, which its VMs then do not have, either.
+    fn leave_out(
+        &self,
+        profile: HardwareProfile,
+        error: CaptureError,
+        boots: &[BootRecord],
+    ) -> Result<Unbooted, CaptureError> {
+        let on_this = |boot: &BootRecord| boot.profile.as_deref() == Some(profile.as_str());
+        let CaptureError::NeverBooted { failure, .. } = &error else { return Err(error) };
+        if boots.is_empty() || boots.iter().any(on_this) {
+            return Err(error);
+        }
+        let why = failure.to_string();
+        let image = self.request.image.path.display();
+        tracing::info!(%image, %profile, why, "the image comes up on other hardware, and not on this; it is left out");
+        Ok(Unbooted { profile: profile.to_string(), why })
     }
 
     /// One boot; once more where it failed in a way that may be chance.
@@ -120,7 +169,7 @@ impl Series<'_> {
         let config = &self.request.config;
         let plan = BootPlan {
             number,
-            profile: self.request.profiles().of_boot(number),
+            profile: self.profile(number, known),
             image: &self.request.image,
             config,
             accelerator: self.accelerator,
@@ -140,6 +189,18 @@ impl Series<'_> {
         self.came_up.store(true, Ordering::Relaxed);
         Ok(booted)
     }
+}
+
+/// Those that came up, and those that did not.
+fn ended(round: Vec<Attempt>) -> (Vec<Booted>, Vec<(HardwareProfile, CaptureError)>) {
+    let (mut booted, mut never) = (Vec::new(), Vec::new());
+    for attempt in round {
+        match attempt {
+            Attempt::Booted(one) => booted.push(one),
+            Attempt::Never(profile, error) => never.push((profile, error)),
+        }
+    }
+    (booted, never)
 }
 
 fn record(booted: Booted, known: &mut BTreeSet<u64>) -> BootRecord {

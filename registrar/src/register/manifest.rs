@@ -16,6 +16,7 @@ pub(super) fn manifest(name: ImageName, mut source: Source, captured: Captured) 
         source,
         cache: captured.facts,
         boots: captured.boots,
+        unbooted: captured.unbooted,
         confidence: captured.confidence,
         accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
         seed: captured.seed,

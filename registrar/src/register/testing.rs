@@ -33,6 +33,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
             began_seconds: 0.0,
             retried_after: None,
         }],
+        unbooted: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,
@@ -133,7 +134,16 @@ impl Capturer for FakeCapturer {
         let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
         let cache = work_dir.join(CACHE_FILE);
         let (accelerator, content) = (Some(Accelerator::Tcg), None);
-        Ok(Captured { cache, facts, boots, confidence, accelerator, seed: true, content })
+        Ok(Captured {
+            cache,
+            facts,
+            boots,
+            unbooted: Vec::new(),
+            confidence,
+            accelerator,
+            seed: true,
+            content,
+        })
     }
 
     /// As from a cache without a record of its boots.
@@ -144,7 +154,16 @@ impl Capturer for FakeCapturer {
         let (facts, confidence) = (manifest("any").cache, Confidence::Low);
         let cache = work_dir.join(CACHE_FILE);
         let boots = Vec::new();
-        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content: None })
+        Ok(Captured {
+            cache,
+            facts,
+            boots,
+            unbooted: Vec::new(),
+            confidence,
+            accelerator: None,
+            seed: false,
+            content: None,
+        })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

@@ -95,6 +95,7 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         source,
         cache: CacheFacts { bytes: 124_010_000, cluster_bytes: 65536, data_clusters: 1763, zero_clusters: 9 },
         boots: vec![boot.clone(), boot],
+        unbooted: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,

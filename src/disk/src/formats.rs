@@ -54,14 +54,14 @@ pub enum Found {
 
 /// Finds out what begins and ends so.
 pub fn detect(start: &[u8], end: &[u8]) -> Found {
-    if let Some(packing) = Packing::of(start) {
-        return Found::Packed(packing);
-    }
     match header::version(start) {
         Some(1) => return Found::Foreign("qcow"),
         // One without a version, too: its header is judged, and refused, as that of a qcow2 file.
         _ if header::is_qcow(start) => return Found::Ours(ImageFormat::Qcow2),
         _ => (),
+    }
+    if let Some(packing) = Packing::of(start) {
+        return Found::Packed(packing);
     }
     let named = |of: &[(&[u8], Found)], bytes: &[u8]| {
         of.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, found)| found.clone())
@@ -125,6 +125,10 @@ mod tests {
     fn ours_are_told_apart() {
         assert_eq!(detect(b"QFI\xfb\0\0\0\x03", &[]), Found::Ours(ImageFormat::Qcow2));
         assert_eq!(detect(b"QFI\xfb", &[]), Found::Ours(ImageFormat::Qcow2));
+        // Whatever is in one: here, small clusters with the data of a CD image.
+        let holds_a_cd = [&b"QFI\xfb\0\0\0\x03"[..], &[0; 32761], b"CD001"].concat();
+        assert_eq!(detect(&holds_a_cd, &[]), Found::Ours(ImageFormat::Qcow2));
+        assert!(matches!(detect(&[&[0; 32769][..], b"CD001"].concat(), &[]), Found::Packed(_)));
         assert_eq!(detect(b"QFI\xfb\0\0\0\x09", &[]), Found::Ours(ImageFormat::Qcow2));
         assert_eq!(detect(&[0; 512], &[0; 512]), Found::Ours(ImageFormat::Raw));
     }

@@ -123,7 +123,7 @@ impl HardwareProfile {
     }
 
     /// Where a device is put: on a root port of its own, or wherever there is room on the only bus.
-    fn bus(self, port: u32) -> String {
+    pub(super) fn bus(self, port: u32) -> String {
         match self {
             Self::Libvirt | Self::LibvirtScsi => format!(",bus=port{port}"),
             Self::OpenStack => String::new(),

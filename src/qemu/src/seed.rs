@@ -3,7 +3,7 @@
 //! Promises: it says what cloud-init cannot go on without, and nothing else. The guest's user, its keys and its modules
 //! are those of the image's own configuration, as in any VM of it. A guest without cloud-init has one small disk more.
 
-use super::Place;
+use super::{HardwareProfile, Place};
 use bootstash_disk::iso9660;
 use serde_json::json;
 use std::ffi::OsString;
@@ -47,11 +47,15 @@ pub(super) async fn put(place: &Place) -> io::Result<()> {
     tokio::fs::write(place.path().join(FILE), volume()).await
 }
 
+/// The root port behind those of a profile's own devices, so that the image's disk stays the first.
+const PORT: u32 = 7;
+
 /// QEMU's arguments: a disk, not a CD-ROM, whose controllers kernels made for clouds do not know.
-pub(super) fn args() -> Vec<OsString> {
+pub(super) fn args(profile: HardwareProfile) -> Vec<OsString> {
     let file = json!({ "driver": "file", "filename": FILE, "read-only": true });
     let node = json!({ "driver": "raw", "node-name": "seed", "read-only": true, "file": file }).to_string();
-    ["-blockdev", &node, "-device", "virtio-blk-pci,drive=seed,id=seed"].map(OsString::from).to_vec()
+    let device = format!("virtio-blk-pci,drive=seed,id=seed{}", profile.bus(PORT));
+    ["-blockdev", &node, "-device", &device].map(OsString::from).to_vec()
 }
 
 #[cfg(test)]
@@ -77,9 +81,29 @@ mod tests {
         assert!(bytes.windows(9).any(|window| window == b"USER-DATA"));
     }
 
+    /// Guests find disks in the order of their buses, and some images name their root file system as /dev/vda1.
+    #[test]
+    fn it_comes_behind_the_images_own_disk() {
+        let port = |args: Vec<OsString>| {
+            let words = args.into_iter().map(|arg| arg.into_string().unwrap());
+            let mut ports = words.filter_map(|arg| arg.split_once("bus=port")?.1.parse::<u32>().ok());
+            ports.next()
+        };
+        let profile = HardwareProfile::Libvirt;
+        assert!(port(args(profile)) > port(profile.disk()), "{:?}", profile.disk());
+        assert!(port(profile.disk()).is_some(), "{:?}", profile.disk());
+        assert!(
+            !profile
+                .devices()
+                .iter()
+                .any(|device| device.to_string_lossy().ends_with(&format!("bus=port{PORT}")))
+        );
+    }
+
     #[test]
     fn it_cannot_be_written() {
-        let node: serde_json::Value = serde_json::from_str(args()[1].to_str().unwrap()).unwrap();
+        let args = args(HardwareProfile::Libvirt);
+        let node: serde_json::Value = serde_json::from_str(args[1].to_str().unwrap()).unwrap();
         assert_eq!((&node["read-only"], &node["file"]["read-only"]), (&true.into(), &true.into()));
     }
 }

@@ -75,7 +75,16 @@ impl Capturer for SyntheticCapturer {
         let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));
         let content = Some(content.map_err(|error| StepFailure::internal(&error))?);
         let (boots, confidence) = (Vec::new(), Confidence::Low);
-        Ok(Captured { cache, facts, boots, confidence, accelerator: None, seed: false, content })
+        Ok(Captured {
+            cache,
+            facts,
+            boots,
+            unbooted: Vec::new(),
+            confidence,
+            accelerator: None,
+            seed: false,
+            content,
+        })
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {

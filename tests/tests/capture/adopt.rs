@@ -101,6 +101,7 @@ impl Fixture {
             source: self.image.clone(),
             cache,
             boots: vec![boot(5), boot(0)],
+            unbooted: Vec::new(),
             confidence: Confidence::High,
             accelerator: "kvm".to_owned(),
             seed: false,

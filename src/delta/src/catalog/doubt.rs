@@ -1,6 +1,6 @@
 //! Why a boot cache is trusted little, told from the record of its boots. Pure.
 
-use super::{BootRecord, BootSignal, Confidence, Manifest};
+use super::{BootRecord, BootSignal, Confidence, Manifest, Unbooted};
 use std::fmt;
 
 /// Why a boot cache may lack something that a boot reads.
@@ -21,6 +21,13 @@ pub enum Doubt {
         boots: usize,
         /// How much the last one added.
         clusters: u64,
+    },
+    /// It does not come up on that hardware, so that nothing is known of what a boot there reads.
+    Unbooted {
+        /// The name of the profile.
+        profile: String,
+        /// What ended the boot.
+        why: String,
     },
     /// Its manifest says so, and not why.
     Recorded,
@@ -56,8 +63,15 @@ impl Manifest {
     pub fn doubt(&self) -> Option<Doubt> {
         match self.confidence {
             Confidence::High => None,
-            Confidence::Low => Doubt::after(&self.boots).or(Some(Doubt::Recorded)),
+            Confidence::Low => {
+                Doubt::after(&self.boots).or_else(|| self.unbooted()).or(Some(Doubt::Recorded))
+            }
         }
+    }
+
+    fn unbooted(&self) -> Option<Doubt> {
+        let Unbooted { profile, why } = self.unbooted.first()?.clone();
+        Some(Doubt::Unbooted { profile, why })
     }
 }
 
@@ -77,6 +91,11 @@ impl fmt::Display for Doubt {
                     "the last of {boots} boots still read {clusters} clusters that no boot before had read"
                 )
             }
+            Self::Unbooted { profile, why } => write!(
+                f,
+                "it does not come up on the hardware profile {profile} ({why}); what VMs on such hardware read is not \
+                 known. Where there are none, register it with --profile and the others"
+            ),
             Self::Recorded => f.write_str("its manifest says so"),
         }
     }

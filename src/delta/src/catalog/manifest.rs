@@ -49,6 +49,15 @@ pub struct BootRecord {
     pub retried_after: Option<String>,
 }
 
+/// A hardware profile that an image did not come up on, though it did on others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbooted {
+    /// Its name.
+    pub profile: String,
+    /// What ended the boot.
+    pub why: String,
+}
+
 /// Facts about the cache file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheFacts {
@@ -75,6 +84,9 @@ pub struct Manifest {
     pub cache: CacheFacts,
     /// The capture boots, in order; none where the cache was adopted without a record of them.
     pub boots: Vec<BootRecord>,
+    /// The hardware profiles that the image did not come up on; absent from older manifests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unbooted: Vec<Unbooted>,
     /// How far to trust the cache.
     pub confidence: Confidence,
     /// What ran the boots: `kvm` or `tcg`; `none` where there is no record of boots.
@@ -95,12 +107,33 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootstash_disk::firmware::Firmware;
+
+    /// As the first version of this code wrote it.
+    const OLD: &str = r#"{
+        "version": 1, "name": "debian12",
+        "source": {
+            "path": "/srv/debian12.raw", "format": "raw", "virtual_size_bytes": 1048576,
+            "identity": { "size_bytes": 1048576, "mtime_ns": 1, "sample_digest": "00" }
+        },
+        "cache": { "bytes": 6, "cluster_bytes": 65536, "data_clusters": 1, "zero_clusters": 2 },
+        "boots": [{ "seconds": 1.5, "base_bytes": 65536, "new_clusters": 1, "signal": "login-prompt" }],
+        "confidence": "high", "accelerator": "tcg", "registered": "2026-11-21T10:15:30Z"
+    }"#;
+
+    #[test]
+    fn manifests_that_are_older_are_of_boots_by_bios_without_a_seed() {
+        let manifest: Manifest = serde_json::from_str(OLD).unwrap();
+        assert_eq!((manifest.source.firmware, manifest.seed), (Firmware::Bios, false));
+        let again = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&again).unwrap(), manifest);
+    }
 
     #[test]
     fn a_boot_on_record_before_there_were_profiles_is_read() {
         let old = r#"{"seconds":1.5,"base_bytes":65536,"new_clusters":1,"signal":"login-prompt"}"#;
         let boot: BootRecord = serde_json::from_str(old).unwrap();
-        assert_eq!(boot.profile, None);
-        assert_eq!(serde_json::to_string(&boot).unwrap(), old);
+        assert_eq!((boot.profile.as_deref(), boot.new_clusters), (None, 1));
+        assert!(serde_json::to_value(&boot).unwrap().get("profile").is_none());
     }
 }

@@ -8,7 +8,7 @@ mod manifest;
 
 pub use doubt::Doubt;
 pub use kept::{Catalog, ReadFile, images_changed};
-pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
+pub use manifest::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest, Unbooted};
 
 use bootstash_base::error::Classified;
 use bootstash_base::names::ImageName;

@@ -69,12 +69,7 @@ impl Packing {
         match &self.0 {
             Kind::Known(_, remedy) => remedy.replace("{}", &path),
             Kind::Tar(None) => format!("unpack it: tar xf {path}"),
-            Kind::Tar(Some(disk)) if disk.ends_with(".raw") || disk.ends_with(".qcow2") => {
-                format!("unpack it, and register {disk}: tar xf {path} {disk}")
-            }
-            Kind::Tar(Some(disk)) => {
-                format!("take its disk: tar xf {path} {disk} && qemu-img convert -O qcow2 {disk} image.qcow2")
-            }
+            Kind::Tar(Some(disk)) => format!("unpack it, and register {disk}: tar xf {path} {disk}"),
         }
     }
 }
@@ -160,11 +155,8 @@ mod tests {
     #[test]
     fn the_disk_in_an_archive_is_named() {
         let ova = Packing::of(&tar(&[("vm.ovf", 9000), ("vm.mf", 3), ("vm-disk1.vmdk", 70_000)]));
-        assert_eq!(
-            remedy(ova),
-            "take its disk: tar xf /srv/a.img vm-disk1.vmdk && qemu-img convert -O qcow2 vm-disk1.vmdk image.qcow2"
-        );
-        assert!(remedy(Packing::of(&tar(&[("azure.vhd", 100)]))).contains("convert -O qcow2 azure.vhd"));
+        assert_eq!(remedy(ova), "unpack it, and register vm-disk1.vmdk: tar xf /srv/a.img vm-disk1.vmdk");
+        assert!(remedy(Packing::of(&tar(&[("azure.vhd", 100)]))).ends_with("tar xf /srv/a.img azure.vhd"));
         assert_eq!(
             remedy(Packing::of(&tar(&[("disk.raw", 100)]))),
             "unpack it, and register disk.raw: tar xf /srv/a.img disk.raw"

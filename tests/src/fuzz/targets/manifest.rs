@@ -32,6 +32,7 @@ pub(super) fn manifest() -> Option<Manifest> {
         },
         cache: CacheFacts { bytes: 1 << 20, cluster_bytes: 65536, data_clusters: 10, zero_clusters: 1 },
         boots: vec![boot; 2],
+        unbooted: Vec::new(),
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,

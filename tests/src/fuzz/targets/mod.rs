@@ -2,6 +2,7 @@
 
 mod config;
 mod delta;
+mod disk_start;
 mod manifest;
 mod multicast;
 mod names;
@@ -36,7 +37,7 @@ pub struct Target {
 }
 
 /// All readers that are fuzzed.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "delta-header",
         seeds: delta::headers,
@@ -85,6 +86,13 @@ pub const TARGETS: [Target; 12] = [
         seeds: config::seeds,
         mutate: bytes::mutate,
         open: config::open,
+        bound_bytes: MIB,
+    },
+    Target {
+        name: "disk-start",
+        seeds: disk_start::seeds,
+        mutate: bytes::mutate,
+        open: disk_start::open,
         bound_bytes: MIB,
     },
     Target {
