@@ -52,7 +52,7 @@ enum Phase {
     Down,
     /// Starting or stopping.
     Busy(Life),
-    Up(Running),
+    Up(Box<Running>),
 }
 
 /// A compute node.
@@ -149,7 +149,7 @@ impl Node {
                 match opened {
                     Ok(running) => {
                         this.host.note(format_args!("up"));
-                        *this.phase() = Phase::Up(running);
+                        *this.phase() = Phase::Up(Box::new(running));
                         break;
                     }
                     Err(error) => this.host.note(format_args!("did not start: {error}")),
@@ -196,7 +196,7 @@ impl Node {
             Phase::Busy(life) => life.kill(),
             Phase::Up(running) => {
                 running.life.kill();
-                self.dead.lock().push(running);
+                self.dead.lock().push(*running);
             }
         }
         self.host.note(format_args!("killed"));
