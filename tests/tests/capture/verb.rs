@@ -59,7 +59,7 @@ fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_holds_what_the_guest_read_and_no_more() {
+async fn a_cache_holds_what_the_guest_read_and_the_small_gaps_between() {
     let (dir, base) = disk(&GUEST);
     let before = std::fs::read(&base).unwrap();
     let config = CaptureConfig { profiles: HardwareProfiles::default(), ..config() };
@@ -67,7 +67,9 @@ async fn a_cache_holds_what_the_guest_read_and_no_more() {
     let captured = captured(&request).await.unwrap();
 
     let (data, zeros) = held(&captured.cache);
-    let expected: BTreeSet<u64> = GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect();
+    let mut expected: BTreeSet<u64> = GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect();
+    // Between 0 and 3: another boot may read what lies in a gap that small.
+    expected.extend([1, 2]);
     assert_eq!(data, expected);
     assert_eq!(zeros, (64..DISK_BYTES / CLUSTER).collect());
     assert_eq!(captured.facts.data_clusters, data.len() as u64);
