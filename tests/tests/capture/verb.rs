@@ -8,7 +8,6 @@ use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::Progress;
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, MachineSpec, Place, Qemu};
 use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, VerifyError, capture, verify};
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
