@@ -86,6 +86,13 @@ pub(crate) fn tool(program: &str, args: &[&str], dir: &Path) -> String {
     out.into_owned()
 }
 
+/// What a cache holds of a boot that read these clusters: what lies between two of them, where that is at most
+/// 128 KiB, may be what the next boot reads.
+pub(crate) fn with_small_gaps(read: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let pairs = read.iter().zip(read.iter().skip(1)).filter(|(first, second)| *second - *first <= 3);
+    read.iter().copied().chain(pairs.flat_map(|(first, second)| *first..*second)).collect()
+}
+
 /// The clusters that a qcow2 file holds itself: those with data, and those marked as zero.
 pub(crate) fn held(cache: &Path) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let map = tool("qemu-img", &["map", "--output=json", cache.to_str().unwrap()], Path::new("/"));
