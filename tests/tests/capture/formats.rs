@@ -1,7 +1,7 @@
 //! Images in every form that is taken: all of their disk is read right, a guest boots from them, and the chain that a VM
 //! opens shows their bytes.
 
-use crate::guest::{DISK_BYTES, Guest, held, tool};
+use crate::guest::{DISK_BYTES, Guest, held, tool, with_small_gaps};
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{ImageFormat, Source};
@@ -183,7 +183,7 @@ async fn assert_captured(dir: &Path, form: Form) {
     let (progress, _) = watch::channel(Progress::default());
     let captured = capture(&qemu, &request, &progress, &CancellationToken::new()).await.unwrap();
     let wanted = GUEST.expected().into_iter().filter(|&cluster| cluster < 64).collect();
-    assert_eq!(held(&captured.cache).0, wanted, "{what}");
+    assert_eq!(held(&captured.cache).0, with_small_gaps(&wanted), "{what}");
     assert!(captured.content.is_some_and(|content| !content.samples.is_empty()), "{what}");
     verify(&qemu, &captured.cache, &image).await.unwrap();
     assert_eq!(std::fs::read_dir(dir.join("work")).unwrap().count(), 1, "{what}: scratch was left");
