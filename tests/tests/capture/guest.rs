@@ -87,9 +87,9 @@ pub(crate) fn tool(program: &str, args: &[&str], dir: &Path) -> String {
 }
 
 /// What a cache holds of a boot that read these clusters: what lies between two of them, where that is at most
-/// 128 KiB, may be what the next boot reads.
+/// 256 KiB, may be what the next boot reads.
 pub(crate) fn with_small_gaps(read: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let pairs = read.iter().zip(read.iter().skip(1)).filter(|(first, second)| *second - *first <= 3);
+    let pairs = read.iter().zip(read.iter().skip(1)).filter(|(first, second)| *second - *first <= 5);
     read.iter().copied().chain(pairs.flat_map(|(first, second)| *first..*second)).collect()
 }
 
