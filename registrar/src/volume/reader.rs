@@ -92,6 +92,7 @@ mod tests {
         let patient = VolumeReader { limit: LIMIT * 12, ..reader };
         assert_eq!(patient.read(Path::to_owned).await.unwrap(), Path::new("/tank"));
     }
+
     #[tokio::test]
     async fn a_read_that_panics_is_an_error_that_says_so() {
         let error =

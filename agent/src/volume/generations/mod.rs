@@ -226,6 +226,7 @@ mod tests {
             assert_eq!(found.incoming().unwrap().leaf(), incoming, "{volumes:?}");
         }
     }
+
     #[tokio::test]
     async fn a_volume_with_a_note_stays_until_the_note_is_removed_even_an_unreadable_one() {
         let node = crate::testing::Node::new();
