@@ -1,7 +1,7 @@
 //! Joining, renewing, inviting, expelling.
 
 use super::State;
-use crate::ca::{MemberError, Members};
+use crate::ca::MemberError;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State as Shared};
 use axum::{Extension, Json};
@@ -11,7 +11,6 @@ use bootstash_net::api::{
 };
 use bootstash_net::identity::{Identity, Principal, Token};
 use bootstash_net::server::Refusal;
-use std::sync::Arc;
 use std::time::Duration;
 
 const INVITATION: Duration = Duration::from_secs(3600);
@@ -23,8 +22,12 @@ pub(super) async fn join(
     // What is wrong with a request is no business of an unauthenticated client, nor what we parse it with.
     let Ok(Json(request)) = request else { return Err(MemberError::Token.into()) };
     let token: Token = request.token.reveal().parse().map_err(|_| MemberError::Token)?;
-    let admitted = soon(&state, move |members| members.admit(&token, request.by, &request.request_pem)).await;
-    state.nodes.apply_standings(&state.members.node_standings());
+    let admitted = soon(&state, move |state| {
+        let admitted = state.members.admit(&token, request.by, &request.request_pem);
+        state.nodes.apply_standings(&state.members.node_standings());
+        admitted
+    })
+    .await;
     admitted.map(Json).map_err(|error| {
         tracing::warn!(error = %bootstash_base::error::Chain(&error), "nobody joined");
         match error {
@@ -41,7 +44,7 @@ pub(super) async fn renew(
     Json(request): Json<RenewRequest>,
 ) -> Result<Json<CertificateReply>, Refusal> {
     let Principal::Member { identity, serial } = caller else { return Err(MemberError::Expelled.into()) };
-    Ok(Json(soon(&state, move |members| members.renew(&identity, &serial, &request.request_pem)).await?))
+    Ok(Json(soon(&state, move |state| state.members.renew(&identity, &serial, &request.request_pem)).await?))
 }
 
 pub(super) async fn invite(
@@ -49,7 +52,7 @@ pub(super) async fn invite(
     Json(request): Json<InviteRequest>,
 ) -> Result<Json<InviteReply>, Refusal> {
     let lifetime = request.lifetime_seconds.map_or(INVITATION, Duration::from_secs);
-    Ok(Json(soon(&state, move |members| members.invite(request.identity, lifetime)).await?))
+    Ok(Json(soon(&state, move |state| state.members.invite(request.identity, lifetime)).await?))
 }
 
 pub(super) async fn expel(
@@ -70,26 +73,29 @@ pub(super) async fn leave(
 
 /// Takes all certificates of one away; of a node nothing is shown, kept or sent from then on.
 async fn part_with(state: &State, identity: Identity) -> Result<ExpelReply, MemberError> {
-    let whose = identity.clone();
-    let reply = soon(state, move |members| members.expel(&whose)).await?;
-    if let Identity::Node(node) = &identity {
-        state.multicast.expel(node);
-        state.peers.remove(node);
-        state.nodes.apply_standings(&state.members.node_standings());
-    }
-    Ok(reply)
+    soon(state, move |state| {
+        let reply = state.members.expel(&identity)?;
+        if let Identity::Node(node) = &identity {
+            state.multicast.expel(node);
+            state.peers.remove(node);
+            state.nodes.apply_standings(&state.members.node_standings());
+        }
+        Ok(reply)
+    })
+    .await
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Vec<MemberView>> {
     Json(state.members.views())
 }
 
-/// A small file is written and synced.
+/// A small file is written and synced. All of `work` is done even where the caller's connection ends meanwhile, as it
+/// does where they expel themselves.
 async fn soon<T: Send + 'static>(
     state: &State,
-    work: impl FnOnce(&Members) -> Result<T, MemberError> + Send + 'static,
+    work: impl FnOnce(&State) -> Result<T, MemberError> + Send + 'static,
 ) -> Result<T, MemberError> {
-    let members = Arc::clone(&state.members);
-    let done = tokio::task::spawn_blocking(move || work(&members)).await;
+    let state = state.clone();
+    let done = tokio::task::spawn_blocking(move || work(&state)).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

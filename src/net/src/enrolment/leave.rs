@@ -46,16 +46,22 @@ impl Former {
     pub(super) async fn leave(self) -> Left {
         let Self { credentials, registrar } = self;
         let identity = credentials.identity().clone();
-        let problem = match give_back(credentials, &registrar).await {
-            Ok(_) | Err(CallError::Expelled { .. }) => None,
-            Err(error) => Some(Chain(&error).to_string()),
-        };
+        let dialer = Dialer::new(CredentialStore::new(credentials));
+        // Leaving ends the connection that asked for it, often before the answer: whoever asks again is told.
+        let mut answer = give_back(&dialer, &registrar).await;
+        if answer.as_ref().is_err_and(|error| !is_expelled(error)) {
+            answer = give_back(&dialer, &registrar).await;
+        }
+        let problem = answer.err().filter(|error| !is_expelled(error)).map(|error| Chain(&error).to_string());
         Left { identity, registrar, problem }
     }
 }
 
-async fn give_back(credentials: Credentials, registrar: &str) -> Result<ExpelReply, CallError> {
-    let dialer = Dialer::new(CredentialStore::new(credentials));
+fn is_expelled(error: &CallError) -> bool {
+    matches!(error, CallError::Expelled { .. })
+}
+
+async fn give_back(dialer: &Dialer, registrar: &str) -> Result<ExpelReply, CallError> {
     let expected = ExpectedPeer::Exactly(Identity::Registrar);
     dialer.client_with_read_timeout(registrar, expected, ANSWER)?.post(routes::DEPARTURE, &()).await
 }
