@@ -7,6 +7,7 @@ use super::world::{IMAGES, World};
 use bootstash_base::names::DatasetName;
 use bootstash_net::api::AgentState;
 use bootstash_zfs::Zfs;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -146,7 +147,10 @@ impl World {
     async fn clear(&mut self) -> anyhow::Result<()> {
         let nodes = self.nodes.clone();
         for node in &nodes {
-            self.create_and_remove(node).await;
+            let refused = !self.create_last_overlay(node).await;
+            if refused && !has_ambiguous_names(node).await? {
+                self.model.violated(format_args!("no overlay can be made on {}", node.host.name));
+            }
             for path in self.model.overlays_of(&node.host.name) {
                 if !self.operator.remove_overlay(node, path).await {
                     self.model.violated(format_args!("an overlay of {} cannot be removed", node.host.name));
@@ -156,6 +160,9 @@ impl World {
             // What no view stands on any more.
             self.operator.drop_unknown(node).await;
             self.collect_all(node).await;
+            if refused {
+                self.create_and_remove(node).await;
+            }
             self.check_cleared(node).await?;
         }
         for name in IMAGES {
@@ -178,11 +185,18 @@ impl World {
         }
     }
 
-    async fn create_and_remove(&mut self, node: &Node) {
+    async fn create_last_overlay(&mut self, node: &Node) -> bool {
         self.overlays += 1;
-        if !self.operator.create_overlay(node, LAST, node.vm(self.overlays)).await {
-            self.model.violated(format_args!("no overlay can be made on {}", node.host.name));
+        self.operator.create_overlay(node, LAST, node.vm(self.overlays)).await
+    }
+
+    /// Once nothing else uses a name twice.
+    async fn create_and_remove(&mut self, node: &Node) {
+        let made = self.create_last_overlay(node).await;
+        if !made || !self.operator.remove_overlay(node, node.vm(self.overlays)).await {
+            self.model.violated(format_args!("no overlay can be made on {} and removed", node.host.name));
         }
+        self.collect_all(node).await;
     }
 
     async fn check_cleared(&self, node: &Node) -> anyhow::Result<()> {
@@ -207,4 +221,17 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether volumes of a node have different snapshots of one name: then no view is made until people dropped one.
+async fn has_ambiguous_names(node: &Node) -> anyhow::Result<bool> {
+    let mut guids = BTreeMap::new();
+    for volume in node.pool.fake.children(&node.layout()?.root).await? {
+        for snapshot in node.pool.fake.snapshots(&volume).await? {
+            if *guids.entry(snapshot.name).or_insert(snapshot.guid) != snapshot.guid {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

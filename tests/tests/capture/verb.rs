@@ -165,7 +165,7 @@ async fn a_guest_that_panics_is_given_up_and_its_words_are_kept() {
     let (_dir, base) = disk(&Guest { says: "Kernel panic - not syncing: VFS\r\n", ..GUEST });
     let error = captured(&request(&base, config()).await).await.unwrap_err().to_string();
     assert!(error.contains("panicked") && error.contains("not syncing: VFS"), "{error}");
-    assert!(error.contains("(boot 1, tried twice)"), "{error}");
+    assert!(error.contains("(boot 1, by BIOS, tried twice)"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
