@@ -31,6 +31,17 @@ impl Volume {
         }
     }
 
+    /// The mounted view that overlays chain onto. Of which volume it is was settled when it was made: where two have
+    /// snapshots of that name, the one that is there is the right one, and only another cannot be made.
+    async fn ensure_view_in_use(&mut self, snapshot: &SnapshotName) -> Result<Made, ViewError> {
+        match self.ensure_view_made(snapshot).await {
+            Err(ViewError::Ambiguous { .. }) if self.views.present().contains(snapshot) => {
+                self.views.mount(snapshot).await
+            }
+            ensured => ensured.map(|(_, made)| made),
+        }
+    }
+
     /// Brings back those that overlays chain onto and that are not at their place. Whether anything changed.
     pub(super) async fn check_views(&mut self) -> bool {
         let mut changed = false;
@@ -38,7 +49,7 @@ impl Volume {
             if self.is_awaited(&snapshot) || self.views.is_at_its_place(&snapshot).await {
                 continue;
             }
-            let outcome = self.ensure_view_made(&snapshot).await.map(|(_, made)| made);
+            let outcome = self.ensure_view_in_use(&snapshot).await;
             if self.views.report_brought_back(&snapshot, overlays, &outcome) {
                 changed = true;
                 self.report_lost_caches(self.overlays.recorded().filter(|it| it.snapshot == snapshot));
@@ -96,7 +107,7 @@ impl Volume {
 
     /// Mounts a view that overlays chain onto; makes it anew if its snapshot is still there.
     pub(super) async fn restore_view(&mut self, snapshot: &SnapshotName, overlays: usize) {
-        match self.ensure_view(snapshot).await {
+        match self.ensure_view_in_use(snapshot).await {
             Ok(_) => (),
             // What to do about each of them is told once the images are known.
             Err(error) if error.is_missing() => self.views.note_reported(snapshot),

@@ -153,7 +153,8 @@ impl Generations {
         let mut datasets = Vec::new();
         for (generation, found) in self.with_snapshot(snapshot) {
             if *guid.get_or_insert(found.guid) != found.guid {
-                return Err(ViewError::Ambiguous { snapshot: snapshot.clone() });
+                let (snapshot, replaced) = (snapshot.clone(), generation.dataset.clone());
+                return Err(ViewError::Ambiguous { snapshot, replaced });
             }
             datasets.push(generation.dataset.clone());
         }

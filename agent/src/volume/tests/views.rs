@@ -6,7 +6,7 @@ use crate::volume::OpenError;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::names::DatasetName;
 use bootstash_base::testing::fail_on_warnings;
-use bootstash_zfs::{CreateError, Removed, Zfs};
+use bootstash_zfs::{CreateError, NewDataset, Removed, Role, Zfs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +53,29 @@ async fn a_view_that_was_mounted_elsewhere_is_brought_back() {
     std::fs::create_dir_all(made.cache.parent().unwrap()).unwrap();
     until_there(&made.cache).await;
     assert!(!elsewhere.join("images").exists());
+    node.stop().await;
+}
+
+/// Two histories of a registrar, one of them restored from a backup, can give one name to two snapshots.
+#[tokio::test]
+async fn a_view_whose_snapshot_has_a_namesake_is_mounted_and_no_other_is_made() {
+    let mut watch = fail_on_warnings();
+    watch.expect("different snapshots called");
+    let (mut node, _registrar, first) = filled().await;
+    let made = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
+    let before = std::fs::read(&made.cache).unwrap();
+    node.stop().await;
+    let layout = node.layout();
+    node.zfs.unmount(&layout.view(&first.name).unwrap());
+    let newer = layout.generation(2).unwrap();
+    let properties = NewDataset { role: Role::Volume, mountpoint: None, properties: Vec::new() };
+    node.zfs.create(&newer, &properties).await.unwrap();
+    assert_ne!(node.zfs.snapshot(&newer, &first.name).await.unwrap().guid, first.guid);
+
+    node.start_volume().await.unwrap();
+    assert_eq!(std::fs::read(&made.cache).unwrap(), before);
+    let refused = node.volume().create_overlay(alpine(), node.vm("b.qcow2")).await.unwrap_err();
+    assert!(refused.to_string().contains("different snapshots called"), "{refused}");
     node.stop().await;
 }
 

@@ -12,7 +12,7 @@ use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::mount_table::DeviceNumber;
 use bootstash_base::names::{DatasetName, NameError, SnapshotName};
-use bootstash_zfs::{CloneError, DestroyError, Made, MountPointError, ReadError, Role, Zfs};
+use bootstash_zfs::{CloneError, DestroyError, Made, MountError, MountPointError, ReadError, Role, Zfs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,17 +47,24 @@ pub enum ViewError {
     },
     /// Two volumes have different snapshots of one name.
     #[error(
-        "two volumes of this node have different snapshots called {snapshot}; drop the one that was replaced"
+        "two volumes of this node have different snapshots called {snapshot}; once no overlay needs the older one, drop \
+         it: `zfs destroy -r {replaced}`"
     )]
     #[class(operator)]
     Ambiguous {
         /// The snapshot.
         snapshot: SnapshotName,
+        /// The older volume.
+        replaced: DatasetName,
     },
     /// The snapshot cannot be cloned, or the clone not mounted.
     #[error(transparent)]
     #[class(source)]
     Clone(Box<CloneError>),
+    /// It is there and cannot be mounted.
+    #[error(transparent)]
+    #[class(source)]
+    Mount(#[from] MountError),
     /// It is mounted, and not at its place.
     #[error(transparent)]
     #[class(source)]
@@ -185,6 +192,18 @@ impl Views {
                 }
             }
         }
+    }
+
+    /// Mounts the view of a snapshot that is there; nothing is made.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(super) async fn mount(&mut self, snapshot: &SnapshotName) -> Result<Made, ViewError> {
+        let name = self.name(snapshot)?;
+        let made = self.zfs.mount(&name).await?;
+        let device = self.zfs.check_mounted_at(&name, &self.layout.mountpoint(snapshot)).await?;
+        self.devices.insert(name, device);
+        Ok(made)
     }
 
     /// Removes the view of a snapshot, if there is one.
