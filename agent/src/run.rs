@@ -6,16 +6,18 @@ use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::peer::{self, Advertiser, PeerCache, PeerSite};
-use crate::volume::{OpenError, OverlayMaker, Volume};
+use crate::service_status;
+use crate::volume::{OpenError, OverlayMaker, Volume, VolumeHandle};
 use axum::Router;
 use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_daemon::{
     drain::shut_down_within,
+    service_manager,
     unix_socket::{self, ListenError},
 };
-use bootstash_net::api::CallError;
+use bootstash_net::api::{AgentState, CallError};
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity::{IdentityError, Permission};
 use bootstash_net::server;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +83,9 @@ pub enum StartError {
     Open(#[from] OpenError),
 }
 
+/// How often the service manager is told, at most: while deltas are applied there is news all the time.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+
 /// An agent's tasks. They end when the token given at the start is cancelled.
 #[derive(Debug)]
 pub struct Agent {
@@ -87,6 +93,8 @@ pub struct Agent {
     cancel: CancellationToken,
     socket: PathBuf,
     metrics: Metrics,
+    following: watch::Receiver<AgentState>,
+    volume: VolumeHandle,
 }
 
 /// A task ended although nobody asked it to.
@@ -137,6 +145,7 @@ impl Agent {
             volume: handle.clone(),
             zfs: Arc::clone(&zfs),
         });
+        let (following, volume_handle) = (follower.state(), handle.clone());
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
@@ -145,12 +154,25 @@ impl Agent {
         tasks.spawn(named("follow", follower.run(cancel.clone())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));
         listeners.serve(&mut tasks, site, peers, &member, &cancel);
-        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
+        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics, following, volume: volume_handle })
     }
 
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Tells the service manager that the agent is ready, and how it goes from then on.
+    pub fn tell_service_manager(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut following, mut volume) = (self.following.clone(), self.volume.published());
+        service_manager::ready(&service_status::line(&following.borrow(), &volume.borrow()));
+        async move {
+            // An end of either is the agent's end.
+            while tokio::select! { it = following.changed() => it, it = volume.changed() => it }.is_ok() {
+                service_manager::status(&service_status::line(&following.borrow(), &volume.borrow()));
+                tokio::time::sleep(SHOW_EVERY).await;
+            }
+        }
     }
 
     /// Waits until all tasks have ended.
@@ -187,7 +209,7 @@ fn site(
     member: &Membership,
     zfs: Arc<dyn Zfs>,
     layout: Layout,
-    volume: crate::volume::VolumeHandle,
+    volume: VolumeHandle,
     follower: &Follower,
     metrics: Metrics,
 ) -> Site {

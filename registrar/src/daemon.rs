@@ -7,6 +7,7 @@ use crate::register::Capturer;
 use anyhow::Context;
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_daemon::drain::shut_down_within;
+use bootstash_daemon::service_manager;
 use bootstash_daemon::unix_socket;
 use bootstash_net::identity::IdentityError;
 use bootstash_net::server;
@@ -58,9 +59,16 @@ pub async fn run_with_limits(
     let keeper = Arc::clone(&members);
     let ending = stop.clone();
     let _renewal = AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep_own(ending).await }));
-    let registrar =
-        Registrar::start(&config, serving, Arc::clone(&members), zfs, capturer, stop.clone()).await?;
+    let start = Registrar::start(&config, serving, Arc::clone(&members), zfs, capturer, stop.clone());
+    let registrar = service_manager::starting("opening the volume", start).await?;
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
+    service_manager::ready(&format!("serving {} on {}", config.dataset, config.listen));
+    let _watchdog = AbortOnDropHandle::new(tokio::spawn(service_manager::watchdog(config.socket.clone())));
+    let ends = stop.clone();
+    let _stopping = AbortOnDropHandle::new(tokio::spawn(async move {
+        ends.cancelled().await;
+        service_manager::stopping();
+    }));
 
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());

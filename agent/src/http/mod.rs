@@ -15,10 +15,10 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::multicast::Doctor;
 use crate::volume::VolumeHandle;
-use axum::Router;
+use axum::{Json, Router};
 use axum::routing::{get, post};
 use bootstash_base::names::NodeName;
-use bootstash_net::api::{AgentState, routes};
+use bootstash_net::api::{AgentState, Alive, routes};
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,7 @@ pub struct Site {
 /// What the command may ask; who does must be known as a [`Peer`].
 pub fn command_routes(site: Site) -> Router {
     Router::new()
+        .route(routes::ALIVE, get(async || Json(Alive {})))
         .route(routes::STATUS, get(status::status))
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))

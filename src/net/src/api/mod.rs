@@ -39,7 +39,7 @@ pub use node::{LogQuery, LogReply, NodeReport, NodeView};
 pub use overlay::{OverlayQuery, OverlayRequest, OverlayState, OverlayStatus, OverlayView};
 pub use peer::{DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
-pub use status::{AgentState, AgentStatus, RegistrarStatus, ReplacedVolume, Transfer};
+pub use status::{AgentState, AgentStatus, Alive, RegistrarStatus, ReplacedVolume, Transfer};
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, stream_header};
 pub use transport::{Transport, TransportError};
 pub use url::{UrlProblem, registrar_url};
