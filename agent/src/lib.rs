@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod multicast;
 pub mod peer;
 pub mod run;
+mod service_status;
 pub mod volume;
 
 #[cfg(test)]

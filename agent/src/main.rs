@@ -4,8 +4,10 @@ use anyhow::{Context, Result};
 use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
 use bootstash_daemon::config::{AgentConfig, load_agent};
+use bootstash_daemon::instance::InstanceLock;
+use bootstash_daemon::service_manager;
+use bootstash_daemon::signals::{hold_hangup, on_hangup, shutdown_on_signal};
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
-use bootstash_daemon::{instance::InstanceLock, signals::shutdown_on_signal};
 use bootstash_net::api::Joiner;
 use bootstash_net::enrolment;
 use bootstash_qemu::Qemu;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The agent mostly waits: two threads run it, and few more its file accesses.
 const WORKER_THREADS: usize = 2;
@@ -51,6 +54,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    hold_hangup();
     let args = Args::parse();
     init_logging(args.log_format);
     if let Some(Verb::Join { url, token }) = &args.verb {
@@ -97,15 +101,23 @@ fn run(args: &Args) -> Result<()> {
 
 async fn serve(config: &AgentConfig) -> Result<()> {
     let stop = shutdown_on_signal().context("cannot listen for signals")?;
-    let Some(agent) = stop.run_until_cancelled(start(config, stop.clone())).await else {
+    on_hangup(|| tracing::info!("SIGHUP: nothing is read again; restart the agent for a changed agent.toml"))
+        .context("cannot listen for signals")?;
+    let starting = service_manager::starting("mounting views", start(config, stop.clone()));
+    let Some(agent) = stop.run_until_cancelled(starting).await else {
         return Ok(());
     };
-    let finished = agent?.finish();
+    let agent = agent?;
+    let telling = AbortOnDropHandle::new(tokio::spawn(agent.tell_service_manager()));
+    let watchdog = AbortOnDropHandle::new(tokio::spawn(service_manager::watchdog(config.socket.clone())));
+    let finished = agent.finish();
     tokio::pin!(finished);
     tokio::select! {
         ended = &mut finished => return Ok(ended?),
         () = stop.cancelled() => (),
     }
+    drop((telling, watchdog));
+    service_manager::stopping();
     let ended = tokio::time::timeout(STOP_DEADLINE, finished).await;
     Ok(ended.context("not all tasks ended in time; what they did is dropped")??)
 }

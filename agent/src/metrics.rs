@@ -6,11 +6,11 @@ use bootstash_base::error::ErrorClass;
 use bootstash_base::names::SnapshotName;
 use bootstash_daemon::config::PeersConfig;
 use bootstash_daemon::telemetry;
-use bootstash_daemon::telemetry::{SECOND_BUCKETS, SpaceMetrics};
+use bootstash_daemon::telemetry::{MaintenanceMetrics, SECOND_BUCKETS, SpaceMetrics, TextFormat};
 use bootstash_net::api::ChangedBase;
 use bootstash_net::download_limits::Downloads;
 use bootstash_zfs::{Unanswered, Usage};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -47,6 +47,8 @@ pub struct Metrics {
     changed_bases: Gauge,
     overlays_on_changed_bases: Gauge,
     views: Gauge,
+    views_unmounted: Gauge,
+    maintenance: MaintenanceMetrics,
     space: SpaceMetrics,
     multicast: MulticastMetrics,
 }
@@ -75,6 +77,8 @@ impl Metrics {
             changed_bases: Gauge::default(),
             overlays_on_changed_bases: Gauge::default(),
             views: Gauge::default(),
+            views_unmounted: Gauge::default(),
+            maintenance: MaintenanceMetrics::default(),
             space: SpaceMetrics::default(),
             multicast: MulticastMetrics::default(),
         };
@@ -84,6 +88,7 @@ impl Metrics {
         metrics.register_peers(registry.sub_registry_with_prefix("bootstash_agent"));
         downloads.register(registry.sub_registry_with_prefix("bootstash_agent_peer"));
         metrics.multicast.register(registry.sub_registry_with_prefix("bootstash_agent"));
+        metrics.maintenance.register(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.space = SpaceMetrics::registered(registry.sub_registry_with_prefix("bootstash_agent"));
         metrics.registry = Arc::new(registry);
         metrics
@@ -118,6 +123,10 @@ impl Metrics {
             "Deltas that could not be fetched or applied, by kind of failure",
             self.apply_failures.clone(),
         );
+        // Else the first failure of a kind would look like a counter that was never at zero.
+        for kind in ALL_KINDS {
+            drop(self.apply_failures.get_or_create(&KindLabel { kind: label(kind) }));
+        }
     }
 
     fn register_volume(&self, registry: &mut Registry) {
@@ -144,6 +153,11 @@ impl Metrics {
         );
         registry.register("replaced_volumes", "Replaced volumes that are still here", self.replaced.clone());
         registry.register("views", "Snapshots that have a view", self.views.clone());
+        registry.register(
+            "views_unmounted",
+            "Views that overlays need and that are not at their place",
+            self.views_unmounted.clone(),
+        );
     }
 
     fn register_peers(&self, registry: &mut Registry) {
@@ -204,6 +218,16 @@ impl Metrics {
         self.last_success.set(Utc::now().timestamp_millis() as f64 / 1000.0);
     }
 
+    /// A collection was done.
+    pub fn collected(&self) {
+        self.maintenance.collected(Utc::now());
+    }
+
+    /// Until when this node is a member, unless it renews that.
+    pub fn show_certificate(&self, not_after: DateTime<Utc>) {
+        self.maintenance.show_certificate(not_after);
+    }
+
     /// What ZFS has not answered.
     pub fn show_zfs(&self, unanswered: Option<&Unanswered>) {
         self.space.set_unanswered(unanswered);
@@ -221,16 +245,22 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be written as text.
-    pub fn scrape(&self, state: &VolumeState, usage: Option<&Usage>) -> Result<String, std::fmt::Error> {
+    pub fn scrape(
+        &self,
+        state: &VolumeState,
+        usage: Option<&Usage>,
+        format: TextFormat,
+    ) -> Result<String, std::fmt::Error> {
         self.snapshot_number.set(gauged(state.head().map_or(0, |head| head.name.number())));
         self.overlays.set(gauged(state.leases.len() as u64));
         self.missing_overlays.set(gauged(state.missing_overlays() as u64));
         self.views.set(gauged(state.views.len() as u64));
+        self.views_unmounted.set(gauged(state.unmounted.len() as u64));
         self.replaced.set(gauged(state.replaced.len() as u64));
         if let Some(usage) = usage {
             self.space.set(usage);
         }
-        telemetry::encode(&self.registry)
+        telemetry::encode(&self.registry, format)
     }
 }
 
@@ -243,6 +273,14 @@ impl Default for Metrics {
 fn gauged(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+const ALL_KINDS: [ErrorClass; 5] = [
+    ErrorClass::Permanent,
+    ErrorClass::Transient,
+    ErrorClass::Busy,
+    ErrorClass::Cancelled,
+    ErrorClass::Operator,
+];
 
 fn label(kind: ErrorClass) -> &'static str {
     match kind {
@@ -261,7 +299,7 @@ mod tests {
     #[test]
     fn names_follow_prometheus() {
         let metrics = Metrics::new();
-        let name = SnapshotName::new(7, chrono::DateTime::UNIX_EPOCH);
+        let name = SnapshotName::new(7, DateTime::UNIX_EPOCH);
         metrics.applied(&name, 100, 0.2);
         metrics.failed(ErrorClass::Operator);
         metrics.in_step();
@@ -272,11 +310,21 @@ mod tests {
             change: "it is gone".to_owned(),
             overlays: vec!["/vms/a".into(), "/vms/b".into()],
         }]);
-        let text = metrics.scrape(&VolumeState::default(), None).unwrap();
+        metrics.show_certificate(DateTime::UNIX_EPOCH);
+        let volume = VolumeState { unmounted: vec![name], ..VolumeState::default() };
+        let text = metrics.scrape(&volume, None, TextFormat::OpenMetrics).unwrap();
         for line in [
             "bootstash_agent_delta_bytes_total 100",
             "bootstash_agent_apply_seconds_count 1",
             "bootstash_agent_apply_failures_total{kind=\"operator\"} 1",
+            "bootstash_agent_apply_failures_total{kind=\"permanent\"} 0",
+            "bootstash_agent_multicast_datagrams_total{outcome=\"taken\"} 0",
+            "bootstash_agent_multicast_left_total{reason=\"unheard\"} 0",
+            "bootstash_agent_peer_served_bytes_total{kind=\"full\"} 0",
+            "bootstash_agent_views_unmounted 1",
+            "bootstash_agent_certificate_not_after_timestamp_seconds 0",
+            "bootstash_agent_last_collection_timestamp_seconds 0",
+            "process_start_time_seconds ",
             "bootstash_agent_last_success_timestamp_seconds ",
             "bootstash_agent_snapshot_number 0",
             "bootstash_agent_overlays 0",

@@ -6,17 +6,19 @@ use crate::http::{self, Site};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::peer::{self, Advertiser, PeerCache, PeerSite};
-use crate::volume::{OpenError, OverlayMaker, OverlayWatch, Volume};
+use crate::service_status;
+use crate::volume::{OpenError, OverlayMaker, OverlayWatch, Volume, VolumeHandle};
 use axum::Router;
 use bootstash_base::error::Chain;
 use bootstash_base::names::NameError;
 use bootstash_daemon::config::AgentConfig;
 use bootstash_daemon::{
     drain::shut_down_within,
+    service_manager, tcp_listener,
     unix_socket::{self, ListenError},
 };
 use bootstash_delta::retention::Keep;
-use bootstash_net::api::CallError;
+use bootstash_net::api::{AgentState, CallError};
 use bootstash_net::download_limits::Downloads;
 use bootstash_net::identity::{IdentityError, Permission};
 use bootstash_net::server;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +84,9 @@ pub enum StartError {
     Open(#[from] OpenError),
 }
 
+/// How often the service manager is told, at most: while deltas are applied there is news all the time.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+
 /// An agent's tasks. They end when the token given at the start is cancelled.
 #[derive(Debug)]
 pub struct Agent {
@@ -88,6 +94,8 @@ pub struct Agent {
     cancel: CancellationToken,
     socket: PathBuf,
     metrics: Metrics,
+    following: watch::Receiver<AgentState>,
+    volume: VolumeHandle,
 }
 
 /// A task ended although nobody asked it to.
@@ -141,6 +149,7 @@ impl Agent {
         });
         let watch = OverlayWatch::new(handle.clone(), layout.clone());
         let watching = handle.clone().watch_bases();
+        let (following, volume_handle) = (follower.state(), handle.clone());
         let site = site(config, &member, zfs, layout, handle, &follower, metrics.clone());
         tracing::info!("following {} with {} as {}", member.registrar, config.dataset, member.node);
         let mut tasks = JoinSet::new();
@@ -151,12 +160,25 @@ impl Agent {
         tasks.spawn(named("overlays", until(cancel.clone(), watch.run())));
         tasks.spawn(named("membership", until(cancel.clone(), keeping)));
         listeners.serve(&mut tasks, site, peers, &member, &cancel);
-        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics })
+        Ok(Self { tasks, cancel, socket: config.socket.clone(), metrics, following, volume: volume_handle })
     }
 
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Tells the service manager that the agent is ready, and how it goes from then on.
+    pub fn tell_service_manager(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut following, mut volume) = (self.following.clone(), self.volume.published());
+        service_manager::ready(&service_status::line(&following.borrow(), &volume.borrow()));
+        async move {
+            // An end of either is the agent's end.
+            while tokio::select! { it = following.changed() => it, it = volume.changed() => it }.is_ok() {
+                service_manager::status(&service_status::line(&following.borrow(), &volume.borrow()));
+                tokio::time::sleep(SHOW_EVERY).await;
+            }
+        }
     }
 
     /// Waits until all tasks have ended.
@@ -193,7 +215,7 @@ fn site(
     member: &Membership,
     zfs: Arc<dyn Zfs>,
     layout: Layout,
-    volume: crate::volume::VolumeHandle,
+    volume: VolumeHandle,
     follower: &Follower,
     metrics: Metrics,
 ) -> Site {
@@ -207,6 +229,7 @@ fn site(
         following: follower.state(),
         identity_conflict: follower.identity_conflict(),
         metrics,
+        credentials: member.store.clone(),
         keep: Keep { window: config.window, snapshots_max: config.snapshots_max.get() },
     }
 }
@@ -224,7 +247,7 @@ impl Listeners {
     async fn bind(config: &AgentConfig) -> Result<Self, StartError> {
         let address = config.metrics_listen;
         let metrics =
-            TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+            tcp_listener::listen(address).await.map_err(|source| StartError::Metrics { address, source })?;
         let peers = match config.peers.listen {
             Some(address) => Some(bind_for_peers(address).await?),
             None => None,
@@ -265,7 +288,7 @@ impl Listeners {
 }
 
 async fn bind_for_peers(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Peers { address, source })
+    tcp_listener::listen(address).await.map_err(|source| StartError::Peers { address, source })
 }
 
 /// Who asks decides what is done. Serving has no error of its own: a connection that fails is that

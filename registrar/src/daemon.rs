@@ -7,13 +7,12 @@ use crate::register::Capturer;
 use anyhow::Context;
 use bootstash_daemon::config::RegistrarConfig;
 use bootstash_daemon::drain::shut_down_within;
-use bootstash_daemon::unix_socket;
+use bootstash_daemon::{service_manager, tcp_listener, unix_socket};
 use bootstash_net::identity::IdentityError;
 use bootstash_net::server;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -49,7 +48,7 @@ pub async fn run_with_limits(
     // Listeners first: a second registrar or a taken port shows before anything changes.
     let socket = unix_socket::listen(&config.socket, &config.socket_group).await?;
     let tcp =
-        TcpListener::bind(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
+        tcp_listener::listen(config.listen).await.context(format!("cannot listen on {}", config.listen))?;
     let port = tcp.local_addr().context("the listener has no address")?.port();
     let members = Members::load(&config.identity_dir(), config.certificate_lifetime, port);
     let members = Arc::new(members.map_err(explained)?);
@@ -58,9 +57,16 @@ pub async fn run_with_limits(
     let keeper = Arc::clone(&members);
     let ending = stop.clone();
     let _renewal = AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep_own(ending).await }));
-    let registrar =
-        Registrar::start(&config, serving, Arc::clone(&members), zfs, capturer, stop.clone()).await?;
+    let start = Registrar::start(&config, serving, Arc::clone(&members), zfs, capturer, stop.clone());
+    let registrar = service_manager::starting("opening the volume", start).await?;
     tracing::info!(listen = %config.listen, socket = %config.socket.display(), "registrar is ready");
+    service_manager::ready(&format!("serving {} on {}", config.dataset, config.listen));
+    let _watchdog = AbortOnDropHandle::new(tokio::spawn(service_manager::watchdog(config.socket.clone())));
+    let ends = stop.clone();
+    let _stopping = AbortOnDropHandle::new(tokio::spawn(async move {
+        ends.cancelled().await;
+        service_manager::stopping();
+    }));
 
     let operators = axum::serve(socket, registrar.operator_routes())
         .with_graceful_shutdown(stop.clone().cancelled_owned());

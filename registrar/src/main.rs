@@ -6,7 +6,7 @@ use bootstash_daemon::config;
 use bootstash_daemon::telemetry::{LogFormat, init_logging};
 use bootstash_daemon::{
     instance::InstanceLock,
-    signals::{on_hangup, shutdown_on_signal},
+    signals::{hold_hangup, on_hangup, shutdown_on_signal},
 };
 use bootstash_qemu::Qemu;
 use bootstash_registrar::capture::GuestSlots;
@@ -41,6 +41,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    hold_hangup();
     let cli = Cli::parse();
     init_logging(cli.log_format);
     match cli.verb {

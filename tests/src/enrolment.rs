@@ -34,8 +34,12 @@ pub(crate) fn enrol(registrar: &Path, node: &Path, name: &str) -> Result<()> {
     Ok(Credentials::store(&dir, &request, &issued.certificate_pem, authority.certificate_pem())?)
 }
 
+/// What the one with this state directory is a member with.
+pub(crate) fn store(state_dir: &Path) -> Result<CredentialStore> {
+    Ok(CredentialStore::new(Credentials::load(&dir_of(state_dir))?))
+}
+
 /// Calls the registrar at `url` as the one with this state directory does.
 pub(crate) fn client(state_dir: &Path, url: &str) -> Result<Client> {
-    let store = CredentialStore::new(Credentials::load(&dir_of(state_dir))?);
-    Ok(Dialer::new(store).client(url, ExpectedPeer::Exactly(Identity::Registrar))?)
+    Ok(Dialer::new(store(state_dir)?).client(url, ExpectedPeer::Exactly(Identity::Registrar))?)
 }

@@ -15,11 +15,12 @@ use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::multicast::Doctor;
 use crate::volume::VolumeHandle;
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use bootstash_base::names::NodeName;
 use bootstash_delta::retention::Keep;
-use bootstash_net::api::{AgentState, IdentityConflict, routes};
+use bootstash_net::api::{AgentState, Alive, IdentityConflict, routes};
+use bootstash_net::identity::CredentialStore;
 use bootstash_zfs::Zfs;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -45,6 +46,8 @@ pub struct Site {
     pub identity_conflict: watch::Receiver<Option<IdentityConflict>>,
     /// What was counted.
     pub metrics: Metrics,
+    /// What this node is a member with.
+    pub credentials: CredentialStore,
     /// How many snapshots are kept, and for how long where a collection does not say.
     pub keep: Keep,
 }
@@ -52,6 +55,7 @@ pub struct Site {
 /// What the command may ask; who does must be known as a [`Peer`].
 pub fn command_routes(site: Site) -> Router {
     Router::new()
+        .route(routes::ALIVE, get(async || Json(Alive {})))
         .route(routes::STATUS, get(status::status))
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))

@@ -77,7 +77,11 @@ pub(super) async fn collect(
     for_owners(by)?;
     let Json(query) = query.map_err(|error| Refusal::bad_request(&error))?;
     let window = query.window_seconds.map_or(site.keep.window, Duration::from_secs);
-    Ok(Json(site.volume.collect(Keep { window, ..site.keep }, query.dry_run).await?))
+    let report = site.volume.collect(Keep { window, ..site.keep }, query.dry_run).await?;
+    if !report.dry_run {
+        site.metrics.collected();
+    }
+    Ok(Json(report))
 }
 
 /// What is about the node as a whole, and not about a caller's own files.

@@ -1,7 +1,7 @@
 //! What receiving by multicast counts.
 
 use super::session::ReceiveSession;
-use bootstash_multicast::LeaveReason;
+use bootstash_multicast::{Counters, LeaveReason};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,8 +29,14 @@ pub struct MulticastMetrics {
 }
 
 impl MulticastMetrics {
-    /// Has them shown.
+    /// Has them shown, all at zero: the first of a kind must not look like a counter that was never there.
     pub fn register(&self, to: &mut Registry) {
+        for (outcome, _) in outcomes(&Counters::default()) {
+            drop(self.datagrams.get_or_create(&Outcome { outcome }));
+        }
+        for why in [LeaveReason::HeartbeatTimeout, LeaveReason::KeyCompromised] {
+            drop(self.left.get_or_create(&Reason { reason: reason(why) }));
+        }
         to.register("multicast_sessions", "Multicast sessions this node took part in", self.sessions.clone());
         to.register(
             "multicast_datagrams",
@@ -63,26 +69,33 @@ impl MulticastMetrics {
     pub(super) fn ended(&self, session: &ReceiveSession) {
         let counters = session.counters();
         self.sessions.inc();
-        for (outcome, datagrams) in [
-            ("taken", counters.taken),
-            ("without-room", counters.without_room),
-            ("wrong-length", counters.wrong_length),
-            ("wrong-session", counters.wrong_session),
-            ("wrong-position", counters.wrong_position),
-            ("held", counters.held),
-            ("wrong-seal", counters.wrong_seal),
-        ] {
+        for (outcome, datagrams) in outcomes(counters) {
             self.datagrams.get_or_create(&Outcome { outcome }).inc_by(datagrams);
         }
         self.dropped.inc_by(session.dropped().unwrap_or_default());
         self.unicast_bytes.inc_by(counters.unicast_bytes);
         self.bad_blocks.inc_by(counters.bad_blocks.into());
-        let reason = session.left().map(|why| match why {
-            LeaveReason::HeartbeatTimeout => "unheard",
-            LeaveReason::KeyCompromised => "poisoned",
-        });
-        if let Some(reason) = reason {
-            self.left.get_or_create(&Reason { reason }).inc();
+        if let Some(why) = session.left() {
+            self.left.get_or_create(&Reason { reason: reason(why) }).inc();
         }
+    }
+}
+
+fn outcomes(counters: &Counters) -> [(&'static str, u64); 7] {
+    [
+        ("taken", counters.taken),
+        ("without-room", counters.without_room),
+        ("wrong-length", counters.wrong_length),
+        ("wrong-session", counters.wrong_session),
+        ("wrong-position", counters.wrong_position),
+        ("held", counters.held),
+        ("wrong-seal", counters.wrong_seal),
+    ]
+}
+
+fn reason(why: LeaveReason) -> &'static str {
+    match why {
+        LeaveReason::HeartbeatTimeout => "unheard",
+        LeaveReason::KeyCompromised => "poisoned",
     }
 }

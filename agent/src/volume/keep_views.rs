@@ -45,6 +45,7 @@ impl Volume {
     /// Brings back those that overlays chain onto and that are not at their place. Whether anything changed.
     pub(super) async fn check_views(&mut self) -> bool {
         let mut changed = false;
+        let before = self.unmounted_views();
         for (snapshot, overlays) in self.overlays.count_by_snapshot() {
             if self.is_awaited(&snapshot) || self.views.is_at_its_place(&snapshot).await {
                 continue;
@@ -55,7 +56,13 @@ impl Volume {
                 self.report_lost_caches(self.overlays.recorded().filter(|it| it.snapshot == snapshot));
             }
         }
-        changed
+        changed || before != self.unmounted_views()
+    }
+
+    /// Those that overlays need and that are not at their place.
+    pub(super) fn unmounted_views(&self) -> Vec<SnapshotName> {
+        let unmounted = self.views.unmounted().filter(|snapshot| self.overlays.need_view(snapshot));
+        unmounted.cloned().collect()
     }
 
     /// Asks ZFS for the volumes anew, and says what of the newest is gone. Whether anything changed.
@@ -108,13 +115,16 @@ impl Volume {
     /// Mounts a view that overlays chain onto; makes it anew if its snapshot is still there.
     pub(super) async fn restore_view(&mut self, snapshot: &SnapshotName, overlays: usize) {
         match self.ensure_view_in_use(snapshot).await {
-            Ok(_) => (),
+            Ok(_) => self.views.note_mounted(snapshot),
             // What to do about each of them is told once the images are known.
             Err(error) if error.is_missing() => self.views.note_reported(snapshot),
-            Err(error) => tracing::error!(
-                "cannot mount view {snapshot}, which {overlays} overlays chain onto; their VMs cannot start: {}",
-                Chain(&error)
-            ),
+            Err(error) => {
+                self.views.note_reported(snapshot);
+                tracing::error!(
+                    "cannot mount view {snapshot}, which {overlays} overlays chain onto; their VMs cannot start: {}",
+                    Chain(&error)
+                );
+            }
         }
     }
 

@@ -93,6 +93,7 @@ impl Volume {
             resumable: self.zfs.capabilities().resumable_receive,
             partial: self.generations.partial().cloned(),
             views: self.views.present().iter().cloned().collect(),
+            unmounted: self.unmounted_views(),
             held: self.views.held(|snapshot| self.overlays.need_view(snapshot)),
             leases: self.overlays.leases().values().cloned().collect(),
             images: self.images.clone(),

@@ -21,6 +21,8 @@ pub struct VolumeState {
     pub partial: Option<ResumeToken>,
     /// The snapshots that have a view.
     pub views: Vec<SnapshotName>,
+    /// Those that overlays need and that are not at their place.
+    pub unmounted: Vec<SnapshotName>,
     /// Views that are in use though no overlay needs them.
     pub held: Vec<HeldView>,
     /// The records of overlays, in order of path.

@@ -17,10 +17,10 @@ mod stream;
 pub use restore::Restoring;
 pub use state::State;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
-use bootstash_net::api::routes;
+use axum::{Json, Router};
+use bootstash_net::api::{Alive, routes};
 use bootstash_net::identity::Permission;
 use bootstash_net::server::{guard, members_only};
 
@@ -29,7 +29,9 @@ const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// What the command may ask, on this host.
 pub fn operator_routes(state: State) -> Router {
-    let routes = orders().route(routes::METRICS, get(operator::metrics));
+    let routes = orders()
+        .route(routes::METRICS, get(operator::metrics))
+        .route(routes::ALIVE, get(async || Json(Alive {})));
     routes.layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)).with_state(state)
 }
 

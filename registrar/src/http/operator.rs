@@ -4,8 +4,9 @@ use super::State;
 use super::images;
 use axum::Json;
 use axum::extract::{Query, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bootstash_daemon::telemetry::TextFormat;
 use bootstash_delta::retention::Keep;
 use bootstash_net::api::{GcQuery, GcReport, NodeView, NodesQuery, RegistrarStatus};
 use bootstash_net::server::Refusal;
@@ -46,10 +47,15 @@ pub(super) async fn collect(
     Json(query): Json<GcQuery>,
 ) -> Result<Json<GcReport>, Refusal> {
     let window = query.window_seconds.map_or(state.keep.window, Duration::from_secs);
-    Ok(Json(state.volume.collect(Keep { window, ..state.keep }, query.dry_run).await?))
+    let report = state.volume.collect(Keep { window, ..state.keep }, query.dry_run).await?;
+    if !report.dry_run {
+        state.metrics.collected();
+    }
+    Ok(Json(report))
 }
 
-pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
+pub(super) async fn metrics(Shared(state): Shared<State>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let format = TextFormat::accepted(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
     let nodes = node_views(&state, false);
     let jobs = state.jobs.unfinished().len();
     // What cannot be read is missing from the answer; the rest is what tells of the trouble.
@@ -58,10 +64,10 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Re
     let images: Vec<_> = images::published(&images, &registrations).collect();
     let usage = bootstash_zfs::usage_soon(state.zfs.as_ref(), &state.layout.volume).await;
     state.metrics.show_zfs(state.zfs.unanswered().as_ref());
-    match state.metrics.scrape(&state.log, &nodes, &images, jobs, usage.as_ref()) {
-        Ok(text) => {
-            Ok(([(header::CONTENT_TYPE, bootstash_daemon::telemetry::CONTENT_TYPE)], text).into_response())
-        }
+    state.metrics.show_certificate(state.members.credentials().now().expires());
+    state.metrics.show_images(&images);
+    match state.metrics.scrape(&state.log, &nodes, jobs, usage.as_ref(), format) {
+        Ok(text) => Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response()),
         Err(error) => Ok((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()),
     }
 }

@@ -37,8 +37,18 @@ pub struct MulticastMetrics {
 }
 
 impl MulticastMetrics {
-    /// Has them shown.
+    /// Has them shown, all at zero: the first of a kind must not look like a counter that was never there.
     pub fn register(&self, to: &mut Registry) {
+        for outcome in ["stopped", "gave-up", "finished", "failed"] {
+            drop(self.sessions.get_or_create(&Outcome { outcome }));
+        }
+        for kind in ["beat", "source", "repair"] {
+            drop(self.datagrams.get_or_create(&Kind { kind }));
+            drop(self.bytes.get_or_create(&Kind { kind }));
+        }
+        for reason in ["silent", "unheard", "poisoned", "outlier", "stalled", "gave-up"] {
+            drop(self.expelled.get_or_create(&Reason { reason }));
+        }
         to.register(
             "multicast_sessions",
             "Deltas that were sent to all nodes at once, by how that ended",

@@ -401,7 +401,7 @@ impl Inner {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
                 tracing::info!(image = %record.name, %snapshot, cache_bytes, "registered");
             }
-            self.metrics.registration_ended(&record.state);
+            self.metrics.registration_ended(&record);
         }
     }
 }

@@ -6,7 +6,8 @@ use bootstash_net::api::{Client, Dialer, Endpoint};
 use bootstash_net::enrolment;
 use bootstash_net::identity::{CredentialStore, Credentials, ExpectedPeer, Identity, Joined};
 use chrono::{DateTime, Utc};
-use std::io::ErrorKind;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The sockets of this host's daemons, which may or may not be there.
@@ -121,10 +122,10 @@ impl Daemons {
         elsewhere()?.map(|(_, client)| client).ok_or_else(none)
     }
 
-    /// A client of `daemon`, where it has a socket.
+    /// A client of `daemon`, where one listens on its socket.
     fn find(&self, daemon: Daemon) -> Result<Option<Client>, CommandError> {
         let socket = self.socket(daemon);
-        if !may_exist(socket) {
+        if !may_listen(socket) {
             return Ok(None);
         }
         Ok(Some(Client::new(Endpoint::Unix(socket.to_owned()))?))
@@ -155,18 +156,28 @@ impl Daemons {
     }
 }
 
-/// False only where the path is surely absent: a directory that may not be searched hides a
-/// daemon, and the call then tells that.
-fn may_exist(socket: &Path) -> bool {
-    match socket.symlink_metadata() {
-        Ok(_) => true,
-        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+/// False only where surely nobody listens: at no path, or at a socket that a killed daemon left. A directory that may
+/// not be searched hides a daemon, and the call then tells that.
+fn may_listen(socket: &Path) -> bool {
+    match connect(socket) {
+        Ok(()) => true,
+        Err(error) => !matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::ConnectionRefused
+        ),
     }
+}
+
+/// Does not wait: a daemon that is too busy to take another caller is one that is there.
+fn connect(socket: &Path) -> io::Result<()> {
+    let caller = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    caller.connect(&SockAddr::unix(socket)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn asks_whichever_is_there_and_says_where_it_looked() {
@@ -176,9 +187,12 @@ mod tests {
         let error = daemons.all().unwrap_err().to_string();
         assert!(error.contains(registrar.to_str().unwrap()), "{error}");
         assert!(error.contains(agent.to_str().unwrap()), "{error}");
-        std::fs::write(&agent, "").unwrap();
+        let listener = UnixListener::bind(&agent).unwrap();
         let found: Vec<Daemon> = daemons.all().unwrap().into_iter().map(|(daemon, _)| daemon).collect();
         assert_eq!(found, [Daemon::Agent]);
+        drop(listener);
+        let left_by_one_that_was_killed = daemons.all();
+        assert!(matches!(left_by_one_that_was_killed, Err(CommandError::NoDaemons { .. })));
         let error = daemons.need(Daemon::Registrar).unwrap_err().to_string();
         assert!(error.contains("no registrar") && error.contains("r.sock"), "{error}");
     }

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 /// What shells report for a program that ended on ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;
+/// No daemon runs on this host (`EX_UNAVAILABLE` of sysexits.h): for a timer that is no failure.
+pub(super) const NO_DAEMON: u8 = 69;
 
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error, Classified)]
@@ -31,7 +33,7 @@ pub(super) enum CommandError {
     #[class(source)]
     Config(#[from] ConfigError),
     /// The verb needs a daemon this host does not have.
-    #[error("there is no {} on this host: nothing at {}", .daemon.word(), .socket.display())]
+    #[error("there is no {} on this host: nobody listens at {}", .daemon.word(), .socket.display())]
     NoDaemon { daemon: Daemon, socket: PathBuf },
     /// Key or certificate for another machine's registrar.
     #[error(transparent)]
@@ -59,7 +61,7 @@ pub(super) enum CommandError {
     #[error("cannot tell where to keep a key: neither HOME nor --identity is given")]
     NoHome,
     /// It needs one of the two.
-    #[error("there is neither registrar nor agent on this host: nothing at {} and {}", .registrar.display(), .agent.display())]
+    #[error("there is neither registrar nor agent on this host: nobody listens at {} and {}", .registrar.display(), .agent.display())]
     NoDaemons { registrar: PathBuf, agent: PathBuf },
     /// The registration failed.
     #[error("registering {name} failed at {step}: {error}")]
@@ -100,7 +102,10 @@ pub(super) fn report(error: &CommandError) -> ExitCode {
     if !is_closed_pipe(error) {
         eprintln!("{}", text(error));
     }
-    ExitCode::FAILURE
+    match error {
+        CommandError::NoDaemon { .. } | CommandError::NoDaemons { .. } => ExitCode::from(NO_DAEMON),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn is_closed_pipe(error: &CommandError) -> bool {

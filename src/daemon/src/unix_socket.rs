@@ -58,10 +58,15 @@ async fn clear(path: &Path) -> Result<(), ListenError> {
     if !metadata.file_type().is_socket() {
         return Err(ListenError::NoSocket { path: path.to_owned() });
     }
-    if UnixStream::connect(path).await.is_ok() {
+    // One that is too busy to take another caller lives, too.
+    if !is_refused(&UnixStream::connect(path).await) {
         return Err(ListenError::Taken { path: path.to_owned() });
     }
     fs::remove_file(path).map_err(|source| ListenError::Io { path: path.to_owned(), source })
+}
+
+fn is_refused(connected: &io::Result<UnixStream>) -> bool {
+    connected.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn bind(path: &Path, group: &GroupName) -> io::Result<UnixListener> {
@@ -117,6 +122,20 @@ mod tests {
         drop(listen(&path, &"daemon".parse().unwrap()).await.unwrap());
         let daemon = Group::from_name("daemon").unwrap().unwrap().gid.as_raw();
         assert_eq!((mode(&path), fs::metadata(&path).unwrap().gid()), (WITH_GROUP, daemon));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_too_busy_to_answer_keeps_its_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let listener = listen(&path, &root()).await.unwrap();
+        let mut waiting = Vec::new();
+        // Nobody accepts: the backlog fills up.
+        while let Ok(caller) = UnixStream::connect(&path).await {
+            waiting.push(caller);
+        }
+        assert!(matches!(listen(&path, &root()).await, Err(ListenError::Taken { .. })));
+        drop(listener);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use super::{followed, snapshots};
 use crate::testing::Node;
 use bootstash_base::testing::fail_on_warnings;
+use bootstash_daemon::telemetry::TextFormat;
 use bootstash_zfs::Zfs;
 
 /// The generations of a node's volume that are there.
@@ -57,7 +58,7 @@ async fn what_the_registrar_does_not_know_is_kept() {
     assert_eq!(snapshots(&node).await, [first.guid], "the old volume was touched");
     let replaced = node.volume().state().replaced;
     assert!(replaced[0].unknown.as_ref().unwrap().contains("knows none"), "{replaced:?}");
-    let text = node.metrics.scrape(&node.volume().state(), None).unwrap();
+    let text = node.metrics.scrape(&node.volume().state(), None, TextFormat::OpenMetrics).unwrap();
     assert!(text.contains("bootstash_agent_resyncs_total 1\n"), "{text}");
     assert!(text.contains("bootstash_agent_replaced_volumes 1\n"), "{text}");
     node.volume().collect(std::time::Duration::ZERO, false).await.unwrap();

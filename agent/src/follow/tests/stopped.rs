@@ -3,6 +3,7 @@
 use super::{followed, snapshots};
 use crate::testing::DownloadFault;
 use bootstash_base::testing::fail_on_warnings;
+use bootstash_daemon::telemetry::TextFormat;
 use bootstash_delta::VolumeLog;
 use bootstash_net::api::{AgentState, ConflictingHost, IdentityConflict};
 use bootstash_zfs::Zfs;
@@ -95,7 +96,7 @@ async fn full_pool_stops_until_there_is_space() {
     assert_eq!(snapshots(&node).await, [first.guid]);
     node.zfs.set_capacity("tank", 1 << 30);
     node.in_step_at(&second.name).await;
-    let text = node.metrics.scrape(&node.volume().state(), None).unwrap();
+    let text = node.metrics.scrape(&node.volume().state(), None, TextFormat::OpenMetrics).unwrap();
     assert!(text.contains("bootstash_agent_apply_failures_total{kind=\"operator\"}"), "{text}");
     node.stop().await;
 }

@@ -42,6 +42,16 @@ impl Views {
         }
     }
 
+    /// Those of which the log says that they are not at their place.
+    pub(in crate::volume) fn unmounted(&self) -> impl Iterator<Item = &SnapshotName> {
+        self.reported_unmounted.iter()
+    }
+
+    /// Takes note that it is at its place.
+    pub(in crate::volume) fn note_mounted(&mut self, snapshot: &SnapshotName) {
+        self.reported_unmounted.remove(snapshot);
+    }
+
     /// Takes note that the log tells of the overlays whose view is gone.
     pub(in crate::volume) fn note_reported(&mut self, snapshot: &SnapshotName) {
         self.reported_unmounted.insert(snapshot.clone());
@@ -55,6 +65,9 @@ impl Views {
         overlays: usize,
         outcome: &Result<Made, ViewError>,
     ) -> bool {
+        if outcome.is_ok() {
+            self.note_mounted(snapshot);
+        }
         match outcome {
             Ok(Made::Created) => tracing::warn!(
                 "made view {snapshot} anew, which {overlays} overlays chain onto: somebody destroyed it; restart \

@@ -4,11 +4,9 @@
 //! it), and the prefix `bootstash_` for all that is not about the process as such.
 
 use super::process::ProcessCollector;
+use super::text_format::TextFormat;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-
-/// What the answer to a scrape is.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Histogram bounds for what takes from a tenth of a second to half an hour.
 pub const SECOND_BUCKETS: [f64; 12] =
@@ -20,7 +18,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub const BYTE_BUCKETS: [f64; 8] =
     [MIB, 4.0 * MIB, 16.0 * MIB, 64.0 * MIB, 256.0 * MIB, 1024.0 * MIB, 4096.0 * MIB, 16384.0 * MIB];
 
-/// A registry with `bootstash_build_info{daemon, version}` and the process' memory in it. Register
+/// A registry with `bootstash_build_info{daemon, version}` and what the process takes in it. Register
 /// a daemon's own metrics in `registry.sub_registry_with_prefix("bootstash")`.
 pub fn new_registry(daemon: &'static str) -> Registry {
     let mut registry = Registry::default();
@@ -33,14 +31,14 @@ pub fn new_registry(daemon: &'static str) -> Registry {
     registry
 }
 
-/// The answer to a scrape; its type is [`CONTENT_TYPE`].
+/// The answer to a scrape.
 ///
 /// # Errors
 /// When a collector fails to write itself.
-pub fn encode(registry: &Registry) -> Result<String, std::fmt::Error> {
+pub fn encode(registry: &Registry, format: TextFormat) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry)?;
-    Ok(text)
+    Ok(format.of(text))
 }
 
 #[cfg(test)]
@@ -50,13 +48,13 @@ mod tests {
 
     #[test]
     fn tells_the_version_and_the_memory() {
-        let text = encode(&new_registry("agent")).unwrap();
+        let text = encode(&new_registry("agent"), TextFormat::OpenMetrics).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         let line = format!("bootstash_build_info{{daemon=\"agent\",version=\"{version}\"}} 1\n");
         assert!(text.contains(&line), "{text}");
         let memory =
             text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).unwrap();
-        assert!(memory.parse::<u64>().unwrap() > 100_000, "{text}");
+        assert!(memory.parse::<f64>().unwrap() > 100_000.0, "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 
@@ -70,7 +68,11 @@ mod tests {
             applied.clone(),
         );
         applied.inc();
-        assert!(encode(&registry).unwrap().contains("\nbootstash_deltas_applied_total 1\n"));
+        assert!(
+            encode(&registry, TextFormat::OpenMetrics)
+                .unwrap()
+                .contains("\nbootstash_deltas_applied_total 1\n")
+        );
     }
 
     #[test]

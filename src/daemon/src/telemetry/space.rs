@@ -89,6 +89,7 @@ impl SpaceMetrics {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text_format::TextFormat;
     use super::*;
     use crate::telemetry::{encode, new_registry};
     use bootstash_zfs::DedupTable;
@@ -105,7 +106,7 @@ mod tests {
             compress_ratio: 2.5,
             dedup_table: Some(DedupTable { bytes: 4, quota_bytes: None }),
         });
-        let text = encode(&registry).unwrap();
+        let text = encode(&registry, TextFormat::OpenMetrics).unwrap();
         for line in [
             "volume_logical_bytes 1",
             "volume_available_bytes 3",

@@ -106,6 +106,10 @@ pub enum Step {
 }
 
 impl Step {
+    /// In order.
+    pub const ALL: [Self; 6] =
+        [Self::Inspect, Self::Capture, Self::Verify, Self::Import, Self::Snapshot, Self::Publish];
+
     /// As one word.
     pub fn as_str(self) -> &'static str {
         match self {

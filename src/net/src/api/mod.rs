@@ -45,7 +45,7 @@ pub use overlay::{
 pub use peer::{DeltaComplaint, DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};
 pub use status::{
-    AgentState, AgentStatus, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume, Transfer,
+    AgentState, AgentStatus, Alive, HeldBy, HeldView, Holder, RegistrarStatus, ReplacedVolume, Transfer,
 };
 pub use stream::{GUID_HEADER, SIZE_HEADER, SNAPSHOT_HEADER, Shown, StreamQuery, stream_header};
 pub use transport::{Transport, TransportError};

@@ -33,6 +33,8 @@ pub const FULL: &str = "/v1/full";
 pub const STREAM: &str = "/v1/stream";
 /// Registrar: `POST` brings a lost volume back from a node, `GET` tells how far that is.
 pub const RESTORE: &str = "/v1/volume/restore";
+/// Both, on their own host: `GET` tells that the daemon answers at all, and waits for nothing.
+pub const ALIVE: &str = "/v1/alive";
 /// Both: `GET`.
 pub const STATUS: &str = "/v1/status";
 /// Both: `POST`.

@@ -5,6 +5,10 @@ use bootstash_base::names::{DatasetName, NodeName, SnapshotName};
 use bootstash_zfs::{Flavor, Unanswered, Usage};
 use serde::{Deserialize, Serialize};
 
+/// The answer of a daemon that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alive {}
+
 /// The registrar's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegistrarStatus {

@@ -40,6 +40,7 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) fn register(&self, to: &mut Registry) {
+        self.begin_at_zero();
         to.register_with_unit(
             "served",
             "Bytes of deltas and whole volumes sent",
@@ -63,6 +64,14 @@ impl Stats {
             "What all downloads together may send, 0 for no limit",
             self.rate_limit.clone(),
         );
+    }
+
+    /// A family without its labels hides that the first of them is new.
+    fn begin_at_zero(&self) {
+        for kind in [Kind::Delta, Kind::Full] {
+            drop(self.served.get_or_create(&kind.into()));
+            drop(self.under_way.get_or_create(&kind.into()));
+        }
     }
 
     pub(super) fn limits(&self, limits: Limits) {

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Connections at once, of all who have a certificate and who do not. A node has two or three.
-const MOST_CONNECTIONS: usize = 4096;
+pub const MOST_CONNECTIONS: usize = 4096;
 /// How long to wait where the system gives no more connections.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 

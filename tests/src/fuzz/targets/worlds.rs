@@ -180,11 +180,19 @@ fn agent() -> Result<World> {
     let (dir, runtime, stop) = (tempfile::tempdir()?, runtime(false)?, CancellationToken::new());
     let (zfs, layout) =
         (Arc::new(FakeZfs::seeded(1)), Layout::of(&agent_config(dir.path())?, &"c17".parse()?)?);
-    let routes = runtime.block_on(agent_routes(zfs, layout, stop.clone()))?;
+    let (ours, theirs) = (dir.path().join("state"), dir.path().join("registrar"));
+    enrolment::init(&theirs)?;
+    enrolment::enrol(&theirs, &ours, "c17")?;
+    let routes = runtime.block_on(agent_routes(zfs, layout, enrolment::store(&ours)?, stop.clone()))?;
     Ok(World { runtime, routes, _dir: dir, stop })
 }
 
-async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken) -> Result<Vec<Router>> {
+async fn agent_routes(
+    zfs: Arc<dyn Zfs>,
+    layout: Layout,
+    credentials: identity::CredentialStore,
+    stop: CancellationToken,
+) -> Result<Vec<Router>> {
     let volume = Volume::open(Arc::clone(&zfs), Arc::new(OverlayFiles), layout.clone(), stop).await?;
     let (handle, orders) = volume.handle();
     tokio::spawn(volume.run(orders));
@@ -202,6 +210,7 @@ async fn agent_routes(zfs: Arc<dyn Zfs>, layout: Layout, stop: CancellationToken
         following: tokio::sync::watch::Sender::new(AgentState::Starting).subscribe(),
         identity_conflict: tokio::sync::watch::Sender::new(None).subscribe(),
         metrics: Metrics::new(),
+        credentials,
         keep: Duration::from_secs(3600).into(),
     };
     Ok(vec![command_routes(site), peer::routes(peers)])
