@@ -123,7 +123,10 @@ fn systemd_accepts_the_units() {
     let dir = tempfile::tempdir().unwrap();
     let units = copy_with_programs(dir.path());
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--recursive-errors=no"]).args(&units).env("SYSTEMD_LOG_LEVEL", "warning");
+    verify
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(&units)
+        .env("SYSTEMD_LOG_LEVEL", "warning");
     let Some(output) = run(&mut verify) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("bootstash")).collect();
@@ -171,5 +174,40 @@ fn collecting_happens_daily_and_is_made_up_for() {
     let timer = unit("bootstash-gc.timer");
     for line in ["OnCalendar=daily", "Persistent=yes"] {
         assert!(has_line(&timer, line), "no {line}");
+    }
+}
+
+#[test]
+fn a_daemon_says_when_it_is_ready_and_comes_back_however_it_ends() {
+    for name in ["bootstash-registrar.service", "bootstash-agent.service"] {
+        for line in ["Type=notify", "WatchdogSec=60s", "Restart=always", "OOMPolicy=continue"] {
+            assert!(has_line(&unit(name), line), "{name} lacks {line}");
+        }
+        let identity = "ConditionPathExists=/var/lib/bootstash/";
+        assert!(unit(name).contains(identity), "{name} is started where nothing is configured");
+    }
+}
+
+#[test]
+fn vms_find_their_views_and_wait_for_no_network() {
+    let agent = unit("bootstash-agent.service");
+    assert!(has_line(&agent, "Before=libvirtd.service virtqemud.service libvirt-guests.service"));
+    for name in UNITS {
+        let waits =
+            unit(name).lines().any(|line| !line.starts_with('#') && line.contains("network-online.target"));
+        assert!(!waits, "{name} waits for the network");
+    }
+}
+
+#[test]
+fn as_many_files_may_be_open_as_connections_are_served() {
+    let connections = bootstash_net::server::MOST_CONNECTIONS;
+    for name in ["bootstash-registrar.service", "bootstash-agent.service"] {
+        let text = unit(name);
+        let limit = text.lines().find_map(|line| line.strip_prefix("LimitNOFILE=")).unwrap();
+        assert!(
+            limit.parse::<usize>().unwrap() > 2 * connections + 1024,
+            "{name}: {limit} for {connections}"
+        );
     }
 }
