@@ -24,7 +24,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint deny test test-unit sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
+.PHONY: help setup images openzfs build lint deny deb test test-unit test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
   bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -47,7 +47,7 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run tests/ground/*.sh tests/ground/*/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run packaging/*.sh tests/ground/*.sh tests/ground/*/*.sh; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@tests/ground/no-kill-points.sh
 	@tests/ground/crate-walls.sh
@@ -59,7 +59,7 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 deny: ## Check what we depend on: licences, sources, double versions, and advisories where they can be had
 	@tests/ground/deny.sh
 
-test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-e2e ## Run every test, set-up included (root)
+test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-alerts test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit tests, and others over fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
@@ -88,6 +88,13 @@ test-libzetta: root openzfs ## The ZFS contract over libzfs_core, with the featu
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
+
+test-alerts: setup ## Try the alert rules with Prometheus' promtool
+	@tests/ground/alerts.sh
+
+deb: setup ## Make the three Debian packages from the release profile, in target/deb
+	@tests/ground/setup.sh debhelper fakeroot
+	@packaging/deb.sh
 
 # Not in `make test`, nor in CI: emulated, an image takes up to an hour.
 test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PROFILES=openstack BOOTS=3 REUSE=1 select (root)
