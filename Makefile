@@ -24,7 +24,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint deny deb test test-unit test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
+.PHONY: help setup images openzfs build lint deny deb rpm test test-unit test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
   bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -95,6 +95,10 @@ test-alerts: setup ## Try the alert rules with Prometheus' promtool
 deb: setup ## Make the three Debian packages from the release profile, in target/deb
 	@tests/ground/setup.sh debhelper fakeroot
 	@packaging/deb.sh
+
+rpm: setup ## Make the three RPM packages, in target/rpm, and look at them in a clean root
+	@tests/ground/setup.sh rpm
+	@packaging/rpm.sh
 
 # Not in `make test`, nor in CI: emulated, an image takes up to an hour.
 test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PROFILES=openstack BOOTS=3 REUSE=1 select (root)
