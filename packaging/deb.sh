@@ -51,5 +51,5 @@ list_pages
   tail -n 30 "$OUT/dpkg-buildpackage.log" >&2
   exit 1
 }
-mv "$OUT"/tree/*.{deb,changes} "$OUT"
+mv "$OUT"/tree/*.{deb,buildinfo,changes} "$OUT"
 for deb in "$OUT"/*.deb; do printf 'deb: %s, %d KiB\n' "$deb" $(($(stat -c %s "$deb") / 1024)); done

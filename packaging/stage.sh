@@ -35,7 +35,8 @@ add_pages() {
       _*) kind=zsh ;;
       *) kind=bash ;;
     esac
-    install -m 644 "$file" "$TREE/completions/$kind"
+    # bash looks for a file called as the command is.
+    install -m 644 "$file" "$TREE/completions/$kind/$(basename "$file" .bash)"
   done < <(find "$TARGET/completions" -type f 2>/dev/null | sort)
 }
 
