@@ -8,6 +8,7 @@ NODES ?= 2
 SEEDS ?= 500
 INPUTS ?= 1000000
 BOOTS  ?= 3
+SUITES ?= bookworm trixie
 BIN   := $(or $(CARGO_TARGET_DIR),target)/debug
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 
@@ -24,7 +25,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint deny deb rpm test test-unit test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
+.PHONY: help setup images openzfs build lint deny deb rpm test test-unit test-units test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
   bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -59,7 +60,7 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 deny: ## Check what we depend on: licences, sources, double versions, and advisories where they can be had
 	@tests/ground/deny.sh
 
-test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-alerts test-e2e ## Run every test, set-up included (root)
+test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-units test-alerts test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit tests, and others over fakes: no root, under a minute
 	$(CARGO_TEST) --lib --bins $(addprefix --test ,$(PLAIN_TESTS))
@@ -88,6 +89,10 @@ test-libzetta: root openzfs ## The ZFS contract over libzfs_core, with the featu
 test-e2e: ground ## Tests with real guests and networks (root)
 	$(CARGO_TEST) --test capture
 	$(CARGO_TEST) --test e2e -- --test-threads=1
+
+test-units: root setup ## Our packages under a real systemd, in containers: SUITES="bookworm trixie" selects (root)
+	@tests/ground/setup.sh debhelper fakeroot
+	@tests/ground/test-units.sh $(SUITES)
 
 test-alerts: setup ## Try the alert rules with Prometheus' promtool
 	@tests/ground/alerts.sh
