@@ -370,7 +370,7 @@ async fn deltas_are_combined_once_for_all_and_go_when_no_node_needs_them() {
     // What a registration costs is said by the delta from the snapshot before.
     let newest = bench.log.now().snapshots[5].clone();
     assert_eq!(
-        bench.volume.publish(newest.name).await.unwrap().from,
+        bench.volume.publish(newest.name, &Default::default()).await.unwrap().from,
         Some(bench.log.now().snapshots[4].guid)
     );
     // Few deltas lead on from there.
