@@ -13,6 +13,7 @@ mod faulty_proxy;
 mod hanging;
 mod mounts;
 mod multicast;
+mod registrar_lost;
 mod registrations;
 mod shared_directory;
 
@@ -87,7 +88,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
         })
     };
     let cases = cases::CASES.iter().chain(faults::CASES).chain(shared_directory::CASES).chain(mounts::CASES);
-    cases.chain(multicast::CASES).map(trial).collect()
+    cases.chain(registrar_lost::CASES).chain(multicast::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {
