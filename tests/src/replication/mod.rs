@@ -17,7 +17,7 @@ mod registrar_lost;
 mod registrations;
 mod shared_directory;
 
-pub(crate) use capturer::SyntheticCapturer;
+pub(crate) use capturer::{SyntheticCapturer, without_boots};
 pub(crate) use cluster::{OverlayFiles, write_overlay};
 
 use crate::lab::zfs_host::parallel_cases;
