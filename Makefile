@@ -26,10 +26,10 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build lint deny deb rpm test test-unit test-units test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
-  bench bench-libzetta bench-load bench-catch-up bench-registrations bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install missing packages by apt, and list them (root)
 	@tests/ground/setup.sh
@@ -120,11 +120,18 @@ bench: stage ## Measure registering, replicating and booting, in target/bench/ma
 bench-load: binaries ## Measure the registrar when 200 nodes come back at once, in target/bench/load.json
 	@$(BIN)/bench-load
 
+bench-images: binaries ## Measure the registrar's answers for ten thousand images, in target/bench/images.json
+	@$(BIN)/bench-images
+
 bench-catch-up: root setup binaries ## Measure how fast a node catches up, over a real ZFS, in target/bench/catch-up.json (root)
 	@$(BIN)/bench-catch-up
 
 bench-registrations: root setup binaries ## Measure whether each of COUNT=1000 registrations slows the next, in target/bench/registrations.json (root)
 	@$(BIN)/bench-registrations $(COUNT)
+
+bench-openzfs: root openzfs binaries ## The same on OpenZFS, in a guest, COUNT=1000 (root)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	  $(BIN)/openzfs-guest run "$$dir" "$$(realpath $(BIN)/openzfs-guest)" registrations $(or $(COUNT),1000)
 
 bench-multicast: root setup binaries ## Measure one delta to 8 nodes by multicast, uftp and HTTP, in target/bench/multicast.json (root)
 	@tests/ground/setup.sh uftp ethtool

@@ -4,6 +4,7 @@
 
 use super::error::FollowError;
 use super::intervals::Intervals;
+use bootstash_base::backoff;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::AgentState;
 use std::time::Duration;
@@ -60,10 +61,7 @@ impl Health {
         if let Some(retry_after) = error.retry_after() {
             // It lives and is well; there is nothing to warn of.
             tracing::debug!("waiting for a turn: {text}");
-            return (
-                AgentState::Waiting { error: text },
-                Intervals::jittered_retry_after(retry_after, fastrand::f64()),
-            );
+            return (AgentState::Waiting { error: text }, backoff::not_before(retry_after, fastrand::f64()));
         }
         match error.kind() {
             ErrorClass::Permanent | ErrorClass::Operator => {

@@ -35,12 +35,6 @@ impl Default for Intervals {
 }
 
 impl Intervals {
-    /// The wait of a node that was told to retry later: never less than it was told, and up to twice that,
-    /// as others were told the same at the same moment.
-    pub fn jittered_retry_after(retry_after: Duration, jitter: f64) -> Duration {
-        retry_after.mul_f64(1.0 + jitter.clamp(0.0, 1.0))
-    }
-
     /// How long the registrar is to hold its answer back: in the upper half of the longest, so that nodes
     /// which asked together once do not for ever.
     pub fn jittered_poll(&self, jitter: f64) -> Duration {
@@ -59,14 +53,5 @@ mod tests {
         assert_eq!([seconds(1, 1.0), seconds(2, 1.0), seconds(3, 1.0)], [1.0, 2.0, 4.0]);
         assert_eq!([seconds(6, 0.0), seconds(6, 1.0), seconds(u32::MAX, 1.0)], [15.0, 30.0, 30.0]);
         assert_eq!([0.0, 1.0].map(|jitter| intervals.jittered_poll(jitter).as_secs()), [15, 30]);
-    }
-
-    #[test]
-    fn nobody_comes_before_its_turn() {
-        let told = Duration::from_secs(4);
-        assert_eq!(
-            [0.0, 0.5, 1.0].map(|jitter| Intervals::jittered_retry_after(told, jitter).as_secs()),
-            [4, 6, 8]
-        );
     }
 }

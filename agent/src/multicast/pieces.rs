@@ -1,8 +1,7 @@
 //! Fetching just the parts that are lacking.
 
 use super::MulticastError;
-use crate::follow::Intervals;
-use bootstash_base::backoff::Backoff;
+use bootstash_base::backoff::{self, Backoff};
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_net::api::{CallError, Client, PiecesRequest, routes};
 use std::ops::Range;
@@ -45,7 +44,7 @@ async fn fetch_with_retries(
         let pause = match &error {
             // A busy registrar works; only one that fails is given up.
             MulticastError::Call(CallError::Busy { retry_after, .. }) => {
-                Intervals::jittered_retry_after(*retry_after, fastrand::f64())
+                backoff::not_before(*retry_after, fastrand::f64())
             }
             error if error.kind() == ErrorClass::Transient && failures < RETRIES => {
                 failures += 1;

@@ -123,7 +123,7 @@ fn furnish(place: Place, cache: Option<&Path>) -> std::io::Result<(Place, tokio:
 }
 
 fn machine_error(plan: &BootPlan<'_>, source: MachineError) -> CaptureError {
-    CaptureError::Machine { path: plan.image.path.clone(), boot: plan.number, source }
+    CaptureError::Machine { path: plan.image.path.clone(), boot: plan.number, tries: 1, source }
 }
 
 /// A guest and all that is watched of it.

@@ -78,13 +78,15 @@ pub enum CaptureError {
     #[class(source)]
     Overlay(#[from] OverlayError),
     /// The guest could not be run.
-    #[error("cannot run boot {boot} of {}", .path.display())]
+    #[error("cannot run boot {boot} of {}{}", .path.display(), Tries(.tries))]
     #[class(source)]
     Machine {
         /// The image, by its file.
         path: PathBuf,
         /// Which boot, from 1.
         boot: u32,
+        /// How often it was tried.
+        tries: u32,
         /// The error that caused it.
         source: MachineError,
     },
@@ -124,6 +126,7 @@ impl CaptureError {
             Self::NeverBooted { path, boot, firmware, failure, console, .. } => {
                 Self::NeverBooted { path, boot, firmware, tries: 2, failure, console }
             }
+            Self::Machine { path, boot, source, .. } => Self::Machine { path, boot, tries: 2, source },
             other => other,
         }
     }
@@ -234,7 +237,7 @@ mod tests {
     }
 
     fn machine(source: MachineError) -> CaptureError {
-        CaptureError::Machine { path: "/a.raw".into(), boot: 2, source }
+        CaptureError::Machine { path: "/a.raw".into(), boot: 2, tries: 1, source }
     }
 
     #[test]
@@ -261,5 +264,8 @@ mod tests {
         assert!(once.to_string().contains("(boot 2, by BIOS): its kernel panicked"), "{once}");
         let twice = once.tried_twice();
         assert!(twice.to_string().contains("(boot 2, by BIOS, tried twice): its kernel panicked"), "{twice}");
+        let refused = || machine(MachineError::Refused { command: "quit", said: "no".to_owned() });
+        assert_eq!(refused().to_string(), "cannot run boot 2 of /a.raw");
+        assert_eq!(refused().tried_twice().to_string(), "cannot run boot 2 of /a.raw, tried twice");
     }
 }

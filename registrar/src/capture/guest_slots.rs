@@ -8,7 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The processors of this host, each for one guest. Cheap to clone.
 ///
-/// A guest with several virtual processors counts as one: nearly all of a boot is done by one of them at a time.
+/// A guest with several virtual processors counts as one, as most of a boot is done by one at a time. Emulated, two
+/// side by side on two processors slow each other nevertheless: `make bench` has the times of boots.
 #[derive(Clone, Debug)]
 pub struct GuestSlots {
     free: Arc<Semaphore>,

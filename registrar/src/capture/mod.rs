@@ -34,7 +34,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use tempfile::TempDir;
+use tempfile::{TempDir, TempPath};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -139,15 +139,19 @@ async fn run(
     })
 }
 
-/// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it.
+/// Moves a cache out of scratch to where the next step looks for it, so that a power cut keeps it. One that nobody
+/// waits for any more goes once it was moved.
 async fn keep(cache: PathBuf, work_dir: &Path) -> Result<PathBuf, CaptureError> {
     let kept = work_dir.join(bootstash_delta::catalog::CACHE_FILE);
     let (to, dir) = (kept.clone(), work_dir.to_owned());
     on_disk(move || {
-        std::fs::rename(cache, to)?;
-        std::fs::File::open(dir)?.sync_all()
+        std::fs::rename(cache, &to)?;
+        let moved = TempPath::try_from_path(to)?;
+        std::fs::File::open(dir)?.sync_all()?;
+        Ok(moved)
     })
     .await
+    .and_then(|moved| Ok(moved.keep()?))
     .map_err(|source| CaptureError::Write { path: kept.clone(), source })?;
     kill_point(KillPoint::CaptureKept);
     Ok(kept)

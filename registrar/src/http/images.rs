@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::job::{JobState, Registration, Submitted};
-use crate::register::{look_up, refuse_doubt, refuse_other_firmware};
+use crate::register::{look_up, refuse_doubt, refuse_other_choices};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use bootstash_base::error::Classified;
@@ -67,7 +67,7 @@ pub(super) async fn register(
         && let Some(manifest) = registered(&state, &name, &request.source).await?
     {
         refuse_doubt(request.require, &manifest)?;
-        refuse_other_firmware(request.capture.firmware, &manifest)?;
+        refuse_other_choices(&request.capture, &manifest)?;
         let image = Box::new(view(&state, manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }

@@ -5,7 +5,7 @@ use super::tests::{Bench, DEADLINE};
 use crate::job::{JobId, StepOutput};
 use crate::volume::ImportRequest;
 use bootstash_net::api::{JobOutcome, JobView, Step};
-use bootstash_zfs::fake::FakeZfs;
+use bootstash_zfs::fake::{FakeZfs, Verb};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn what_is_imported_already_is_taken_out_again() {
     let import = ImportRequest {
         cache: bench.layout.captured_cache(job),
         manifest: manifest.clone(),
-        written_bytes: Arc::default(),
+        progress: Default::default(),
     };
     bench.volume.import(import).await.unwrap();
     let (source, captured) = (manifest.source.clone(), Box::new(manifest));
@@ -124,5 +124,25 @@ async fn who_waits_for_a_turn_says_so_and_goes_on_when_it_comes() {
     let view = bench.jobs.watch(jobs[2]).unwrap().borrow().clone();
     assert_eq!(view.progress.waiting, None);
     bench.runner.cancel(jobs[1]).await.unwrap();
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_volume_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench(&dir).await;
+    let mut sending = bench.zfs.hang_next(Verb::Send);
+    let [first, second] = ["a", "b"].map(|name| bench.submit(name));
+    let (first, second) = (first.await, second.await);
+    bench.runner.start(first);
+    sending.reached().await;
+    bench.runner.start(second);
+    let waits = seen(&bench, second, |view| view.progress.waiting.is_some()).await;
+    assert_eq!(waits.step, Step::Import);
+    assert_eq!(waits.progress.waiting.unwrap(), "for the volume, which others are changing");
+    sending.release();
+    for job in [first, second] {
+        assert!(matches!(bench.outcome_of(job).await, JobOutcome::Registered { .. }));
+    }
     bench.close().await;
 }

@@ -8,7 +8,7 @@ mod doubt;
 mod existing_image;
 mod failure;
 mod manifest;
-mod other_firmware;
+mod other_choices;
 mod runner;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,5 +20,5 @@ pub use capturer::{Capturer, QemuCapturer};
 pub use doubt::{DoubtError, refuse_doubt};
 pub use existing_image::{BaseComparison, ExistingImageError, look_up};
 pub use failure::StepFailure;
-pub use other_firmware::{OtherFirmwareError, refuse_other_firmware};
+pub use other_choices::{OtherChoicesError, refuse_other_choices};
 pub use runner::Runner;

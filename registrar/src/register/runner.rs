@@ -8,17 +8,16 @@ use crate::capture::Captured;
 use crate::job::{JobId, JobRecord, JobRegistry, JobState, StepOutput, SubmitError, Submitted};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
-use crate::volume::{ImportRequest, VolumeHandle, VolumeReader};
+use crate::volume::{ImportRequest, VolumeError, VolumeHandle, VolumeReader};
 use bootstash_base::error::{Chain, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::names::ImageName;
+use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::Manifest;
 use bootstash_disk::Source;
 use bootstash_net::api::{CancelReply, JobOutcome, Progress, RegisterRequest, Step};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -206,16 +205,9 @@ impl Inner {
             }
             JobState::Inspected { source } => self.capture(record, source, cancel, clock).await,
             JobState::Captured { manifest } => self.verify(record, manifest, cancel).await,
-            JobState::Verified { manifest } => self.import(record, manifest).await,
-            JobState::Imported { .. } => {
-                self.is_in_the_head(record).await?;
-                Ok(StepOutput::Snapshotted(self.volume.snapshot().await?))
-            }
-            JobState::Snapshotted { snapshot, .. } => {
-                self.is_in_the_head(record).await?;
-                let delta = self.volume.publish(snapshot.clone()).await?;
-                Ok(StepOutput::Published { delta_bytes: delta.bytes })
-            }
+            JobState::Verified { manifest } => self.import(record, manifest, clock).await,
+            JobState::Imported { .. } => self.snapshot(record, clock).await,
+            JobState::Snapshotted { snapshot, .. } => self.publish(record, snapshot, clock).await,
             ended => Err(StepFailure {
                 error: format!("a job at {ended:?} has no next step"),
                 kind: ErrorClass::Permanent,
@@ -291,32 +283,57 @@ impl Inner {
         verified.map(|()| StepOutput::Verified).map_err(|failure| name_adopted(record, failure))
     }
 
-    async fn import(&self, record: &JobRecord, manifest: &Manifest) -> Result<StepOutput, StepFailure> {
+    async fn import(
+        &self,
+        record: &JobRecord,
+        manifest: &Manifest,
+        clock: &StepClock,
+    ) -> Result<StepOutput, StepFailure> {
         // Another registration under the name can have ended while this one was being taken.
         let (name, source) = (record.name.clone(), record.source.clone());
         let registered = self.reader.read(move |mountpoint| look_up(mountpoint, &name, &source)).await??;
         if let Some(registered) = registered {
             self.bases.unchanged(registered).await?;
         }
-        let written_bytes = Arc::new(AtomicU64::new(0));
-        let request = ImportRequest {
-            cache: self.layout.captured_cache(record.id),
-            manifest: manifest.clone(),
-            written_bytes: Arc::clone(&written_bytes),
+        let import = async |progress: &watch::Sender<Progress>| {
+            let (cache, manifest) = (self.layout.captured_cache(record.id), manifest.clone());
+            progress.send_modify(|progress| progress.total_bytes = Some(manifest.cache.bytes));
+            self.volume.import(ImportRequest { cache, manifest, progress: progress.clone() }).await
         };
-        let import = self.volume.import(request);
-        tokio::pin!(import);
-        loop {
-            tokio::select! {
-                result = &mut import => break result?,
-                () = tokio::time::sleep(PROGRESS_EVERY) => {
-                    let bytes = Some(written_bytes.load(Ordering::Relaxed));
-                    let progress = Progress { bytes, total_bytes: Some(manifest.cache.bytes), ..Progress::default() };
-                    self.jobs.progress(record.id, progress);
-                }
-            }
-        }
+        self.on_volume(record.id, clock, import).await?;
         Ok(StepOutput::Imported)
+    }
+
+    async fn snapshot(&self, record: &JobRecord, clock: &StepClock) -> Result<StepOutput, StepFailure> {
+        self.is_in_the_head(record).await?;
+        let snapshot = async |progress: &watch::Sender<Progress>| self.volume.snapshot(progress).await;
+        Ok(StepOutput::Snapshotted(self.on_volume(record.id, clock, snapshot).await?))
+    }
+
+    async fn publish(
+        &self,
+        record: &JobRecord,
+        snapshot: &SnapshotName,
+        clock: &StepClock,
+    ) -> Result<StepOutput, StepFailure> {
+        self.is_in_the_head(record).await?;
+        let publish =
+            async |progress: &watch::Sender<Progress>| self.volume.publish(snapshot.clone(), progress).await;
+        let delta = self.on_volume(record.id, clock, publish).await?;
+        Ok(StepOutput::Published { delta_bytes: delta.bytes })
+    }
+
+    /// Work of the volume's task, whose progress is shown; that others come first is said, and no time of this step.
+    async fn on_volume<T>(
+        &self,
+        job: JobId,
+        clock: &StepClock,
+        work: impl AsyncFnOnce(&watch::Sender<Progress>) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let (progress, mut seen) = watch::channel(Progress::default());
+        let done = self.relay(job, &mut seen, work(&progress)).await;
+        clock.leave_out(progress.borrow().waited_seconds);
+        done
     }
 
     /// Shows a step's progress while it runs, at most every [`PROGRESS_EVERY`].

@@ -1,11 +1,15 @@
 //! Asking the volume's task for a change. Cheap to clone.
 
 use super::{HeadImages, ImportRequest, Restore, Restored, VolumeError};
+use crate::register::waiting::wait_for;
 use bootstash_base::names::{Guid, ImageName, SnapshotName};
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::retention::Keep;
-use bootstash_net::api::{DeregisterReply, GcReport};
-use tokio::sync::{mpsc, oneshot};
+use bootstash_net::api::{DeregisterReply, GcReport, Progress};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a request waits for that is not the first.
+const OTHERS_FIRST: &str = "for the volume, which others are changing";
 
 /// Answers a request.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, VolumeError>>;
@@ -25,15 +29,36 @@ pub(super) enum Request {
     Collect { keep: Keep, dry_run: bool, reply: Reply<GcReport> },
 }
 
+/// A request that waits for its turn.
+#[derive(Debug)]
+pub(super) struct QueuedRequest {
+    request: Request,
+    turn: oneshot::Sender<()>,
+}
+
+impl QueuedRequest {
+    /// Its turn has come.
+    pub(super) fn begin(self) -> Request {
+        // Who asked may have gone; what was asked is done all the same.
+        self.turn.send(()).ok();
+        self.request
+    }
+
+    /// Whether it can go into the next snapshot.
+    pub(super) fn is_for_a_snapshot(&self) -> bool {
+        matches!(self.request, Request::Import(..) | Request::Snapshot(_))
+    }
+}
+
 /// The way to the volume's task.
 #[derive(Clone, Debug)]
 pub struct VolumeHandle {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<QueuedRequest>,
     images: HeadImages,
 }
 
 impl VolumeHandle {
-    pub(super) fn new(requests: mpsc::Sender<Request>, images: HeadImages) -> Self {
+    pub(super) fn new(requests: mpsc::Sender<QueuedRequest>, images: HeadImages) -> Self {
         Self { requests, images }
     }
 
@@ -47,7 +72,8 @@ impl VolumeHandle {
     /// # Errors
     /// See [`VolumeError`]; the head is then as it was.
     pub async fn import(&self, request: ImportRequest) -> Result<(), VolumeError> {
-        self.ask(|reply| Request::Import(Box::new(request), reply)).await
+        let progress = request.progress.clone();
+        self.ask_in_turn(&progress, |reply| Request::Import(Box::new(request), reply)).await
     }
 
     /// Takes an image that was imported and not published out of the head again.
@@ -58,20 +84,24 @@ impl VolumeHandle {
         self.ask(|reply| Request::Discard(name, reply)).await
     }
 
-    /// A snapshot that holds all that was imported so far.
+    /// A snapshot that holds all that was imported so far; `progress` says if others come first.
     ///
     /// # Errors
     /// See [`VolumeError`].
-    pub async fn snapshot(&self) -> Result<SnapshotName, VolumeError> {
-        self.ask(Request::Snapshot).await
+    pub async fn snapshot(&self, progress: &watch::Sender<Progress>) -> Result<SnapshotName, VolumeError> {
+        self.ask_in_turn(progress, Request::Snapshot).await
     }
 
-    /// The delta that leads to a snapshot from the one before, announced.
+    /// The delta that leads to a snapshot from the one before, announced; `progress` says if others come first.
     ///
     /// # Errors
     /// See [`VolumeError`].
-    pub async fn publish(&self, snapshot: SnapshotName) -> Result<DeltaRecord, VolumeError> {
-        self.ask(|reply| Request::Publish(snapshot, reply)).await
+    pub async fn publish(
+        &self,
+        snapshot: SnapshotName,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<DeltaRecord, VolumeError> {
+        self.ask_in_turn(progress, |reply| Request::Publish(snapshot, reply)).await
     }
 
     /// Removes an image from the head, and with `publish` tells the nodes at once.
@@ -124,8 +154,22 @@ impl VolumeHandle {
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, VolumeError> {
+        self.ask_in_turn(&watch::Sender::default(), request).await
+    }
+
+    async fn ask_in_turn<T>(
+        &self,
+        progress: &watch::Sender<Progress>,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Result<T, VolumeError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.map_err(|_| VolumeError::Stopping)?;
+        let (turn, came) = oneshot::channel();
+        let request = QueuedRequest { request: request(reply), turn };
+        let queue = async {
+            self.requests.send(request).await.map_err(|_| VolumeError::Stopping)?;
+            came.await.map_err(|_| VolumeError::Stopping)
+        };
+        wait_for(progress, OTHERS_FIRST, queue).await?;
         answer.await.map_err(|_| VolumeError::Stopping)?
     }
 }

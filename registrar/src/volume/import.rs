@@ -6,11 +6,12 @@ use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::ImageName;
 use bootstash_delta::catalog;
 use bootstash_delta::catalog::{CACHE_FILE, MANIFEST_FILE, Manifest};
+use bootstash_net::api::Progress;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
 
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// Names of unfinished imports begin so, which no image name does.
@@ -25,8 +26,8 @@ pub struct ImportRequest {
     pub cache: PathBuf,
     /// What lies beside it.
     pub manifest: Manifest,
-    /// Counts the bytes written, for whoever watches.
-    pub written_bytes: std::sync::Arc<AtomicU64>,
+    /// Says what is waited for, and how many bytes are written.
+    pub progress: watch::Sender<Progress>,
 }
 
 /// Puts the image into the head of the volume mounted at `mountpoint`. What was there under its name
@@ -87,8 +88,7 @@ pub(super) fn sweep(mountpoint: &Path) -> Result<(), VolumeError> {
 fn fill(part: &Path, request: &ImportRequest) -> Result<(), VolumeError> {
     make_dir(part)?;
     kill_point(KillPoint::ImportBegun);
-    copy(&request.cache, &part.join(CACHE_FILE), &request.written_bytes)?;
-    let copied = request.written_bytes.load(Ordering::Relaxed);
+    let copied = copy(request, &part.join(CACHE_FILE))?;
     if copied != request.manifest.cache.bytes {
         let wrong = format!("it has {copied} bytes, captured were {}", request.manifest.cache.bytes);
         return Err(io_error(&request.cache, io::Error::other(wrong)));
@@ -99,17 +99,22 @@ fn fill(part: &Path, request: &ImportRequest) -> Result<(), VolumeError> {
     file.write_all(&json).and_then(|()| finish(&file)).map_err(|source| io_error(&path, source))
 }
 
-fn copy(from: &Path, to: &Path, written_bytes: &AtomicU64) -> Result<(), VolumeError> {
+/// Gives the bytes copied.
+fn copy(request: &ImportRequest, to: &Path) -> Result<u64, VolumeError> {
+    let from = &request.cache;
     let mut source = File::open(from).map_err(|source| io_error(from, source))?;
     let mut target = create(to)?;
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut copied = 0;
     loop {
         let read = source.read(&mut buffer).map_err(|source| io_error(from, source))?;
         if read == 0 {
-            return finish(&target).map_err(|source| io_error(to, source));
+            finish(&target).map_err(|source| io_error(to, source))?;
+            return Ok(copied);
         }
         target.write_all(&buffer[..read]).map_err(|source| io_error(to, source))?;
-        written_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        copied += read as u64;
+        request.progress.send_modify(|progress| progress.bytes = Some(copied));
     }
 }
 
@@ -174,7 +179,7 @@ mod tests {
     fn request(dir: &Path, bytes: &[u8]) -> ImportRequest {
         let cache = dir.join("captured");
         fs::write(&cache, bytes).unwrap();
-        ImportRequest { cache, manifest: manifest("debian"), written_bytes: Default::default() }
+        ImportRequest { cache, manifest: manifest("debian"), progress: Default::default() }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The task that owns the volume.
 
-use super::handle::Request;
+use super::handle::{QueuedRequest, Request};
 use super::mounted::LOOK_EVERY;
 use super::publish::{Publisher, log_failure};
 use super::{HeadImages, PublicationLog, VolumeError, VolumeHandle, collect, import};
@@ -32,7 +32,7 @@ pub struct VolumeTask {
     pub(super) images: HeadImages,
     nodes: Arc<Nodes>,
     window: Duration,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<QueuedRequest>,
     /// The head differs from the newest snapshot, or may.
     pub(super) dirty: bool,
     /// The log says that the head is not mounted.
@@ -89,7 +89,7 @@ impl VolumeTask {
                     self.images.look().await;
                 }
                 request = self.requests.recv() => match request {
-                    Some(request) => self.serve(request).await,
+                    Some(queued) => self.serve(queued.begin()).await,
                     None => break,
                 },
             }
@@ -131,11 +131,14 @@ impl VolumeTask {
     /// One snapshot for all who ask now, after the imports that wait behind them.
     async fn serve_snapshot(&mut self, mut askers: Vec<super::handle::Reply<SnapshotName>>) {
         let mut later = Vec::new();
-        while let Ok(request) = self.requests.try_recv() {
-            match request {
-                Request::Import(request, reply) => drop(reply.send(self.import(*request).await)),
+        while let Ok(queued) = self.requests.try_recv() {
+            if !queued.is_for_a_snapshot() {
+                later.push(queued);
+                continue;
+            }
+            match queued.begin() {
                 Request::Snapshot(reply) => askers.push(reply),
-                other => later.push(other),
+                other => Box::pin(self.serve(other)).await,
             }
         }
         match self.snapshot().await {
@@ -151,8 +154,8 @@ impl VolumeTask {
                 }
             }
         }
-        for request in later {
-            Box::pin(self.serve(request)).await;
+        for queued in later {
+            Box::pin(self.serve(queued.begin())).await;
         }
     }
 

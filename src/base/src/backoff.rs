@@ -44,6 +44,12 @@ pub fn upper_half(full: Duration, jitter: f64) -> Duration {
     full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 
+/// The wait of one that was told to come again after `told`: never less, and up to twice that, where `jitter` (0 to 1)
+/// says, as others were told the same at the same moment.
+pub fn not_before(told: Duration, jitter: f64) -> Duration {
+    told.mul_f64(1.0 + jitter.clamp(0.0, 1.0))
+}
+
 /// Failures in a row, and when to give up.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
@@ -79,6 +85,12 @@ mod tests {
     fn jitter_spreads_over_the_upper_half() {
         let millis = [-1.0, 0.0, 0.5, 1.0, 2.0].map(|jitter| BACKOFF.jittered(2, jitter).as_millis());
         assert_eq!(millis, [1000, 1000, 1500, 2000, 2000]);
+    }
+
+    #[test]
+    fn nobody_comes_before_their_turn() {
+        let told = Duration::from_secs(4);
+        assert_eq!([0.0, 0.5, 1.0, 2.0].map(|jitter| not_before(told, jitter).as_secs()), [4, 6, 8, 8]);
     }
 
     #[test]

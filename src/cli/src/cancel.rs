@@ -8,7 +8,7 @@ use bootstash_net::api::{CancelReply, Client, JobId, JobOutcome, routes};
 
 /// Cancels a registration.
 pub(super) async fn cancel(daemons: &Daemons, args: CancelArgs) -> Result<(), CommandError> {
-    let reply = ask(&daemons.need(Daemon::Registrar)?, JobId(args.job)).await?;
+    let reply = ask(&daemons.need(Daemon::Registrar)?, args.job).await?;
     if args.json { output::json(&reply) } else { output::line(&cancelled_text(&reply)) }
 }
 

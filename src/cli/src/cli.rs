@@ -5,7 +5,7 @@ use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
 use bootstash_disk::ImageFormat;
 use bootstash_disk::firmware::Firmware;
-use bootstash_net::api::ImagePattern;
+use bootstash_net::api::{ImagePattern, JobId};
 use bootstash_qemu::{HardwareProfile, HardwareProfiles};
 use clap::{Args, Parser, Subcommand};
 use humantime_serde::re::humantime;
@@ -261,7 +261,8 @@ pub(super) struct RegisterArgs {
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
     /// Its number, as `bootstash jobs` shows it
-    pub(super) job: u64,
+    #[arg(value_parser = job)]
+    pub(super) job: JobId,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -367,6 +368,12 @@ impl FirmwareChoice {
     }
 }
 
+fn job(text: &str) -> Result<JobId, String> {
+    text.parse()
+        .map(JobId)
+        .map_err(|_| "give the number of a registration; `bootstash jobs` lists them".to_owned())
+}
+
 fn required_confidence(text: &str) -> Result<Confidence, String> {
     match text {
         "high" => Ok(Confidence::High),
@@ -435,6 +442,15 @@ mod tests {
         assert_eq!(args.require, Some(Confidence::High));
         let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
         assert!(error.contains("only `high`"), "{error}");
+    }
+
+    #[test]
+    fn a_job_is_a_number_and_who_gives_a_name_is_told_where_it_stands() {
+        let cancel = |text| Cli::try_parse_from(["bootstash", "cancel", text]).map(|cli| cli.verb);
+        let Ok(Verb::Cancel(args)) = cancel("17") else { panic!("not cancel") };
+        assert_eq!(args.job, JobId(17));
+        let error = cancel("debian12").unwrap_err().to_string();
+        assert!(error.contains("'debian12'") && error.contains("`bootstash jobs`"), "{error}");
     }
 
     #[test]

@@ -21,7 +21,19 @@ fn main() -> ExitCode {
             eprintln!("openzfs-guest: {error:#}");
             ExitCode::FAILURE
         }),
+        Some(["registrations", count]) => registrations(count),
         _ => suite(),
+    }
+}
+
+/// As `bench-registrations` does it on the host.
+fn registrations(count: &str) -> ExitCode {
+    match count.parse() {
+        Ok(count) => replication::measure_registrations(Path::new("/run/registrations"), count),
+        Err(_) => {
+            eprintln!("openzfs-guest: registrations {count}: give the number of images");
+            ExitCode::FAILURE
+        }
     }
 }
 

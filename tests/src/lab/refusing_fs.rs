@@ -1,4 +1,4 @@
-//! A file system that shows a directory's files with their true size and time, lets them be opened,
+//! A file system that shows a directory's files with their true size, time and inode, lets them be opened,
 //! and answers every read with an I/O error, which it counts.
 //!
 //! Mounted over the shared images of a node, it proves that a VM booted without its base. It runs as
@@ -15,13 +15,11 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 const NO_CACHING: Duration = Duration::ZERO;
-/// Files have the numbers from here on, in order of name.
-const FIRST_FILE: u64 = INodeNo::ROOT.0 + 1;
 
 /// How many reads are described one by one.
 const DESCRIBED_READS: usize = 32;
@@ -53,7 +51,8 @@ pub struct ReadCounts {
 struct RefusingFs {
     /// The directory itself, below whatever is mounted over its path.
     directory: File,
-    names: Vec<OsString>,
+    /// In order of name, each with the number it has there: another one would say that it is a copy.
+    files: Vec<(OsString, INodeNo)>,
     counts: Mutex<ReadCounts>,
     counts_file: PathBuf,
 }
@@ -77,15 +76,15 @@ pub fn serve(directory: &Path, counts_file: &Path) -> Result<()> {
 impl RefusingFs {
     fn over(path: &Path, counts_file: &Path) -> Result<Self> {
         let directory = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let mut names = Vec::new();
+        let mut files = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                names.push(entry.file_name());
+                files.push((entry.file_name(), INodeNo(entry.ino())));
             }
         }
-        names.sort();
-        Ok(Self { directory, names, counts: Mutex::default(), counts_file: counts_file.to_owned() })
+        files.sort();
+        Ok(Self { directory, files, counts: Mutex::default(), counts_file: counts_file.to_owned() })
     }
 
     fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
@@ -98,8 +97,7 @@ impl RefusingFs {
     }
 
     fn name(&self, number: INodeNo) -> Option<&OsString> {
-        let index = usize::try_from(number.0.checked_sub(FIRST_FILE)?).ok()?;
-        self.names.get(index)
+        self.files.iter().find(|(_, file)| *file == number).map(|(name, _)| name)
     }
 
     fn refuse(&self, number: INodeNo, offset: u64, bytes: u32) {
@@ -118,8 +116,8 @@ impl RefusingFs {
 
 impl Filesystem for RefusingFs {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let index = self.names.iter().position(|known| known == name).filter(|_| parent == INodeNo::ROOT);
-        match index.and_then(|index| self.attributes(INodeNo(FIRST_FILE + index as u64))) {
+        let file = self.files.iter().find(|(known, _)| known == name).filter(|_| parent == INodeNo::ROOT);
+        match file.and_then(|(_, number)| self.attributes(*number)) {
             Some(attributes) => reply.entry(&NO_CACHING, &attributes, Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
@@ -160,9 +158,9 @@ impl Filesystem for RefusingFs {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let files = (FIRST_FILE..).zip(&self.names);
-        for (next, (number, name)) in (1..).zip(files).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
-            if reply.add(INodeNo(number), next, FileType::RegularFile, name) {
+        let files = (1..).zip(&self.files).skip(usize::try_from(offset).unwrap_or(usize::MAX));
+        for (next, (name, number)) in files {
+            if reply.add(*number, next, FileType::RegularFile, name) {
                 break;
             }
         }

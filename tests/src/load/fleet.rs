@@ -14,9 +14,10 @@ use bootstash_net::api::*;
 use bootstash_net::download_limits::Limits;
 use bootstash_registrar::daemon;
 use bootstash_registrar::download_limits::DownloadLimits;
+use bootstash_registrar::layout::Layout;
 use bootstash_zfs::Zfs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -81,6 +82,19 @@ impl Fleet {
         fleet.power_on().await?;
         fleet.in_step().await?;
         Ok(fleet)
+    }
+
+    /// The way to the registrar.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where the registrar's volume is mounted.
+    ///
+    /// # Errors
+    /// When it has no such place.
+    pub fn mountpoint(&self) -> Result<PathBuf> {
+        Ok(Layout::new(&registrar_config(self.dir.path())?)?.mountpoint)
     }
 
     /// Registers a made-up image.

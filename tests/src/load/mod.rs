@@ -1,10 +1,12 @@
 //! Load on the registrar: many nodes that come back at once and miss the same deltas, with and without
 //! help from each other, with and without a rate limit.
 
+mod catalog;
 mod fleet;
 pub(crate) mod null_zfs;
 mod table;
 
+pub use catalog::{CatalogFigures, measure as measure_catalog, render_catalog};
 pub use fleet::Fleet;
 pub use table::render;
 

@@ -6,7 +6,7 @@ use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -72,19 +72,7 @@ impl Capturer for SyntheticCapturer {
             data_clusters: self.cache_bytes as u64 / 65536,
             zero_clusters: 0,
         };
-        let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));
-        let content = Some(content.map_err(|error| StepFailure::internal(&error))?);
-        let (boots, confidence) = (Vec::new(), Confidence::Low);
-        Ok(Captured {
-            cache,
-            facts,
-            boots,
-            unbooted: Vec::new(),
-            confidence,
-            accelerator: None,
-            seed: false,
-            content,
-        })
+        without_boots(source, cache, facts)
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {
@@ -101,4 +89,23 @@ impl Capturer for SyntheticCapturer {
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {
         Ok(())
     }
+}
+
+/// What a capture comes to that booted nothing.
+pub(crate) fn without_boots(
+    source: &Source,
+    cache: PathBuf,
+    facts: CacheFacts,
+) -> Result<Captured, StepFailure> {
+    let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));
+    Ok(Captured {
+        cache,
+        facts,
+        boots: Vec::new(),
+        unbooted: Vec::new(),
+        confidence: Confidence::Low,
+        accelerator: None,
+        seed: false,
+        content: Some(content.map_err(|error| StepFailure::internal(&error))?),
+    })
 }

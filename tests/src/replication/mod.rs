@@ -13,10 +13,11 @@ mod faulty_proxy;
 mod hanging;
 mod mounts;
 mod multicast;
+mod registrar_lost;
 mod registrations;
 mod shared_directory;
 
-pub(crate) use capturer::SyntheticCapturer;
+pub(crate) use capturer::{SyntheticCapturer, without_boots};
 pub(crate) use cluster::{OverlayFiles, write_overlay};
 
 use crate::lab::zfs_host::parallel_cases;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Of all cases together, under emulation.
-const LIMIT: Duration = Duration::from_secs(20 * 60);
+const LIMIT: Duration = Duration::from_secs(24 * 60);
 /// Of a thousand registrations.
 const LONG_LIMIT: Duration = Duration::from_secs(90 * 60);
 
@@ -87,7 +88,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
         })
     };
     let cases = cases::CASES.iter().chain(faults::CASES).chain(shared_directory::CASES).chain(mounts::CASES);
-    cases.chain(multicast::CASES).map(trial).collect()
+    cases.chain(registrar_lost::CASES).chain(multicast::CASES).map(trial).collect()
 }
 
 fn run(case: cases::Case, pool: &str, dir: &Path) -> Result<()> {

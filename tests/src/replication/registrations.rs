@@ -64,8 +64,8 @@ pub(super) async fn measure(pool: &str, dir: &Path, count: usize) -> Result<()> 
     cluster.stop().await;
     let rows = rows(&samples);
     let measured = Registrations { rows, images: count + 1, registrar_images_seconds, node_images_seconds };
-    let file = report::write("bench/registrations.json", &measured)?;
-    println!("{}\n\nAs JSON: {}", render(&measured), file.display());
+    println!("{}\n", render(&measured));
+    println!("As JSON: {}", report::write("bench/registrations.json", &measured)?.display());
     Ok(())
 }
 

@@ -2,10 +2,11 @@
 //! overlay chains onto cannot be mistaken.
 
 use super::host::Life;
+use crate::replication::without_boots;
 use async_trait::async_trait;
 use bootstash_base::error::ErrorClass;
-use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
-use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
+use bootstash_delta::catalog::{CACHE_FILE, CacheFacts};
+use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_registrar::capture::Captured;
 use bootstash_registrar::register::{Capturer, StepFailure};
@@ -81,19 +82,7 @@ impl Capturer for SimCapturer {
             data_clusters: 1,
             zero_clusters: 0,
         };
-        let content = std::fs::File::open(&source.path).and_then(|file| ContentDigest::of(&file, || Ok(())));
-        let content = Some(content.map_err(|error| StepFailure::internal(&error))?);
-        let (boots, confidence) = (Vec::new(), Confidence::Low);
-        Ok(Captured {
-            cache,
-            facts,
-            boots,
-            unbooted: Vec::new(),
-            confidence,
-            accelerator: None,
-            seed: false,
-            content,
-        })
+        without_boots(source, cache, facts)
     }
 
     async fn adopt(&self, source: &Source, _: &Path, work_dir: &Path) -> Result<Captured, StepFailure> {

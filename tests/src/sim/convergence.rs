@@ -97,7 +97,7 @@ impl World {
     /// the volume that was replaced must go, and what stands on it.
     async fn untangle(&self, node: &Node) {
         let Some(AgentState::Stopped { error }) = node.state() else { return };
-        if !error.contains("drop the one that was replaced") {
+        if !error.contains("different snapshots called") {
             return;
         }
         for path in self.model.overlays_of(&node.host.name) {

@@ -37,7 +37,9 @@ fn a_real_guest_boots_on_every_node_without_its_base() {
             lab.nodes().iter().map(|node| scope.spawn(|| warm_boot(node, "alpine").unwrap())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
-    assert_eq!(boots.iter().map(|boot| boot.base_bytes_read).collect::<Vec<_>>(), [0, 0]);
+    for boot in boots {
+        assert_eq!((boot.base_bytes_read, boot.base_reads), (0, Vec::new()));
+    }
 
     // A guest goes on while every daemon is killed, from its boot loader on.
     let node = lab.host("node1");
@@ -73,8 +75,9 @@ fn a_real_guest_boots_from_a_vmdk_and_from_a_compressed_qcow2_with_subclusters()
         let call = Call::new("qemu-img").args(["convert", "-f", "raw"]).args(options);
         call.args([&alpine, &images.path().join(file)]).output().unwrap();
     }
-    let plan =
-        LabPlan::new(1).images_dir(images.path()).registrar("[capture]\naccelerator = \"tcg\"\n").unwrap();
+    // Where the bytes come from is not a matter of hardware, which takes a boot for each.
+    let config = "[capture]\naccelerator = \"tcg\"\nprofiles = [\"libvirt\"]\n";
+    let plan = LabPlan::new(1).images_dir(images.path()).registrar(config).unwrap();
     let lab = Lab::build(&plan).unwrap();
     lab.start_daemons().unwrap();
     for (name, (file, _)) in ["vmdk", "qcow2"].into_iter().zip(forms) {
@@ -133,7 +136,8 @@ fn two_machines_boot_from_one_view_without_the_base() {
     let node = setting.lab.host("node1");
     let first = Vm::start(node, "a").unwrap();
     first.wait_for_prompt().unwrap();
-    assert_eq!(warm_boot(node, "a").unwrap().base_bytes_read, 0);
+    let boot = warm_boot(node, "a").unwrap();
+    assert_eq!((boot.base_bytes_read, boot.base_reads), (0, Vec::new()));
     let second = Vm::start(node, "a").unwrap();
     second.wait_for_prompt().unwrap();
     let status = node.agent_status().unwrap();

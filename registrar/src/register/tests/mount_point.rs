@@ -54,11 +54,11 @@ async fn no_snapshot_is_taken_of_a_volume_that_was_moved_since_the_import() {
     let bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
     let before = bench.zfs.snapshots(&bench.layout.volume).await.unwrap();
     move_away(&bench);
-    let refused = bench.volume.snapshot().await.unwrap_err();
+    let refused = bench.volume.snapshot(&Default::default()).await.unwrap_err();
     assert!(matches!(refused, VolumeError::MountPoint(_)), "{refused}");
     assert_eq!(bench.zfs.snapshots(&bench.layout.volume).await.unwrap(), before);
     move_back(&bench);
-    bench.volume.snapshot().await.unwrap();
+    bench.volume.snapshot(&Default::default()).await.unwrap();
     bench.close().await;
 }
 
