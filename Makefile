@@ -25,7 +25,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build lint deny deb rpm test test-unit test-units test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
+.PHONY: help setup images openzfs build man board lint deny deb rpm test test-unit test-units test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
   bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -43,6 +43,16 @@ openzfs: setup ## Build the guest with OpenZFS in its kernel, unless it is cache
 build: setup ## Compile everything, tests included
 	@start=$$SECONDS; cargo build --quiet --workspace --all-targets; \
 	  echo "build: done in $$((SECONDS - start)) s"
+
+# Packages are made from release binaries, which are there by then: make man FROM=target/release
+man: $(if $(FROM),,binaries) ## Write man pages and shell completions into target/man and target/completions
+	@rm -rf target/man target/completions
+	@for program in bootstash bootstash-registrar bootstash-agent; do $(or $(FROM),$(BIN))/$$program man-pages target/man; done
+	@$(or $(FROM),$(BIN))/bootstash completions target/completions
+	@echo "man: $$(ls target/man | wc -l) pages in target/man, completions in target/completions"
+
+board: ## Write the Grafana board, packaging/monitoring/board.json, anew
+	@tests/ground/board.sh
 
 lint: ## Check format, clippy, shell scripts, file lengths, and which crate imports which
 	@cargo fmt --all --check

@@ -1,5 +1,7 @@
 //! `bootstash-agent`: the compute node's service.
 
+mod manual;
+
 use anyhow::{Context, Result};
 use bootstash_agent::follow::Intervals;
 use bootstash_agent::run::Agent;
@@ -12,7 +14,7 @@ use bootstash_net::api::Joiner;
 use bootstash_net::enrolment;
 use bootstash_qemu::Qemu;
 use bootstash_zfs::Programs;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,22 +53,40 @@ enum Verb {
         /// The token; where it is not given it is read from standard input, where others do not see it
         token: Option<String>,
     },
+    /// Write the man pages into a directory (for packages)
+    #[command(hide = true)]
+    ManPages {
+        /// The directory, which is made if it is missing
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     hold_hangup();
     let args = Args::parse();
     init_logging(args.log_format);
-    if let Some(Verb::Join { url, token }) = &args.verb {
-        return match join(&args, url, token.as_deref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
+    match &args.verb {
+        Some(Verb::Join { url, token }) => done(join(&args, url, token.as_deref())),
+        Some(Verb::ManPages { directory }) => {
+            let pages = manual::pages(Args::command());
+            done(bootstash_manual::write(directory, &pages).map_err(Into::into))
+        }
+        None => run_to_the_end(&args),
     }
-    match run(&args) {
+}
+
+fn done(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_to_the_end(args: &Args) -> ExitCode {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -1,5 +1,7 @@
 //! `bootstash-registrar`: see the crate's documentation.
 
+mod manual;
+
 use anyhow::Context;
 use bootstash_base::error;
 use bootstash_daemon::config;
@@ -14,7 +16,7 @@ use bootstash_registrar::download_limits::{DownloadLimits, Reloader};
 use bootstash_registrar::register::QemuCapturer;
 use bootstash_registrar::{ca, daemon};
 use bootstash_zfs::Programs;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,20 +40,24 @@ struct Cli {
 enum Verb {
     /// Make this registrar's certificate authority and its own key, once
     Init,
+    /// Write the man pages into a directory (for packages)
+    #[command(hide = true)]
+    ManPages {
+        /// The directory, which is made if it is missing
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     hold_hangup();
     let cli = Cli::parse();
     init_logging(cli.log_format);
-    match cli.verb {
-        Some(Verb::Init) => match init(&cli) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {}", error::Chain(error.as_ref()));
-                ExitCode::FAILURE
-            }
-        },
+    match &cli.verb {
+        Some(Verb::Init) => done(init(&cli)),
+        Some(Verb::ManPages { directory }) => {
+            let pages = manual::pages(Cli::command().name("bootstash-registrar"));
+            done(bootstash_manual::write(directory, &pages).map_err(Into::into))
+        }
         None => match serve(cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -59,6 +65,16 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+fn done(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error::Chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
     }
 }
 

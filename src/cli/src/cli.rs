@@ -1,5 +1,7 @@
 //! The command line: verbs, arguments, options.
 
+use super::completion::{self, Known, one_of};
+use super::daemons::{AGENT_SOCKET_VARIABLE, IDENTITY_VARIABLE, REGISTRAR_SOCKET_VARIABLE};
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
@@ -12,18 +14,23 @@ use humantime_serde::re::humantime;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Boot caches of every VM image on every compute node.
+/// Names of hardware profiles, for completion.
+const PROFILES: &[&str] = &["libvirt", "openstack", "libvirt-scsi"];
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Boot caches of every VM image on every compute node
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub(crate) struct Cli {
     /// Where the registrar of this host listens
-    #[arg(long, global = true, env = "BOOTSTASH_REGISTRAR_SOCKET", value_name = "PATH", default_value = REGISTRAR_SOCKET)]
+    #[arg(long, global = true, env = REGISTRAR_SOCKET_VARIABLE, value_name = "PATH", default_value = REGISTRAR_SOCKET)]
     pub(super) registrar_socket: PathBuf,
     /// Where the agent of this host listens
-    #[arg(long, global = true, env = "BOOTSTASH_AGENT_SOCKET", value_name = "PATH", default_value = AGENT_SOCKET)]
+    #[arg(long, global = true, env = AGENT_SOCKET_VARIABLE, value_name = "PATH", default_value = AGENT_SOCKET)]
     pub(super) agent_socket: PathBuf,
     /// Where key and certificate of `join` are, for a registrar on another machine [default: ~/.config/bootstash]
-    #[arg(long, global = true, env = "BOOTSTASH_IDENTITY", value_name = "DIR")]
+    #[arg(long, global = true, env = IDENTITY_VARIABLE, value_name = "DIR")]
     pub(super) identity: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -50,6 +57,15 @@ pub(super) enum Verb {
     Status(ListArgs),
     /// List registrations, under way and done (storage node)
     Jobs(ListArgs),
+    /// Show nodes, registrations and volumes on this terminal, live
+    ///
+    /// Without a terminal, or with --once, it prints them once and ends.
+    Top(TopArgs),
+    /// Show images, nodes, registrations and volumes in a browser, live
+    ///
+    /// Serves one page on loopback until ctrl-C, to whoever opens the link first; the link counts once. From another
+    /// machine, forward the port: `ssh -L 7433:127.0.0.1:7433 HOST bootstash dashboard --port 7433`.
+    Dashboard(DashboardArgs),
     /// Destroy snapshots that are older than the window and not in use
     Gc(GcArgs),
     /// Make or remove an overlay (compute node)
@@ -106,6 +122,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Write the man pages into a directory (for packages)
+    #[command(hide = true)]
+    ManPages(DirectoryArgs),
+    /// Write the completions of bash, zsh and fish into a directory (for packages)
+    #[command(hide = true)]
+    Completions(DirectoryArgs),
 }
 
 /// Doctor verbs.
@@ -150,6 +172,7 @@ pub(super) struct InviteArgs {
 #[derive(Debug, Args)]
 pub(super) struct ExpelArgs {
     /// The name it joined under
+    #[arg(add = completion::of(Known::Members))]
     pub(super) name: String,
     /// Print JSON
     #[arg(long)]
@@ -176,7 +199,7 @@ pub(super) enum VolumeVerb {
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
     /// A node known to the registrar, or the URL a node serves peers at: https://HOST:7432
-    #[arg(long, value_name = "NODE|URL")]
+    #[arg(long, value_name = "NODE|URL", add = completion::of(Known::Nodes))]
     pub(super) from: String,
     /// Print JSON
     #[arg(long)]
@@ -194,7 +217,7 @@ pub(super) enum ConfigVerb {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ImagesArgs {
     /// Only images whose names match, as a shell matches names of files ('debian*')
-    #[arg(value_name = "PATTERN")]
+    #[arg(value_name = "PATTERN", add = completion::of(Known::Images))]
     pub(super) pattern: Option<ImagePattern>,
     /// No more than so many, in order of name
     #[arg(long, value_name = "COUNT")]
@@ -231,20 +254,20 @@ pub(super) struct RegisterArgs {
     /// The image file, at the path every node sees it under
     pub(super) source: PathBuf,
     /// Its format: raw, qcow2, vmdk, vdi, vhdx or vpc; detected where not given
-    #[arg(long)]
+    #[arg(long, add = one_of(&["raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc"]))]
     pub(super) format: Option<ImageFormat>,
     /// Do not boot it: adopt this boot cache, which another registrar made of the same image
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
     /// Boot it on this hardware, in turn: libvirt, openstack, libvirt-scsi; as the registrar is configured if
     /// not given
-    #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache")]
+    #[arg(long = "profile", value_name = "NAME[,NAME]", conflicts_with = "cache", add = one_of(PROFILES))]
     pub(super) profiles: Option<HardwareProfiles>,
     /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
-    #[arg(long, value_name = "TRUST", value_parser = required_confidence)]
+    #[arg(long, value_name = "TRUST", value_parser = required_confidence, add = one_of(&["high"]))]
     pub(super) require: Option<Confidence>,
     /// The firmware that boots it: auto (recognised by its partition table), bios or uefi
-    #[arg(long, value_parser = FirmwareChoice::parse, default_value = "auto")]
+    #[arg(long, value_parser = FirmwareChoice::parse, default_value = "auto", add = one_of(&["auto", "bios", "uefi"]))]
     pub(super) firmware: FirmwareChoice,
     /// Boot it without a seed of cloud-init, which it otherwise gets as its metadata
     #[arg(long)]
@@ -261,7 +284,7 @@ pub(super) struct RegisterArgs {
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
     /// Its number, as `bootstash jobs` shows it
-    #[arg(value_parser = job)]
+    #[arg(value_parser = job, add = completion::of(Known::Jobs))]
     pub(super) job: JobId,
     /// Print JSON
     #[arg(long)]
@@ -272,6 +295,7 @@ pub(super) struct CancelArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeregisterArgs {
     /// The image
+    #[arg(add = completion::of(Known::Images))]
     pub(super) name: ImageName,
     /// Tell the nodes now, not with the next registration
     #[arg(long)]
@@ -299,6 +323,7 @@ pub(super) struct GcArgs {
 #[derive(Debug, Args)]
 pub(super) struct OverlayCreateArgs {
     /// The image to boot
+    #[arg(add = completion::of(Known::Images))]
     pub(super) name: ImageName,
     /// The file to make
     pub(super) path: PathBuf,
@@ -311,6 +336,7 @@ pub(super) struct OverlayCreateArgs {
 #[derive(Debug, Args)]
 pub(super) struct OverlayRemoveArgs {
     /// The overlay
+    #[arg(add = completion::of(Known::Overlays))]
     pub(super) path: PathBuf,
 }
 
@@ -328,6 +354,7 @@ pub(super) struct AdoptArgs {
 #[derive(Debug, Args)]
 pub(super) struct BootArgs {
     /// The image
+    #[arg(add = completion::of(Known::Images))]
     pub(super) name: ImageName,
     /// Memory of the VM
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
@@ -336,11 +363,43 @@ pub(super) struct BootArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) cpus: u32,
     /// Hardware of the VM: libvirt, openstack or libvirt-scsi
-    #[arg(long, value_name = "NAME", default_value_t = HardwareProfile::Libvirt)]
+    #[arg(long, value_name = "NAME", default_value_t = HardwareProfile::Libvirt, add = one_of(PROFILES))]
     pub(super) profile: HardwareProfile,
     /// Make the overlay at this path and leave it there
     #[arg(long, value_name = "PATH")]
     pub(super) keep: Option<PathBuf>,
+}
+
+/// `top`
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TopArgs {
+    /// Print everything once and end
+    #[arg(long)]
+    pub(super) once: bool,
+    /// How often to ask the daemons, as 2s or 1min
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "2s", conflicts_with = "once")]
+    pub(super) interval: Duration,
+    /// Print JSON, once
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `dashboard`
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct DashboardArgs {
+    /// The TCP port on loopback; any that is free if not given
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub(super) port: u16,
+    /// How often to ask the daemons, as 2s or 1min
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "2s")]
+    pub(super) interval: Duration,
+}
+
+/// `man-pages`, `completions`
+#[derive(Debug, Args)]
+pub(super) struct DirectoryArgs {
+    /// The directory, which is made if it is missing
+    pub(super) directory: PathBuf,
 }
 
 /// `config check`
@@ -381,84 +440,19 @@ fn required_confidence(text: &str) -> Result<Confidence, String> {
     }
 }
 
+/// Often enough to look live, and no more often than daemons should be asked.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 2s or 1min"))?;
+    match (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval) {
+        true => Ok(interval),
+        false => Err("use a time from 500ms to 1h".to_owned()),
+    }
+}
+
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_bad_name_is_refused_before_any_call() {
-        for name in ["../etc", "a b", "a/b", &"x".repeat(300)] {
-            let error =
-                Cli::try_parse_from(["bootstash", "register", name, "/a.raw"]).unwrap_err().to_string();
-            assert!(error.contains("image name"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_registration_takes_a_cache_or_none() {
-        let cache = |options: &[&str]| {
-            let line = [&["bootstash", "register", "debian12", "/a.raw"], options].concat();
-            let Verb::Register(args) = Cli::try_parse_from(line).unwrap().verb else {
-                panic!("not register")
-            };
-            args.cache
-        };
-        assert_eq!(cache(&[]), None);
-        assert_eq!(cache(&["--cache", "a/cache.qcow2"]), Some("a/cache.qcow2".into()));
-    }
-
-    #[test]
-    fn firmware_is_recognised_unless_it_is_named() {
-        let firmware = |options: &[&str]| {
-            let line = [&["bootstash", "register", "debian12", "/a.raw"], options].concat();
-            match Cli::try_parse_from(line).map_err(|error| error.to_string())?.verb {
-                Verb::Register(args) => Ok(args.firmware.0),
-                verb => Err(format!("{verb:?}")),
-            }
-        };
-        assert_eq!(firmware(&[]), Ok(None));
-        assert_eq!(firmware(&["--firmware", "auto"]), Ok(None));
-        assert_eq!(firmware(&["--firmware", "bios"]), Ok(Some(Firmware::Bios)));
-        assert_eq!(firmware(&["--firmware", "uefi"]), Ok(Some(Firmware::Uefi)));
-        assert!(firmware(&["--firmware", "efi"]).unwrap_err().contains("auto, bios or uefi"));
-    }
-
-    #[test]
-    fn high_confidence_alone_can_be_required() {
-        let line = |trust| ["bootstash", "register", "debian12", "/a.raw", "--require", trust];
-        let Verb::Register(args) = Cli::try_parse_from(line("high")).unwrap().verb else {
-            panic!("not register")
-        };
-        assert_eq!(args.require, Some(Confidence::High));
-        let error = Cli::try_parse_from(line("low")).unwrap_err().to_string();
-        assert!(error.contains("only `high`"), "{error}");
-    }
-
-    #[test]
-    fn a_job_is_a_number_and_who_gives_a_name_is_told_where_it_stands() {
-        let cancel = |text| Cli::try_parse_from(["bootstash", "cancel", text]).map(|cli| cli.verb);
-        let Ok(Verb::Cancel(args)) = cancel("17") else { panic!("not cancel") };
-        assert_eq!(args.job, JobId(17));
-        let error = cancel("debian12").unwrap_err().to_string();
-        assert!(error.contains("'debian12'") && error.contains("`bootstash jobs`"), "{error}");
-    }
-
-    #[test]
-    fn a_window_is_a_time() {
-        let parsed = Cli::try_parse_from(["bootstash", "gc", "--window", "7d"]).unwrap();
-        let Verb::Gc(args) = parsed.verb else { panic!("not gc") };
-        assert_eq!(args.window, Some(Duration::from_secs(7 * 86400)));
-        let error = Cli::try_parse_from(["bootstash", "gc", "--window", "7"]).unwrap_err().to_string();
-        assert!(error.contains("write it as 7d"), "{error}");
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::failure::CommandError;
 use bootstash_base::error::Chain;
+use bootstash_daemon::config::{AGENT_SOCKET, REGISTRAR_SOCKET};
 use bootstash_net::api::{Client, Dialer, Endpoint};
 use bootstash_net::enrolment;
 use bootstash_net::identity::{CredentialStore, Credentials, ExpectedPeer, Identity, Joined};
@@ -9,6 +10,13 @@ use chrono::{DateTime, Utc};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+/// In place of `--registrar-socket`.
+pub(super) const REGISTRAR_SOCKET_VARIABLE: &str = "BOOTSTASH_REGISTRAR_SOCKET";
+/// In place of `--agent-socket`.
+pub(super) const AGENT_SOCKET_VARIABLE: &str = "BOOTSTASH_AGENT_SOCKET";
+/// In place of `--identity`.
+pub(super) const IDENTITY_VARIABLE: &str = "BOOTSTASH_IDENTITY";
 
 /// The sockets of this host's daemons, which may or may not be there.
 #[derive(Debug)]
@@ -56,6 +64,16 @@ impl Daemons {
     /// Those that listen at these paths.
     pub(super) fn new(registrar: PathBuf, agent: PathBuf, identity: Option<PathBuf>) -> Self {
         Self { registrar, agent, identity }
+    }
+
+    /// Those that are meant where no option says otherwise.
+    pub(super) fn of_the_environment() -> Self {
+        let path = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        Self {
+            registrar: path(REGISTRAR_SOCKET_VARIABLE).unwrap_or_else(|| REGISTRAR_SOCKET.into()),
+            agent: path(AGENT_SOCKET_VARIABLE).unwrap_or_else(|| AGENT_SOCKET.into()),
+            identity: path(IDENTITY_VARIABLE).or_else(identity_of_the_user),
+        }
     }
 
     /// Where key and certificate for another machine's registrar are, or are to be.

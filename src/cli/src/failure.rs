@@ -79,6 +79,24 @@ pub(super) enum CommandError {
     #[error("cannot find {}", .path.display())]
     #[class(permanent)]
     Path { path: PathBuf, source: io::Error },
+    /// A file cannot be written.
+    #[error("cannot write {}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// A man page cannot be written.
+    #[error(transparent)]
+    Manual(#[from] bootstash_manual::WriteError),
+    /// The terminal cannot be drawn on.
+    #[error("cannot use this terminal; `bootstash top --once` needs none")]
+    Terminal(#[source] io::Error),
+    /// The dashboard cannot be served.
+    #[error("cannot listen at {address}; another --port may be free")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    /// The dashboard cannot be served any more.
+    #[error("cannot serve the dashboard")]
+    Serve(#[source] io::Error),
+    /// There is nothing to make a link of.
+    #[error("the system gives no random numbers")]
+    Random,
     /// A URL is no path.
     #[error(transparent)]
     #[class(permanent)]
@@ -112,14 +130,19 @@ fn is_closed_pipe(error: &CommandError) -> bool {
     matches!(error, CommandError::Output(source) if source.kind() == ErrorKind::BrokenPipe)
 }
 
-/// `error: what: cause`, and a hint on a second line where there is one.
-pub(super) fn text(error: &CommandError) -> String {
+/// `what: cause`, on one line.
+pub(super) fn in_words(error: &CommandError) -> String {
     let line = match error {
         CommandError::Call(call @ CallError::Unreachable { .. }) => unanswered(call),
         CommandError::Lost { source, .. } => format!("{error}: {}", unanswered(source)),
         _ => Chain(error).to_string(),
     };
-    let line = super::render::guest_text(&line);
+    super::render::guest_text(&line)
+}
+
+/// `error: what: cause`, and a hint on a second line where there is one.
+pub(super) fn text(error: &CommandError) -> String {
+    let line = in_words(error);
     match hint(error) {
         Some(hint) => format!("error: {line}\nhint: {hint}"),
         None => format!("error: {line}"),

@@ -29,7 +29,10 @@ pub(super) async fn list(daemons: &Daemons, args: ImagesArgs) -> Result<(), Comm
 }
 
 /// Asks for them in parts, so that no answer is long.
-async fn all_pages(client: &Client, mut query: ImagesQuery) -> Result<Vec<ImageView>, CommandError> {
+pub(super) async fn all_pages(
+    client: &Client,
+    mut query: ImagesQuery,
+) -> Result<Vec<ImageView>, CommandError> {
     let most = query.most();
     let mut images: Vec<ImageView> = Vec::new();
     while images.len() < most {

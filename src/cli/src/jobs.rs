@@ -5,7 +5,7 @@ use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
 use super::render::{Column, ago, clip, fitted, guest_text, low_trust, seconds, short_snapshot, size, table};
-use bootstash_net::api::{JobOutcome, JobView, routes};
+use bootstash_net::api::{JobOutcome, JobView, Step, routes};
 use chrono::{DateTime, Utc};
 
 /// What fits a terminal; a long result ends with an ellipsis, `--json` has it whole.
@@ -42,7 +42,31 @@ fn jobs_text(jobs: &[JobView], now: DateTime<Utc>) -> String {
 }
 
 fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
-    let (state, result) = match &job.outcome {
+    let (state, result) = state_and_result(job);
+    let name = clip(job.name.as_str(), NAME_COLUMNS);
+    vec![job.id.to_string(), name, state, ago(job.submitted, now), seconds(seconds_taken(job)), result]
+}
+
+/// What it took so far, in finished steps.
+pub(super) fn seconds_taken(job: &JobView) -> f64 {
+    job.step_seconds.iter().map(|(_, seconds)| seconds).sum()
+}
+
+/// How far it is, in tenths. A step counts as one, a capture, which takes nearly all the time, as five: boots fill it.
+pub(super) fn tenths_done(job: &JobView) -> usize {
+    match job.step {
+        Step::Inspect => 0,
+        Step::Capture => 1 + (job.progress.boot.unwrap_or(0) as usize).min(4),
+        Step::Verify => 6,
+        Step::Import => 7,
+        Step::Snapshot => 8,
+        Step::Publish => 9,
+    }
+}
+
+/// One word for where it is, and what came of it, or what it waits for.
+pub(super) fn state_and_result(job: &JobView) -> (String, String) {
+    match &job.outcome {
         None => match &job.progress.waiting {
             Some(what) => ("waiting".to_owned(), format!("{} waits {}", job.step, guest_text(what))),
             None => (job.step.to_string(), "-".to_owned()),
@@ -55,10 +79,7 @@ fn row(job: &JobView, now: DateTime<Utc>) -> Vec<String> {
             ("failed".to_owned(), format!("{step}: {}", guest_text(error)))
         }
         Some(JobOutcome::Cancelled { step }) => ("cancelled".to_owned(), format!("at {step}")),
-    };
-    let name = clip(job.name.as_str(), NAME_COLUMNS);
-    let took: f64 = job.step_seconds.iter().map(|(_, seconds)| seconds).sum();
-    vec![job.id.to_string(), name, state, ago(job.submitted, now), seconds(took), result]
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +87,7 @@ mod tests {
     use super::super::register::samples;
     use super::*;
     use bootstash_base::error::ErrorClass;
-    use bootstash_net::api::{JobId, Progress, Step};
+    use bootstash_net::api::{JobId, Progress};
 
     #[test]
     fn says_why_a_cache_is_trusted_little() {

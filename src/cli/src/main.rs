@@ -6,14 +6,18 @@
 mod boot;
 mod cancel;
 mod cli;
+mod cluster;
 mod collect;
+mod completion;
 mod config;
 mod daemons;
+mod dashboard;
 mod doctor;
 mod failure;
 mod images;
 mod jobs;
 mod join;
+mod manual;
 mod members;
 mod nodes;
 mod output;
@@ -24,15 +28,18 @@ mod render;
 mod status;
 #[cfg(test)]
 mod stub;
+mod top;
 mod volume;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 use cli::{Cli, OverlayVerb, Verb, VolumeVerb};
 use daemons::Daemons;
 use failure::CommandError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,7 +54,10 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandError> {
-    if !matches!(verb, Verb::Join(_) | Verb::Renew | Verb::Config { .. }) {
+    if !matches!(
+        verb,
+        Verb::Join(_) | Verb::Renew | Verb::Config { .. } | Verb::ManPages(_) | Verb::Completions(_)
+    ) {
         daemons.renew_in_passing().await?;
     }
     match verb {
@@ -59,6 +69,8 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Status(list) => status::show(daemons, list).await?,
         Verb::Cancel(args) => cancel::cancel(daemons, args).await?,
         Verb::Jobs(list) => jobs::list(daemons, list).await?,
+        Verb::Top(args) => top::top(daemons, args).await?,
+        Verb::Dashboard(args) => dashboard::serve(daemons, args).await?,
         Verb::Gc(args) => collect::gc(daemons, args).await?,
         Verb::Adopt(args) => overlay::adopt(daemons, args).await?,
         Verb::Overlays(list) => overlay::list(daemons, list).await?,
@@ -73,6 +85,8 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
         Verb::Doctor { verb } => doctor::examine(daemons, verb).await?,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
+        Verb::ManPages(args) => manual::write(&args.directory)?,
+        Verb::Completions(args) => completion::write_scripts(&args.directory)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,7 @@ fn row(node: &NodeView, now: DateTime<Utc>) -> Vec<String> {
 }
 
 /// Why it is none any more; or what is wrong with it, as the registrar sees and as it says itself.
-fn problem(node: &NodeView, now: DateTime<Utc>) -> Option<String> {
+pub(super) fn problem(node: &NodeView, now: DateTime<Utc>) -> Option<String> {
     if let Some(expelled) = node.expelled {
         return Some(format!(
             "expelled {}; `bootstash node invite {}` lets it in again",

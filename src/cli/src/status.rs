@@ -168,7 +168,8 @@ fn held(views: &[HeldView]) -> String {
     views.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-fn state(state: &AgentState) -> String {
+/// What an agent is doing, with how far it is.
+pub(super) fn state(state: &AgentState) -> String {
     match state {
         AgentState::Starting => "starting".to_owned(),
         AgentState::Waiting { error } => format!("waiting for the registrar: {}", guest_text(error)),
@@ -189,7 +190,8 @@ fn progress(transfer: Option<Transfer>) -> String {
     }
 }
 
-fn flavor(flavor: Flavor) -> &'static str {
+/// As its project is called.
+pub(super) fn flavor(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::OpenZfs => "OpenZFS",
         Flavor::ZfsFuse => "zfs-fuse",

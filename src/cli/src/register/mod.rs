@@ -21,6 +21,7 @@ use interrupted::Choice;
 use live::Live;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+pub(super) use steps::under_way;
 use watch::{Json, Plain, Watch};
 
 /// Registers an image. Who interrupts it at a terminal chooses what becomes of the registration; else it goes on.

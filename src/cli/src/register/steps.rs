@@ -40,7 +40,7 @@ impl Steps {
 }
 
 /// The step under way: `capture, boot 2, 1763 clusters, 110 MiB of 2 GiB`.
-pub(super) fn under_way(job: &JobView) -> String {
+pub(crate) fn under_way(job: &JobView) -> String {
     let Progress { boot, last_boot, clusters, bytes, total_bytes, waiting, .. } = &job.progress;
     let mut parts = vec![job.step.to_string()];
     parts.extend(waiting.as_ref().map(|what| format!("waits {what}")));
