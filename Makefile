@@ -25,7 +25,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build man board lint deny deb rpm test test-unit test-units test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images demo \
+.PHONY: help setup images openzfs build man board lint deny deb rpm sbom test test-unit test-units test-package test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images test-dashboard test-monitoring demo \
   bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -120,6 +120,14 @@ test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PR
 	@tests/ground/setup.sh btrfs-progs
 	@tests/ground/images.sh --further
 	BOOTS=$(BOOTS) PROFILES=$(PROFILES) REUSE=$(REUSE) $(CARGO_TEST) --test images -- --test-threads=1 --nocapture $(TEST)
+
+test-dashboard: root setup binaries ## Look at the dashboard with a real Chromium; pictures in target/dashboard, or PICTURES=DIR (root)
+	@tests/ground/setup.sh chromium chromium-driver:/usr/bin/chromedriver python3-selenium:/usr/lib/python3/dist-packages/selenium fonts-dejavu-core:/usr/share/fonts/truetype/dejavu
+	@tests/ground/dashboard.sh $(PICTURES)
+
+test-monitoring: root setup binaries ## Have a real Prometheus read real daemons, and ask it what the board asks (root)
+	@tests/ground/setup.sh prometheus
+	@tests/ground/monitoring.sh
 
 demo: stage ## Register, replicate and boot real guests, and show it (root)
 	@$(BIN)/demo

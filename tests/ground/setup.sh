@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make demo` and `make test` need and this machine lacks, and any further packages named as
-# arguments, each with a command of its own name.
+# arguments: each with a command of its own name, or as PACKAGE:PROBE.
 #
 # With nothing to do it makes one dpkg query and says nothing: every make target may call it.
 set -euo pipefail
@@ -54,7 +54,7 @@ LIST
     echo 'zfs-fuse zfs-fuse'
   fi
   local package
-  for package in "${FURTHER[@]}"; do echo "$package $package"; done
+  for package in "${FURTHER[@]}"; do echo "${package%%:*} ${package#*:}"; done
 }
 
 # Prints the packages that are missing. A package which dpkg knows must be wholly installed: a
@@ -115,7 +115,7 @@ forbid_service_starts() {
 }
 
 # keep_off SERVICE: it would otherwise start at the machine's next boot. zfs-fuse then has the page cache that
-# shows stale data; uftp takes files from whoever sends some.
+# shows stale data; uftp takes files from whoever sends some; prometheus listens on all addresses.
 keep_off() {
   if [[ -d /run/systemd/system ]]; then logged systemctl disable "$1.service"; fi
   if [[ -e /etc/init.d/$1 ]] && command -v update-rc.d >/dev/null; then
@@ -227,7 +227,7 @@ Run this as root, which installs them:
   forbid_service_starts
   install_all "${packages[@]}"
   local service
-  for service in zfs-fuse uftp; do
+  for service in zfs-fuse uftp prometheus; do
     if [[ " ${packages[*]} " == *" $service "* ]]; then keep_off "$service"; fi
   done
   mapfile -t packages < <(missing)

@@ -3,6 +3,7 @@
 
 use super::Scenario;
 use super::null_zfs::NullZfs;
+use crate::address::free_address;
 use crate::enrolment;
 use crate::replication::{OverlayFiles, SyntheticCapturer};
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +17,7 @@ use bootstash_registrar::daemon;
 use bootstash_registrar::download_limits::DownloadLimits;
 use bootstash_registrar::layout::Layout;
 use bootstash_zfs::Zfs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(20);
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// While the fleet is set up.
 const UNLIMITED: Limits = Limits { downloads: 1000, full: 1000, rate_bytes_per_second: None };
 
@@ -42,6 +44,8 @@ pub struct Fleet {
     nodes: Vec<Node>,
     peers: PeersConfig,
     intervals: Intervals,
+    /// Where each node serves metrics; anywhere, for those beyond.
+    metrics: Vec<SocketAddr>,
 }
 
 struct Node {
@@ -55,6 +59,24 @@ impl Fleet {
     /// # Errors
     /// When it does not come to be.
     pub async fn start(number: usize, peers: bool, intervals: Intervals) -> Result<Self> {
+        Self::start_with_metrics_at(number, peers, intervals, Vec::new()).await
+    }
+
+    /// The same, with metrics where Prometheus can be told that they are.
+    ///
+    /// # Errors
+    /// When it does not come to be.
+    pub async fn start_monitored(number: usize, intervals: Intervals) -> Result<Self> {
+        let metrics = (0..number).map(|_| free_address()).collect::<Result<Vec<_>>>()?;
+        Self::start_with_metrics_at(number, false, intervals, metrics).await
+    }
+
+    async fn start_with_metrics_at(
+        number: usize,
+        peers: bool,
+        intervals: Intervals,
+        metrics: Vec<SocketAddr>,
+    ) -> Result<Self> {
         let dir = scratch_dir()?;
         let config = registrar_config(dir.path())?;
         let (listen, socket) = (config.listen, config.socket.clone());
@@ -76,7 +98,8 @@ impl Fleet {
         let client = Client::new(Endpoint::Unix(socket))?;
         enrolment::enrol(&dir.path().join("r"), &dir.path().join("asker"), "asker")?;
         let for_nodes = enrolment::client(&dir.path().join("asker"), &format!("https://{listen}"))?;
-        let mut fleet = Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, intervals };
+        let mut fleet =
+            Self { dir, serving, registrar, client, for_nodes, listen, nodes, peers, intervals, metrics };
         fleet.answers().await?;
         fleet.register("first").await?;
         fleet.power_on().await?;
@@ -198,6 +221,16 @@ impl Fleet {
         running.map(|(_, agent)| agent.metrics().from_peers_bytes()).sum()
     }
 
+    /// Where the registrar is: for the command on this host, and on the network.
+    pub fn registrar(&self) -> (PathBuf, SocketAddr) {
+        (self.dir.path().join("r.sock"), self.listen)
+    }
+
+    /// Where nodes serve metrics, of a fleet that was started so.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics
+    }
+
     /// What the registrar tells Prometheus.
     ///
     /// # Errors
@@ -228,7 +261,7 @@ impl Fleet {
             socket: dir.join("s"),
             socket_group: bootstash_base::names::GroupName::root(),
             state_dir: dir,
-            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_listen: self.metrics.get(number).copied().unwrap_or(ANYWHERE),
             window: Duration::from_secs(3600),
             snapshots_max: std::num::NonZeroUsize::MAX,
             peers: self.peers.clone(),

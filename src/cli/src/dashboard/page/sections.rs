@@ -1,7 +1,7 @@
 //! What is in each section of the page.
 
 use super::charts::charts;
-use super::tables::{Heading, Row, quantity, table, words};
+use super::tables::{Heading, Room, Row, quantity, table, text, word};
 use super::{Look, Section};
 use crate::cluster::{AgentView, RegistrarView, matters};
 use crate::dashboard::history::{Added, added};
@@ -16,14 +16,19 @@ use bootstash_zfs::Usage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 
+const NODES: Room = Room { rows: 500, command: "bootstash nodes" };
+const IMAGES: Room = Room { rows: 500, command: "bootstash images" };
+/// Beside those under way, of which few are cut off.
+const ENDED_JOBS: usize = 12;
+
 /// Their ids and headings.
 pub(super) const CONTENTS: [(&str, &str); 6] = [
     ("overview", "Overview"),
     ("attention", "Attention"),
+    ("space", "Space over time"),
     ("registrations", "Registrations"),
     ("nodes", "Nodes"),
     ("images", "Images"),
-    ("space", "Space over time"),
 ];
 
 /// All of them.
@@ -118,20 +123,15 @@ fn attention(look: &Look<'_>) -> (Option<usize>, Markup) {
 }
 
 fn registrations(registrar: &RegistrarView) -> (Option<usize>, Markup) {
-    const HEADINGS: [Heading; 6] = [
-        words("Image"),
-        quantity("Job"),
-        words("State"),
-        words("Progress"),
-        quantity("Took"),
-        words("Result"),
-    ];
+    const HEADINGS: [Heading; 6] =
+        [text("Image"), quantity("Job"), word("State"), word("Progress"), quantity("Took"), text("Result")];
     let jobs = registrar.jobs_under_way_first();
+    let room = Room { rows: registrar.totals().jobs_under_way + ENDED_JOBS, command: "bootstash jobs" };
     if jobs.is_empty() {
         return (Some(0), html! { p { "None yet: " code { "bootstash register NAME SOURCE" } } });
     }
     let rows: Vec<Row> = jobs.into_iter().map(job).collect();
-    (Some(rows.len()), table("registrations", &HEADINGS, &rows, "bootstash jobs"))
+    (Some(rows.len()), table("registrations", &HEADINGS, &rows, room))
 }
 
 fn job(job: &JobView) -> Row {
@@ -159,18 +159,18 @@ fn job(job: &JobView) -> Row {
 
 fn nodes(registrar: &RegistrarView, now: DateTime<Utc>) -> (Option<usize>, Markup) {
     const HEADINGS: [Heading; 6] = [
-        words("Node"),
-        words("Snapshot"),
+        text("Node"),
+        word("Snapshot"),
         quantity("Lag"),
-        words("Last contact"),
-        words("Version"),
-        words("Problem"),
+        word("Last contact"),
+        text("Version"),
+        text("Problem"),
     ];
     let rows: Vec<Row> = registrar.nodes_worst_first().into_iter().map(|of| node(of, now)).collect();
     if rows.is_empty() {
         return (Some(0), html! { p { "None has called yet: " code { "bootstash node invite NAME" } } });
     }
-    (Some(rows.len()), table("nodes", &HEADINGS, &rows, "bootstash nodes"))
+    (Some(rows.len()), table("nodes", &HEADINGS, &rows, NODES))
 }
 
 fn node(node: &NodeView, now: DateTime<Utc>) -> Row {
@@ -193,13 +193,13 @@ fn node(node: &NodeView, now: DateTime<Utc>) -> Row {
 
 fn images(registrar: &RegistrarView, now: DateTime<Utc>) -> (Option<usize>, Markup) {
     const HEADINGS: [Heading; 7] = [
-        words("Image"),
+        text("Image"),
         quantity("Size"),
         quantity("Boot cache"),
-        words("Added"),
-        words("Trust"),
-        words("Snapshot"),
-        words("Registered"),
+        word("Added"),
+        word("Trust"),
+        word("Snapshot"),
+        word("Registered"),
     ];
     let mut images: Vec<&ImageView> = registrar.images.iter().collect();
     if images.is_empty() {
@@ -210,7 +210,7 @@ fn images(registrar: &RegistrarView, now: DateTime<Utc>) -> (Option<usize>, Mark
     let most = images.iter().map(|image| image.manifest.cache.bytes).max().unwrap_or(1).max(1);
     let row = |of: &&ImageView| image(of, added.get(of.manifest.name.as_str()), most, now);
     let rows: Vec<Row> = images.iter().map(row).collect();
-    (Some(rows.len()), table("images", &HEADINGS, &rows, "bootstash images"))
+    (Some(rows.len()), table("images", &HEADINGS, &rows, IMAGES))
 }
 
 fn image(image: &ImageView, added: Option<&Added>, most_bytes: u64, now: DateTime<Utc>) -> Row {
