@@ -70,6 +70,9 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 deny: ## Check what we depend on: licences, sources, double versions, and advisories where they can be had
 	@tests/ground/deny.sh
 
+sbom: ## List what each program is made of (SPDX), in target/sbom
+	@tests/ground/sbom.sh
+
 test: ground test-unit sim test-zfs test-kill test-openzfs test-libzetta test-units test-alerts test-e2e ## Run every test, set-up included (root)
 
 test-unit: ## Unit tests, and others over fakes: no root, under a minute
@@ -107,9 +110,10 @@ test-units: root setup ## Our packages under a real systemd, in containers: SUIT
 test-alerts: setup ## Try the alert rules with Prometheus' promtool
 	@tests/ground/alerts.sh
 
-deb: setup ## Make the three Debian packages from the release profile, in target/deb
-	@tests/ground/setup.sh debhelper fakeroot
+deb: setup ## Make the three Debian packages from the release profile, in target/deb, and have lintian look at them
+	@tests/ground/setup.sh debhelper fakeroot lintian
 	@packaging/deb.sh
+	@lintian --allow-root --fail-on error,warning target/deb/*.changes && echo 'deb: lintian has neither errors nor warnings'
 
 rpm: setup ## Make the three RPM packages, in target/rpm, and look at them in a clean root
 	@tests/ground/setup.sh rpm

@@ -2,8 +2,7 @@
 # Compiles the three programs and puts all that packages have in one directory: stage.sh DIR
 #
 # What makes two builds of one commit differ is taken out: paths are remapped, times are the commit's, and what is
-# compiled lies in a directory of its own, so that other flags do not mix in. PROFILE=dev takes what the tests compiled, in seconds. Man
-# pages and completions come from `make man`; without it there are none.
+# compiled lies in a directory of its own, so that other flags do not mix in. PROFILE=dev takes what the tests compiled, in seconds.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,11 +23,11 @@ compile() {
   BIN=$TARGET/packages/release
 }
 
+# The programs write them themselves.
 add_pages() {
   local file kind
-  for file in "$TARGET"/man/*.[1-8]; do
-    if [[ -e $file ]]; then install -m 644 "$file" "$TREE/man"; fi
-  done
+  make man FROM="$BIN"
+  install -m 644 target/man/*.[1-8] "$TREE/man"
   while read -r file; do
     case ${file##*/} in
       *.fish) kind=fish ;;
@@ -37,7 +36,7 @@ add_pages() {
     esac
     # bash looks for a file called as the command is.
     install -m 644 "$file" "$TREE/completions/$kind/$(basename "$file" .bash)"
-  done < <(find "$TARGET/completions" -type f 2>/dev/null | sort)
+  done < <(find target/completions -type f | sort)
 }
 
 compile
