@@ -85,6 +85,11 @@ pub(super) enum CommandError {
     /// A man page cannot be written.
     #[error(transparent)]
     Manual(#[from] bootstash_manual::WriteError),
+    /// There is nothing to draw on.
+    #[error(
+        "standard output is no terminal: `bootstash top --once` prints everything once, `--json` for programs"
+    )]
+    NoTerminal,
     /// The terminal cannot be drawn on.
     #[error("cannot use this terminal; `bootstash top --once` needs none")]
     Terminal(#[source] io::Error),
