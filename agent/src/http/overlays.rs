@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::caller::Peer;
-use crate::volume::{AdoptOverlayError, CreateOverlayError, RemoveOverlayError};
+use crate::volume::{AdoptOverlayError, CreateOverlayError, OverlaySpec, RemoveOverlayError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
@@ -12,7 +12,7 @@ use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_delta::retention::Keep;
 use bootstash_net::api::{
-    AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayRequest, OverlayStatus, OverlayView,
+    AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayReply, OverlayRequest, OverlayStatus,
 };
 use bootstash_net::server::Refusal;
 use bootstash_zfs::Removed;
@@ -28,15 +28,19 @@ pub(super) async fn create(
     State(site): State<Site>,
     ConnectInfo(Peer(by)): ConnectInfo<Peer>,
     request: Result<Json<OverlayRequest>, JsonRejection>,
-) -> Answer<OverlayView> {
+) -> Answer<OverlayReply> {
     let Json(request) = request.map_err(|error| Refusal::bad_request(&error))?;
     let image = request.image.parse().map_err(|error: NameError| Refusal::bad_request(&error))?;
-    let made = site.volume.create_overlay_for(by, image, request.path).await;
+    let OverlayRequest { path, size_bytes, owner, .. } = request;
+    let spec = OverlaySpec { image, path, size_bytes, owner };
+    let made = site.volume.create_overlay_for(by, spec).await;
     made.map(Json).map_err(|error| match error {
         CreateOverlayError::Catalog(CatalogError::NotFound { .. }) => {
             Refusal::from(error).with(StatusCode::NOT_FOUND)
         }
-        CreateOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
+        CreateOverlayError::NotAllowed { .. } | CreateOverlayError::Owner { .. } => {
+            Refusal::from(error).with(StatusCode::FORBIDDEN)
+        }
         CreateOverlayError::Path { .. } => Refusal::from(error).with(StatusCode::BAD_REQUEST),
         other => other.into(),
     })

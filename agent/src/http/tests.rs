@@ -39,7 +39,7 @@ async fn agent_answers_while_its_registrar_is_dead_and_ends_in_order() {
     assert_eq!(client.get::<Vec<ImageView>>(routes::IMAGES, &()).await.unwrap(), []);
     assert_eq!(client.get::<Vec<OverlayView>>(routes::OVERLAYS, &()).await.unwrap(), []);
 
-    let request = |image: &str| OverlayRequest { image: image.to_owned(), path: node.vm("a.qcow2") };
+    let request = |image: &str| OverlayRequest::new(image, node.vm("a.qcow2"));
     let made = client.post::<OverlayView>(routes::OVERLAYS, &request("../etc")).await;
     assert_eq!(refusal(made), (400, ErrorClass::Permanent));
     let made = client.post::<OverlayView>(routes::OVERLAYS, &request("alpine")).await;

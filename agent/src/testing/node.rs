@@ -15,7 +15,7 @@ use bootstash_disk::qcow2;
 use bootstash_disk::qcow2::ClusterRuns;
 use bootstash_net::api::{AgentState, Client, Dialer, Endpoint};
 use bootstash_net::identity::{Authority, Credentials, KeyRequest};
-use bootstash_qemu::OverlayError;
+use bootstash_qemu::{NewOverlay, OverlayError};
 use bootstash_zfs::Zfs;
 use bootstash_zfs::fake::FakeZfs;
 use std::fs::File;
@@ -50,13 +50,8 @@ pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(
-        &self,
-        act_as: &ActAs,
-        path: &Path,
-        backing: &Path,
-        virtual_size_bytes: u64,
-    ) -> Result<(), OverlayError> {
+    async fn create(&self, act_as: &ActAs, overlay: NewOverlay<'_>) -> Result<(), OverlayError> {
+        let NewOverlay { path, backing, virtual_size_bytes, owner: _ } = overlay;
         if path.to_string_lossy().contains("forbidden") {
             let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
             return Err(OverlayError::Io { path: path.to_owned(), source });

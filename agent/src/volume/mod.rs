@@ -28,8 +28,8 @@ pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
 pub use overlays::{
-    AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlayWatch,
-    RemoveOverlayError, Stage,
+    AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlaySpec,
+    OverlayWatch, RemoveOverlayError, Stage,
 };
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};

@@ -3,49 +3,55 @@
 
 use super::ViewError;
 use super::Volume;
-use super::overlays::{AdoptOverlayError, CreateOverlayError, Place, RemoveOverlayError};
+use super::overlays::{AdoptOverlayError, CreateOverlayError, Found, OverlaySpec, Place, RemoveOverlayError};
 use bootstash_base::clock;
 use bootstash_base::impersonate::UnixPeer;
-use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog;
-use bootstash_net::api::{AdoptReply, OverlayView};
+use bootstash_net::api::{AdoptReply, OverlayOutcome, OverlayReply, OverlayView};
 use bootstash_zfs::Removed;
 use std::path::Path;
 
 impl Volume {
-    /// Makes an overlay of `image` at `given`, as far as the caller may.
+    /// Makes the overlay, as far as the caller may, unless it is there. One on record whose file is gone is made
+    /// anew; its view stays until a collection, as the file may have been moved.
     pub(super) async fn create_overlay(
         &mut self,
         by: UnixPeer,
-        image: &ImageName,
-        given: &Path,
-    ) -> Result<OverlayView, CreateOverlayError> {
-        let place = self.overlays.free_place(by, given).await?;
+        spec: &OverlaySpec,
+    ) -> Result<OverlayReply, CreateOverlayError> {
+        let place = match self.overlays.look_for(by, spec).await? {
+            Found::Free(place) => place,
+            Found::Made(lease) => {
+                self.ensure_view(&lease.overlay.snapshot).await?;
+                return self.overlays.keep(*lease).await;
+            }
+        };
         let snapshot = self.generations.head().ok_or(CreateOverlayError::Empty)?.name.clone();
-        let made = self.chain_onto(&snapshot, image, place).await;
+        let made = self.chain_onto(&snapshot, spec, place).await;
         if made.is_err() {
             self.try_drop_view(&snapshot).await;
         }
-        made
+        Ok(OverlayReply { overlay: made?, outcome: OverlayOutcome::Created })
     }
 
     async fn chain_onto(
         &mut self,
         snapshot: &SnapshotName,
-        image: &ImageName,
+        spec: &OverlaySpec,
         place: Place,
     ) -> Result<OverlayView, CreateOverlayError> {
         let root = self.ensure_view(snapshot).await?;
-        let wanted = image.clone();
+        let wanted = spec.image.clone();
         let manifest =
             self.read_view(root.clone(), move |root| catalog::read_manifest(root, &wanted)).await?;
         let manifest = self.overlays.check_base(manifest).await?;
         let overlay = OverlayView {
             path: place.path.clone(),
-            image: image.clone(),
+            image: spec.image.clone(),
             snapshot: snapshot.clone(),
-            cache: catalog::cache_path(&root, image),
-            virtual_size_bytes: manifest.source.virtual_size_bytes,
+            cache: catalog::cache_path(&root, &spec.image),
+            virtual_size_bytes: spec.virtual_size_bytes(manifest.source.virtual_size_bytes)?,
             created: clock::now(),
             firmware: Some(manifest.source.firmware),
         };

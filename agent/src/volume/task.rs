@@ -4,7 +4,7 @@ use super::overlays::BaseWatch;
 use super::storage::Storage;
 use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
-    AdoptOverlayError, ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming,
+    AdoptOverlayError, ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, OverlaySpec,
     RemoveOverlayError, Volume, VolumeState,
 };
 use bootstash_base::impersonate::UnixPeer;
@@ -12,7 +12,7 @@ use bootstash_base::names::ImageName;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Catalog;
 use bootstash_delta::retention::Keep;
-use bootstash_net::api::{AdoptReply, GcReport, OverlayView};
+use bootstash_net::api::{AdoptReply, GcReport, OverlayReply, OverlayView};
 use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,49 +33,16 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// A change to make.
 enum Request {
-    Apply {
-        record: DeltaRecord,
-        file: PathBuf,
-        reply: Reply<Snapshot, ApplyError>,
-    },
-    ReceiveFull {
-        incoming: Incoming,
-        reply: Reply<Snapshot, ApplyError>,
-    },
-    KeepUnknown {
-        why: String,
-        reply: Reply<(), ApplyError>,
-    },
-    Refresh {
-        reply: Reply<(), ApplyError>,
-    },
-    DropPartial {
-        reply: Reply<Removed, ApplyError>,
-    },
-    ReadCatalog {
-        reply: Reply<(), CatalogReadError>,
-    },
-    CreateOverlay {
-        by: UnixPeer,
-        image: ImageName,
-        path: PathBuf,
-        reply: Reply<OverlayView, CreateOverlayError>,
-    },
-    AdoptOverlay {
-        by: UnixPeer,
-        path: PathBuf,
-        reply: Reply<AdoptReply, AdoptOverlayError>,
-    },
-    RemoveOverlay {
-        by: UnixPeer,
-        path: PathBuf,
-        reply: Reply<Removed, RemoveOverlayError>,
-    },
-    Collect {
-        keep: Keep,
-        dry_run: bool,
-        reply: Reply<GcReport, CollectError>,
-    },
+    Apply { record: DeltaRecord, file: PathBuf, reply: Reply<Snapshot, ApplyError> },
+    ReceiveFull { incoming: Incoming, reply: Reply<Snapshot, ApplyError> },
+    KeepUnknown { why: String, reply: Reply<(), ApplyError> },
+    Refresh { reply: Reply<(), ApplyError> },
+    DropPartial { reply: Reply<Removed, ApplyError> },
+    ReadCatalog { reply: Reply<(), CatalogReadError> },
+    CreateOverlay { by: UnixPeer, spec: OverlaySpec, reply: Reply<OverlayReply, CreateOverlayError> },
+    AdoptOverlay { by: UnixPeer, path: PathBuf, reply: Reply<AdoptReply, AdoptOverlayError> },
+    RemoveOverlay { by: UnixPeer, path: PathBuf, reply: Reply<Removed, RemoveOverlayError> },
+    Collect { keep: Keep, dry_run: bool, reply: Reply<GcReport, CollectError> },
 }
 
 /// Requests changes, and sees what is published. Cheap to clone.
@@ -166,8 +133,8 @@ impl Volume {
                 let done = self.read_catalog().await;
                 self.answer(reply, done);
             }
-            Request::CreateOverlay { by, image, path, reply } => {
-                let done = self.create_overlay(by, &image, &path).await;
+            Request::CreateOverlay { by, spec, reply } => {
+                let done = self.create_overlay(by, &spec).await;
                 self.answer(reply, done);
             }
             Request::AdoptOverlay { by, path, reply } => {
@@ -273,24 +240,25 @@ impl VolumeHandle {
         image: ImageName,
         path: PathBuf,
     ) -> Result<OverlayView, CreateOverlayError> {
-        self.create_overlay_for(UnixPeer::ourselves(), image, path).await
+        let spec = OverlaySpec { image, path, size_bytes: None, owner: None };
+        Ok(self.create_overlay_for(UnixPeer::ourselves(), spec).await?.overlay)
     }
 
-    /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
+    /// The same as it is asked for, with the rights of whoever asked: the file is theirs, and is made only where they
+    /// may.
     ///
     /// # Errors
     /// See [`CreateOverlayError`].
     pub async fn create_overlay_for(
         &self,
         by: UnixPeer,
-        image: ImageName,
-        path: PathBuf,
-    ) -> Result<OverlayView, CreateOverlayError> {
+        spec: OverlaySpec,
+    ) -> Result<OverlayReply, CreateOverlayError> {
         if self.published.borrow().snapshots.is_empty() {
             // Not to wait behind the first receive, which can take long.
             return Err(CreateOverlayError::Empty);
         }
-        self.request(|reply| Request::CreateOverlay { by, image, path, reply }).await
+        self.request(|reply| Request::CreateOverlay { by, spec, reply }).await
     }
 
     /// Takes on the overlay at `path`, which another node made.

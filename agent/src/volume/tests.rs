@@ -6,12 +6,14 @@ mod missing;
 mod reconcile;
 mod views;
 
-use super::{CreateOverlayError, RemoveOverlayError};
+use super::{CreateOverlayError, OverlaySpec, RemoveOverlayError};
 use crate::testing::{Node, StubRegistrar};
 use bootstash_base::error::{Classified, ErrorClass};
+use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_disk::qcow2::read_backing;
+use bootstash_net::api::OverlayOutcome;
 use bootstash_zfs::fake::Verb;
 use bootstash_zfs::{NewDataset, Removed, Role, Snapshot, Zfs};
 use std::path::Path;
@@ -67,6 +69,35 @@ async fn overlay_stays_on_its_snapshot_when_a_newer_one_comes() {
     let new = node.volume().create_overlay(alpine(), node.vm("b.qcow2")).await.unwrap();
     assert_eq!((old.snapshot, new.snapshot), (first.name, second.name));
     assert!(old.cache.is_file() && new.cache.is_file());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_overlay_asked_for_again_stays_as_it_is() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, _) = filled().await;
+    let (by, path) = (UnixPeer::ourselves(), node.vm("a.qcow2"));
+    let spec = |image: &str, size_bytes| OverlaySpec {
+        image: image.parse().unwrap(),
+        path: path.clone(),
+        size_bytes,
+        owner: None,
+    };
+    let made = node.volume().create_overlay_for(by, spec("alpine", Some(1 << 20))).await.unwrap();
+    assert_eq!((made.outcome, made.overlay.virtual_size_bytes), (OverlayOutcome::Created, 1 << 20));
+    let second = registrar.publish(&["debian12-nginx"]).await;
+    node.in_step_at(&second.name).await;
+    for size_bytes in [None, Some(1 << 20)] {
+        let again = node.volume().create_overlay_for(by, spec("alpine", size_bytes)).await.unwrap();
+        assert_eq!((again.outcome, &again.overlay), (OverlayOutcome::Unchanged, &made.overlay));
+    }
+    for other in [spec("alpine", Some(1 << 21)), spec("debian12", None)] {
+        let error = node.volume().create_overlay_for(by, other).await.unwrap_err();
+        assert!(matches!(error, CreateOverlayError::Exists { .. }), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let error = node.volume().create_overlay_for(by, spec("alpine", Some(70_000))).await.unwrap_err();
+    assert!(error.to_string().contains("70000 bytes would cut off the end of alpine"), "{error}");
     node.stop().await;
 }
 

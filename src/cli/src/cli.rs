@@ -2,6 +2,7 @@
 
 use super::completion::{self, Known, one_of};
 use super::daemons::{AGENT_SOCKET_VARIABLE, IDENTITY_VARIABLE, REGISTRAR_SOCKET_VARIABLE};
+use bootstash_base::file_owner::FileOwner;
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
@@ -325,8 +326,14 @@ pub(super) struct OverlayCreateArgs {
     /// The image to boot
     #[arg(add = completion::of(Known::Images))]
     pub(super) name: ImageName,
-    /// The file to make
+    /// The file to make; where it is such an overlay already, it stays as it is
     pub(super) path: PathBuf,
+    /// Size of its disk, as 40G; at least the image's, which is the default
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(super) size: Option<u64>,
+    /// Who the file is to belong to, as libvirt-qemu:kvm; by default who asks
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(super) owner: Option<FileOwner>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -448,6 +455,12 @@ fn interval(text: &str) -> Result<Duration, String> {
         true => Ok(interval),
         false => Err("use a time from 500ms to 1h".to_owned()),
     }
+}
+
+/// As QEMU's programs read sizes: K, M, G and T are powers of 1,024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let binary = parse_size::Config::new().with_binary();
+    binary.parse_size(text).map_err(|error| format!("{error}; write it as 40G"))
 }
 
 fn window(text: &str) -> Result<Duration, String> {

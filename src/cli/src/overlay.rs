@@ -9,8 +9,8 @@ use bootstash_base::names::ImageName;
 use bootstash_base::quoted_path::shown;
 use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::{
-    AdoptReply, BaseState, BaseStatus, Client, OverlayQuery, OverlayRequest, OverlayState, OverlayStatus,
-    OverlayView, routes,
+    AdoptReply, BaseState, BaseStatus, Client, OverlayOutcome, OverlayQuery, OverlayReply, OverlayRequest,
+    OverlayState, OverlayStatus, OverlayView, routes,
 };
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
@@ -20,7 +20,10 @@ use std::path::Path;
 /// Makes an overlay.
 pub(super) async fn create(daemons: &Daemons, args: OverlayCreateArgs) -> Result<(), CommandError> {
     let agent = daemons.need(Daemon::Agent)?;
-    let made = ask_for(&agent, &args.name, &path::absolute(&args.path)?).await?;
+    let OverlayCreateArgs { name, size, owner, .. } = &args;
+    let path = path::absolute(&args.path)?;
+    let request = OverlayRequest { image: name.to_string(), path, size_bytes: *size, owner: *owner };
+    let made: OverlayReply = agent.post(routes::OVERLAYS, &request).await?;
     if args.json { output::json(&made) } else { output::line(&created_text(&made)) }
 }
 
@@ -51,8 +54,7 @@ pub(super) async fn ask_for(
     image: &ImageName,
     path: &Path,
 ) -> Result<OverlayView, CommandError> {
-    let request = OverlayRequest { image: image.to_string(), path: path.to_owned() };
-    Ok(agent.post(routes::OVERLAYS, &request).await?)
+    Ok(agent.post(routes::OVERLAYS, &OverlayRequest::new(image.to_string(), path.to_owned())).await?)
 }
 
 /// Has the agent remove the overlay at the absolute `path`.
@@ -60,7 +62,11 @@ pub(super) async fn ask_to_remove(agent: &Client, path: &Path) -> Result<Removed
     Ok(agent.delete(routes::OVERLAYS, &OverlayQuery { path: path.to_owned() }).await?)
 }
 
-fn created_text(made: &OverlayView) -> String {
+fn created_text(made: &OverlayReply) -> String {
+    let OverlayReply { overlay: made, outcome } = made;
+    if *outcome == OverlayOutcome::Unchanged {
+        return format!("{} is an overlay of {} already; nothing changed", shown(&made.path), made.image);
+    }
     let by_uefi = if made.firmware == Some(Firmware::Uefi) { "; it boots by UEFI" } else { "" };
     format!(
         "created {}: a disk of {} for {}, on snapshot {}{by_uefi}",
@@ -299,9 +305,11 @@ mod tests {
         let stub = stub::Stub::agent(app);
         let agent = stub.daemons().need(Daemon::Agent).unwrap();
         let path = Path::new("/a b/ü.qcow2");
-        let made = ask_for(&agent, &"debian12".parse().unwrap(), path).await.unwrap();
+        let overlay = ask_for(&agent, &"debian12".parse().unwrap(), path).await.unwrap();
+        let text = |outcome| created_text(&OverlayReply { overlay: overlay.clone(), outcome });
+        assert!(text(OverlayOutcome::Unchanged).ends_with("of debian12 already; nothing changed"));
         assert_eq!(
-            created_text(&made),
+            text(OverlayOutcome::Created),
             "created /a b/ü.qcow2: a disk of 8 GiB for debian12, on snapshot bs-000042-20261121T101530Z"
         );
         let outcome = ask_to_remove(&agent, path).await.unwrap();

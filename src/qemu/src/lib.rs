@@ -43,7 +43,7 @@ pub use inspect_error::InspectError;
 pub use machine::{DiskTraffic, Machine, MachineEnd, MachineEvent};
 pub use machine_error::MachineError;
 pub use open_image::OpenDiskError;
-pub use overlay::OverlayError;
+pub use overlay::{NewOverlay, OverlayError};
 pub use place::Place;
 pub use profile::{HardwareProfile, HardwareProfiles, ProfilesError, UnknownProfile};
 pub use run::QemuFailure;

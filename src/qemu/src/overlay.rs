@@ -6,6 +6,7 @@
 use super::run::{self, Limits};
 use super::{Qemu, QemuFailure};
 use bootstash_base::error::Classified;
+use bootstash_base::file_owner::FileOwner;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::quoted_path::shown;
 use std::ffi::OsString;
@@ -59,6 +60,19 @@ pub enum OverlayError {
     },
 }
 
+/// An overlay to make.
+#[derive(Clone, Copy, Debug)]
+pub struct NewOverlay<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// The qcow2 file it chains onto, which is not opened.
+    pub backing: &'a Path,
+    /// Size of its disk.
+    pub virtual_size_bytes: u64,
+    /// Who it is to belong to, where that is not who asks.
+    pub owner: Option<FileOwner>,
+}
+
 impl Qemu {
     /// Makes a qcow2 overlay at `path` (mode 0600) which chains onto the qcow2 file `backing`.
     /// `backing` is not opened. On an error nothing is left, and what was at `path` is untouched.
@@ -71,7 +85,8 @@ impl Qemu {
         backing: &Path,
         virtual_size_bytes: u64,
     ) -> Result<(), OverlayError> {
-        self.create_overlay_with(&ActAs::Ours, path, backing, virtual_size_bytes).await
+        let overlay = NewOverlay { path, backing, virtual_size_bytes, owner: None };
+        self.create_overlay_with(&ActAs::Ours, overlay).await
     }
 
     /// The same with the rights of whoever asked: the file is theirs, and is made only where they may.
@@ -81,11 +96,9 @@ impl Qemu {
     pub async fn create_overlay_with(
         &self,
         act_as: &ActAs,
-        path: &Path,
-        backing: &Path,
-        virtual_size_bytes: u64,
+        overlay: NewOverlay<'_>,
     ) -> Result<(), OverlayError> {
-        let (path, backing) = (run::absolute(path), run::absolute(backing));
+        let (path, backing) = (run::absolute(overlay.path), run::absolute(overlay.backing));
         let other = |source| OverlayError::Other { path: path.clone(), source };
         let made = in_time(&path, {
             let path = path.clone();
@@ -93,7 +106,7 @@ impl Qemu {
         })
         .await?;
         let template = made.path().join("overlay");
-        let args = create_args(&template, &backing, virtual_size_bytes);
+        let args = create_args(&template, &backing, overlay.virtual_size_bytes);
         let reserved = in_time(&path, {
             let (path, act_as) = (path.clone(), act_as.clone());
             move || Unfinished::reserve(&path, act_as)
@@ -103,9 +116,8 @@ impl Qemu {
         if !finished.status.success() {
             return Err(other(finished.unexpected()));
         }
-        let named = path.clone();
-        in_time(&path, move || reserved.fill(&template, &named).and_then(|filled| filled.finish(&named)))
-            .await
+        let (named, owner) = (path.clone(), overlay.owner);
+        in_time(&path, move || reserved.fill(&template, &named)?.give(owner, &named)?.finish(&named)).await
     }
 }
 
@@ -150,6 +162,13 @@ impl Unfinished {
     /// Gives it the bytes of `template`, and holes where those are zero.
     fn fill(self, template: &Path, path: &Path) -> Result<Self, OverlayError> {
         copy(template, &self.file).map_err(|source| refused(path, source))?;
+        Ok(self)
+    }
+
+    /// To whom it is to belong, before it has its name.
+    fn give(self, owner: Option<FileOwner>, path: &Path) -> Result<Self, OverlayError> {
+        let given = owner.map_or(Ok(()), |owner| owner.give(&self.file));
+        given.map_err(|source| refused(path, source))?;
         Ok(self)
     }
 

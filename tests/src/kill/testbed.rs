@@ -210,7 +210,7 @@ impl Testbed {
 
     pub(super) async fn overlay(&self, image: &str, name: &str) -> Result<OverlayView> {
         std::fs::create_dir_all(self.dir.join("vms"))?;
-        let request = OverlayRequest { image: image.to_owned(), path: self.overlay_path(name) };
+        let request = OverlayRequest::new(image, self.overlay_path(name));
         Ok(self.agent.client()?.post(routes::OVERLAYS, &request).await?)
     }
 

@@ -18,7 +18,7 @@ use bootstash_daemon::config::{
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2;
 use bootstash_net::api::*;
-use bootstash_qemu::OverlayError;
+use bootstash_qemu::{NewOverlay, OverlayError};
 use bootstash_zfs::{CommandZfs, NewDataset, Programs, Role, Zfs};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -68,13 +68,8 @@ pub(crate) struct OverlayFiles;
 
 #[async_trait]
 impl OverlayMaker for OverlayFiles {
-    async fn create(
-        &self,
-        _: &ActAs,
-        path: &Path,
-        backing: &Path,
-        virtual_size_bytes: u64,
-    ) -> Result<(), OverlayError> {
+    async fn create(&self, _: &ActAs, overlay: NewOverlay<'_>) -> Result<(), OverlayError> {
+        let NewOverlay { path, backing, virtual_size_bytes, owner: _ } = overlay;
         write_overlay(path, backing, virtual_size_bytes)
             .map_err(|source| OverlayError::Io { path: path.to_owned(), source })
     }
@@ -360,7 +355,7 @@ impl Cluster {
     }
 
     pub(super) async fn overlay_at(&self, node: &str, image: &str, path: PathBuf) -> Result<OverlayView> {
-        let request = OverlayRequest { image: image.to_owned(), path };
+        let request = OverlayRequest::new(image, path);
         Ok(self.client(node)?.post(routes::OVERLAYS, &request).await?)
     }
 

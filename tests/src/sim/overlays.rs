@@ -5,7 +5,7 @@ use crate::replication::write_overlay;
 use async_trait::async_trait;
 use bootstash_agent::volume::OverlayMaker;
 use bootstash_base::impersonate::ActAs;
-use bootstash_qemu::OverlayError;
+use bootstash_qemu::{NewOverlay, OverlayError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(super) struct SimOverlays {
 
 #[async_trait]
 impl OverlayMaker for SimOverlays {
-    async fn create(&self, _: &ActAs, path: &Path, backing: &Path, _: u64) -> Result<(), OverlayError> {
+    async fn create(&self, _: &ActAs, overlay: NewOverlay<'_>) -> Result<(), OverlayError> {
+        let NewOverlay { path, backing, .. } = overlay;
         self.life.pause(0, MAKE_MS).await;
         if self.life.host.happens(4 * self.failing.load(Ordering::Relaxed)) {
             let source = io::Error::from(io::ErrorKind::PermissionDenied);

@@ -1,9 +1,10 @@
 //! Inspecting images and making overlays.
 
-use bootstash_base::impersonate::UnixPeer;
+use bootstash_base::file_owner::FileOwner;
+use bootstash_base::impersonate::{ActAs, UnixPeer};
 use bootstash_disk::ImageFormat;
 use bootstash_disk::qcow2::read_backing;
-use bootstash_qemu::{InspectError, OverlayError, Qemu};
+use bootstash_qemu::{InspectError, NewOverlay, OverlayError, Qemu};
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -127,6 +128,21 @@ async fn an_overlay_never_replaces_what_is_there() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "something was left");
 }
 
+fn new<'a>(path: &'a Path, backing: &'a Path) -> NewOverlay<'a> {
+    NewOverlay { path, backing, virtual_size_bytes: 1 << 20, owner: None }
+}
+
+#[tokio::test]
+async fn an_overlay_is_given_to_whom_it_is_made_for() {
+    let (dir, qemu) = (tempfile::tempdir().unwrap(), Qemu::find().unwrap());
+    let path = dir.path().join("a.qcow2");
+    let owner = Some(FileOwner { uid: 64055, gid: 108 });
+    let overlay = NewOverlay { owner, ..new(&path, Path::new("/c")) };
+    qemu.create_overlay_with(&ActAs::Ours, overlay).await.unwrap();
+    let made = std::fs::metadata(&path).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (64055, 108, 0o600));
+}
+
 #[tokio::test]
 async fn an_overlay_for_a_user_is_made_by_that_user_or_not_at_all() {
     const ALICE: u32 = 54321;
@@ -134,20 +150,20 @@ async fn an_overlay_for_a_user_is_made_by_that_user_or_not_at_all() {
     let (dir, qemu) = (tempfile::tempdir().unwrap(), Qemu::find().unwrap());
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let (overlay, backing) = (dir.path().join("a.qcow2"), Path::new("/c"));
-    let error = qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap_err();
+    let error = qemu.create_overlay_with(&alice, new(&overlay, backing)).await.unwrap_err();
     assert!(
         matches!(&error, OverlayError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
     );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was left");
     std::os::unix::fs::chown(dir.path(), Some(ALICE), None).unwrap();
-    qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap();
+    qemu.create_overlay_with(&alice, new(&overlay, backing)).await.unwrap();
     let made = std::fs::metadata(&overlay).unwrap();
     assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (ALICE, ALICE, 0o600));
     assert_eq!(read_backing(&overlay).unwrap().unwrap().backing, backing);
-    let error = qemu.create_overlay_with(&alice, &overlay, backing, 1 << 20).await.unwrap_err();
+    let error = qemu.create_overlay_with(&alice, new(&overlay, backing)).await.unwrap_err();
     assert!(matches!(error, OverlayError::Exists { .. }), "{error}");
     let long = Path::new("/").join("long/".repeat(300));
-    qemu.create_overlay_with(&alice, &dir.path().join("b"), &long, 1 << 20).await.unwrap_err();
+    qemu.create_overlay_with(&alice, new(&dir.path().join("b"), &long)).await.unwrap_err();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something was left");
 }
 

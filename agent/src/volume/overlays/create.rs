@@ -1,9 +1,11 @@
 //! The file of an overlay and its record: where it may be, and both made in their order.
 
 use super::lease::{Lease, LeaseError, Stage};
-use super::{Overlays, canonical_path, file_state};
+use super::{Overlays, canonical_path, file_state, scan_directory};
+use crate::layout::Layout;
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
+use bootstash_base::file_owner::FileOwner;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::mount_table::MountTable;
@@ -11,10 +13,10 @@ use bootstash_base::names::ImageName;
 use bootstash_base::quoted_path::shown;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_disk::{BaseChange, BaseReadError};
-use bootstash_net::api::OverlayView;
-use bootstash_qemu::OverlayError;
+use bootstash_net::api::{OverlayOutcome, OverlayReply, OverlayView};
+use bootstash_qemu::{NewOverlay, OverlayError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -72,17 +74,40 @@ pub enum CreateOverlayError {
         /// The overlay.
         path: PathBuf,
     },
-    /// There is a record, but no file.
+    /// There is a record, and its file was on other storage.
     #[error(
-        "{} is recorded as an overlay of {image}, though its file is gone; run `bootstash overlay remove` on it first",
+        "{} is recorded as an overlay of {image}, and the storage that held it is not mounted; mount that, or run \
+         `bootstash overlay remove` on it first",
         shown(.path)
     )]
     #[class(permanent)]
-    Recorded {
+    Away {
         /// The overlay.
         path: PathBuf,
         /// The image of the record.
         image: ImageName,
+    },
+    /// The image would not fit.
+    #[error(
+        "a disk of {wanted_bytes} bytes would cut off the end of {image}, which has {image_bytes}; give at least that"
+    )]
+    #[class(permanent)]
+    TooSmall {
+        /// The image, by its registered name.
+        image: ImageName,
+        /// Its size.
+        image_bytes: u64,
+        /// What was asked for.
+        wanted_bytes: u64,
+    },
+    /// Only root gives files away.
+    #[error("{user} may not give {} to another; leave the owner out, or ask as root", shown(.path))]
+    #[class(permanent)]
+    Owner {
+        /// Who asked.
+        user: User,
+        /// The overlay.
+        path: PathBuf,
     },
     /// Nothing was received yet.
     #[error("this node holds no images yet; `bootstash status` tells how far it is")]
@@ -134,30 +159,89 @@ pub enum CreateOverlayError {
     Stopping(#[from] Stopping),
 }
 
+/// An overlay that is asked for.
+#[derive(Clone, Debug)]
+pub struct OverlaySpec {
+    /// The image it boots.
+    pub image: ImageName,
+    /// Its file.
+    pub path: PathBuf,
+    /// Size of its disk, where that is to be more than the image's.
+    pub size_bytes: Option<u64>,
+    /// Who it is to belong to, where that is not who asks.
+    pub owner: Option<FileOwner>,
+}
+
+impl OverlaySpec {
+    /// Whether `overlay` is what is asked for, as far as that does not change once it is used.
+    fn is_met_by(&self, overlay: &OverlayView) -> bool {
+        overlay.image == self.image && self.size_bytes.is_none_or(|bytes| overlay.virtual_size_bytes == bytes)
+    }
+
+    /// Size of its disk, if the image fits.
+    pub(in crate::volume) fn virtual_size_bytes(&self, image_bytes: u64) -> Result<u64, CreateOverlayError> {
+        let wanted_bytes = self.size_bytes.unwrap_or(image_bytes);
+        if wanted_bytes < image_bytes {
+            let image = self.image.clone();
+            return Err(CreateOverlayError::TooSmall { image, image_bytes, wanted_bytes });
+        }
+        Ok(wanted_bytes)
+    }
+}
+
+/// What is at the path of an overlay that is asked for.
+pub(in crate::volume) enum Found {
+    /// Nothing.
+    Free(Place),
+    /// What is asked for.
+    Made(Box<Lease>),
+}
+
 /// Where an overlay is to be, and with whose rights it is made.
 pub(in crate::volume) struct Place {
     pub(in crate::volume) act_as: ActAs,
     pub(in crate::volume) path: PathBuf,
     pub(in crate::volume) mount_point: PathBuf,
+    pub(in crate::volume) owner: Option<FileOwner>,
 }
 
 impl Overlays {
-    /// The place for an overlay at `given`, if the caller may have it and nothing is there.
-    pub(in crate::volume) async fn free_place(
+    /// The place for an overlay, if the caller may have it, or the overlay that is there already.
+    pub(in crate::volume) async fn look_for(
         &self,
         by: UnixPeer,
-        given: &Path,
-    ) -> Result<Place, CreateOverlayError> {
-        let (at, path) = (MountTable::read().mount_point_of(given), given.to_owned());
-        let place = self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || look_for_place(by, &path));
-        let place =
-            place.await.ok_or_else(|| CreateOverlayError::Unresponsive { path: given.to_owned() })??;
-        match self.leases.get(&place.path) {
-            Some(lease) => {
-                Err(CreateOverlayError::Recorded { image: lease.overlay.image.clone(), path: place.path })
-            }
-            None => Ok(place),
+        spec: &OverlaySpec,
+    ) -> Result<Found, CreateOverlayError> {
+        let at = MountTable::read().mount_point_of(&spec.path);
+        let (layout, wanted) = (self.layout.clone(), spec.clone());
+        let found =
+            self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || find(by, &wanted, &layout));
+        let found =
+            found.await.ok_or_else(|| CreateOverlayError::Unresponsive { path: spec.path.clone() })??;
+        if let Found::Free(place) = &found {
+            self.is_not_away(place)?;
         }
+        Ok(found)
+    }
+
+    /// A recorded overlay whose file is gone is made anew; one whose storage is away is still there.
+    fn is_not_away(&self, place: &Place) -> Result<(), CreateOverlayError> {
+        match self.leases.get(&place.path) {
+            Some(lease) if lease.mount_point.as_ref().is_some_and(|noted| *noted != place.mount_point) => {
+                Err(CreateOverlayError::Away { image: lease.overlay.image.clone(), path: place.path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The overlay that was asked for is there; it is on record from now on, if it was not.
+    pub(in crate::volume) async fn keep(&mut self, lease: Lease) -> Result<OverlayReply, CreateOverlayError> {
+        let overlay = match self.leases.get(&lease.overlay.path) {
+            Some(known) if known.overlay.cache == lease.overlay.cache => known.overlay.clone(),
+            _ => lease.overlay.clone(),
+        };
+        self.record(lease).await?;
+        Ok(OverlayReply { overlay, outcome: OverlayOutcome::Unchanged })
     }
 
     /// The record first: a view without a record is dropped at the next start, under the VM.
@@ -172,9 +256,14 @@ impl Overlays {
         self.leases.put(intended.clone()).await?;
         kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();
-        let (path, size) = (&overlay.path, overlay.virtual_size_bytes);
-        if let Err(error) = self.maker.create(act_as, path, &overlay.cache, size).await {
-            self.leases.remove(path).await?;
+        let file = NewOverlay {
+            path: &overlay.path,
+            backing: &overlay.cache,
+            virtual_size_bytes: overlay.virtual_size_bytes,
+            owner: place.owner,
+        };
+        if let Err(error) = self.maker.create(act_as, file).await {
+            self.leases.remove(&overlay.path).await?;
             return Err(not_made(error, act_as));
         }
         kill_point(KillPoint::OverlayCreated);
@@ -200,24 +289,37 @@ impl Overlays {
 }
 
 /// With the caller's act_as: what the caller cannot see is not told either. Blocks.
-fn look_for_place(by: UnixPeer, given: &Path) -> Result<Place, CreateOverlayError> {
+fn find(by: UnixPeer, spec: &OverlaySpec, layout: &Layout) -> Result<Found, CreateOverlayError> {
     let unknown = |source| CreateOverlayError::Rights { source };
     let act_as = by.act_as().map_err(unknown)?;
-    let (path, mount_point) = act_as.act(|| look(given)).map_err(unknown)??;
-    Ok(Place { act_as, path, mount_point })
+    let (path, mount_point, made) = act_as.act(|| look(spec, layout)).map_err(unknown)??;
+    match (made, &act_as) {
+        (Some(lease), _) => Ok(Found::Made(Box::new(lease))),
+        (None, ActAs::Of(user)) if spec.owner.is_some() => {
+            Err(CreateOverlayError::Owner { user: user.clone(), path })
+        }
+        (None, _) => Ok(Found::Free(Place { act_as, path, mount_point, owner: spec.owner })),
+    }
 }
 
-/// The path without links, and where its storage is mounted.
-fn look(given: &Path) -> Result<(PathBuf, PathBuf), CreateOverlayError> {
-    let path = canonical_path::canonical(given)
-        .ok_or_else(|| CreateOverlayError::Path { path: given.to_owned() })?;
-    if path.symlink_metadata().is_ok() {
-        return Err(CreateOverlayError::Exists { path });
-    }
+/// The path without links, where its storage is mounted, and the overlay that is there, if it is what is asked for.
+fn look(
+    spec: &OverlaySpec,
+    layout: &Layout,
+) -> Result<(PathBuf, PathBuf, Option<Lease>), CreateOverlayError> {
+    let path = canonical_path::canonical(&spec.path)
+        .ok_or_else(|| CreateOverlayError::Path { path: spec.path.clone() })?;
+    let there = path.symlink_metadata().is_ok();
     let directory = path.parent().filter(|directory| directory.is_dir());
-    match directory.and_then(|directory| file_state::mount_point(directory).ok()) {
-        Some(mount_point) => Ok((path, mount_point)),
-        None => Err(CreateOverlayError::NoDirectory { path }),
+    let mount_point = directory.and_then(|directory| file_state::mount_point(directory).ok());
+    let Some(mount_point) = mount_point else { return Err(CreateOverlayError::NoDirectory { path }) };
+    if !there {
+        return Ok((path, mount_point, None));
+    }
+    let made = scan_directory::overlay_at(&path, layout, &mount_point).ok().flatten();
+    match made.filter(|lease| spec.is_met_by(&lease.overlay)) {
+        Some(lease) => Ok((path, mount_point, Some(lease))),
+        None => Err(CreateOverlayError::Exists { path }),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{alpine, filled, leases, lock_as_qemu};
 use crate::testing::Node;
-use crate::volume::{CreateOverlayError, RemoveOverlayError};
+use crate::volume::{CreateOverlayError, OverlaySpec, RemoveOverlayError};
+use bootstash_base::file_owner::FileOwner;
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::testing::fail_on_warnings;
 use bootstash_zfs::Removed;
@@ -14,6 +15,10 @@ const ALICE: u32 = 54321;
 
 fn alice() -> UnixPeer {
     UnixPeer::numbered(ALICE, ALICE)
+}
+
+fn at(path: PathBuf) -> OverlaySpec {
+    OverlaySpec { image: alpine(), path, size_bytes: None, owner: None }
 }
 
 fn is_root() -> bool {
@@ -43,7 +48,7 @@ async fn a_user_makes_and_removes_overlays_of_the_users_own() {
     let _watch = fail_on_warnings();
     let (mut node, _registrar, _) = filled().await;
     let path = directories(&node).0.join("a.qcow2");
-    node.volume().create_overlay_for(alice(), alpine(), path.clone()).await.unwrap();
+    node.volume().create_overlay_for(alice(), at(path.clone())).await.unwrap();
     let made = fs::metadata(&path).unwrap();
     assert_eq!((made.uid(), made.gid()), (ALICE, ALICE));
     let running = lock_as_qemu(&path);
@@ -67,15 +72,30 @@ async fn a_user_makes_nothing_where_that_user_may_not() {
     symlink(&ours, hers.join("link")).unwrap();
     symlink(ours.join("through"), hers.join("dangling.qcow2")).unwrap();
     for path in [ours.join("a.qcow2"), hers.join("link/a.qcow2")] {
-        let error = node.volume().create_overlay_for(alice(), alpine(), path).await.unwrap_err();
+        let error = node.volume().create_overlay_for(alice(), at(path)).await.unwrap_err();
         assert!(matches!(error, CreateOverlayError::NotAllowed { .. }), "{error}");
         assert!(error.to_string().contains("user 54321 may not make"), "{error}");
     }
     let dangling = hers.join("dangling.qcow2");
-    let error = node.volume().create_overlay_for(alice(), alpine(), dangling).await.unwrap_err();
+    let error = node.volume().create_overlay_for(alice(), at(dangling)).await.unwrap_err();
     assert!(matches!(error, CreateOverlayError::Exists { .. }), "{error}");
     assert_eq!(fs::read_dir(&ours).unwrap().count(), 0);
     assert_eq!((node.views().await.len(), leases(&node)), (0, 0), "something was left");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn only_root_gives_overlays_away() {
+    if !is_root() {
+        return;
+    }
+    let _watch = fail_on_warnings();
+    let (mut node, _registrar, _) = filled().await;
+    let path = directories(&node).0.join("a.qcow2");
+    let to_others = OverlaySpec { owner: Some(FileOwner { uid: 64055, gid: 64055 }), ..at(path.clone()) };
+    let error = node.volume().create_overlay_for(alice(), to_others).await.unwrap_err();
+    assert!(matches!(error, CreateOverlayError::Owner { .. }), "{error}");
+    assert!(error.to_string().contains("ask as root") && !path.exists(), "{error}");
     node.stop().await;
 }
 
@@ -91,7 +111,7 @@ async fn what_a_user_cannot_see_is_not_told() {
     mode(&ours, 0o700);
     let mut told = Vec::new();
     for name in ["secret", "absent"] {
-        let made = node.volume().create_overlay_for(alice(), alpine(), ours.join(name)).await;
+        let made = node.volume().create_overlay_for(alice(), at(ours.join(name))).await;
         let removed = node.volume().remove_overlay_for(alice(), ours.join(name)).await;
         told.push(format!("{} {removed:?}", made.unwrap_err()).replace(name, "it"));
     }

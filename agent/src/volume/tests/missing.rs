@@ -43,6 +43,23 @@ async fn deleted_overlay_is_noted_then_let_go_with_its_view() {
 }
 
 #[tokio::test]
+async fn a_deleted_overlay_is_made_anew_at_its_path_and_its_view_goes_with_a_collection() {
+    let _watch = fail_on_warnings();
+    let (mut node, registrar, first) = filled().await;
+    let old = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
+    std::fs::remove_file(node.vm("a.qcow2")).unwrap();
+    let second = registrar.publish(&["debian12-nginx"]).await;
+    node.in_step_at(&second.name).await;
+    let new = node.volume().create_overlay(alpine(), node.vm("a.qcow2")).await.unwrap();
+    assert_eq!((old.snapshot, &new.snapshot), (first.name, &second.name));
+    assert!(node.vm("a.qcow2").exists());
+    assert_eq!((node.views().await.len(), leases(&node)), (2, 1), "the file may have been moved");
+    node.volume().collect(HOUR, false).await.unwrap();
+    assert_eq!((node.views().await.len(), leases(&node)), (1, 1));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn absence_is_counted_from_when_it_was_first_seen_also_across_restarts() {
     let _watch = fail_on_warnings();
     let (mut node, _registrar, _) = filled().await;
@@ -92,6 +109,8 @@ async fn overlay_on_storage_that_is_not_mounted_is_kept() {
     edit_record(&node.layout().leases_dir, noted);
     std::fs::remove_file(node.vm("nfs/a.qcow2")).unwrap();
     node.start_volume().await.unwrap();
+    let error = node.volume().create_overlay(alpine(), node.vm("nfs/a.qcow2")).await.unwrap_err();
+    assert!(error.to_string().contains("not mounted; mount that"), "{error}");
     for mounted in ["empty", "gone"] {
         let report = node.volume().collect(Duration::ZERO, false).await.unwrap();
         assert_eq!((report.overlays_released, report.views), (Vec::new(), Vec::new()), "{mounted}");

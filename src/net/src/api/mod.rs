@@ -39,8 +39,8 @@ pub use member::{
 pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 pub use node::{LogQuery, LogReply, NodeReport, NodeView, NodesQuery};
 pub use overlay::{
-    AdoptReply, BaseState, BaseStatus, ChangedBase, OverlayQuery, OverlayRequest, OverlayState,
-    OverlayStatus, OverlayView,
+    AdoptReply, BaseState, BaseStatus, ChangedBase, OverlayOutcome, OverlayQuery, OverlayReply,
+    OverlayRequest, OverlayState, OverlayStatus, OverlayView,
 };
 pub use peer::{DeltaComplaint, DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};

@@ -1,5 +1,6 @@
 //! Overlays on a node.
 
+use bootstash_base::file_owner::FileOwner;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_disk::firmware::Firmware;
 use chrono::{DateTime, Utc};
@@ -14,6 +15,41 @@ pub struct OverlayRequest {
     /// Absolute path of the file to make.
     #[serde(with = "bootstash_base::quoted_path")]
     pub path: PathBuf,
+    /// Size of its disk, where that is to be more than the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Who the file is to belong to, where that is not who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<FileOwner>,
+}
+
+impl OverlayRequest {
+    /// One of the image's size, for who asks.
+    pub fn new(image: impl Into<String>, path: PathBuf) -> Self {
+        Self { image: image.into(), path, size_bytes: None, owner: None }
+    }
+}
+
+/// What asking for an overlay did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayReply {
+    /// The overlay.
+    #[serde(flatten)]
+    pub overlay: OverlayView,
+    /// Whether it was there.
+    #[serde(default)]
+    pub outcome: OverlayOutcome,
+}
+
+/// Whether an overlay that was asked for was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverlayOutcome {
+    /// It was made.
+    #[default]
+    Created,
+    /// It was there as asked for, and stays as it is.
+    Unchanged,
 }
 
 /// Names an overlay to remove.
