@@ -126,7 +126,7 @@ test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PR
 	BOOTS=$(BOOTS) PROFILES=$(PROFILES) REUSE=$(REUSE) $(CARGO_TEST) --test images -- --test-threads=1 --nocapture $(TEST)
 
 test-dashboard: root setup binaries ## Look at the dashboard with a real Chromium; pictures in target/dashboard, or PICTURES=DIR (root)
-	@tests/ground/setup.sh chromium chromium-driver:/usr/bin/chromedriver python3-selenium:/usr/lib/python3/dist-packages/selenium fonts-dejavu-core:/usr/share/fonts/truetype/dejavu
+	@tests/ground/setup.sh chromium chromium-driver:/usr/bin/chromedriver python3-selenium:/usr/lib/python3/dist-packages/selenium fonts-dejavu-core:/usr/share/fonts/truetype/dejavu pngquant
 	@tests/ground/dashboard.sh $(PICTURES)
 
 test-monitoring: root setup binaries ## Have a real Prometheus read real daemons, and ask it what the board asks (root)

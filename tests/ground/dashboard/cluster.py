@@ -1,5 +1,5 @@
 """A registrar on a Unix socket that tells of a made-up cluster: forty nodes, a hundred images, registrations that go
-on while it is looked at, and names and texts that try to break the page."""
+on while it is looked at, and, as long as it is hostile, names and texts that try to break the page."""
 
 import datetime
 import http.server
@@ -13,7 +13,8 @@ MIB = 1 << 20
 NAMES = ["alma9", "alpine3.20", "debian12", "debian13", "fedora42", "nixos25.05", "opensuse15.6", "rocky9", "ubuntu24.04", "void"]
 VARIANTS = ["", "-docker", "-gitlab-runner", "-k3s", "-nginx", "-php8", "-postgresql16", "-python", "-redis", "-slurm"]
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"> & <b>bold</b>"
-LONG = "a-name-that-is-as-long-as-names-of-nodes-may-be-and-has-no-place-to-break"
+LONG = "a-name-that-is-as-long-as-names-may-be-and-has-few-places-to-br"
+BLUE_SCREEN = "/srv/images/windows-11.raw did not boot (boot 1): the guest stopped at a blue screen"
 
 
 def ago(**before):
@@ -36,6 +37,7 @@ def images():
         cache = (42 + 7 * (number % 10)) * MIB
         added = cache * 6 // 10 if variant == "" else (3 + number % 7) * MIB
         made.append({"name": name + variant, "taken": taken, "number": number + 1, "cache": cache, "added": added})
+    made[93]["name"] = "windows-server-2025-datacenter-core-with-iis-and-dotnet"
     return made
 
 
@@ -66,14 +68,17 @@ def node(number, **other):
 
 NODES = [node(number) for number in range(1, 37)] + [
     node(37, lag=3), node(38, lag=12, problem="the pool tank is 97 % full; free some space"),
-    node(39, name=LONG, lag=1), node(40, lag=None, snapshot=None, version="<b>9</b>", problem=HOSTILE),
+    node(39, expired=True, lag=41, last_contact=text(ago(days=9)), snapshot=snapshot(59, IMAGES[58]["taken"])),
+]
+HOSTILE_NODES = [
+    node(40, name=LONG, lag=1), node(41, lag=None, snapshot=None, version="<b>9</b>", problem=HOSTILE),
 ]
 
 
 def job(number, name, **other):
     return {"id": number, "name": name, "source": f"/srv/images/{name}.raw", "seq": 1, "step": "publish", "progress": {},
-            "submitted": text(ago(minutes=number % 50)), "step_seconds": [["inspect", 0.4], ["capture", 95.2]],
-            "outcome": None} | other
+            "submitted": text(ago(minutes=number % 50)), "outcome": None,
+            "step_seconds": [["inspect", 0.4], ["capture", 61 + number * 37 % 83]]} | other
 
 
 def done(image):
@@ -87,37 +92,43 @@ class Cluster:
 
     def __init__(self):
         self.asked = 0
+        self.is_hostile = True
+
+    def nodes(self):
+        return NODES + HOSTILE_NODES if self.is_hostile else NODES
 
     def jobs(self):
         self.asked += 1
         boot = 1 + min(4, self.asked // 3)
-        lines = ["[  OK  ] Started systemd-udevd", "[  OK  ] Reached target network", HOSTILE, "debian13 login:"]
+        lines = ["[  OK  ] Started systemd-udevd", "[  OK  ] Reached target network", "debian13 login:"]
+        if self.is_hostile:
+            lines.append(HOSTILE)
         under_way = [
             job(102, "debian13-ceph", step="capture", step_seconds=[["inspect", 0.4]],
                 progress={"boot": boot, "clusters": 900 + 40 * self.asked, "bytes": (900 + 40 * self.asked) << 16,
-                          "console_line": lines[self.asked % 4]}),
+                          "console_line": lines[self.asked % len(lines)]}),
             job(103, "rocky9-ceph", step="import", progress={"bytes": 30 * MIB, "total_bytes": 61 * MIB}),
-            job(104, "fedora42-ceph", step="capture", progress={"waiting": "for another capture to end; 2 run at once"}),
+            job(104, "fedora42-ceph", step="capture", step_seconds=[["inspect", 0.4]], progress={"waiting": "for another capture to end; 2 run at once"}),
         ]
         failed = job(101, "windows-11", outcome={"result": "failed", "step": "capture", "kind": "permanent",
-                     "error": "/srv/images/windows-11.raw did not boot (boot 1): the guest stopped at a blue screen"})
+                     "error": BLUE_SCREEN})
         return [done(image) for image in IMAGES] + [failed] + under_way
 
     def status(self):
-        grown = self.asked * MIB // 2
+        grown = self.asked * 12 * MIB
         newest = IMAGES[-1]
         return {"version": "0.1.0", "zfs": "open-zfs", "images": len(IMAGES), "snapshots": 100, "jobs": 3,
                 "snapshot": snapshot(newest["number"], newest["taken"]), "delta_bytes": 612 * MIB,
-                "usage": {"logical_bytes": 7400 * MIB + 4 * grown, "used_bytes": 1290 * MIB + grown,
-                          "available_bytes": 60 << 30, "dedup_ratio": 2.9 + self.asked / 200, "compress_ratio": 1.97,
-                          "dedup_table": {"bytes": 21 * MIB + grown // 40, "quota_bytes": 32 * MIB}}}
+                "usage": {"logical_bytes": 5400 * MIB + 5 * grown, "used_bytes": 990 * MIB + grown,
+                          "available_bytes": 60 << 30, "dedup_ratio": 2.4 + self.asked / 60, "compress_ratio": 1.97,
+                          "dedup_table": {"bytes": 14 * MIB + grown // 40, "quota_bytes": 32 * MIB}}}
 
     def answer(self, path, query):
         if path == "/v1/images":
             after, most = query.get("after", [""])[0], int(query.get("limit", ["1000"])[0])
             views = sorted((image_view(image) for image in IMAGES), key=lambda view: view["manifest"]["name"])
             return [view for view in views if view["manifest"]["name"] > after][:most]
-        return {"/v1/status": self.status, "/v1/jobs": self.jobs, "/v1/nodes": lambda: NODES}[path]()
+        return {"/v1/status": self.status, "/v1/jobs": self.jobs, "/v1/nodes": self.nodes}[path]()
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -147,13 +158,16 @@ def handler(cluster):
 
 
 def serve(socket):
-    """Serves on this path until the program ends."""
-    server = Server(str(socket), handler(Cluster()))
+    """Serves on this path until the program ends; returns the cluster that it tells of."""
+    cluster = Cluster()
+    server = Server(str(socket), handler(cluster))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return cluster
 
 
 if __name__ == "__main__":
     import sys
 
-    Server(sys.argv[1], handler(Cluster())).serve_forever()
+    calm = Cluster()
+    calm.is_hostile = "--hostile" in sys.argv
+    Server(sys.argv[1], handler(calm)).serve_forever()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from selenium import webdriver
@@ -23,6 +24,10 @@ import cluster
 # Only a fault meets it.
 DEADLINE_SECONDS = 300
 WIDTHS = {"narrow": 360, "wide": 1600}
+# Where nobody takes a picture, but somebody's window ends.
+OTHER_WIDTHS = [320, 480, 640, 831, 833, 1024, 1280, 1440, 1599, 1920, 2560]
+# Of a picture, down to where nobody looks at it any more.
+MOST_HEIGHT = {"narrow": 2600, "wide": 1900}
 SECTIONS = ["overview", "attention", "space", "registrations", "nodes", "images"]
 # What is worse to read than WCAG 2.1 AA allows: text of less than 4.5 to 1 against what is behind it.
 CONTRAST = r"""
@@ -53,13 +58,15 @@ return [...document.querySelectorAll("a, button, input, meter, progress, summary
 """
 # Words that are broken where they must not be: a cell of one word that is higher than one line.
 BROKEN = """
-return [...document.querySelectorAll("td.word > span, td.quantity > span")]
+return [...document.querySelectorAll("td.word > span, td.quantity > span, .whole")]
   .filter((e) => !e.querySelector("progress, svg") && e.getClientRects().length > 1).map((e) => e.textContent);
 """
-# What is wider than the window, which then would have to be moved sideways.
+# What is wider than its card, or than the window, which then would have to be moved sideways.
 TOO_WIDE = """
-return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest("thead, .skip")
-  && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 120));
+const hidden = (e) => e.closest(".skip") || e.closest("thead") && getComputedStyle(e.closest("thead")).position === "absolute";
+const end = (e) => Math.min(innerWidth, e.closest("section")?.getBoundingClientRect().right ?? Infinity);
+return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !hidden(e)
+  && e.getBoundingClientRect().right > end(e) + 1).map((e) => e.outerHTML.slice(0, 120));
 """
 
 
@@ -77,12 +84,13 @@ def wait_for(what, condition):
 
 @contextlib.contextmanager
 def dashboard(program, directory):
-    cluster.serve(directory / "r.sock")
+    """The link, and the cluster that is shown."""
+    shown = cluster.serve(directory / "r.sock")
     command = [program, "--registrar-socket", directory / "r.sock", "--agent-socket", directory / "none", "dashboard",
                "--interval", "1s"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), shown
     finally:
         process.terminate()
         check(process.wait(timeout=30) == 0, "the dashboard did not end well")
@@ -127,15 +135,13 @@ def show(driver, width, scheme):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def picture(driver, path):
-    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png", "clip": clip(driver)})
-    path.write_bytes(base64.b64decode(shot["data"]))
-
-
-def clip(driver):
-    """All of the page, down to where nobody looks at it any more."""
+def picture(driver, path, most_height):
     width, height = driver.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
-    return {"x": 0, "y": 0, "width": width, "height": min(height, 3600), "scale": 1}
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, most_height), "scale": 1}
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png", "clip": clip})
+    path.write_bytes(base64.b64decode(shot["data"]))
+    # A page has few colours; the documents carry these pictures.
+    subprocess.run(["pngquant", "--force", "--strip", "--ext", ".png", "48", path], check=True)
 
 
 def check_link_counts_once(link):
@@ -145,6 +151,20 @@ def check_link_counts_once(link):
                 check(False, f"{again} was served to another browser")
         except urllib.error.HTTPError as refused:
             check(refused.code == 403, f"{again}: {refused.code}")
+
+
+def check_loopback_only(link):
+    port = f":{urllib.parse.urlsplit(link).port:04X}"
+    sockets = [line.split() for table in ["tcp", "tcp6"] for line in open(f"/proc/net/{table}")]
+    listening = [socket[1] for socket in sockets if socket[3] == "0A" and socket[1].endswith(port)]
+    check(listening == ["0100007F" + port], f"it listens at {listening}, in the words of /proc/net/tcp")
+
+
+def check_nothing_from_elsewhere(driver, link):
+    origin = link.split("/open")[0]
+    fetched = driver.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    check(f"{origin}/sections" in fetched, f"it does not ask again: {fetched}")
+    check(all(url.startswith((origin + "/", "data:")) for url in fetched), f"it fetched {fetched}")
 
 
 def check_content(driver):
@@ -181,32 +201,50 @@ def check_keyboard(driver):
     wait_for("a link within the page", lambda: driver.execute_script("return scrollY") > 100)
 
 
-def check_each_look(driver, directory):
+def check_each_look(driver, directory, kind):
     for name, width in WIDTHS.items():
         for scheme in ["light", "dark"]:
             show(driver, width, scheme)
             time.sleep(1)
             driver.execute_script("scrollTo(0, 0)")
+            picture(driver, directory / f"{kind}-{name}-{scheme}.png", MOST_HEIGHT[name])
             for what, script in [("hard to read", CONTRAST), ("without a name", NO_NAME), ("too wide", TOO_WIDE), ("broken", BROKEN)]:
                 found = driver.execute_script(script)
-                check(not found, f"{name}, {scheme}: {what}: {found[:5]}")
-            picture(driver, directory / f"dashboard-{name}-{scheme}.png")
+                check(not found, f"{kind}, {name}, {scheme}: {what}: {found[:5]}")
+
+
+def check_other_widths(driver):
+    for width in OTHER_WIDTHS:
+        show(driver, width, "light")
+        for what, script in [("too wide", TOO_WIDE), ("broken", BROKEN)]:
+            found = driver.execute_script(script)
+            check(not found, f"{width} pixels: {what}: {found[:5]}")
+
+
+def calm_down(driver, shown):
+    shown.is_hostile = False
+    wait_for("a page without hostile texts", lambda: "<img src=x" not in driver.find_element(By.TAG_NAME, "main").text)
 
 
 def main():
     program, screenshots = sys.argv[1], pathlib.Path(sys.argv[2])
     screenshots.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory, dashboard(program, pathlib.Path(directory)) as link:
+    with tempfile.TemporaryDirectory() as directory, dashboard(program, pathlib.Path(directory)) as (link, shown):
         with browser() as driver:
             driver.get(link)
             check(driver.current_url.endswith("/"), f"the link led to {driver.current_url}")
             check_link_counts_once(link)
+            check_loopback_only(link)
             driver.refresh()
             check_content(driver)
             show(driver, WIDTHS["wide"], "light")
             check_it_lives(driver)
+            check_nothing_from_elsewhere(driver, link)
             check_keyboard(driver)
-            check_each_look(driver, screenshots)
+            check_each_look(driver, screenshots, "hostile")
+            check_other_widths(driver)
+            calm_down(driver, shown)
+            check_each_look(driver, screenshots, "dashboard")
             complaints = driver.get_log("browser")
             check(not complaints, f"the browser complains: {complaints}")
     print(f"look: the dashboard is as it should be; pictures are in {screenshots}")

@@ -140,7 +140,8 @@ fn level(part: f64) -> String {
 fn time(at: DateTime<Utc>, (first, last): Span) -> String {
     let format = match (last - first).num_hours() {
         0..24 => "%H:%M:%S UTC",
-        _ => "%Y-%m-%d %H:%M UTC",
+        24..168 => "%Y-%m-%d %H:%M UTC",
+        _ => "%Y-%m-%d",
     };
     at.format(format).to_string()
 }
@@ -197,5 +198,6 @@ mod tests {
         let span = |hours| (now(), now() + TimeDelta::hours(hours));
         assert_eq!(time(now(), span(1)), "10:20:00 UTC");
         assert_eq!(time(now(), span(48)), "2026-11-21 10:20 UTC");
+        assert_eq!(time(now(), span(240)), "2026-11-21");
     }
 }

@@ -19,7 +19,8 @@ use maud::{Markup, html};
 const NODES: Room = Room { rows: 500, command: "bootstash nodes" };
 const IMAGES: Room = Room { rows: 500, command: "bootstash images" };
 /// Beside those under way, of which few are cut off.
-const ENDED_JOBS: usize = 12;
+const ENDED_JOBS: usize = 10;
+const WHOLE_NAME_BYTES: usize = 20;
 
 /// Their ids and headings.
 pub(super) const CONTENTS: [(&str, &str); 6] = [
@@ -144,7 +145,7 @@ fn job(job: &JobView) -> Row {
     let console = job.progress.console_line.as_deref().map(guest_text).filter(|line| !line.is_empty());
     let is_under_way = job.outcome.is_none();
     let cells = vec![
-        html! { (job.name) },
+        name(job.name.as_str()),
         html! { (job.id) },
         html! { (word) },
         html! { @if is_under_way { progress max="10" value=(tenths_done(job)) aria-label={ "Registering " (job.name) } {} } },
@@ -181,7 +182,7 @@ fn node(node: &NodeView, now: DateTime<Utc>) -> Row {
         _ => "busy",
     };
     let cells = vec![
-        html! { (node.name) },
+        name(node.name.as_str()),
         html! { (or_dash(node.snapshot.as_ref().map(short_snapshot))) },
         html! { @match node.lag { Some(0) => "in step", Some(lag) => (lag), None => "-" } },
         moment(node.last_contact, now),
@@ -220,7 +221,7 @@ fn image(image: &ImageView, added: Option<&Added>, most_bytes: u64, now: DateTim
         Confidence::Low => ("bad", "low"),
     };
     let cells = vec![
-        html! { (manifest.name) },
+        name(manifest.name.as_str()),
         html! { (size(manifest.source.virtual_size_bytes)) },
         html! { (size(manifest.cache.bytes)) },
         html! { @match added {
@@ -248,6 +249,14 @@ fn bar(added: u64, cache: u64, most: u64) -> Markup {
     }
 }
 
+/// One of usual length is never broken; a longer one is, anywhere.
+fn name(name: &str) -> Markup {
+    match name.len() {
+        0..=WHOLE_NAME_BYTES => html! { span.whole { (name) } },
+        _ => html! { (name) },
+    }
+}
+
 fn moment(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) { (ago(at, now)) } }
 }
@@ -270,6 +279,12 @@ mod tests {
         assert!(images.contains("<rect class=\"added\" width=\"27.9\""), "{images}");
         assert!(images.contains("33M") && images.contains("not on record"), "{images}");
         assert!(images.find("debian12").unwrap() < images.find("alpine").unwrap(), "the newest first");
+    }
+
+    #[test]
+    fn only_a_name_that_is_very_long_may_be_broken() {
+        assert_eq!(name("compute-17").into_string(), "<span class=\"whole\">compute-17</span>");
+        assert_eq!(name(&"a".repeat(21)).into_string(), "a".repeat(21));
     }
 
     #[test]
