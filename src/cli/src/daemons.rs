@@ -120,7 +120,8 @@ impl Daemons {
         Ok(Some((store, client)))
     }
 
-    fn socket(&self, daemon: Daemon) -> &Path {
+    /// Where a daemon of this host listens.
+    pub(super) fn socket(&self, daemon: Daemon) -> &Path {
         match daemon {
             Daemon::Registrar => &self.registrar,
             Daemon::Agent => &self.agent,

@@ -19,10 +19,11 @@ const FILES: [(&str, &str); 3] = [
     ),
     ("~/.config/bootstash", "Key and certificate of `bootstash join`, for a registrar on another machine."),
 ];
-const EXIT_STATUS: [(&str, &str); 3] = [
+const EXIT_STATUS: [(&str, &str); 4] = [
     ("0", "It was done, or there was nothing to do: all verbs can be repeated."),
     ("1", "It was not done. Standard error says why, and, where it helps, what to do."),
     ("2", "The command line is wrong."),
+    ("69", "The daemon that it needs does not run on this host, and no registrar was joined from it."),
 ];
 const INTERRUPTED: (&str, &str) =
     ("130", "Ended by ctrl-C. A registration that was left running goes on: `bootstash jobs`.");

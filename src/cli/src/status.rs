@@ -229,29 +229,6 @@ mod tests {
         }
     }
 
-    fn agent(state: AgentState) -> AgentStatus {
-        AgentStatus {
-            version: "0.1.0".to_owned(),
-            node: "node1".parse().unwrap(),
-            registrar: "https://10.77.0.1:7430".to_owned(),
-            state,
-            replaced: Vec::new(),
-            zfs: Flavor::OpenZfs,
-            images: 3,
-            images_of: None,
-            snapshot: None,
-            snapshots: 0,
-            overlays: 2,
-            changed_bases: Vec::new(),
-            views: 1,
-            held: Vec::new(),
-            usage: None,
-            zfs_unanswered: None,
-            identity_conflict: None,
-            rss_bytes: 20 << 20,
-        }
-    }
-
     #[test]
     fn a_registrar_and_its_volume() {
         assert_eq!(
@@ -270,7 +247,7 @@ mod tests {
 
     #[test]
     fn images_of_an_older_snapshot_say_so() {
-        let mut status = agent(AgentState::InStep);
+        let mut status = stub::agent_status(AgentState::InStep);
         status.snapshot = Some(stub::snapshot(42));
         status.images_of = Some(stub::snapshot(41));
         assert_eq!(images(&status), "3, as of bs-000041-20261121T101530Z");
@@ -280,14 +257,14 @@ mod tests {
 
     #[test]
     fn a_zfs_that_stands_still_is_named() {
-        let mut status = agent(AgentState::InStep);
+        let mut status = stub::agent_status(AgentState::InStep);
         status.zfs_unanswered = Some(Unanswered { call: "zfs list tank".to_owned(), seconds: 40 });
         assert!(agent_text(&status).ends_with("\n  zfs         no answer to `zfs list tank` for 40 s"));
     }
 
     #[test]
     fn a_base_that_changed_under_overlays_is_named() {
-        let mut status = agent(AgentState::InStep);
+        let mut status = stub::agent_status(AgentState::InStep);
         status.changed_bases = vec![ChangedBase {
             path: "/srv/a.raw".into(),
             image: "a".parse().unwrap(),
@@ -310,7 +287,7 @@ mod tests {
             snapshot: Some(stub::snapshot(7)),
             unknown: unknown.map(str::to_owned),
         };
-        let mut status = agent(AgentState::InStep);
+        let mut status = stub::agent_status(AgentState::InStep);
         status.replaced = vec![volume(None)];
         let text = agent_text(&status);
         assert!(
@@ -325,7 +302,7 @@ mod tests {
     fn who_holds_a_view_is_named() {
         let dataset = "tank/bootstash/views/bs-000042-20261121T101530Z";
         let view = |holders| HeldView { dataset: dataset.parse().unwrap(), holders };
-        let mut status = agent(AgentState::InStep);
+        let mut status = stub::agent_status(AgentState::InStep);
         status.held = vec![view(Vec::new())];
         assert!(
             agent_text(&status)
@@ -345,7 +322,7 @@ mod tests {
     /// As an agent of the version before answers.
     #[test]
     fn a_status_without_held_views_is_read() {
-        let mut old = serde_json::to_value(agent(AgentState::InStep)).unwrap();
+        let mut old = serde_json::to_value(stub::agent_status(AgentState::InStep)).unwrap();
         assert!(
             old.as_object_mut().unwrap().remove("held").is_none(),
             "it is left out where nothing is held"
@@ -355,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_agent_before_its_first_snapshot() {
-        let text = agent_text(&agent(AgentState::Waiting { error: "no\nanswer".to_owned() }));
+        let text = agent_text(&stub::agent_status(AgentState::Waiting { error: "no\nanswer".to_owned() }));
         assert_eq!(
             text,
             "agent 0.1.0 on OpenZFS, node node1\n\
@@ -372,7 +349,8 @@ mod tests {
 
     #[test]
     fn both_on_one_host_stand_apart() {
-        let status = HostStatus { registrar: Some(registrar()), agent: Some(agent(AgentState::InStep)) };
+        let status =
+            HostStatus { registrar: Some(registrar()), agent: Some(stub::agent_status(AgentState::InStep)) };
         let text = status_text(&status);
         assert!(text.contains("2.00x\n\nagent 0.1.0"), "{text}");
         assert!(text.contains("state       in step\n"), "{text}");

@@ -8,7 +8,8 @@ use bootstash_base::names::SnapshotName;
 use bootstash_delta::catalog::{BootRecord, BootSignal, CacheFacts, Confidence, Manifest};
 use bootstash_disk::firmware::Firmware;
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
-use bootstash_net::api::{ErrorBody, ImageView};
+use bootstash_net::api::{AgentState, AgentStatus, ErrorBody, ImageView};
+use bootstash_zfs::Flavor;
 use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
@@ -26,6 +27,11 @@ impl Stub {
         Self::serve("r.sock", app)
     }
 
+    /// A registrar that serves `app` on the host of another stub.
+    pub(super) fn registrar_beside(other: &Self, app: Router) -> JoinHandle<()> {
+        listen(&other.dir.path().join("r.sock"), app)
+    }
+
     /// An agent that serves `app`.
     pub(super) fn agent(app: Router) -> Self {
         Self::serve("a.sock", app)
@@ -33,8 +39,7 @@ impl Stub {
 
     fn serve(socket: &str, app: Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(dir.path().join(socket)).unwrap();
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let server = listen(&dir.path().join(socket), app);
         Self { dir, server }
     }
 
@@ -50,6 +55,11 @@ impl Drop for Stub {
     }
 }
 
+fn listen(socket: &Path, app: Router) -> JoinHandle<()> {
+    let listener = UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() })
+}
+
 fn daemons_in(dir: &Path) -> Daemons {
     Daemons::new(dir.join("r.sock"), dir.join("a.sock"), None)
 }
@@ -62,6 +72,30 @@ pub(super) fn refusal(status: u16, error: &str, kind: ErrorClass) -> (StatusCode
 /// Snapshot `number`, of a fixed time.
 pub(super) fn snapshot(number: u64) -> SnapshotName {
     SnapshotName::new(number, "2026-11-21T10:15:30Z".parse().unwrap())
+}
+
+/// An agent with two overlays, in this state.
+pub(super) fn agent_status(state: AgentState) -> AgentStatus {
+    AgentStatus {
+        version: "0.1.0".to_owned(),
+        node: "node1".parse().unwrap(),
+        registrar: "https://10.77.0.1:7430".to_owned(),
+        state,
+        replaced: Vec::new(),
+        zfs: Flavor::OpenZfs,
+        images: 3,
+        images_of: None,
+        snapshot: None,
+        snapshots: 0,
+        overlays: 2,
+        changed_bases: Vec::new(),
+        views: 1,
+        held: Vec::new(),
+        usage: None,
+        zfs_unanswered: None,
+        identity_conflict: None,
+        rss_bytes: 20 << 20,
+    }
 }
 
 /// An image of 8 GiB with a cache of 118.3 MiB after two boots.

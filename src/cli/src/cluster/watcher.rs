@@ -46,7 +46,7 @@ impl<'a> Watcher<'a> {
     /// Where there is no daemon to ask, and never was.
     pub(crate) async fn ask(&mut self) -> Result<&ClusterView, CommandError> {
         self.view.asked = Utc::now();
-        if self.clients.is_empty() {
+        if self.clients.is_empty() || !self.view.silent.is_empty() {
             self.find()?;
         }
         for (daemon, client) in self.clients.clone() {
@@ -76,18 +76,21 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// A socket that went away counts as a daemon that does not answer.
+    /// A socket that went away counts as a daemon that does not answer, and may be back.
     fn find(&mut self) -> Result<(), CommandError> {
-        let known = self.view.registrar.is_some() || self.view.agent.is_some();
-        match self.daemons.all() {
-            Ok(clients) => self.clients = clients,
-            Err(error) if !known => return Err(error),
-            Err(error) => {
-                for daemon in [Daemon::Registrar, Daemon::Agent] {
-                    if self.has_heard_of(daemon) {
-                        self.view.did_not_answer(daemon, error.to_string());
-                    }
-                }
+        let known: Vec<Daemon> = [Daemon::Registrar, Daemon::Agent]
+            .into_iter()
+            .filter(|daemon| self.has_heard_of(*daemon))
+            .collect();
+        self.clients = match self.daemons.all() {
+            Ok(clients) => clients,
+            Err(CommandError::NoDaemons { .. }) if !known.is_empty() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for daemon in known {
+            if !self.clients.iter().any(|(found, _)| *found == daemon) {
+                let socket = self.daemons.socket(daemon).display();
+                self.view.did_not_answer(daemon, format!("nobody listens at {socket}"));
             }
         }
         Ok(())
@@ -149,15 +152,20 @@ async fn registrar(
 mod tests {
     use super::super::samples;
     use super::*;
-    use crate::stub::{Stub, refusal};
+    use crate::stub::{self, Stub, refusal};
     use axum::routing::get as on_get;
     use axum::{Json, Router};
     use bootstash_base::error::ErrorClass;
+    use bootstash_net::api::AgentState;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A registrar that counts how often it is asked for images, and refuses to tell its state when told to.
     fn served(asked_for_images: Arc<AtomicU32>, refuses: Arc<AtomicU32>) -> Stub {
+        Stub::registrar(routes_of(asked_for_images, refuses))
+    }
+
+    fn routes_of(asked_for_images: Arc<AtomicU32>, refuses: Arc<AtomicU32>) -> Router {
         let view = samples::registrar();
         let (status, nodes, jobs, images) = (view.status, view.nodes, view.jobs, view.images);
         let tell = move || async move {
@@ -170,12 +178,11 @@ mod tests {
             asked_for_images.fetch_add(1, Ordering::SeqCst);
             Json(images)
         };
-        let routes = Router::new()
+        Router::new()
             .route(routes::STATUS, on_get(tell))
             .route(routes::NODES, on_get(move || async move { Json(nodes) }))
             .route(routes::JOBS, on_get(move || async move { Json(jobs) }))
-            .route(routes::IMAGES, on_get(list));
-        Stub::registrar(routes)
+            .route(routes::IMAGES, on_get(list))
     }
 
     #[tokio::test]
@@ -195,6 +202,33 @@ mod tests {
         assert_eq!(view.silent[0].error, "out of order");
         assert_eq!(view.registrar, Some(samples::registrar()));
         refuses.store(0, Ordering::SeqCst);
+        assert_eq!(watcher.ask().await.unwrap().silent, []);
+    }
+
+    #[tokio::test]
+    async fn a_registrar_that_went_away_is_found_again_beside_an_agent_that_stayed() {
+        let status = stub::agent_status(AgentState::InStep);
+        let agent = Stub::agent(Router::new().route(routes::STATUS, on_get(move || async { Json(status) })));
+        let registrar = || Stub::registrar_beside(&agent, routes_of(Arc::default(), Arc::default()));
+        let (first, daemons) = (registrar(), agent.daemons());
+        let mut watcher = Watcher::new(&daemons, Images::Shown);
+        assert_eq!(watcher.ask().await.unwrap().silent, []);
+        first.abort();
+        drop(first.await);
+        std::fs::remove_file(daemons.socket(Daemon::Registrar)).unwrap();
+        while !watcher
+            .ask()
+            .await
+            .unwrap()
+            .silent
+            .iter()
+            .any(|silence| silence.error.contains("nobody listens"))
+        {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(watcher.view.silent.len(), 1);
+        assert_eq!(watcher.view.registrar, Some(samples::registrar()), "what it said stays");
+        let _second = registrar();
         assert_eq!(watcher.ask().await.unwrap().silent, []);
     }
 

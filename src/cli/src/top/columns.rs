@@ -40,14 +40,21 @@ pub(super) fn plan(columns: &[Column], rows: &[Vec<String>], width: usize) -> Ve
             None => break,
         }
     }
-    let mut spare = width.saturating_sub(total(placed.iter().map(|index| least(*index))));
-    let mut grown = Vec::new();
-    for index in placed {
-        let more = (natural[index] - least(index)).min(spare);
-        spare -= more;
-        grown.push(Placed { index, width: least(index) + more });
+    let spare = width.saturating_sub(total(placed.iter().map(|index| least(*index))));
+    let placed = placed.into_iter().map(|index| Placed { index, width: least(index) }).collect();
+    cut(grown(placed, &natural, spare), width)
+}
+
+/// Whoever is narrowest grows first, so that one long name leaves room for what stands beside it.
+fn grown(mut placed: Vec<Placed>, natural: &[usize], spare: usize) -> Vec<Placed> {
+    for _ in 0..spare {
+        let may_grow = placed.iter_mut().filter(|column| column.width < natural[column.index]);
+        match may_grow.min_by_key(|column| column.width) {
+            Some(narrowest) => narrowest.width += 1,
+            None => break,
+        }
     }
-    cut(grown, width)
+    placed
 }
 
 fn widest(columns: &[Column], rows: &[Vec<String>], index: usize) -> usize {
@@ -123,6 +130,14 @@ mod tests {
         assert_eq!(names(27), ["NAME", "LAG", "PROBLEM"]);
         assert_eq!(names(15), ["NAME", "LAG"]);
         assert_eq!(plan(&COLUMNS, &rows(), 80)[3].width, rows()[0][3].width(), "no wider than its cells");
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_problem() {
+        let row = ["a".repeat(90), "0".to_owned(), "0.1.0".to_owned(), "b".repeat(90)];
+        let widths: Vec<usize> =
+            plan(&COLUMNS, &[row.to_vec()], 80).iter().map(|placed| placed.width).collect();
+        assert_eq!(widths, [32, 3, 7, 32]);
     }
 
     #[test]

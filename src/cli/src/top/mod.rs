@@ -21,25 +21,46 @@ use futures::StreamExt;
 use ratatui::DefaultTerminal;
 use shown::Shown;
 use std::io::IsTerminal;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Shows the cluster until the person has seen enough; once, where there is no terminal.
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Live,
+    Text,
+    Json,
+}
+
+/// Shows the cluster until the person has seen enough, or once.
 pub(super) async fn top(daemons: &Daemons, args: TopArgs) -> Result<(), CommandError> {
+    let form = form(args, std::io::stdout().is_terminal())?;
     let mut watcher = Watcher::new(daemons, Images::LeftOut);
     let view = watcher.ask().await?.clone();
-    if args.json {
-        return output::json(&view);
+    match form {
+        Form::Json => output::json(&view),
+        Form::Text => output::line(&once::text(&view, Utc::now())),
+        Form::Live => live(&mut watcher, view, args.interval).await,
     }
-    if args.once || !std::io::stdout().is_terminal() {
-        return output::line(&once::text(&view, Utc::now()));
+}
+
+fn form(args: TopArgs, is_terminal: bool) -> Result<Form, CommandError> {
+    match args {
+        TopArgs { json: true, .. } => Ok(Form::Json),
+        TopArgs { once: true, .. } => Ok(Form::Text),
+        _ if is_terminal => Ok(Form::Live),
+        _ => Err(CommandError::NoTerminal),
     }
+}
+
+async fn live(watcher: &mut Watcher<'_>, view: ClusterView, interval: Duration) -> Result<(), CommandError> {
     let (tell, told) = watch::channel(view);
     let input = Input::new()?;
     let mut terminal = ratatui::try_init().map_err(CommandError::Terminal)?;
     let outcome = tokio::select! {
         outcome = draw_until_closed(&mut terminal, told, input) => outcome,
-        error = watcher.keep_asking(args.interval, &tell) => Err(error),
+        error = watcher.keep_asking(interval, &tell) => Err(error),
     };
     ratatui::restore();
     outcome
@@ -91,5 +112,20 @@ impl Input {
             _ = self.terminate.recv() => None,
             _ = self.hangup.recv() => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_it_is_refused_unless_it_needs_none() {
+        let args = TopArgs { once: false, json: false, interval: Duration::from_secs(2) };
+        assert_eq!(form(args, true).unwrap(), Form::Live);
+        let refused = form(args, false).unwrap_err().to_string();
+        assert!(refused.contains("bootstash top --once"), "{refused}");
+        assert_eq!(form(TopArgs { once: true, ..args }, false).unwrap(), Form::Text);
+        assert_eq!(form(TopArgs { json: true, ..args }, false).unwrap(), Form::Json);
     }
 }

@@ -18,13 +18,15 @@ use ratatui::widgets::{Block, Borders};
 const MOST_MATTERS: usize = 4;
 /// A table's heading, and a line above it.
 const TABLE_FRAME_LINES: u16 = 2;
+/// For both tables and the keys, with a row in each table: on a low terminal facts are left out before.
+const LEAST_BELOW: usize = 7;
 const KEYS: &str = "q quit   ↑ ↓ PgUp PgDn move   Tab other table   p pause";
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &ClusterView, shown: &mut Shown, now: DateTime<Utc>) {
     let area = frame.area();
     let width = usize::from(area.width);
-    let above = above(view, width, now);
+    let above = above(view, width, usize::from(area.height).saturating_sub(LEAST_BELOW), now);
     let [top, middle, keys] = Layout::vertical([
         Constraint::Length(u16::try_from(above.len()).unwrap_or(u16::MAX)),
         Constraint::Fill(1),
@@ -40,24 +42,25 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &ClusterView, shown: &mut Shown,
     frame.render_widget(Line::styled(line, Style::new().add_modifier(Modifier::DIM)), keys);
 }
 
-fn above(view: &ClusterView, width: usize, now: DateTime<Utc>) -> Vec<Line<'static>> {
+/// At most so many lines, but one: first facts are left out, from the last on, then what somebody should look at.
+fn above(view: &ClusterView, width: usize, most_lines: usize, now: DateTime<Utc>) -> Vec<Line<'static>> {
     let asked = view.asked.format("bootstash top, %Y-%m-%d %H:%M:%S UTC").to_string();
-    let mut lines = vec![Line::styled(clip(&asked, width), Style::new().add_modifier(Modifier::BOLD))];
-    lines.extend(facts::all(view, width).into_iter().map(Line::from));
+    let heading = Line::styled(clip(&asked, width), Style::new().add_modifier(Modifier::BOLD));
+    let room = most_lines.saturating_sub(1);
+    let matters = matters_lines(view, width, room.min(MOST_MATTERS), now);
+    let facts = facts::all(view, width).into_iter().take(room - matters.len()).map(Line::from);
+    std::iter::once(heading).chain(facts).chain(matters).collect()
+}
+
+fn matters_lines(view: &ClusterView, width: usize, most: usize, now: DateTime<Utc>) -> Vec<Line<'static>> {
     let matters = matters(view, now);
-    let bad = style(Tone::Bad);
-    let shown = if matters.len() > MOST_MATTERS { MOST_MATTERS - 1 } else { matters.len() };
-    lines.extend(
-        matters
-            .iter()
-            .take(shown)
-            .map(|matter| Line::styled(clip(&format!("! {}: {}", matter.subject, matter.what), width), bad)),
-    );
-    if matters.len() > shown {
-        let more = format!("! {} more: bootstash top --once", matters.len() - shown);
-        lines.push(Line::styled(clip(&more, width), bad));
+    let shown = if matters.len() > most { most.saturating_sub(1) } else { matters.len() };
+    let mut lines: Vec<String> =
+        matters.iter().take(shown).map(|matter| format!("! {}: {}", matter.subject, matter.what)).collect();
+    if matters.len() > shown && most > 0 {
+        lines.push(format!("! {} more: bootstash top --once", matters.len() - shown));
     }
-    lines
+    lines.into_iter().map(|line| Line::styled(clip(&line, width), style(Tone::Bad))).collect()
 }
 
 fn draw_tables(
@@ -101,7 +104,7 @@ fn draw_table(
 fn title(name: &str, scroll: Scroll, is_chosen: bool) -> String {
     let mark = if is_chosen { "> " } else { "" };
     match scroll.rows {
-        rows if rows <= scroll.page => format!("{mark}{name} ({rows})"),
+        rows if rows <= scroll.page || scroll.page == 0 => format!("{mark}{name} ({rows})"),
         rows => format!("{mark}{name} ({} to {} of {rows})", scroll.first + 1, scroll.first + scroll.page),
     }
 }
@@ -169,6 +172,18 @@ mod tests {
         assert!(rows[15].starts_with("> Nodes (4)───"), "{rows:#?}");
         assert_eq!(rows[17], "compute-17  -            -           3 s  -        the pool is full");
         assert!(rows[23].starts_with("q quit"), "{rows:#?}");
+    }
+
+    #[test]
+    fn a_low_terminal_has_rows_of_both_tables_and_what_needs_a_look() {
+        let rows = screen(&samples::view(), &mut Shown::default(), 80, 12);
+        let starts =
+            ["bootstash top", "registrar 0.1.0", "! node compute-17", "! node node3", "! image alpine"];
+        let starts = starts.into_iter().chain(["Registrations (1 to 1 of 5)", "JOB", "  8  debian12-nginx"]);
+        let starts = starts.chain(["> Nodes (1 to 1 of 4)", "NAME", "compute-17", "q quit"]);
+        for (row, start) in rows.iter().zip(starts) {
+            assert!(row.starts_with(start), "{start}: {rows:#?}");
+        }
     }
 
     #[test]
