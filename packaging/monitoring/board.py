@@ -27,6 +27,8 @@ CLUSTER = [
     ("Images", "short", "Images that are registered.", "count(bootstash_registrar_cache_bytes) or vector(0)"),
     ("Boot caches", "bytes", "All boot caches together, before deduplication and compression.",
      "sum(bootstash_registrar_cache_bytes) or vector(0)"),
+    ("Low trust", "short", "Images whose boots did not show that the cache holds all that a boot reads: `bootstash images`.",
+     "sum(bootstash_registrar_low_confidence_images) or vector(0)"),
 ]
 
 # Title, unit, what it means, [(expression, legend)].
@@ -38,6 +40,9 @@ REGISTRAR = [
     ("Registrations an hour", "short", "That ended, by outcome, and how many are under way.",
      [("sum by (outcome) (increase(bootstash_registrar_registrations_total[1h]))", "{{outcome}}"),
       ("bootstash_registrar_jobs", "under way")]),
+    ("Time by step", "s", "Of a registration, the median of a day. A capture boots the image several times.",
+     [("histogram_quantile(0.5, sum by (le, step) (increase(bootstash_registrar_registration_seconds_bucket[1d])))",
+       "{{step}}")]),
     ("Size of deltas", "bytes", "What a registration sends to each node: the median, and one of ten is larger than the other.",
      [("histogram_quantile(0.5, sum by (le) (increase(bootstash_registrar_delta_size_bytes_bucket[1d])))", "median"),
       ("histogram_quantile(0.9, sum by (le) (increase(bootstash_registrar_delta_size_bytes_bucket[1d])))", "p90")]),
@@ -54,9 +59,10 @@ NODES = [
      [(f"sum by (kind) (increase(bootstash_agent_apply_failures_total{{{HERE}}}[1h]))", "{{kind}}")]),
     ("Whole volumes an hour", "short", "Received because a node was away for longer than the window.",
      [(f"sum(increase(bootstash_agent_resyncs_total{{{HERE}}}[1h]))", "resyncs")]),
-    ("Overlays and views", "short", "Disks of VMs, snapshots mounted for them, and disks whose file is gone.",
+    ("Overlays and views", "short", "Disks of VMs, snapshots mounted for them, and what should be there and is not.",
      [(f"sum(bootstash_agent_overlays{{{HERE}}})", "overlays"),
       (f"sum(bootstash_agent_views{{{HERE}}})", "views"),
+      (f"sum(bootstash_agent_views_unmounted{{{HERE}}})", "views not mounted"),
       (f"sum(bootstash_agent_missing_overlays{{{HERE}}})", "missing overlays")]),
     ("Bases that changed", "short", "Image files that changed under overlays, whose VMs may read what was never on their disk.",
      [(f"sum(bootstash_agent_changed_bases{{{HERE}}})", "bases"),
@@ -94,6 +100,16 @@ ZFS = [
 
 DAEMONS = [
     ("Memory", "bytes", "Resident, by daemon.", [(f"process_resident_memory_bytes{{{OURS}}}", "{{instance}}")]),
+    ("CPU", "percentunit", "Of one core, by daemon.",
+     [(f"rate(process_cpu_seconds_total{{{OURS}}}[5m])", "{{instance}}")]),
+    ("Open files", "percentunit", "Of those that the unit allows (LimitNOFILE), by daemon.",
+     [(f"process_open_fds{{{OURS}}} / process_max_fds{{{OURS}}}", "{{instance}}")]),
+    ("Certificates end in", "s", "Renewed after two thirds of their time; one that ends shuts its daemon out.",
+     [(f"bootstash_agent_certificate_not_after_timestamp_seconds{{{HERE}}} - time()", "{{instance}}"),
+      ("bootstash_registrar_certificate_not_after_timestamp_seconds - time()", "{{instance}} (registrar)")]),
+    ("Since last collection", "s", "Of old snapshots, daily by bootstash-gc.timer; none since the daemon started is not shown.",
+     [(f"time() - (bootstash_agent_last_collection_timestamp_seconds{{{HERE}}} > 0)", "{{instance}}"),
+      ("time() - (bootstash_registrar_last_collection_timestamp_seconds > 0)", "{{instance}} (registrar)")]),
     ("Downloads under way", "short", "From the registrar, by kind; beyond its limit nodes wait or use peers.",
      [("bootstash_registrar_downloads", "{{kind}}"), ("bootstash_registrar_downloads_limit", "limit")]),
     ("Versions", "short", "How many daemons run which.",

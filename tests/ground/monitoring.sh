@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real Prometheus reads a real registrar and two agents by TLS, as packaging/monitoring/prometheus.yml says; each
-# expression of the board is parsed by promtool, names metrics that are served, and is answered.
+# A real Prometheus reads a real registrar and two agents by TLS, as packaging/monitoring/prometheus.yml says. Each
+# expression of the board and of the alert rules is parsed by promtool, names metrics that are served, and is answered;
+# what is served is as promtool wants it, and the documents tell of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -55,11 +56,7 @@ configure() {
   sed -e "s|storage:7430|$(fleet '["registrar"]')|" \
     -e "s|compute-1:7431|$(fleet '["agents"][0]')|; s|compute-2:7431|$(fleet '["agents"][1]')|" \
     -e "s|/etc/prometheus/bootstash/|$DIR/identity/|; s|30s|2s|" packaging/monitoring/prometheus.yml >"$DIR/prometheus.yml"
-  if [[ -e packaging/monitoring/alerts.yml ]]; then
-    cp packaging/monitoring/alerts.yml "$DIR/"
-  else
-    echo 'groups: []' >"$DIR/alerts.yml"
-  fi
+  cp packaging/monitoring/alerts.yml "$DIR/"
   promtool check config "$DIR/prometheus.yml"
 }
 
@@ -71,12 +68,35 @@ start_prometheus() {
   wait_for 60 'Prometheus' curl -sf "http://127.0.0.1:$PORT/-/ready" -o /dev/null
 }
 
+# scrape ADDRESS ACCEPT FILE: as the monitor; prints the media type. A certificate names its role, not an address.
+scrape() {
+  curl -sf --cacert "$DIR/identity/ca.pem" --cert "$DIR/identity/identity.pem" --key "$DIR/identity/identity.pem" \
+    --connect-to "bootstash.internal:443:$1" -H "Accept: $2" -o "$3" -w '%{content_type}' https://bootstash.internal/metrics
+}
+
+# check_formats NAME ADDRESS
+check_formats() {
+  local type
+  type=$(scrape "$2" 'application/openmetrics-text;version=1.0.0' "$DIR/$1.open")
+  [[ $type == application/openmetrics-text* && $(tail -n 1 "$DIR/$1.open") == '# EOF' ]] || die "$1: no OpenMetrics: $type"
+  type=$(scrape "$2" '*/*' "$DIR/$1.plain")
+  [[ $type == 'text/plain; version=0.0.4'* ]] || die "$1: no 0.0.4: $type"
+  promtool check metrics <"$DIR/$1.plain" || die "$1: promtool complains"
+}
+
+check_metrics() {
+  check_formats registrar "$(fleet '["registrar"]')"
+  check_formats agent "$(fleet '["agents"][0]')"
+  python3 tests/ground/monitoring/check_docs.py "$DIR"/{registrar,agent}.plain
+}
+
 main() {
   start_fleet
   join_as_monitor
+  check_metrics
   configure
   start_prometheus
-  python3 tests/ground/monitoring/check_board.py packaging/monitoring/board.json "http://127.0.0.1:$PORT"
+  python3 tests/ground/monitoring/check_board.py packaging/monitoring/{board.json,alerts.yml} "http://127.0.0.1:$PORT"
 }
 
 main
