@@ -60,6 +60,7 @@ pub fn command_routes(site: Site) -> Router {
         .route(routes::IMAGES, get(status::images))
         .route(routes::OVERLAYS, get(overlays::list).post(overlays::create).delete(overlays::remove))
         .route(routes::OVERLAY_ADOPTION, post(overlays::adopt))
+        .route(routes::PINS, post(overlays::pin).delete(overlays::unpin))
         .route(routes::GC, post(overlays::collect))
         .route(routes::DOCTOR_MULTICAST, post(doctor::multicast))
         .route(routes::METRICS, get(scrape::scrape))

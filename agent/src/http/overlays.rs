@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::caller::Peer;
-use crate::volume::{AdoptOverlayError, CreateOverlayError, OverlaySpec, RemoveOverlayError};
+use crate::volume::{AdoptOverlayError, CreateOverlayError, OverlaySpec, PinError, RemoveOverlayError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
@@ -12,7 +12,7 @@ use bootstash_base::names::NameError;
 use bootstash_delta::catalog::CatalogError;
 use bootstash_delta::retention::Keep;
 use bootstash_net::api::{
-    AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayReply, OverlayRequest, OverlayStatus,
+    AdoptReply, GcQuery, GcReport, OverlayQuery, OverlayReply, OverlayRequest, OverlayStatus, PinReply,
 };
 use bootstash_net::server::Refusal;
 use bootstash_zfs::Removed;
@@ -58,6 +58,32 @@ pub(super) async fn adopt(
         AdoptOverlayError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
         other => other.into(),
     })
+}
+
+pub(super) async fn pin(
+    State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
+    query: Result<Json<OverlayQuery>, JsonRejection>,
+) -> Answer<PinReply> {
+    let Json(query) = query.map_err(|error| Refusal::bad_request(&error))?;
+    site.volume.pin(by, query.path).await.map(Json).map_err(pin_refused)
+}
+
+pub(super) async fn unpin(
+    State(site): State<Site>,
+    ConnectInfo(Peer(by)): ConnectInfo<Peer>,
+    query: Result<Query<OverlayQuery>, QueryRejection>,
+) -> Answer<Removed> {
+    let Query(query) = query.map_err(|error| Refusal::bad_request(&error))?;
+    site.volume.unpin(by, query.path).await.map(Json).map_err(pin_refused)
+}
+
+fn pin_refused(error: PinError) -> Refusal {
+    match error {
+        PinError::NoFile { .. } => Refusal::from(error).with(StatusCode::NOT_FOUND),
+        PinError::NotAllowed { .. } => Refusal::from(error).with(StatusCode::FORBIDDEN),
+        other => other.into(),
+    }
 }
 
 pub(super) async fn remove(

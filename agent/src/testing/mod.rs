@@ -36,5 +36,5 @@ pub(crate) fn lease(path: &str, number: u64, image: &str) -> Lease {
         created: DateTime::UNIX_EPOCH,
         firmware: None,
     };
-    Lease { stage: Stage::Made, overlay, mount_point: None, missing_since: None }
+    Lease { stage: Stage::Made, overlay, mount_point: None, missing_since: None, pinned: false }
 }

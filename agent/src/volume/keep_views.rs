@@ -8,6 +8,7 @@ use super::{ViewError, Volume};
 use bootstash_base::error::Chain;
 use bootstash_base::names::SnapshotName;
 use bootstash_base::quoted_path::shown;
+use bootstash_delta::catalog::Catalog;
 use bootstash_net::api::OverlayView;
 use bootstash_zfs::Made;
 use std::path::{Path, PathBuf};
@@ -170,13 +171,18 @@ impl Volume {
     }
 
     pub(super) fn remedy(&self, overlay: &OverlayView) -> String {
-        let source = self.images.get(&overlay.image).map(|it| &it.source);
-        let (base, format) = match source {
-            Some(source) => (source.path.display().to_string(), source.format.to_string()),
-            None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),
-        };
-        format!("qemu-img rebase -u -b '{base}' -F {format} {}", shell_word(&overlay.path))
+        remedy(&self.images, overlay)
     }
+}
+
+/// What to type to chain an overlay onto its image itself.
+pub(super) fn remedy(images: &Catalog, overlay: &OverlayView) -> String {
+    let source = images.get(&overlay.image).map(|it| &it.source);
+    let (base, format) = match source {
+        Some(source) => (source.path.display().to_string(), source.format.to_string()),
+        None => (format!("FILE-OF-{}", overlay.image), "FORMAT".to_owned()),
+    };
+    format!("qemu-img rebase -u -b '{base}' -F {format} {}", shell_word(&overlay.path))
 }
 
 /// A path to paste into a command line.

@@ -15,6 +15,7 @@ mod keep_views;
 mod open;
 mod overlay_lifecycle;
 mod overlays;
+mod pins;
 mod state;
 mod storage;
 mod task;
@@ -29,7 +30,7 @@ pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
 pub use overlays::{
     AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlaySpec,
-    OverlayWatch, RemoveOverlayError, Stage,
+    OverlayWatch, PinError, RemoveOverlayError, Stage,
 };
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};

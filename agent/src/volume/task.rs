@@ -5,14 +5,14 @@ use super::storage::Storage;
 use super::views::MOUNT_CHECK_INTERVAL;
 use super::{
     AdoptOverlayError, ApplyError, CatalogReadError, CollectError, CreateOverlayError, Incoming, OverlaySpec,
-    RemoveOverlayError, Volume, VolumeState,
+    PinError, RemoveOverlayError, Volume, VolumeState,
 };
 use bootstash_base::impersonate::UnixPeer;
 use bootstash_base::names::ImageName;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Catalog;
 use bootstash_delta::retention::Keep;
-use bootstash_net::api::{AdoptReply, GcReport, OverlayReply, OverlayView};
+use bootstash_net::api::{AdoptReply, GcReport, OverlayReply, OverlayView, PinReply};
 use bootstash_zfs::{Removed, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ enum Request {
     CreateOverlay { by: UnixPeer, spec: OverlaySpec, reply: Reply<OverlayReply, CreateOverlayError> },
     AdoptOverlay { by: UnixPeer, path: PathBuf, reply: Reply<AdoptReply, AdoptOverlayError> },
     RemoveOverlay { by: UnixPeer, path: PathBuf, reply: Reply<Removed, RemoveOverlayError> },
+    Pin { by: UnixPeer, path: PathBuf, reply: Reply<PinReply, PinError> },
+    Unpin { by: UnixPeer, path: PathBuf, reply: Reply<Removed, PinError> },
     Collect { keep: Keep, dry_run: bool, reply: Reply<GcReport, CollectError> },
 }
 
@@ -143,6 +145,14 @@ impl Volume {
             }
             Request::RemoveOverlay { by, path, reply } => {
                 let done = self.remove_overlay(by, &path).await;
+                self.answer(reply, done);
+            }
+            Request::Pin { by, path, reply } => {
+                let done = self.pin(by, &path).await;
+                self.answer(reply, done);
+            }
+            Request::Unpin { by, path, reply } => {
+                let done = self.unpin(by, &path).await;
                 self.answer(reply, done);
             }
             Request::Collect { keep, dry_run, reply } => {
@@ -299,6 +309,25 @@ impl VolumeHandle {
         path: PathBuf,
     ) -> Result<Removed, RemoveOverlayError> {
         self.request(|reply| Request::RemoveOverlay { by, path, reply }).await
+    }
+
+    /// Holds the boot cache of the image that the disk at `path` ends in, as far as whoever asks may read it.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub async fn pin(&self, by: UnixPeer, path: PathBuf) -> Result<PinReply, PinError> {
+        if self.published.borrow().snapshots.is_empty() {
+            return Err(PinError::Empty);
+        }
+        self.request(|reply| Request::Pin { by, path, reply }).await
+    }
+
+    /// Lets go of it.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub async fn unpin(&self, by: UnixPeer, path: PathBuf) -> Result<Removed, PinError> {
+        self.request(|reply| Request::Unpin { by, path, reply }).await
     }
 
     /// Removes what may go, or says what would.

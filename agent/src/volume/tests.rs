@@ -3,6 +3,7 @@ mod bases;
 mod callers;
 mod leaked;
 mod missing;
+mod pins;
 mod reconcile;
 mod views;
 

@@ -186,7 +186,13 @@ mod tests {
     }
 
     fn status(path: &str, state: OverlayState) -> OverlayStatus {
-        OverlayStatus { overlay: view(Path::new(path)), state, missing_since: None, base: None }
+        OverlayStatus {
+            overlay: view(Path::new(path)),
+            state,
+            missing_since: None,
+            pinned: false,
+            base: None,
+        }
     }
 
     #[test]

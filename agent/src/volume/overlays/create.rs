@@ -252,7 +252,8 @@ impl Overlays {
     ) -> Result<OverlayView, CreateOverlayError> {
         let act_as = &place.act_as;
         let mount_point = Some(place.mount_point.clone());
-        let intended = Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None };
+        let intended =
+            Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None, pinned: false };
         self.leases.put(intended.clone()).await?;
         kill_point(KillPoint::OverlayIntended);
         let overlay = intended.overlay.clone();

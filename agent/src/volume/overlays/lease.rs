@@ -42,6 +42,9 @@ pub struct Lease {
     /// Since when its file is known to be gone.
     #[serde(default)]
     pub missing_since: Option<DateTime<Utc>>,
+    /// Its view is held for a disk that somebody else chains onto it and off again, until it is unpinned.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// A record whose content makes no sense.
@@ -243,7 +246,7 @@ mod tests {
             created: "2026-11-21T10:20:00Z".parse().unwrap(),
             firmware: None,
         };
-        Lease { stage, overlay, mount_point: None, missing_since: None }
+        Lease { stage, overlay, mount_point: None, missing_since: None, pinned: false }
     }
 
     #[tokio::test]

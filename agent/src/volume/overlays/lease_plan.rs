@@ -132,7 +132,8 @@ fn reason(
     }
     let (gone, foreign) = match observation.file {
         FileState::Missing => (lease.missing_since, None),
-        FileState::Present => (None, observation.foreign_since),
+        // A pinned disk is about to be chained.
+        FileState::Present => (None, observation.foreign_since.map(|at| at.max(lease.overlay.created))),
         FileState::Unreachable => (None, None),
     };
     let since = now.signed_duration_since(gone.or(foreign)?);
@@ -160,7 +161,13 @@ mod tests {
             created: DateTime::UNIX_EPOCH,
             firmware: None,
         };
-        Lease { stage: Stage::Made, overlay, mount_point: Some("/".into()), missing_since: None }
+        Lease {
+            stage: Stage::Made,
+            overlay,
+            mount_point: Some("/".into()),
+            missing_since: None,
+            pinned: false,
+        }
     }
 
     fn records(leases: &[Lease]) -> BTreeMap<PathBuf, Lease> {

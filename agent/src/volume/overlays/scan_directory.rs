@@ -131,11 +131,11 @@ pub(super) fn overlay_at(path: &Path, layout: &Layout, mount_point: &Path) -> io
         firmware: None,
     };
     let mount_point = Some(mount_point.to_owned());
-    Ok(Some(Lease { stage: Stage::Made, overlay, mount_point, missing_since: None }))
+    Ok(Some(Lease { stage: Stage::Made, overlay, mount_point, missing_since: None, pinned: false }))
 }
 
 /// The snapshot and image whose boot cache a file is, if it is one of this node's views.
-fn chain(backing: &Path, layout: &Layout) -> Option<(SnapshotName, ImageName)> {
+pub(super) fn chain(backing: &Path, layout: &Layout) -> Option<(SnapshotName, ImageName)> {
     let mut words = backing.strip_prefix(&layout.views_dir).ok()?.iter().map(|word| word.to_str());
     let (snapshot, _, image) = (words.next()??, words.next()??, words.next()??);
     let (snapshot, image) = (snapshot.parse().ok()?, image.parse().ok()?);

@@ -47,12 +47,12 @@ async fn statuses_on_mount(
 ) -> Vec<OverlayStatus> {
     let mut overlays = Vec::new();
     for lease in leases {
-        let (overlay, noted) = (lease.overlay.clone(), lease.missing_since);
+        let (overlay, noted, pinned) = (lease.overlay.clone(), lease.missing_since, lease.pinned);
         let state = storage.ask(&at, until, move || state_of(&lease)).await;
         let state = state.unwrap_or(OverlayState::Unreachable);
         let missing = state == OverlayState::Missing;
         let missing_since = missing.then(|| noted.unwrap_or_else(Utc::now));
-        overlays.push(OverlayStatus { overlay, state, missing_since, base: None });
+        overlays.push(OverlayStatus { overlay, state, missing_since, pinned, base: None });
     }
     overlays
 }

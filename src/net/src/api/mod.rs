@@ -40,7 +40,7 @@ pub use multicast::{PiecesRequest, ReportReply, SessionReply, SessionRequest};
 pub use node::{LogQuery, LogReply, NodeReport, NodeView, NodesQuery};
 pub use overlay::{
     AdoptReply, BaseState, BaseStatus, ChangedBase, OverlayOutcome, OverlayQuery, OverlayReply,
-    OverlayRequest, OverlayState, OverlayStatus, OverlayView,
+    OverlayRequest, OverlayState, OverlayStatus, OverlayView, PinReply,
 };
 pub use peer::{DeltaComplaint, DeltaQuery, MAX_ADVERTISED, PeerAdvertisement, is_authority};
 pub use restore::{RestoreReply, RestoreRequest};

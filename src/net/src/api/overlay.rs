@@ -52,6 +52,18 @@ pub enum OverlayOutcome {
     Unchanged,
 }
 
+/// What pinning a disk did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinReply {
+    /// The lowest overlay of the disk's chain, and the boot cache that is held for it.
+    #[serde(flatten)]
+    pub overlay: OverlayView,
+    /// Whether it was held before.
+    pub outcome: OverlayOutcome,
+    /// Whether the overlay's header names that boot cache; else it is to be chained onto it.
+    pub chained: bool,
+}
+
 /// Names an overlay to remove.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OverlayQuery {
@@ -120,6 +132,9 @@ pub struct OverlayStatus {
     pub state: OverlayState,
     /// Since when its file is known to be gone.
     pub missing_since: Option<DateTime<Utc>>,
+    /// Its boot cache is held for somebody else's disk, until that is unpinned.
+    #[serde(default)]
+    pub pinned: bool,
     /// The base it reads from; none where nobody has looked at it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseStatus>,

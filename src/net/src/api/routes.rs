@@ -43,6 +43,8 @@ pub const GC: &str = "/v1/gc";
 pub const OVERLAYS: &str = "/v1/overlays";
 /// Agent: `POST` an overlay that another node made.
 pub const OVERLAY_ADOPTION: &str = "/v1/overlays/adoption";
+/// Agent: `POST` to hold the boot cache of a disk's image for it, `DELETE` to let it go.
+pub const PINS: &str = "/v1/pins";
 /// Agent: `POST` finds out whether multicast from the registrar reaches it.
 pub const DOCTOR_MULTICAST: &str = "/v1/doctor/multicast";
 /// Registrar: `POST` trades a token for a certificate, without one.
