@@ -107,6 +107,11 @@ test-units: root setup ## Our packages under a real systemd, in containers: SUIT
 	@tests/ground/setup.sh debhelper fakeroot
 	@tests/ground/test-units.sh $(SUITES)
 
+# Not in `make test`, nor in CI: the guests' disk takes libvirt and a kernel from the network.
+test-package: root openzfs ## Our packages as an operator uses them, in guests with libvirt: ROADS="one two" (hosts) selects (root)
+	@tests/ground/setup.sh debhelper fakeroot openssh-client:ssh kmod:modinfo
+	@tests/ground/test-package.sh $(ROADS)
+
 test-alerts: setup ## Try the alert rules with Prometheus' promtool
 	@tests/ground/alerts.sh
 
@@ -180,7 +185,7 @@ clean: ## Remove what was compiled
 	@cargo clean
 
 clean-images: ## Remove the cached guests and their images
-	@rm -rf "$(CACHE)/images" "$(CACHE)/openzfs"
+	@rm -rf "$(CACHE)/images" "$(CACHE)/openzfs" "$(CACHE)/systemd" "$(CACHE)/package-guest"
 
 # What tests with real parts need. Images mostly wait for downloads and dpkg, so the compiler runs beside them.
 ground: root setup

@@ -9,9 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 CONTAINERS=$TARGET/units
 SYSTEMD=${XDG_CACHE_HOME:-$HOME/.cache}/bootstash/systemd
-OLD=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml) NEW=99.0.0
+NEW=99.0.0
 # shellcheck source-path=SCRIPTDIR source=units/container.sh
 source tests/ground/units/container.sh
+# shellcheck source-path=SCRIPTDIR source=units/asserts.sh
+source tests/ground/units/asserts.sh
 # shellcheck source-path=SCRIPTDIR source=units/checks.sh
 source tests/ground/units/checks.sh
 
@@ -38,20 +40,5 @@ explain() {
   inside journalctl --no-pager -n 40 >&2 || true
 }
 
-# The packages of the workspace's version, and the same as if they were of the next.
-make_packages() {
-  local old=$TARGET/units-debs/old new=$TARGET/units-debs/new deb tree
-  PROFILE=dev COMPRESSION=-Znone packaging/deb.sh "$old" >/dev/null
-  rm -rf "$new"
-  mkdir -p "$new"
-  for deb in "$old"/*.deb; do
-    tree=$new/tree
-    dpkg-deb --raw-extract "$deb" "$tree"
-    sed -Ei "/^(Version|Depends):/s/$OLD/$NEW/" "$tree/DEBIAN/control"
-    dpkg-deb -Znone --build "$tree" "$new/${deb##*/}" >/dev/null
-    rm -r "$tree"
-  done
-}
-
-make_packages
+tests/ground/two-versions.sh "$TARGET/units-debs" "$NEW"
 for suite in "$@"; do run_suite "$suite"; done
