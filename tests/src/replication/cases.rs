@@ -169,7 +169,9 @@ async fn an_overlay_outlives_its_image_and_its_snapshot(cluster: &Cluster) -> Re
     cluster.in_step("node1").await?;
     cluster.collect("registrar").await?;
     cluster.collect("node1").await?;
-    ensure!(cluster.overlay("node1", "one").await.is_err(), "a deregistered image gives overlays");
+    let new = cluster.overlay_at("node1", "one", cluster.file("new.qcow2")).await;
+    ensure!(new.is_err(), "a deregistered image gives overlays");
+    ensure!(cluster.overlay("node1", "one").await? == overlay, "one that is there is left as it is");
     let mut cache = Vec::new();
     std::io::Read::read_to_end(&mut &open, &mut cache)?;
     ensure!(cache == cache_of(&cluster.file("one.raw")) && cache == std::fs::read(&overlay.cache)?);
