@@ -25,13 +25,13 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 #[command(version, propagate_version = true)]
 pub(crate) struct Cli {
     /// Where the registrar of this host listens
-    #[arg(long, global = true, env = REGISTRAR_SOCKET_VARIABLE, value_name = "PATH", default_value = REGISTRAR_SOCKET)]
+    #[arg(long, global = true, display_order = 900, env = REGISTRAR_SOCKET_VARIABLE, value_name = "PATH", default_value = REGISTRAR_SOCKET)]
     pub(super) registrar_socket: PathBuf,
     /// Where the agent of this host listens
-    #[arg(long, global = true, env = AGENT_SOCKET_VARIABLE, value_name = "PATH", default_value = AGENT_SOCKET)]
+    #[arg(long, global = true, display_order = 900, env = AGENT_SOCKET_VARIABLE, value_name = "PATH", default_value = AGENT_SOCKET)]
     pub(super) agent_socket: PathBuf,
     /// Where key and certificate of `join` are, for a registrar on another machine [default: ~/.config/bootstash]
-    #[arg(long, global = true, env = IDENTITY_VARIABLE, value_name = "DIR")]
+    #[arg(long, global = true, display_order = 900, env = IDENTITY_VARIABLE, value_name = "DIR")]
     pub(super) identity: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -60,7 +60,7 @@ pub(super) enum Verb {
     Jobs(ListArgs),
     /// Show nodes, registrations and volumes on this terminal, live
     ///
-    /// Without a terminal, or with --once, it prints them once and ends.
+    /// Ends with q. Where there is no terminal, --once prints everything once.
     Top(TopArgs),
     /// Show images, nodes, registrations and volumes in a browser, live
     ///

@@ -39,7 +39,7 @@ use failure::CommandError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    CompleteEnv::with_factory(Cli::command).complete();
+    CompleteEnv::with_factory(Cli::command).shells(completion::shells()).complete();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -22,8 +22,6 @@ pub struct Configuration {
 /// The page of a configuration file.
 pub fn configuration_page(file: &Configuration, notes: &Notes) -> Page {
     let mut page = Roff::new();
-    let source = format!("bootstash {}", file.version);
-    page.control("TH", [file.name.to_uppercase().as_str(), "5", "", &source, "bootstash"]);
     page.control("SH", ["NAME"]).text([roman(format!("{} - {}", file.name, file.about))]);
     page.control("SH", ["SYNOPSIS"]).text([bold(file.path)]);
     page.control("SH", ["DESCRIPTION"]);
@@ -32,7 +30,8 @@ pub fn configuration_page(file: &Configuration, notes: &Notes) -> Page {
     parts[..described].iter().for_each(|part| add(&mut page, part));
     page.control("SH", ["SETTINGS"]);
     parts[described..].iter().for_each(|part| add(&mut page, part));
-    let text = sections::joined(&[page.render(), sections::render(notes).render()]);
+    let title = sections::title(file.name, "5", file.version);
+    let text = sections::joined(&[title, page.render(), sections::render(notes).render()]);
     Page { file: format!("{}.5", file.name), text }
 }
 

@@ -5,9 +5,11 @@
 
 mod known;
 mod scripts;
+mod shells;
 
 pub(super) use known::Known;
 pub(super) use scripts::write_scripts;
+pub(super) use shells::shells;
 
 use super::daemons::Daemons;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
