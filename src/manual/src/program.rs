@@ -150,7 +150,7 @@ mod tests {
         assert!(pages[0].text.contains(".SH COMMANDS\n"), "{}", pages[0].text);
         assert!(pages[0].text.contains("stash\\-node(1)\n"), "{}", pages[0].text);
         assert!(
-            pages[0].text.contains("[\\fB\\-\\-socket\\fR \\fIPATH\\fR] \\fICOMMAND\\fR"),
+            pages[0].text.contains("[\\fB\\-\\-socket\\fR \\fIPATH\\fR] [\\fICOMMAND\\fR]\n"),
             "{}",
             pages[0].text
         );
