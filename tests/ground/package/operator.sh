@@ -85,12 +85,8 @@ vm_has_booted() {
 
 # all_is_up_again WHEN UNIT...: agent, libvirt and those units, with a VM that has autostart.
 all_is_up_again() {
-  eventually 120 systemctl is-active -q bootstash-agent libvirtd "${@:2}" || die "not all are up after $1"
-  local agent libvirt
-  agent=$(property bootstash-agent ActiveEnterTimestampMonotonic)
-  libvirt=$(property libvirtd ExecMainStartTimestampMonotonic)
-  ((agent <= libvirt)) || die "the agent was ready at $agent us, libvirtd started at $libvirt us"
-  ok "after $1 the agent was ready $((agent / 1000)) ms, libvirtd began $((libvirt / 1000)) ms after the kernel"
+  all_become_active 120 bootstash-agent libvirtd "${@:2}"
+  ready_before bootstash-agent libvirtd
   vm_has_booted "started by itself after $1" 1
   is 'the VM' 'running' "$(vm_state)"
   wait_until_it_says bootstash-agent '1 view'

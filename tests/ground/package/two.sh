@@ -101,6 +101,7 @@ power_cut_with_the_cable_unplugged() {
   on c17 guest_monitor 'set_link cable off'
   on c17 guest_reboot power_fails
   on c17 all_is_up_again 'a power cut without a network'
+  is 'what nothing waited for' 'inactive' "$(on c17 property network-online.target ActiveState)"
   on storage inside bootstash deregister x --publish >/dev/null
   on c17 guest_monitor 'set_link cable on'
   on c17 wait_until_it_says bootstash-agent 'in step at bs-000002'

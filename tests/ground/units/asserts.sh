@@ -23,6 +23,23 @@ eventually() {
   done
 }
 
+# all_become_active SECONDS UNIT...: asked one by one, as systemctl is content with one of several.
+all_become_active() {
+  local unit
+  for unit in "${@:2}"; do
+    eventually "$1" systemctl is-active -q "$unit" || die "$unit is $(property "$unit" ActiveState) after $1 s"
+  done
+}
+
+# ready_before UNIT OTHER: whether it was active before the other one's process began, in this boot.
+ready_before() {
+  local ready began
+  ready=$(property "$1" ActiveEnterTimestampMonotonic)
+  began=$(property "$2" ExecMainStartTimestampMonotonic)
+  ((0 < ready && ready <= began)) || die "$1 was ready at $ready us, $2 began at $began us"
+  ok "$1 was ready $((ready / 1000)) ms, $2 began $((began / 1000)) ms after the kernel"
+}
+
 # property UNIT NAME
 property() { inside systemctl show -P "$2" "$1"; }
 

@@ -199,14 +199,10 @@ power_cut() {
   local start=$SECONDS
   container_kill
   container_boot "$SUITE" "$SYSTEMD/$SUITE"
-  eventually 60 systemctl is-active -q bootstash-agent bootstash-registrar libvirtd || die 'not all are up after a power cut'
+  all_become_active 60 bootstash-agent bootstash-registrar libvirtd
   ok "all up $((SECONDS - start)) s after a power cut, with a network that never comes"
   is 'the VM found its disk' 'success' "$(property libvirtd Result)"
-  local agent libvirt
-  agent=$(property bootstash-agent ActiveEnterTimestampMonotonic)
-  libvirt=$(property libvirtd ExecMainStartTimestampMonotonic)
-  ((agent <= libvirt)) || die "the agent was ready at $agent, libvirtd started at $libvirt"
-  ok 'the agent was ready, with its views, before libvirtd started'
+  ready_before bootstash-agent libvirtd
   is 'network-online.target' 'inactive' "$(property network-online.target ActiveState)"
   inside sh -ec 'ip addr add 192.0.2.17/24 dev lo; timeout 5 bash -c ": </dev/tcp/192.0.2.17/7432"' ||
     die 'the agent does not serve on the address that came'
