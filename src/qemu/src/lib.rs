@@ -1,5 +1,5 @@
-//! The only interface to QEMU: look at an image, a cache or an overlay, boot a machine, make an overlay,
-//! check a cache.
+//! The only interface to QEMU: look at an image, a cache or an overlay, boot a machine, make an overlay
+//! or chain it onto another file, check a cache.
 //!
 //! Promises: every program runs with a deadline, limits on memory and bounded output, and ends with
 //! the value or future that owns it, also when that is dropped. Images are hostile: what their
@@ -25,6 +25,7 @@ mod place;
 mod processor_time;
 mod profile;
 mod qmp;
+mod rebase;
 mod run;
 mod seed;
 mod served;
@@ -46,6 +47,7 @@ pub use open_image::OpenDiskError;
 pub use overlay::{NewOverlay, OverlayError};
 pub use place::Place;
 pub use profile::{HardwareProfile, HardwareProfiles, ProfilesError, UnknownProfile};
+pub use rebase::{Backing, RebaseError};
 pub use run::QemuFailure;
 pub use spec::{ConsoleSpec, DiskChain, MachineSpec};
 pub use terminal::{ConsoleEnd, ConsoleError};
