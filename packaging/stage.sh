@@ -41,11 +41,13 @@ add_pages() {
 
 compile
 rm -rf "$TREE"
-mkdir -p "$TREE"/{bin,etc,docs,monitoring,man,completions/{bash,zsh,fish},systemd}
+mkdir -p "$TREE"/{bin,etc,docs,monitoring,man,completions/{bash,zsh,fish},systemd,libvirt}
 install -m 755 "${PROGRAMS[@]/#/$BIN/}" "$TREE/bin"
 install -m 644 packaging/{agent,registrar}.toml "$TREE/etc"
 install -m 644 README.md docs/*.md "$TREE/docs"
 install -m 644 CHANGELOG.md LICENSE "$TREE"
 install -m 644 packaging/bootstash*.{service,timer} packaging/bootstash.sysusers "$TREE/systemd"
+# As libvirt finds it in hooks/qemu.d.
+install -m 755 packaging/libvirt-hook "$TREE/libvirt/50-bootstash"
 find packaging/monitoring -maxdepth 1 -type f ! -name '*.test.yml' -exec install -m 644 -t "$TREE/monitoring" {} +
 add_pages

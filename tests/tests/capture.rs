@@ -19,6 +19,8 @@ mod firmware;
 mod formats;
 #[path = "capture/guest.rs"]
 mod guest;
+#[path = "capture/hook.rs"]
+mod hook;
 #[path = "capture/hostile.rs"]
 mod hostile;
 #[path = "capture/inspect.rs"]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::io::ErrorKind;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -210,4 +210,32 @@ fn as_many_files_may_be_open_as_connections_are_served() {
             "{name}: {limit} for {connections}"
         );
     }
+}
+
+/// libvirt's hook, with `bootstash` and `logger` as given.
+fn hook_with(bootstash: Option<&str>, operation: &str) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let logged = dir.path().join("logged");
+    write("logger", &format!("/bin/cat >{}", logged.display()));
+    bootstash.iter().for_each(|text| write("bootstash", text));
+    let mut hook = Command::new("/bin/sh");
+    hook.arg(packaging().join("libvirt-hook")).args(["vm 1", operation, "begin", "-"]);
+    let output = hook.env("PATH", dir.path()).output().unwrap();
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.success(), std::fs::read_to_string(logged).unwrap_or_default())
+}
+
+#[test]
+fn the_hook_of_libvirt_lets_vms_start_whatever_happens() {
+    let fails = "echo out; echo \"$# $3\" >&2; exit 3";
+    assert_eq!(hook_with(Some(fails), "prepare"), (true, "6 vm 1\n".to_owned()));
+    assert_eq!(hook_with(Some("kill -9 $$"), "release"), (true, String::new()));
+    // Where the package was removed and its configuration stayed.
+    assert_eq!(hook_with(None, "prepare"), (true, String::new()));
+    assert_eq!(hook_with(Some(fails), "started"), (true, String::new()));
 }

@@ -77,7 +77,13 @@ pub(super) enum Verb {
     },
     /// Take on an overlay that another node made, so that its VM can start here (compute node)
     Adopt(AdoptArgs),
-    /// List the overlays made here (compute node)
+    /// Hold the boot cache of a disk's image for a disk that somebody else made (compute node)
+    ///
+    /// The cache stays on this node until `unpin`. It is used once the disk's lowest overlay is chained onto it.
+    Pin(PinArgs),
+    /// Let go of a disk's boot cache again (compute node)
+    Unpin(UnpinArgs),
+    /// List the overlays made here, and the disks pinned (compute node)
     Overlays(ListArgs),
     /// Boot an image on this terminal, from a throw-away overlay (compute node)
     Boot(BootArgs),
@@ -123,6 +129,13 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// What other programs call when something happens
+    #[command(hide = true)]
+    Hook {
+        /// Which program calls.
+        #[command(subcommand)]
+        verb: HookVerb,
+    },
     /// Write the man pages into a directory (for packages)
     #[command(hide = true)]
     ManPages(DirectoryArgs),
@@ -136,6 +149,15 @@ pub(super) enum Verb {
 pub(super) enum DoctorVerb {
     /// Test whether this node receives the registrar's multicast, and with how much loss; fails if it does not
     Multicast(ListArgs),
+    /// Show which disks of libvirt's domains start from a boot cache, and why others do not; fails if there are any
+    Libvirt(DoctorLibvirtArgs),
+}
+
+/// Programs that call.
+#[derive(Debug, Subcommand)]
+pub(super) enum HookVerb {
+    /// libvirt, from /etc/libvirt/hooks/qemu.d, with a domain's XML on standard input
+    Libvirt(LibvirtHookArgs),
 }
 
 /// Overlay verbs.
@@ -337,6 +359,51 @@ pub(super) struct OverlayCreateArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `pin`
+#[derive(Debug, Args)]
+pub(super) struct PinArgs {
+    /// The disk: a qcow2 file whose chain ends in the file of a registered image
+    pub(super) disk: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `unpin`
+#[derive(Debug, Args)]
+pub(super) struct UnpinArgs {
+    /// The disk
+    #[arg(add = completion::of(Known::Overlays))]
+    pub(super) disk: PathBuf,
+}
+
+/// `doctor libvirt`
+#[derive(Debug, Args)]
+pub(super) struct DoctorLibvirtArgs {
+    /// Where the XML files of the domains are; the hook is looked for beside it, in ../hooks/qemu.d
+    #[arg(long, value_name = "DIR", default_value = "/etc/libvirt/qemu")]
+    pub(super) domain_dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `hook libvirt`, as libvirt calls a hook.
+#[derive(Debug, Args)]
+pub(super) struct LibvirtHookArgs {
+    /// The domain's name
+    #[arg(allow_hyphen_values = true)]
+    pub(super) name: String,
+    /// What happens
+    pub(super) operation: String,
+    /// Which part of it
+    #[arg(allow_hyphen_values = true, default_value = "-")]
+    pub(super) sub_operation: String,
+    /// What libvirt says besides
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub(super) others: Vec<String>,
 }
 
 /// `overlay remove`

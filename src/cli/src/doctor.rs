@@ -1,6 +1,6 @@
-//! `doctor`: what a node finds out about itself, and what to do.
+//! `doctor multicast`: what a node finds out about what reaches it, and what to do.
 
-use super::cli::{DoctorVerb, ListArgs};
+use super::cli::ListArgs;
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::output;
@@ -14,8 +14,10 @@ const LOSS_MAX: f64 = 0.01;
 const TOO_LONG_LOSS: f64 = 0.98;
 
 /// Has the registrar send a probe to this node, and prints what came of it.
-pub(super) async fn examine(daemons: &Daemons, verb: DoctorVerb) -> Result<(), CommandError> {
-    let DoctorVerb::Multicast(ListArgs { json }) = verb;
+pub(super) async fn multicast(
+    daemons: &Daemons,
+    ListArgs { json }: ListArgs,
+) -> Result<(), CommandError> {
     let findings: MulticastFindings =
         daemons.need(Daemon::Agent)?.post(routes::DOCTOR_MULTICAST, &()).await?;
     if json {

@@ -50,6 +50,12 @@ pub(super) enum CommandError {
     /// Multicast does not work here.
     #[error("nothing is heard of multicast group {group} here")]
     Unheard { group: Group },
+    /// VMs start without boot caches.
+    #[error("{from_image} of {disks} disks do not start from a boot cache")]
+    FromImage { from_image: usize, disks: usize },
+    /// A domain's description cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Domain { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// Nobody was joined from here.
     #[error("nothing to renew: no registrar was joined from here, with a key in {}", .dir.display())]
     NotJoined { dir: PathBuf },

@@ -17,12 +17,14 @@ mod failure;
 mod images;
 mod jobs;
 mod join;
+mod libvirt;
 mod manual;
 mod members;
 mod nodes;
 mod output;
 mod overlay;
 mod path;
+mod pin;
 mod register;
 mod render;
 mod status;
@@ -33,7 +35,7 @@ mod volume;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
-use cli::{Cli, OverlayVerb, Verb, VolumeVerb};
+use cli::{Cli, DoctorVerb, HookVerb, OverlayVerb, Verb, VolumeVerb};
 use daemons::Daemons;
 use failure::CommandError;
 use std::process::ExitCode;
@@ -56,7 +58,12 @@ fn main() -> ExitCode {
 async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandError> {
     if !matches!(
         verb,
-        Verb::Join(_) | Verb::Renew | Verb::Config { .. } | Verb::ManPages(_) | Verb::Completions(_)
+        Verb::Join(_)
+            | Verb::Renew
+            | Verb::Config { .. }
+            | Verb::ManPages(_)
+            | Verb::Completions(_)
+            | Verb::Hook { .. }
     ) {
         daemons.renew_in_passing().await?;
     }
@@ -73,6 +80,8 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Dashboard(args) => dashboard::serve(daemons, args).await?,
         Verb::Gc(args) => collect::gc(daemons, args).await?,
         Verb::Adopt(args) => overlay::adopt(daemons, args).await?,
+        Verb::Pin(args) => pin::pin(daemons, args).await?,
+        Verb::Unpin(args) => pin::unpin(daemons, args).await?,
         Verb::Overlays(list) => overlay::list(daemons, list).await?,
         Verb::Overlay { verb: OverlayVerb::Create(args) } => overlay::create(daemons, args).await?,
         Verb::Overlay { verb: OverlayVerb::Remove(args) } => overlay::remove(daemons, args).await?,
@@ -83,7 +92,9 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Join(args) => join::join(daemons, args).await?,
         Verb::Renew => join::renew(daemons).await?,
         Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
-        Verb::Doctor { verb } => doctor::examine(daemons, verb).await?,
+        Verb::Doctor { verb: DoctorVerb::Multicast(list) } => doctor::multicast(daemons, list).await?,
+        Verb::Doctor { verb: DoctorVerb::Libvirt(args) } => libvirt::doctor::examine(daemons, args).await?,
+        Verb::Hook { verb: HookVerb::Libvirt(args) } => libvirt::hook::libvirt(daemons, args).await,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
         Verb::ManPages(args) => manual::write(&args.directory)?,
         Verb::Completions(args) => completion::write_scripts(&args.directory)?,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 const PROGRAM: Program = Program { section: "1", version: env!("CARGO_PKG_VERSION") };
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     (
         "/run/bootstash/registrar.sock",
         "Where the registrar of this host listens. Its group is `socket_group` of registrar.toml.",
@@ -17,6 +17,11 @@ const FILES: [(&str, &str); 3] = [
         "/run/bootstash/agent.sock",
         "Where the agent of this host listens. Its group is `socket_group` of agent.toml.",
     ),
+    (
+        "/etc/libvirt/hooks/qemu.d/50-bootstash",
+        "Has libvirt's VMs start from boot caches, whoever made their disks: libvirt runs it as a VM starts and ends.",
+    ),
+    ("/etc/bootstash/libvirt-hook.off", "Where this file exists, that does nothing before a VM starts."),
     ("~/.config/bootstash", "Key and certificate of `bootstash join`, for a registrar on another machine."),
 ];
 const EXIT_STATUS: [(&str, &str); 4] = [
@@ -153,6 +158,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "bootstash volume restore --from compute-17",
     ),
     ("bootstash-doctor-multicast", "Find out why deltas come by unicast:", "bootstash doctor multicast"),
+    (
+        "bootstash-doctor-libvirt",
+        "Show which VMs of this node start from a boot cache, and why others do not:",
+        "bootstash doctor libvirt",
+    ),
     (
         "bootstash-config-check",
         "Check a file before the daemon reads it:",
