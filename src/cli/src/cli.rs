@@ -2,6 +2,7 @@
 
 use super::completion::{self, Known, one_of};
 use super::daemons::{AGENT_SOCKET_VARIABLE, IDENTITY_VARIABLE, REGISTRAR_SOCKET_VARIABLE};
+use super::libvirt::arguments::{DoctorLibvirtArgs, HookVerb};
 use bootstash_base::file_owner::FileOwner;
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
@@ -118,11 +119,8 @@ pub(super) enum Verb {
         verb: VolumeVerb,
     },
     /// Diagnose this node, and say what to do (compute node)
-    Doctor {
-        /// What to diagnose.
-        #[command(subcommand)]
-        verb: DoctorVerb,
-    },
+    #[command(subcommand)]
+    Doctor(DoctorVerb),
     /// Check configuration files
     Config {
         /// What to do with the files.
@@ -130,12 +128,8 @@ pub(super) enum Verb {
         verb: ConfigVerb,
     },
     /// What other programs call when something happens
-    #[command(hide = true)]
-    Hook {
-        /// Which program calls.
-        #[command(subcommand)]
-        verb: HookVerb,
-    },
+    #[command(subcommand, hide = true)]
+    Hook(HookVerb),
     /// Write the man pages into a directory (for packages)
     #[command(hide = true)]
     ManPages(DirectoryArgs),
@@ -151,13 +145,6 @@ pub(super) enum DoctorVerb {
     Multicast(ListArgs),
     /// Show which disks of libvirt's domains start from a boot cache, and why others do not; fails if there are any
     Libvirt(DoctorLibvirtArgs),
-}
-
-/// Programs that call.
-#[derive(Debug, Subcommand)]
-pub(super) enum HookVerb {
-    /// libvirt, from /etc/libvirt/hooks/qemu.d, with a domain's XML on standard input
-    Libvirt(LibvirtHookArgs),
 }
 
 /// Overlay verbs.
@@ -377,33 +364,6 @@ pub(super) struct UnpinArgs {
     /// The disk
     #[arg(add = completion::of(Known::Overlays))]
     pub(super) disk: PathBuf,
-}
-
-/// `doctor libvirt`
-#[derive(Debug, Args)]
-pub(super) struct DoctorLibvirtArgs {
-    /// Where the XML files of the domains are; the hook is looked for beside it, in ../hooks/qemu.d
-    #[arg(long, value_name = "DIR", default_value = "/etc/libvirt/qemu")]
-    pub(super) domain_dir: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// `hook libvirt`, as libvirt calls a hook.
-#[derive(Debug, Args)]
-pub(super) struct LibvirtHookArgs {
-    /// The domain's name
-    #[arg(allow_hyphen_values = true)]
-    pub(super) name: String,
-    /// What happens
-    pub(super) operation: String,
-    /// Which part of it
-    #[arg(allow_hyphen_values = true, default_value = "-")]
-    pub(super) sub_operation: String,
-    /// What libvirt says besides
-    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-    pub(super) others: Vec<String>,
 }
 
 /// `overlay remove`

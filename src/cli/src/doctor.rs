@@ -14,10 +14,7 @@ const LOSS_MAX: f64 = 0.01;
 const TOO_LONG_LOSS: f64 = 0.98;
 
 /// Has the registrar send a probe to this node, and prints what came of it.
-pub(super) async fn multicast(
-    daemons: &Daemons,
-    ListArgs { json }: ListArgs,
-) -> Result<(), CommandError> {
+pub(super) async fn multicast(daemons: &Daemons, ListArgs { json }: ListArgs) -> Result<(), CommandError> {
     let findings: MulticastFindings =
         daemons.need(Daemon::Agent)?.post(routes::DOCTOR_MULTICAST, &()).await?;
     if json {

@@ -35,9 +35,10 @@ mod volume;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
-use cli::{Cli, DoctorVerb, HookVerb, OverlayVerb, Verb, VolumeVerb};
+use cli::{Cli, DoctorVerb, OverlayVerb, Verb, VolumeVerb};
 use daemons::Daemons;
 use failure::CommandError;
+use libvirt::arguments::HookVerb;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -63,7 +64,7 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
             | Verb::Config { .. }
             | Verb::ManPages(_)
             | Verb::Completions(_)
-            | Verb::Hook { .. }
+            | Verb::Hook(_)
     ) {
         daemons.renew_in_passing().await?;
     }
@@ -92,9 +93,9 @@ async fn dispatch(daemons: &Daemons, verb: Verb) -> Result<ExitCode, CommandErro
         Verb::Join(args) => join::join(daemons, args).await?,
         Verb::Renew => join::renew(daemons).await?,
         Verb::Volume { verb: VolumeVerb::Restore(args) } => volume::restore(daemons, args).await?,
-        Verb::Doctor { verb: DoctorVerb::Multicast(list) } => doctor::multicast(daemons, list).await?,
-        Verb::Doctor { verb: DoctorVerb::Libvirt(args) } => libvirt::doctor::examine(daemons, args).await?,
-        Verb::Hook { verb: HookVerb::Libvirt(args) } => libvirt::hook::libvirt(daemons, args).await,
+        Verb::Doctor(DoctorVerb::Multicast(list)) => doctor::multicast(daemons, list).await?,
+        Verb::Doctor(DoctorVerb::Libvirt(args)) => libvirt::doctor::examine(daemons, args).await?,
+        Verb::Hook(HookVerb::Libvirt(args)) => libvirt::hook::libvirt(daemons, args).await,
         Verb::Config { verb: cli::ConfigVerb::Check(args) } => config::check(&args)?,
         Verb::ManPages(args) => manual::write(&args.directory)?,
         Verb::Completions(args) => completion::write_scripts(&args.directory)?,

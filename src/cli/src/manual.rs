@@ -121,6 +121,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "Make a disk startable here that another node made in a shared directory:",
         "bootstash adopt /srv/vms/vm1.qcow2",
     ),
+    (
+        "bootstash-pin",
+        "Hold the boot cache of a disk that `qemu-img create -b IMAGE` made:",
+        "bootstash pin /var/lib/libvirt/images/vm1.qcow2",
+    ),
+    ("bootstash-unpin", "Let it go again:", "bootstash unpin /var/lib/libvirt/images/vm1.qcow2"),
     ("bootstash-overlays", "List the disks of this node's VMs:", "bootstash overlays"),
     (
         "bootstash-boot",
@@ -156,6 +162,16 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "bootstash-volume-restore",
         "Fetch all images from a node, after the pool of the storage node was lost:",
         "bootstash volume restore --from compute-17",
+    ),
+    (
+        "bootstash-pin",
+        "Hold the boot cache of a disk that was made by `qemu-img create -b IMAGE`:",
+        "bootstash pin /var/lib/libvirt/images/web-0017.qcow2",
+    ),
+    (
+        "bootstash-unpin",
+        "Let go of it, once the disk is chained onto its image again:",
+        "bootstash unpin /var/lib/libvirt/images/web-0017.qcow2",
     ),
     ("bootstash-doctor-multicast", "Find out why deltas come by unicast:", "bootstash doctor multicast"),
     (

@@ -259,8 +259,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.qcow2");
         std::fs::write(&path, Hostile::default().bytes()).unwrap();
-        let kept = Kept::of(&path).unwrap();
         let before = path.metadata().unwrap();
+        let kept = Kept::of(&path).unwrap();
         std::fs::write(&path, "another").unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
         kept.restore(&path).unwrap();

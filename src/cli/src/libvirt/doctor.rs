@@ -4,9 +4,9 @@
 //! their disks, and what the agent says.
 
 use super::OFF;
+use super::arguments::DoctorLibvirtArgs;
 use super::disk_file::{Backing, DiskFile, Lowest};
 use super::domain::{Disk, Domain, Unfit};
-use crate::cli::DoctorLibvirtArgs;
 use crate::daemons::{Daemon, Daemons};
 use crate::failure::CommandError;
 use crate::render::{Column, guest_text, table};

@@ -1,8 +1,8 @@
 //! `bootstash hook libvirt`: what libvirt calls at each step in the life of a VM, with the domain's XML on standard input.
 
+use super::arguments::LibvirtHookArgs;
 use super::domain::{Disk, Domain, Unfit};
 use super::plan::{Left, line};
-use crate::cli::LibvirtHookArgs;
 use crate::daemons::{Daemon, Daemons};
 use bootstash_base::blocking::BlockingPool;
 use bootstash_base::error::Chain;

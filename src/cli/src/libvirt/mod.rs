@@ -7,6 +7,7 @@
 //! Promises: the hook never fails, and takes no more than [`hook::WHOLE`]; what is in doubt stays as it is, and one line
 //! says why. Each step can be the last: killed at any moment, it leaves a VM that starts. libvirt is not called.
 
+pub(super) mod arguments;
 mod disk_file;
 pub(super) mod doctor;
 mod domain;
