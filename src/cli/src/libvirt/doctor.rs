@@ -170,7 +170,7 @@ impl Host {
         };
         let turned_off = || domain.turned_off.then(|| "its metadata turn the hook off".to_owned());
         let off = self.no_hook.clone().or_else(turned_off);
-        match (file, image.take_if(|_| matches!(&off, None))) {
+        match (file, image.take_if(|_| off.is_none())) {
             (DiskFile::Alone(_), named) => {
                 *image = named;
                 (StartsFrom::Neither, "it is chained onto nothing".to_owned())
