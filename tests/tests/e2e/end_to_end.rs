@@ -110,8 +110,10 @@ fn overlays_share_a_view_and_outlive_an_agent() {
     let chain = node.command("qemu-img", ["info", "-U", "--backing-chain", "/var/lib/bootstash/one.qcow2"]);
     assert_says(&chain.output().unwrap(), &["cache.qcow2", "/srv/images/a.raw"]);
 
-    let error = create("/var/lib/bootstash/one.qcow2").failure().unwrap();
-    assert_says(&error, &["one.qcow2", "exists"]);
+    let again = create("/var/lib/bootstash/one.qcow2").success().unwrap();
+    assert_says(&again, &["one.qcow2", "nothing changed"]);
+    let larger = ["overlay", "create", "a", "/var/lib/bootstash/one.qcow2", "--size", "1T"];
+    assert_says(&node.bootstash(larger).unwrap().failure().unwrap(), &["one.qcow2", "exists"]);
 
     node.kill(Program::Agent);
     node.start(Program::Agent).unwrap();
