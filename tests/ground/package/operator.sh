@@ -55,7 +55,7 @@ main_pids() { echo "$(property bootstash-agent MainPID) $(property bootstash-reg
 failed_units() { inside systemctl --failed --no-legend --plain | cut -d' ' -f1; }
 
 # The image's file, where all hosts see it under one path.
-share_image() { inside sh -ec 'mkdir -p /srv/images /var/lib/vms; cp --sparse=always /mnt/x.raw /srv/images'; }
+share_image() { inside sh -ec 'mkdir -p /srv/images /var/lib/vms; cp --preserve=timestamps --sparse=always /mnt/x.raw /srv/images'; }
 
 # A cache as another registrar would have made it: what a boot of it reads is within 4 MiB.
 register_with_cache() {
