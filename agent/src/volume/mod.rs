@@ -29,8 +29,8 @@ pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
 pub use open::OpenError;
 pub use overlays::{
-    AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker, OverlaySpec,
-    OverlayWatch, PinError, RemoveOverlayError, Stage,
+    AccessError, AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker,
+    OverlaySpec, OverlayWatch, PinError, RemoveOverlayError, Stage,
 };
 pub use state::VolumeState;
 pub use task::{Stopping, VolumeHandle};

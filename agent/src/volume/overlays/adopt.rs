@@ -3,12 +3,11 @@
 //! Promises: the file is read with the rights of whoever asked, and never written to.
 
 use super::lease::{Lease, LeaseError};
-use super::{Overlays, file_state, scan_directory};
+use super::{AccessError, Overlays, file_state, scan_directory};
 use crate::layout::Layout;
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
-use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::SnapshotName;
 use bootstash_base::quoted_path::shown;
 use bootstash_disk::qcow2::read_backing;
@@ -16,7 +15,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// How long the storage of an overlay may take to show it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -46,20 +44,10 @@ pub enum AdoptOverlayError {
         /// Where boot caches are on this node.
         views_dir: PathBuf,
     },
-    /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does", shown(.path))]
-    #[class(transient)]
-    Unresponsive {
-        /// The overlay.
-        path: PathBuf,
-    },
-    /// What the caller may do is not known.
-    #[error("cannot act with your rights; ask as root")]
-    #[class(operator)]
-    Rights {
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// It cannot be looked at.
+    #[error(transparent)]
+    #[class(source)]
+    Access(#[from] AccessError),
     /// The caller may not.
     #[error("{user} may not read {}; ask as a user who may, or as root", shown(.path))]
     #[class(permanent)]
@@ -114,10 +102,8 @@ impl Overlays {
         by: UnixPeer,
         given: &Path,
     ) -> Result<Lease, AdoptOverlayError> {
-        let (at, path) = (MountTable::read().mount_point_of(given), given.to_owned());
         let layout = self.layout.clone();
-        let read = self.storage.ask(&at, Instant::now() + DEADLINE, move || read(by, &path, &layout)).await;
-        read.unwrap_or_else(|| Err(AdoptOverlayError::Unresponsive { path: given.to_owned() }))
+        self.access(by, given, DEADLINE, move |path, act_as| read(act_as, path, &layout)).await
     }
 
     /// Records an overlay; tells whether it was not on record as it is.
@@ -134,11 +120,9 @@ impl Overlays {
 }
 
 /// Blocks.
-fn read(by: UnixPeer, given: &Path, layout: &Layout) -> Result<Lease, AdoptOverlayError> {
-    let unknown = |source| AdoptOverlayError::Rights { source };
-    let act_as = by.act_as().map_err(unknown)?;
-    let read = act_as.act(|| look(given, layout)).map_err(unknown)?;
-    read.map_err(|error| match (error, &act_as) {
+fn read(act_as: &ActAs, given: &Path, layout: &Layout) -> Result<Lease, AdoptOverlayError> {
+    let read = act_as.act(|| look(given, layout)).map_err(AccessError::rights)?;
+    read.map_err(|error| match (error, act_as) {
         (AdoptOverlayError::Io { path, source }, ActAs::Of(user))
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {

@@ -1,14 +1,13 @@
 //! The file of an overlay and its record: where it may be, and both made in their order.
 
 use super::lease::{Lease, LeaseError, Stage};
-use super::{Overlays, canonical_path, file_state, scan_directory};
+use super::{AccessError, Overlays, canonical_path, file_state, scan_directory};
 use crate::layout::Layout;
 use crate::volume::{Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::file_owner::FileOwner;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::ImageName;
 use bootstash_base::quoted_path::shown;
 use bootstash_delta::catalog::CatalogError;
@@ -16,7 +15,7 @@ use bootstash_disk::{BaseChange, BaseReadError};
 use bootstash_net::api::{OverlayOutcome, OverlayReply, OverlayView};
 use bootstash_qemu::{NewOverlay, OverlayError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -34,20 +33,10 @@ pub enum CreateOverlayError {
         /// What was given.
         path: PathBuf,
     },
-    /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does, or give another path", shown(.path))]
-    #[class(transient)]
-    Unresponsive {
-        /// The overlay.
-        path: PathBuf,
-    },
-    /// What the caller may do is not known.
-    #[error("cannot act with your rights; ask as root")]
-    #[class(operator)]
-    Rights {
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// It cannot be looked at.
+    #[error(transparent)]
+    #[class(source)]
+    Access(#[from] AccessError),
     /// The caller may not.
     #[error(
         "{user} may not make {}; give a path in a directory where that user may make files, or ask as root",
@@ -212,12 +201,9 @@ impl Overlays {
         by: UnixPeer,
         spec: &OverlaySpec,
     ) -> Result<Found, CreateOverlayError> {
-        let at = MountTable::read().mount_point_of(&spec.path);
         let (layout, wanted) = (self.layout.clone(), spec.clone());
-        let found =
-            self.storage.ask(&at, Instant::now() + PLACE_DEADLINE, move || find(by, &wanted, &layout));
-        let found =
-            found.await.ok_or_else(|| CreateOverlayError::Unresponsive { path: spec.path.clone() })??;
+        let look = move |_: &Path, act_as: &ActAs| find(act_as, &wanted, &layout);
+        let found = self.access(by, &spec.path, PLACE_DEADLINE, look).await?;
         if let Found::Free(place) = &found {
             self.is_not_away(place)?;
         }
@@ -290,16 +276,17 @@ impl Overlays {
 }
 
 /// With the caller's act_as: what the caller cannot see is not told either. Blocks.
-fn find(by: UnixPeer, spec: &OverlaySpec, layout: &Layout) -> Result<Found, CreateOverlayError> {
-    let unknown = |source| CreateOverlayError::Rights { source };
-    let act_as = by.act_as().map_err(unknown)?;
-    let (path, mount_point, made) = act_as.act(|| look(spec, layout)).map_err(unknown)??;
-    match (made, &act_as) {
+fn find(act_as: &ActAs, spec: &OverlaySpec, layout: &Layout) -> Result<Found, CreateOverlayError> {
+    let (path, mount_point, made) = act_as.act(|| look(spec, layout)).map_err(AccessError::rights)??;
+    match (made, act_as) {
         (Some(lease), _) => Ok(Found::Made(Box::new(lease))),
         (None, ActAs::Of(user)) if spec.owner.is_some() => {
             Err(CreateOverlayError::Owner { user: user.clone(), path })
         }
-        (None, _) => Ok(Found::Free(Place { act_as, path, mount_point, owner: spec.owner })),
+        (None, _) => {
+            let (act_as, owner) = (act_as.clone(), spec.owner);
+            Ok(Found::Free(Place { act_as, path, mount_point, owner }))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! gone, or to be no overlay any more; storage that hangs holds nobody up, and what it did not tell counts as
 //! there.
 
+mod access;
 mod adopt;
 mod base;
 mod base_watch;
@@ -23,6 +24,7 @@ mod scan_directory;
 mod status;
 mod watch;
 
+pub use access::AccessError;
 pub use adopt::AdoptOverlayError;
 pub(super) use base::Bases;
 pub use base_watch::BaseStates;

@@ -5,11 +5,10 @@
 
 use super::bottom::{self, Backing, Bottom, NoBottom};
 use super::lease::{Lease, LeaseError, Stage};
-use super::{CreateOverlayError, Overlays};
+use super::{AccessError, CreateOverlayError, Overlays};
 use crate::volume::{CatalogReadError, Stopping, ViewError};
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
-use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::{ImageName, SnapshotName};
 use bootstash_base::quoted_path::shown;
 use bootstash_delta::catalog::{Catalog, CatalogError};
@@ -19,7 +18,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// How long the storage of a disk may take to show its chain.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -91,20 +89,10 @@ pub enum PinError {
         /// What to type.
         remedy: String,
     },
-    /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does", shown(.path))]
-    #[class(transient)]
-    Unresponsive {
-        /// The disk.
-        path: PathBuf,
-    },
-    /// What the caller may do is not known.
-    #[error("cannot act with your rights; ask as root")]
-    #[class(operator)]
-    Rights {
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// It cannot be looked at.
+    #[error(transparent)]
+    #[class(source)]
+    Access(#[from] AccessError),
     /// The caller may not.
     #[error("{user} may not use {}; ask as a user who may, or as root", shown(.path))]
     #[class(permanent)]
@@ -191,11 +179,11 @@ impl Overlays {
     /// The lowest overlay of a disk's chain, as far as the caller may read it.
     pub(in crate::volume) async fn bottom_of(&self, by: UnixPeer, given: &Path) -> Result<Bottom, PinError> {
         let layout = self.layout.clone();
-        self.ask_of(by, given, move |path, act_as| match act_as.act(|| bottom::of(path, &layout)) {
-            Ok(found) => found.map_err(|error| no_bottom(error, path, act_as)),
-            Err(source) => Err(PinError::Rights { source }),
-        })
-        .await
+        let look = move |path: &Path, act_as: &ActAs| {
+            let found = act_as.act(|| bottom::of(path, &layout)).map_err(AccessError::rights)?;
+            found.map_err(|error| no_bottom(error, path, act_as))
+        };
+        self.access(by, given, DEADLINE, look).await
     }
 
     /// Records a pin. What is chained onto the same boot cache already, and on record, stays as it is.
@@ -242,26 +230,10 @@ impl Overlays {
         if matches!(&backing, Some(Backing::Cache { path: cache, .. }) if *cache == overlay.cache) {
             return Err(PinError::Chained { path, remedy: remedy(&overlay) });
         }
-        self.ask_of(by, &path, may_write).await?;
+        self.access(by, &path, DEADLINE, may_write).await?;
         self.leases.remove(&path).await?;
         tracing::info!("unpinned {}", shown(&path));
         Ok(Some(overlay.snapshot))
-    }
-
-    /// What the storage of the file at `path` says, if it does in time.
-    async fn ask_of<T: Send + 'static>(
-        &self,
-        by: UnixPeer,
-        path: &Path,
-        ask: impl FnOnce(&Path, &ActAs) -> Result<T, PinError> + Send + 'static,
-    ) -> Result<T, PinError> {
-        let (at, file) = (MountTable::read().mount_point_of(path), path.to_owned());
-        let ask = move || {
-            let act_as = by.act_as().map_err(|source| PinError::Rights { source })?;
-            ask(&file, &act_as)
-        };
-        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
-        asked.unwrap_or_else(|| Err(PinError::Unresponsive { path: path.to_owned() }))
     }
 }
 

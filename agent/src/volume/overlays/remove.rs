@@ -1,12 +1,11 @@
 //! Removing the file of an overlay, then its record.
 
 use super::lease::LeaseError;
-use super::{Overlays, canonical_path, qemu_lock};
+use super::{AccessError, Overlays, canonical_path, qemu_lock};
 use crate::volume::Stopping;
 use bootstash_base::error::Classified;
 use bootstash_base::impersonate::{ActAs, UnixPeer, User};
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::mount_table::MountTable;
 use bootstash_base::names::SnapshotName;
 use bootstash_base::quoted_path::shown;
 use bootstash_qemu::InUse;
@@ -14,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// How long the storage of an overlay may take to let go of it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -29,20 +27,10 @@ pub enum RemoveOverlayError {
         /// The file, by its path.
         path: PathBuf,
     },
-    /// Its storage does not answer.
-    #[error("the storage of {} does not answer; try again when it does", shown(.path))]
-    #[class(transient)]
-    Unresponsive {
-        /// The overlay.
-        path: PathBuf,
-    },
-    /// What the caller may do is not known.
-    #[error("cannot act with your rights; ask as root")]
-    #[class(operator)]
-    Rights {
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// It cannot be looked at.
+    #[error(transparent)]
+    #[class(source)]
+    Access(#[from] AccessError),
     /// The caller may not.
     #[error("{user} may not remove {}; ask as a user who may, or as root", shown(.path))]
     #[class(permanent)]
@@ -89,7 +77,9 @@ impl Overlays {
         let path = self.real_path(by, given).await?;
         let Some(lease) = self.leases.get(&path) else {
             return match self
-                .ask_at(by, &path, |path, act_as| act_as.act(|| path.symlink_metadata().is_ok()))
+                .access(by, &path, DEADLINE, |path, act_as| {
+                    act_as.act(|| path.symlink_metadata().is_ok()).map_err(AccessError::rights)
+                })
                 .await?
             {
                 true => Err(RemoveOverlayError::Foreign { path }),
@@ -97,7 +87,7 @@ impl Overlays {
             };
         };
         let snapshot = lease.overlay.snapshot.clone();
-        self.ask_at(by, &path, |path, act_as| Ok(remove_file(path, act_as))).await??;
+        self.access(by, &path, DEADLINE, remove_file).await?;
         kill_point(KillPoint::OverlayRemoved);
         self.leases.remove(&path).await?;
         kill_point(KillPoint::LeaseRemoved);
@@ -110,23 +100,11 @@ impl Overlays {
         if self.leases.get(given).is_some() {
             return Ok(given.to_owned());
         }
-        let resolved =
-            self.ask_at(by, given, |path, act_as| act_as.act(|| canonical_path::canonical(path))).await?;
+        let resolve = |path: &Path, act_as: &ActAs| {
+            act_as.act(|| canonical_path::canonical(path)).map_err(AccessError::rights)
+        };
+        let resolved = self.access(by, given, DEADLINE, resolve).await?;
         Ok(resolved.unwrap_or_else(|| given.to_owned()))
-    }
-
-    /// What the storage of the file at `path` says, if it does in time.
-    async fn ask_at<T: Send + 'static>(
-        &self,
-        by: UnixPeer,
-        path: &Path,
-        ask: impl FnOnce(&Path, &ActAs) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, RemoveOverlayError> {
-        let (at, file) = (MountTable::read().mount_point_of(path), path.to_owned());
-        let ask = move || by.act_as().and_then(|act_as| ask(&file, &act_as));
-        let asked = self.storage.ask(&at, Instant::now() + DEADLINE, ask).await;
-        let asked = asked.ok_or_else(|| RemoveOverlayError::Unresponsive { path: path.to_owned() })?;
-        asked.map_err(|source| RemoveOverlayError::Rights { source })
     }
 }
 
