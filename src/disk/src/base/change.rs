@@ -104,7 +104,10 @@ impl fmt::Display for BaseChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size { then, now } => write!(f, "it was {then} bytes long and is {now}"),
-            Self::Written => f.write_str("its modification time is another: it was written to"),
+            Self::Written => f.write_str(
+                "its modification time is another and its inode is not: it was written to, or is a copy that was made without \
+                 its time, which `cp -p` keeps",
+            ),
             Self::Content { offset: Some(offset) } => {
                 write!(f, "its content is another, in the 64 KiB from byte {offset} on")
             }
