@@ -1,9 +1,14 @@
 //! The command line: verbs, arguments, options.
 
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+pub(super) use overlay::{AdoptArgs, OverlayCreateArgs, OverlayRemoveArgs, OverlayVerb, PinArgs, UnpinArgs};
+
 use super::completion::{self, Known, one_of};
 use super::daemons::{AGENT_SOCKET_VARIABLE, IDENTITY_VARIABLE, REGISTRAR_SOCKET_VARIABLE};
 use super::libvirt::arguments::{DoctorLibvirtArgs, HookVerb};
-use bootstash_base::file_owner::FileOwner;
 use bootstash_base::names::ImageName;
 use bootstash_daemon::config::{AGENT_SOCKET, ConfigKind, REGISTRAR_SOCKET};
 use bootstash_delta::catalog::Confidence;
@@ -145,15 +150,6 @@ pub(super) enum DoctorVerb {
     Multicast(ListArgs),
     /// Show which disks of libvirt's domains start from a boot cache, and why others do not; fails if there are any
     Libvirt(DoctorLibvirtArgs),
-}
-
-/// Overlay verbs.
-#[derive(Debug, Subcommand)]
-pub(super) enum OverlayVerb {
-    /// Make a copy-on-write disk for one VM, chained on an image's boot cache
-    Create(OverlayCreateArgs),
-    /// Delete an overlay, and the view it kept where it was the last
-    Remove(OverlayRemoveArgs),
 }
 
 /// Member verbs.
@@ -329,61 +325,6 @@ pub(super) struct GcArgs {
     pub(super) json: bool,
 }
 
-/// `overlay create`
-#[derive(Debug, Args)]
-pub(super) struct OverlayCreateArgs {
-    /// The image to boot
-    #[arg(add = completion::of(Known::Images))]
-    pub(super) name: ImageName,
-    /// The file to make; where it is such an overlay already, it stays as it is
-    pub(super) path: PathBuf,
-    /// Size of its disk, as 40G; at least the image's, which is the default
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    pub(super) size: Option<u64>,
-    /// Who the file is to belong to, as libvirt-qemu:kvm; by default who asks
-    #[arg(long, value_name = "USER[:GROUP]")]
-    pub(super) owner: Option<FileOwner>,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// `pin`
-#[derive(Debug, Args)]
-pub(super) struct PinArgs {
-    /// The disk: a qcow2 file whose chain ends in the file of a registered image
-    pub(super) disk: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// `unpin`
-#[derive(Debug, Args)]
-pub(super) struct UnpinArgs {
-    /// The disk
-    #[arg(add = completion::of(Known::Overlays))]
-    pub(super) disk: PathBuf,
-}
-
-/// `overlay remove`
-#[derive(Debug, Args)]
-pub(super) struct OverlayRemoveArgs {
-    /// The overlay
-    #[arg(add = completion::of(Known::Overlays))]
-    pub(super) path: PathBuf,
-}
-
-/// `adopt`
-#[derive(Debug, Args)]
-pub(super) struct AdoptArgs {
-    /// The overlay, in a directory that both nodes see under the same path
-    pub(super) path: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// `boot`
 #[derive(Debug, Args)]
 pub(super) struct BootArgs {
@@ -484,15 +425,6 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// As QEMU's programs read sizes: K, M, G and T are powers of 1,024.
-fn bytes(text: &str) -> Result<u64, String> {
-    let binary = parse_size::Config::new().with_binary();
-    binary.parse_size(text).map_err(|error| format!("{error}; write it as 40G"))
-}
-
 fn window(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 7d or 12h"))
 }
-
-#[cfg(test)]
-mod tests;
