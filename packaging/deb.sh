@@ -6,9 +6,9 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT=$(realpath -m "${1:-target/deb}")
-VERSION=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-export SOURCE_DATE_EPOCH COMPRESSION=${COMPRESSION:-}
+# shellcheck source-path=SCRIPTDIR source=version.sh
+source packaging/version.sh
+export COMPRESSION=${COMPRESSION:-}
 TREE=$OUT/tree/bootstash-$VERSION
 DEBIAN=$TREE/debian
 

@@ -4,9 +4,8 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT=$(realpath -m "${1:-target/rpm}")
-VERSION=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-export SOURCE_DATE_EPOCH
+# shellcheck source-path=SCRIPTDIR source=version.sh
+source packaging/version.sh
 
 build() {
   rm -rf "$OUT"

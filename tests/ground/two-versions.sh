@@ -8,13 +8,14 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 OUT=$(realpath -m "$1")
 NEW=$2
-OLD=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+# shellcheck source-path=SCRIPTDIR source=../../packaging/version.sh
+source packaging/version.sh
 
 # as_new DEB
 as_new() {
   local tree=$OUT/new/tree
   dpkg-deb --raw-extract "$1" "$tree"
-  sed -Ei "/^(Version|Depends):/s/${OLD//./\\.}/$NEW/" "$tree/DEBIAN/control"
+  sed -Ei "/^(Version|Depends):/s/${VERSION//./\\.}/$NEW/" "$tree/DEBIAN/control"
   dpkg-deb -Znone --build "$tree" "$OUT/new/${1##*/}" >/dev/null
   rm -r "$tree"
 }
