@@ -5,6 +5,7 @@ use crate::ca::MemberError;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State as Shared};
 use axum::{Extension, Json};
+use bootstash_base::clock;
 use bootstash_net::api::{
     CertificateReply, ExpelQuery, ExpelReply, InviteReply, InviteRequest, JoinRequest, MemberView,
     RenewRequest,
@@ -74,12 +75,14 @@ pub(super) async fn leave(
 /// Takes all certificates of one away; of a node nothing is shown, kept or sent from then on.
 async fn part_with(state: &State, identity: Identity) -> Result<ExpelReply, MemberError> {
     soon(state, move |state| {
-        let reply = state.members.expel(&identity)?;
-        if let Identity::Node(node) = &identity {
-            state.multicast.expel(node);
-            state.peers.remove(node);
-            state.nodes.apply_standings(&state.members.node_standings());
-        }
+        let Identity::Node(node) = &identity else { return state.members.expel(&identity) };
+        // First, as who leaves is cut off the moment it counts, and may ask for the list before we go on here.
+        state.nodes.apply_standings(&[(node.clone(), Some(clock::now()))].into());
+        let parted = state.members.expel(&identity);
+        state.nodes.apply_standings(&state.members.node_standings());
+        let reply = parted?;
+        state.multicast.expel(node);
+        state.peers.remove(node);
         Ok(reply)
     })
     .await
