@@ -11,6 +11,8 @@ use bootstash_base::quoted_path::shown;
 use bootstash_net::api::{Client, OverlayView};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, ConsoleEnd, ConsoleSpec, Qemu};
 use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,13 +23,14 @@ use tokio_util::sync::CancellationToken;
 /// Boots an image and stays until it ends.
 pub(super) async fn boot(daemons: &Daemons, args: BootArgs) -> Result<ExitCode, CommandError> {
     let agent = daemons.need(Daemon::Agent)?;
+    let user_data = args.user_data.as_deref().map(user_data).transpose()?;
     let mut stop = Stop::listen().map_err(CommandError::Runtime)?;
     let qemu = Qemu::find().map_err(|error| failed(&args.name, error))?;
     let accelerator =
         qemu.accelerator(AcceleratorChoice::Auto).await.map_err(|error| failed(&args.name, error))?;
     let place = Place::choose(args.keep.as_deref())?;
     let end = with_overlay(&agent, &args.name, &place, async |overlay| {
-        let spec = console(&args, accelerator, overlay);
+        let spec = ConsoleSpec { user_data: user_data.clone(), ..console(&args, accelerator, overlay) };
         eprintln!("booting {} by {} under {accelerator}; ctrl-a x ends it", args.name, spec.firmware);
         run(&qemu, &overlay.path, &spec, &mut stop).await.map_err(|error| failed(&args.name, error))
     })
@@ -50,7 +53,21 @@ fn console(args: &BootArgs, accelerator: Accelerator, overlay: &OverlayView) -> 
         cpus: args.cpus,
         network: false,
         firmware: overlay.firmware.unwrap_or_default(),
+        user_data: None,
     }
+}
+
+/// What a file holds for cloud-init. Clouds take far less.
+fn user_data(path: &Path) -> Result<Vec<u8>, CommandError> {
+    const MOST_BYTES: u64 = 1 << 20;
+    let mut data = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut data));
+    let read = read.and_then(|bytes| match bytes as u64 {
+        ..=MOST_BYTES => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than a MiB")),
+    });
+    read.map_err(|source| CommandError::UserData { path: path.to_owned(), source })?;
+    Ok(data)
 }
 
 async fn run(
@@ -121,7 +138,7 @@ impl Place {
 struct Stop([Signal; 3]);
 
 impl Stop {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         let [terminate, interrupt, hangup] =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
         Ok(Self([terminate?, interrupt?, hangup?]))
@@ -197,6 +214,18 @@ mod tests {
         let place = Place::choose(Some(&path)).unwrap();
         with_overlay(&client, &"debian12".parse().unwrap(), &place, async |_| Ok(())).await.unwrap();
         assert_eq!(*files.lock().unwrap(), [path]);
+    }
+
+    #[test]
+    fn user_data_are_read_as_they_are_up_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("user-data");
+        let said = || user_data(&path).map_err(|error| crate::failure::in_words(&error));
+        assert!(said().unwrap_err().starts_with(&format!("cannot read {}: No such file", path.display())));
+        std::fs::write(&path, b"#cloud-config\n\xff").unwrap();
+        assert_eq!(said(), Ok(b"#cloud-config\n\xff".to_vec()));
+        std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+        assert!(said().unwrap_err().ends_with("it has more than a MiB"));
     }
 
     #[test]

@@ -343,6 +343,9 @@ pub(super) struct BootArgs {
     /// Make the overlay at this path and leave it there
     #[arg(long, value_name = "PATH")]
     pub(super) keep: Option<PathBuf>,
+    /// Have the VM's cloud-init find this: user data, as `#cloud-config` or a script
+    #[arg(long, value_name = "FILE")]
+    pub(super) user_data: Option<PathBuf>,
 }
 
 /// `top`

@@ -121,6 +121,10 @@ pub(super) enum CommandError {
     /// A VM on this terminal could not be run.
     #[error("cannot boot {name}")]
     Boot { name: ImageName, source: Box<dyn Error + Send + Sync> },
+    /// What is for cloud-init cannot be read.
+    #[error("cannot read {}", .path.display())]
+    #[class(permanent)]
+    UserData { path: PathBuf, source: io::Error },
     /// The system has no means left for the program itself.
     #[error("cannot start")]
     Runtime(#[source] io::Error),

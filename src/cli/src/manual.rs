@@ -134,6 +134,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "bootstash boot debian12 --memory 2048",
     ),
     (
+        "bootstash-boot",
+        "Have its cloud-init set a password, install what you need, or run a script:",
+        "bootstash boot debian12-cloud --user-data user-data.yaml",
+    ),
+    (
         "bootstash-node-invite",
         "Let a node in; the token is valid for a day:",
         "bootstash node invite compute-17 --for 1d",

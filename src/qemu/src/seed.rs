@@ -1,18 +1,20 @@
 //! A seed of cloud-init for guests: the metadata that a VM of a cloud has, from a disk of its own (NoCloud).
 //!
-//! Promises: it says what cloud-init cannot go on without, and nothing else. The guest's user, its keys and its modules
-//! are those of the image's own configuration, as in any VM of it. A guest without cloud-init has one small disk more.
+//! Promises: in a capture it says what cloud-init cannot go on without, and nothing else. The guest's user, its keys and
+//! its modules are those of the image's own configuration, as in any VM of it. On a user's terminal it carries the user's
+//! own data, as they were given, beside. A guest without cloud-init has one small disk more.
 
 use super::{HardwareProfile, Place};
 use bootstash_disk::iso9660;
 use serde_json::json;
 use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// By this label cloud-init knows it.
 const LABEL: &str = "cidata";
-/// In the guest's place.
-const FILE: &str = "seed";
+/// In the guest's place, or directory.
+pub(super) const FILE: &str = "seed";
 
 /// Every capture boot begins from the image, so that any name that is not in it makes a first boot, as that of a new VM
 /// is.
@@ -31,8 +33,8 @@ fn network_config() -> String {
     )
 }
 
-/// The volume.
-fn volume() -> Vec<u8> {
+/// The volume of a capture.
+fn capture_volume() -> Vec<u8> {
     let network = network_config();
     let files = [
         ("meta-data", META_DATA.as_bytes()),
@@ -42,17 +44,41 @@ fn volume() -> Vec<u8> {
     iso9660::volume(LABEL, &files)
 }
 
-/// Puts it into a guest's place, for reading.
+/// The volume of a guest on a user's terminal. cloud-init does anew what it does once for each instance where the name of
+/// that is another: so it does in a disk that was kept, where the data are other ones than before.
+fn terminal_volume(user_data: &[u8], has_network: bool) -> Vec<u8> {
+    let instance = blake3::hash(user_data).to_hex();
+    let meta_data = format!("instance-id: bootstash-{}\nlocal-hostname: bootstash\n", &instance[..16]);
+    let network = network_config();
+    let mut files = vec![("meta-data", meta_data.as_bytes()), ("user-data", user_data)];
+    if !has_network {
+        files.push(("network-config", network.as_bytes()));
+    }
+    iso9660::volume(LABEL, &files)
+}
+
+/// Puts that of a capture into a guest's place, for reading.
 pub(super) async fn put(place: &Place) -> io::Result<()> {
-    tokio::fs::write(place.path().join(FILE), volume()).await
+    tokio::fs::write(place.path().join(FILE), capture_volume()).await
+}
+
+/// Puts one with a user's own data into a directory, and tells where it lies.
+pub(super) async fn put_user_data(
+    directory: &Path,
+    user_data: &[u8],
+    has_network: bool,
+) -> io::Result<PathBuf> {
+    let path = directory.join(FILE);
+    tokio::fs::write(&path, terminal_volume(user_data, has_network)).await?;
+    Ok(path)
 }
 
 /// The root port behind those of a profile's own devices, so that the image's disk stays the first.
 const PORT: u32 = 7;
 
 /// QEMU's arguments: a disk, not a CD-ROM, whose controllers kernels made for clouds do not know.
-pub(super) fn args(profile: HardwareProfile) -> Vec<OsString> {
-    let file = json!({ "driver": "file", "filename": FILE, "read-only": true });
+pub(super) fn args(profile: HardwareProfile, file: &Path) -> Vec<OsString> {
+    let file = json!({ "driver": "file", "filename": file.to_string_lossy(), "read-only": true });
     let node = json!({ "driver": "raw", "node-name": "seed", "read-only": true, "file": file }).to_string();
     let device = format!("virtio-blk-pci,drive=seed,id=seed{}", profile.bus(PORT));
     ["-blockdev", &node, "-device", &device].map(OsString::from).to_vec()
@@ -81,6 +107,23 @@ mod tests {
         assert!(bytes.windows(9).any(|window| window == b"USER-DATA"));
     }
 
+    #[tokio::test]
+    async fn a_users_data_are_carried_as_they_are_and_name_the_instance() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = b"#cloud-config\nhostname: web\n";
+        let path = put_user_data(dir.path(), data, true).await.unwrap();
+        let has = |volume: &[u8], text: &[u8]| volume.windows(text.len()).any(|window| window == text);
+        let volume = std::fs::read(&path).unwrap();
+        assert!(has(&volume, data) && !has(&volume, b"NETWORK-CONFIG"));
+        assert_eq!(volume, terminal_volume(data, true), "the same data are the same instance");
+        assert!(has(&terminal_volume(data, false), b"NETWORK-CONFIG"));
+        let instance = |data: &[u8]| {
+            let text = String::from_utf8(terminal_volume(data, true)).unwrap();
+            text.split_once("instance-id: ").unwrap().1[..26].to_owned()
+        };
+        assert_ne!(instance(data), instance(b"#cloud-config\nhostname: db\n"));
+    }
+
     /// Guests find disks in the order of their buses, and some images name their root file system as /dev/vda1.
     #[test]
     fn it_comes_behind_the_images_own_disk() {
@@ -90,7 +133,7 @@ mod tests {
             ports.next()
         };
         let profile = HardwareProfile::Libvirt;
-        assert!(port(args(profile)) > port(profile.disk()), "{:?}", profile.disk());
+        assert!(port(args(profile, FILE.as_ref())) > port(profile.disk()), "{:?}", profile.disk());
         assert!(port(profile.disk()).is_some(), "{:?}", profile.disk());
         assert!(
             !profile
@@ -102,7 +145,7 @@ mod tests {
 
     #[test]
     fn it_cannot_be_written() {
-        let args = args(HardwareProfile::Libvirt);
+        let args = args(HardwareProfile::Libvirt, FILE.as_ref());
         let node: serde_json::Value = serde_json::from_str(args[1].to_str().unwrap()).unwrap();
         assert_eq!((&node["read-only"], &node["file"]["read-only"]), (&true.into(), &true.into()));
     }

@@ -63,6 +63,8 @@ pub struct ConsoleSpec {
     pub network: bool,
     /// What boots it.
     pub firmware: Firmware,
+    /// What its cloud-init is to find, in a seed of its own: user data in any form that cloud-init knows.
+    pub user_data: Option<Vec<u8>>,
 }
 
 // The sockets a machine connects to; we listen before it starts, so that nothing is lost or polled.
@@ -85,12 +87,18 @@ pub(super) fn machine_args(spec: &MachineSpec, flash: Option<&Flash>) -> Vec<OsS
     args.extend(spec.profile.devices());
     args.extend(words(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]));
     args.extend(spec.profile.disk());
-    args.extend(if spec.seed { seed::args(spec.profile) } else { Vec::new() });
+    args.extend(if spec.seed { seed::args(spec.profile, seed::FILE.as_ref()) } else { Vec::new() });
     args
 }
 
-/// Arguments for a guest on the terminal, whose chain opens by what its files' headers name.
-pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec, flash: Option<&Flash>) -> Vec<OsString> {
+/// Arguments for a guest on the terminal, whose chain opens by what its files' headers name; `seed` is where that of its
+/// user data lies.
+pub(super) fn console_args(
+    overlay: &Path,
+    spec: &ConsoleSpec,
+    flash: Option<&Flash>,
+    seed: Option<&Path>,
+) -> Vec<OsString> {
     let mut args = platform(spec.accelerator, spec.profile, spec.memory_mib, spec.cpus);
     args.extend(flash.map(Flash::args).unwrap_or_default());
     args.extend(if spec.network { words(["-netdev", &format!("user,id={NETWORK}")]) } else { no_network() });
@@ -99,6 +107,7 @@ pub(super) fn console_args(overlay: &Path, spec: &ConsoleSpec, flash: Option<&Fl
     args.extend(words(["-blockdev", &overlay_node(overlay, None).to_string()]));
     args.extend(spec.profile.devices());
     args.extend(spec.profile.disk());
+    args.extend(seed.map(|seed| seed::args(spec.profile, seed)).unwrap_or_default());
     args
 }
 
@@ -253,11 +262,15 @@ mod tests {
             cpus: 1,
             network: false,
             firmware: Firmware::Bios,
+            user_data: None,
         };
-        let args: Vec<_> = console_args(Path::new("/a.qcow2"), &spec, None)
-            .iter()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect();
+        let args = |seed| -> Vec<String> {
+            let args = console_args(Path::new("/a.qcow2"), &spec, None, seed);
+            args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(nodes_of(&args(Some(Path::new("/s/seed"))))[1]["file"]["filename"], "/s/seed");
+        let args = args(None);
+        assert_eq!(nodes_of(&args).len(), 1);
         assert!(nodes_of(&args)[0].get("backing").is_none());
         assert!(
             has(&args, "-machine", "pc,graphics=off")

@@ -3,7 +3,7 @@
 use super::confine::{Bounds, Confined};
 use super::firmware::Flash;
 use super::spec::console_args;
-use super::{ConsoleSpec, FirmwareError, Qemu, run};
+use super::{ConsoleSpec, FirmwareError, Qemu, run, seed};
 use bootstash_base::error::Classified;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -69,6 +69,12 @@ impl Qemu {
         let failed = |source| ConsoleError::Spawn { overlay: overlay.clone(), source };
         let scratch = tempfile::tempdir().map_err(failed)?;
         let flash = Flash::in_directory(spec.firmware, scratch.path()).await?;
+        let seed = match &spec.user_data {
+            Some(data) => {
+                Some(seed::put_user_data(scratch.path(), data, spec.network).await.map_err(failed)?)
+            }
+            None => None,
+        };
         let _restored_on_drop = SavedTerminal::of_stdin();
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
         // The user's own VM: it may run and write as it likes.
@@ -77,7 +83,7 @@ impl Qemu {
         let mut child = confined
             .command()
             .arg(&self.programs().system)
-            .args(console_args(&overlay, spec, flash.as_ref()))
+            .args(console_args(&overlay, spec, flash.as_ref(), seed.as_deref()))
             .spawn()
             .map_err(failed)?;
         tokio::select! {
