@@ -58,7 +58,7 @@ lint: ## Check format, clippy, shell scripts, file lengths, and which crate impo
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@LIBZFS_CORE_LOOKUP_WITH=link cargo clippy --quiet --workspace --all-targets $(LIBZETTA) -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run packaging/*.sh tests/ground/*.sh tests/ground/*/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning -x .ci/run packaging/*.sh packaging/opennebula/{clone,install.sh} tests/ground/*.sh tests/ground/*/*.sh tests/ground/opennebula/{ssh,show,local/*}; \
 	  else echo "lint: shellcheck is not installed, shell scripts left out"; fi
 	@tests/ground/no-kill-points.sh
 	@tests/ground/crate-walls.sh

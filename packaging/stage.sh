@@ -41,7 +41,7 @@ add_pages() {
 
 compile
 rm -rf "$TREE"
-mkdir -p "$TREE"/{bin,etc,docs,monitoring,man,completions/{bash,zsh,fish},systemd,libvirt}
+mkdir -p "$TREE"/{bin,etc,docs,monitoring,man,completions/{bash,zsh,fish},systemd,libvirt,opennebula}
 install -m 755 "${PROGRAMS[@]/#/$BIN/}" "$TREE/bin"
 install -m 644 packaging/{agent,registrar}.toml "$TREE/etc"
 install -m 644 README.md docs/*.md "$TREE/docs"
@@ -50,4 +50,6 @@ install -m 644 packaging/bootstash*.{service,timer} packaging/bootstash.sysusers
 # As libvirt finds it in hooks/qemu.d.
 install -m 755 packaging/libvirt-hook "$TREE/libvirt/50-bootstash"
 find packaging/monitoring -maxdepth 1 -type f ! -name '*.test.yml' -exec install -m 644 -t "$TREE/monitoring" {} +
+install -m 644 packaging/opennebula/*.conf "$TREE/opennebula"
+install -m 755 packaging/opennebula/{clone,install.sh} "$TREE/opennebula"
 add_pages

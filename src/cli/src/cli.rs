@@ -4,7 +4,9 @@ mod overlay;
 #[cfg(test)]
 mod tests;
 
-pub(super) use overlay::{AdoptArgs, OverlayCreateArgs, OverlayRemoveArgs, OverlayVerb, PinArgs, UnpinArgs};
+pub(super) use overlay::{
+    AdoptArgs, OverlayCreateArgs, OverlayRemoveArgs, OverlayVerb, PinArgs, UnpinArgs, WhichImage,
+};
 
 use super::completion::{self, Known, one_of};
 use super::daemons::{AGENT_SOCKET_VARIABLE, IDENTITY_VARIABLE, REGISTRAR_SOCKET_VARIABLE};

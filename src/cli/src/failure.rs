@@ -121,6 +121,10 @@ pub(super) enum CommandError {
     /// A VM on this terminal could not be run.
     #[error("cannot boot {name}")]
     Boot { name: ImageName, source: Box<dyn Error + Send + Sync> },
+    /// A file is no image's.
+    #[error("{} is the file of no image that this node has; `bootstash images` lists those", .file.display())]
+    #[class(permanent)]
+    NotRegistered { file: PathBuf },
     /// What is for cloud-init cannot be read.
     #[error("cannot read {}", .path.display())]
     #[class(permanent)]

@@ -1,6 +1,6 @@
 //! `overlay create`, `overlay remove`, `overlays`, `adopt`.
 
-use super::cli::{AdoptArgs, ListArgs, OverlayCreateArgs, OverlayRemoveArgs};
+use super::cli::{AdoptArgs, ListArgs, OverlayCreateArgs, OverlayRemoveArgs, WhichImage};
 use super::daemons::{Daemon, Daemons};
 use super::failure::CommandError;
 use super::render::{Column, age, ago, short_snapshot, size, size_in_words, table};
@@ -9,8 +9,8 @@ use bootstash_base::names::ImageName;
 use bootstash_base::quoted_path::shown;
 use bootstash_disk::firmware::Firmware;
 use bootstash_net::api::{
-    AdoptReply, BaseState, BaseStatus, Client, OverlayOutcome, OverlayQuery, OverlayReply, OverlayRequest,
-    OverlayState, OverlayStatus, OverlayView, routes,
+    AdoptReply, BaseState, BaseStatus, Client, ImageView, OverlayOutcome, OverlayQuery, OverlayReply,
+    OverlayRequest, OverlayState, OverlayStatus, OverlayView, routes,
 };
 use bootstash_zfs::Removed;
 use chrono::{DateTime, Utc};
@@ -20,9 +20,13 @@ use std::path::Path;
 /// Makes an overlay.
 pub(super) async fn create(daemons: &Daemons, args: OverlayCreateArgs) -> Result<(), CommandError> {
     let agent = daemons.need(Daemon::Agent)?;
-    let OverlayCreateArgs { name, size, owner, .. } = &args;
+    let OverlayCreateArgs { image, size, owner, .. } = &args;
     let path = path::absolute(&args.path)?;
-    let request = OverlayRequest { image: name.to_string(), path, size_bytes: *size, owner: *owner };
+    let image = match image {
+        WhichImage::Named(name) => name.clone(),
+        WhichImage::OfFile(file) => image_of(&agent, file).await?,
+    };
+    let request = OverlayRequest { image: image.to_string(), path, size_bytes: *size, owner: *owner };
     let made: OverlayReply = agent.post(routes::OVERLAYS, &request).await?;
     if args.json { output::json(&made) } else { output::line(&created_text(&made)) }
 }
@@ -46,6 +50,14 @@ pub(super) async fn adopt(daemons: &Daemons, args: AdoptArgs) -> Result<(), Comm
 pub(super) async fn list(daemons: &Daemons, args: ListArgs) -> Result<(), CommandError> {
     let overlays: Vec<OverlayStatus> = daemons.need(Daemon::Agent)?.get(routes::OVERLAYS, &()).await?;
     if args.json { output::json(&overlays) } else { output::line(&overlays_text(&overlays, Utc::now())) }
+}
+
+/// The registered image whose file this is.
+async fn image_of(agent: &Client, file: &Path) -> Result<ImageName, CommandError> {
+    let file = file.canonicalize().map_err(|source| CommandError::Path { path: file.to_owned(), source })?;
+    let images: Vec<ImageView> = agent.get(routes::IMAGES, &()).await?;
+    let found = images.into_iter().find(|image| image.manifest.source.path == file);
+    found.map(|image| image.manifest.name).ok_or(CommandError::NotRegistered { file })
 }
 
 /// Has the agent make an overlay of `image` at the absolute `path`.
@@ -293,6 +305,27 @@ mod tests {
         let json = serde_json::to_value(status("/a", OverlayState::Running)).unwrap();
         assert_eq!((&json["path"], &json["state"]), (&"/a".into(), &"running".into()));
         assert_eq!(serde_json::from_value::<OverlayView>(json).unwrap(), view(Path::new("/a")));
+    }
+
+    #[tokio::test]
+    async fn an_image_is_found_by_its_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (file, link) = (root.join("a.raw"), root.join("link.raw"));
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink("a.raw", &link).unwrap();
+        let mut registered = stub::image("debian12", Utc::now());
+        registered.manifest.source.path = file.clone();
+        let images = vec![stub::image("alpine", Utc::now()), registered];
+        let app = axum::Router::new().route(routes::IMAGES, routing::get(async move || Json(images)));
+        let stub = stub::Stub::agent(app);
+        let agent = stub.daemons().need(Daemon::Agent).unwrap();
+        for path in [&file, &link] {
+            assert_eq!(image_of(&agent, path).await.unwrap().as_str(), "debian12");
+        }
+        std::fs::write(root.join("b.raw"), "").unwrap();
+        let error = image_of(&agent, &root.join("b.raw")).await.unwrap_err().to_string();
+        assert!(error.contains("b.raw is the file of no image"), "{error}");
     }
 
     #[tokio::test]

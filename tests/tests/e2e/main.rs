@@ -10,6 +10,7 @@ mod end_to_end;
 mod hosts;
 mod metrics;
 mod multicast;
+mod opennebula;
 mod registrars;
 mod running;
 mod secrets;

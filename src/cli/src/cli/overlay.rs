@@ -3,8 +3,10 @@
 use super::super::completion::{self, Known};
 use bootstash_base::file_owner::FileOwner;
 use bootstash_base::names::ImageName;
+use bootstash_base::names::NameError;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Overlay verbs.
 #[derive(Debug, Subcommand)]
@@ -18,9 +20,9 @@ pub(crate) enum OverlayVerb {
 /// `overlay create`
 #[derive(Debug, Args)]
 pub(crate) struct OverlayCreateArgs {
-    /// The image to boot
+    /// The image to boot: its name, or the path of its file
     #[arg(add = completion::of(Known::Images))]
-    pub(crate) name: ImageName,
+    pub(crate) image: WhichImage,
     /// The file to make; where it is such an overlay already, it stays as it is
     pub(crate) path: PathBuf,
     /// Size of its disk, as 40G; at least the image's, which is the default
@@ -32,6 +34,23 @@ pub(crate) struct OverlayCreateArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// An image, as a person or a program knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WhichImage {
+    /// By its registered name.
+    Named(ImageName),
+    /// By its file; a path has a slash, and no name has.
+    OfFile(PathBuf),
+}
+
+impl FromStr for WhichImage {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.contains('/') { Ok(Self::OfFile(text.into())) } else { text.parse().map(Self::Named) }
+    }
 }
 
 /// `pin`
