@@ -15,8 +15,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bootstash
 # All of cargo's work is on the whole workspace: another selection of packages can mean other features
 # of the crates below them, and then everything is compiled twice.
 CARGO_TEST := cargo test --quiet --workspace
-# Integration tests that need nothing installed: all but those named zfs, kill, replication, openzfs, libzetta, capture, images (QEMU) and e2e.
-PLAIN_TESTS := $(filter-out zfs% kill% replication% openzfs% libzetta% capture% images% e2e%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
+# Integration tests that need nothing installed: all but those named zfs, kill, replication, openzfs, libzetta, capture, images (QEMU), e2e and nova.
+PLAIN_TESTS := $(filter-out zfs% kill% replication% openzfs% libzetta% capture% images% e2e% nova%,$(basename $(notdir $(wildcard tests/*.rs */tests/*.rs))))
 
 # The feature, and what to link it with: what is installed (libzfslinux-dev), else what `make openzfs` unpacked.
 LIBZETTA := --features bootstash-tests/libzetta
@@ -25,7 +25,7 @@ ifneq ($(shell pkg-config --exists libzfs_core 2>/dev/null && echo installed),in
 LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PATH=$(LIBZFS) LD_LIBRARY_PATH=$(LIBZFS)
 endif
 
-.PHONY: help setup images openzfs build man board lint deny deb rpm sbom test test-unit test-units test-package test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images test-dashboard test-monitoring demo \
+.PHONY: help setup images openzfs build man board lint deny deb rpm sbom test test-unit test-units test-package test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images test-nova test-dashboard test-monitoring demo \
   bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
@@ -123,6 +123,11 @@ deb: setup ## Make the three Debian packages from the release profile, in target
 rpm: setup ## Make the three RPM packages, in target/rpm, and look at them in a clean root
 	@tests/ground/setup.sh rpm
 	@packaging/rpm.sh
+
+# Not in `make test`, nor in CI: python3-nova brings some two hundred packages.
+test-nova: root setup binaries ## Disks that OpenStack Nova's own code makes, with the libvirt hook (root)
+	@tests/ground/setup.sh python3-nova:/usr/lib/python3/dist-packages/nova
+	$(CARGO_TEST) --test nova -- --test-threads=1
 
 # Not in `make test`, nor in CI: emulated, an image takes up to an hour.
 test-images: root setup ## Boot real images warm on all hardware; TEST=alpine PROFILES=openstack BOOTS=3 REUSE=1 select (root)

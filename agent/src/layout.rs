@@ -23,6 +23,8 @@ pub struct Layout {
     pub views_dir: PathBuf,
     /// Where overlays may lie that no record tells of.
     pub overlay_dirs: Vec<DirectoryPattern>,
+    /// Below these, an image's modification time does not tell that it was written to.
+    pub touched_dirs: Vec<PathBuf>,
     /// Records of overlays.
     pub leases_dir: PathBuf,
     /// Deltas being fetched.
@@ -46,6 +48,7 @@ impl Layout {
             views: config.dataset.child("views")?,
             views_dir: config.views_dir.clone(),
             overlay_dirs: config.overlay_dirs.iter().cloned().map(DirectoryPattern::from).collect(),
+            touched_dirs: config.touched_dirs.clone(),
             leases_dir: config.state_dir.join("overlays"),
             fetch_dir: config.state_dir.join("fetch"),
             peer_cache_dir: config.state_dir.join("deltas"),

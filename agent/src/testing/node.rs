@@ -95,6 +95,7 @@ impl Node {
             state_dir: self.dir.path().join("state"),
             views_dir: self.dir.path().join("views"),
             overlay_dirs: self.overlay_dirs.clone(),
+            touched_dirs: Vec::new(),
             socket: self.dir.path().join("agent.sock"),
             socket_group: GroupName::root(),
             metrics_listen: "127.0.0.1:0".parse().unwrap(),

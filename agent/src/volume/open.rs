@@ -58,7 +58,7 @@ impl Volume {
         zfs.create(&layout.views, &Layout::new_views()).await?;
         kill_point(KillPoint::OpenMade);
         let storage = Storage::new();
-        let bases = Bases::new(storage.clone());
+        let bases = Bases::new(storage.clone()).touched_in(layout.touched_dirs.clone());
         let base_watch = BaseWatch::new(storage.clone(), bases.clone());
         let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone(), bases)?;
         let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;

@@ -80,6 +80,7 @@ fn config(dir: &Path, url: &str, peers: SocketAddr, metrics: SocketAddr) -> Resu
         state_dir: dir.to_owned(),
         views_dir: dir.join("views"),
         overlay_dirs: Vec::new(),
+        touched_dirs: Vec::new(),
         socket: dir.join("s"),
         socket_group: bootstash_base::names::GroupName::root(),
         metrics_listen: metrics,

@@ -254,6 +254,7 @@ impl Fleet {
         enrolment::enrol(&self.dir.path().join("r"), &dir, &node)?;
         Ok(AgentConfig {
             overlay_dirs: Vec::new(),
+            touched_dirs: Vec::new(),
             node: Some(node.parse()?),
             registrar: Some(format!("https://{}", self.listen)),
             dataset: format!("tank/n{number}").parse()?,

@@ -173,6 +173,7 @@ impl Cluster {
             state_dir: self.dir.join(name),
             views_dir: self.dir.join(format!("{name}-views")),
             overlay_dirs: vec![self.dir.clone(), self.dir.join("vms/*")],
+            touched_dirs: Vec::new(),
             socket: self.socket(name),
             socket_group: GroupName::root(),
             metrics_listen: free_address()?,

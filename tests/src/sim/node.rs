@@ -100,6 +100,7 @@ impl Node {
             snapshots_max: super::world::SNAPSHOTS_MAX,
             // Where the records say: a lost one is found again there.
             overlay_dirs: vec![self.dir.join("vms")],
+            touched_dirs: Vec::new(),
             peers: PeersConfig::default(),
         })
     }

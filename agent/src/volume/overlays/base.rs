@@ -26,6 +26,7 @@ const MOST_COPIES: usize = 10_000;
 pub(in crate::volume) struct Bases {
     storage: Storage,
     copies: Arc<Mutex<BTreeMap<Copied, FileStamp>>>,
+    touched_dirs: Arc<[PathBuf]>,
 }
 
 /// A base by its path, as it was registered: its size, time and inode.
@@ -33,7 +34,17 @@ type Copied = (PathBuf, u64, i64, Option<u64>);
 
 impl Bases {
     pub(in crate::volume) fn new(storage: Storage) -> Self {
-        Self { storage, copies: Arc::default() }
+        Self { storage, copies: Arc::default(), touched_dirs: Arc::default() }
+    }
+
+    /// With directories in which a file that has another time need not have been written to.
+    pub(in crate::volume) fn touched_in(self, directories: Vec<PathBuf>) -> Self {
+        Self { touched_dirs: directories.into(), ..self }
+    }
+
+    fn times(&self, source: &Source) -> Times {
+        let touched = self.touched_dirs.iter().any(|directory| source.path.starts_with(directory));
+        if touched { Times::SayNothing } else { Times::Count }
     }
 
     /// How a base differs from what was registered, if it does; nothing where its storage does not answer until then.
@@ -42,11 +53,11 @@ impl Bases {
         source: &Source,
         until: Instant,
     ) -> Option<Result<Option<BaseChange>, BaseReadError>> {
-        let key = key(source);
+        let (key, times) = (key(source), self.times(source));
         let known = self.copies.lock().get(&key).copied();
         let (at, source) = (MountTable::read().mount_point_of(&source.path), source.clone());
         let stop = std::time::Instant::now() + until.saturating_duration_since(Instant::now());
-        let looked = self.storage.ask(&at, until, move || look(&source, known, stop)).await?;
+        let looked = self.storage.ask(&at, until, move || look(&source, known, times, stop)).await?;
         Some(looked.map(|seen| match seen {
             Seen::Registered(stamp) => {
                 self.remember(key, stamp);
@@ -70,6 +81,13 @@ fn key(source: &Source) -> Copied {
     (source.path.clone(), identity.size_bytes, identity.mtime_ns, identity.inode)
 }
 
+/// Whether the time of a base's file is that of the last write to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Times {
+    Count,
+    SayNothing,
+}
+
 /// What a look at a base showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
@@ -80,12 +98,19 @@ enum Seen {
 }
 
 /// `known` is what was there when it was last taken for what was registered. Blocks.
-fn look(source: &Source, known: Option<FileStamp>, stop: std::time::Instant) -> Result<Seen, BaseReadError> {
+fn look(
+    source: &Source,
+    known: Option<FileStamp>,
+    times: Times,
+    stop: std::time::Instant,
+) -> Result<Seen, BaseReadError> {
     let stamp = FileStamp::at(&source.path)?;
     match known {
         Some(known) if known == stamp => return Ok(Seen::Registered(stamp)),
         // Its samples could be what nobody has written to.
-        Some(known) if known.is_same_file(stamp) && known.size_bytes == stamp.size_bytes => {
+        Some(known)
+            if times == Times::Count && known.is_same_file(stamp) && known.size_bytes == stamp.size_bytes =>
+        {
             return Ok(Seen::Changed(BaseChange::Written));
         }
         _ => (),
@@ -95,7 +120,11 @@ fn look(source: &Source, known: Option<FileStamp>, stop: std::time::Instant) -> 
         let too_slow = || io::Error::new(io::ErrorKind::TimedOut, "its storage is too slow");
         if late { Err(too_slow()) } else { Ok(()) }
     };
-    match source.identity.change(&source.path, in_time) {
+    let change = match times {
+        Times::Count => source.identity.change(&source.path, in_time),
+        Times::SayNothing => source.identity.change_but_for_time(&source.path, in_time),
+    };
+    match change {
         Ok(change) => Ok(change.map_or(Seen::Registered(stamp), Seen::Changed)),
         // Neither can a VM read wrong bytes of what nobody reads; root may not, on NFS.
         Err(BaseReadError::Io { source: error, .. })
@@ -171,6 +200,23 @@ mod tests {
             None,
             "a fresh look knows samples only"
         );
+    }
+
+    #[tokio::test]
+    async fn a_touch_is_no_change_where_times_say_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.raw");
+        std::fs::write(&path, vec![7; 300_000]).unwrap();
+        let source = registered(&path);
+        let bases = Bases::new(Storage::new()).touched_in(vec![dir.path().to_owned()]);
+        let file = File::options().write(true).open(&path).unwrap();
+        for seconds in 1..3 {
+            file.set_modified(SystemTime::now() + Duration::from_secs(seconds)).unwrap();
+            assert_eq!(change(&bases, &source).await, None);
+        }
+        assert_eq!(change(&Bases::new(Storage::new()), &source).await, Some(BaseChange::Written));
+        file.write_all_at(&[8; 300_000], 0).unwrap();
+        assert!(matches!(change(&bases, &source).await, Some(BaseChange::Content { .. })));
     }
 
     #[tokio::test]

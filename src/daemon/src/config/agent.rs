@@ -29,6 +29,9 @@ pub struct AgentConfig {
     /// stands for any part of one name.
     #[serde(default = "overlay_dirs")]
     pub overlay_dirs: Vec<PathBuf>,
+    /// Below these, an image's modification time does not tell that it was written to.
+    #[serde(default)]
+    pub touched_dirs: Vec<PathBuf>,
     /// Unix socket for the command.
     #[serde(default = "socket")]
     pub socket: PathBuf,

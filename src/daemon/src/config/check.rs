@@ -41,6 +41,7 @@ pub(super) fn agent(config: &AgentConfig) -> Check {
     absolute("state_dir", &config.state_dir)?;
     absolute("views_dir", &config.views_dir)?;
     config.overlay_dirs.iter().try_for_each(|dir| absolute("overlay_dirs", dir))?;
+    config.touched_dirs.iter().try_for_each(|dir| absolute("touched_dirs", dir))?;
     absolute("socket", &config.socket)?;
     some_time("window", config.window)?;
     config.registrar.iter().try_for_each(|url| registrar_url(url))?;

@@ -95,7 +95,9 @@ fn paths_are_absolute() {
     for key in ["state_dir", "socket", "views_dir"] {
         refused(agent(&format!("{AGENT}{key} = \"here\"")), &[key, "not absolute"]);
     }
-    refused(agent(&format!("{AGENT}overlay_dirs = [\"/vms\", \"here\"]")), &["overlay_dirs", "not absolute"]);
+    for key in ["overlay_dirs", "touched_dirs"] {
+        refused(agent(&format!("{AGENT}{key} = [\"/vms\", \"here\"]")), &[key, "not absolute"]);
+    }
 }
 
 #[test]

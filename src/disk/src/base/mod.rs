@@ -129,8 +129,34 @@ impl BaseIdentity {
         path: &Path,
         go_on: impl FnMut() -> io::Result<()>,
     ) -> Result<Option<BaseChange>, BaseReadError> {
-        let stamp = FileStamp::at(path)?;
-        match (glance(self, stamp), &self.content) {
+        let seen = glance(self, FileStamp::at(path)?);
+        self.judge(seen, path, go_on)
+    }
+
+    /// The same where its time says nothing, as somebody sets it who writes nothing: a file with another time is looked at as a
+    /// copy is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn change_but_for_time(
+        &self,
+        path: &Path,
+        go_on: impl FnMut() -> io::Result<()>,
+    ) -> Result<Option<BaseChange>, BaseReadError> {
+        let seen = match glance(self, FileStamp::at(path)?) {
+            Glance::Changed(BaseChange::Written) => Glance::Copy,
+            seen => seen,
+        };
+        self.judge(seen, path, go_on)
+    }
+
+    fn judge(
+        &self,
+        seen: Glance,
+        path: &Path,
+        go_on: impl FnMut() -> io::Result<()>,
+    ) -> Result<Option<BaseChange>, BaseReadError> {
+        match (seen, &self.content) {
             (Glance::Same, _) | (Glance::Copy, None) => Ok(None),
             (Glance::Changed(change), _) => Ok(Some(change)),
             (Glance::Copy, Some(content)) => {
@@ -236,6 +262,22 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(identity.is_untouched(&path), Err(BaseReadError::Missing { .. })));
         assert!(matches!(BaseIdentity::of(dir.path()), Err(BaseReadError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn a_file_that_was_touched_is_the_same_where_its_time_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.raw");
+        std::fs::write(&path, vec![7; 200_000]).unwrap();
+        let identity = registered(&path);
+        set_time(&path, SystemTime::now() + Duration::from_secs(5));
+        let but_for_time = || identity.change_but_for_time(&path, || Ok(())).unwrap();
+        assert_eq!((change(&identity, &path), but_for_time()), (Some(BaseChange::Written), None));
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&[8; 200_000], 0).unwrap();
+        assert!(matches!(but_for_time(), Some(BaseChange::Content { .. })));
+        file.set_len(100_000).unwrap();
+        assert!(matches!(but_for_time(), Some(BaseChange::Size { .. })));
     }
 
     #[test]

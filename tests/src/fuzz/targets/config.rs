@@ -72,7 +72,8 @@ fn registrar(config: &RegistrarConfig) -> anyhow::Result<()> {
 fn agent(config: &AgentConfig) -> anyhow::Result<()> {
     ensure!(config.dataset.parent().is_some());
     let paths = [&config.state_dir, &config.views_dir, &config.socket];
-    ensure!(paths.into_iter().chain(&config.overlay_dirs).all(|path| path.is_absolute()));
+    let paths = paths.into_iter().chain(&config.overlay_dirs).chain(&config.touched_dirs);
+    ensure!(paths.into_iter().all(|path| path.is_absolute()));
     if let Some(registrar) = &config.registrar {
         let url = reqwest::Url::parse(registrar)?;
         let plain = !registrar.contains(|c: char| c.is_whitespace() || c.is_control());
