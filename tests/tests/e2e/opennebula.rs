@@ -6,8 +6,8 @@ use bootstash_disk::qcow2::read_backing;
 use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::run::Call;
 use bootstash_tests::lab::{Host, Program, programs};
-use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 /// Of the lab, seen under one path everywhere; what OpenNebula has in /var/lib/one/datastores.
@@ -16,11 +16,15 @@ const VM: &str = "7";
 const IMAGES: &str = "1";
 /// Of libvirt's QEMU in Debian.
 const OWNER: u32 = 64055;
+/// OpenNebula's own user, and the group of the agent's socket: `daemon`, which every Debian has.
+const ONEADMIN: u32 = 9869;
+const SOCKET_GROUP: u32 = 1;
 
 /// A front-end with OpenNebula on the node itself, and the driver installed there.
 struct FrontEnd<'a> {
     node: &'a Host,
     location: PathBuf,
+    user: u32,
 }
 
 impl<'a> FrontEnd<'a> {
@@ -40,7 +44,7 @@ impl<'a> FrontEnd<'a> {
         ] {
             symlink(repository().join("tests/ground/opennebula").join(stub), location.join(place)).unwrap();
         }
-        let front_end = Self { node, location };
+        let front_end = Self { node, location, user: 0 };
         front_end.describe_datastore("");
         for _again in 0..2 {
             front_end.call(&repository().join("packaging/opennebula/install.sh"), &[]).output().unwrap();
@@ -66,7 +70,9 @@ impl<'a> FrontEnd<'a> {
     fn call(&self, program: &Path, args: &[String]) -> Call {
         let ours = programs::path("bootstash").parent().unwrap().display().to_string();
         let path = format!("{ours}:{}:/usr/bin:/bin", self.location.join("bin").display());
-        let call = self.node.command("env", [program]).args(args).env("PATH", path);
+        let user = ["--reuid", "--regid"].map(|option| format!("{option}={}", self.user));
+        let call = self.node.command("setpriv", user).args([format!("--groups={SOCKET_GROUP}")]);
+        let call = call.args([program]).args(args).env("PATH", path);
         call.env("ONE_LOCATION", &self.location).env("SSH", self.location.join("bin/ssh"))
     }
 
@@ -87,6 +93,23 @@ impl<'a> FrontEnd<'a> {
         let args = [format!("node1:{}", disk().parent().unwrap().display()), VM.to_owned(), "0".to_owned()];
         self.call(&self.driver("delete"), &args).output().unwrap();
         assert!(!self.outside().exists());
+    }
+
+    /// Calls the libvirt hook for the VM, as OpenNebula describes it to libvirt; returns what it said.
+    fn hook(&self, operation: &str, sub_operation: &str) -> String {
+        let xml = format!(
+            "<domain type='kvm'><name>one-{VM}</name><devices><disk type='file' device='disk'>\
+             <source file='{}'/><target dev='vda'/><driver name='qemu' type='qcow2'/></disk></devices></domain>",
+            disk().display()
+        );
+        let file = self.location.join("deployment.0");
+        fs::write(&file, xml).unwrap();
+        let script = "exec bootstash hook libvirt one-7 \"$1\" \"$2\" - <\"$3\"";
+        let args =
+            ["-c", script, "hook", operation, sub_operation, file.to_str().unwrap()].map(str::to_owned);
+        let done = self.call(Path::new("sh"), &args).finish().unwrap();
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        done.stderr
     }
 
     /// The disk's file, from outside the lab.
@@ -117,7 +140,8 @@ fn image(name: &str) -> PathBuf {
 
 /// A lab where one image of OpenNebula's is registered, and another is not.
 fn setting() -> Setting {
-    let setting = Setting::new(1);
+    let setting = Setting::without_daemons(1, |plan| plan.agent("socket_group = \"daemon\"").unwrap());
+    setting.lab.start_daemons().unwrap();
     fs::create_dir(setting.file(IMAGES)).unwrap();
     for (name, seed) in [("registered", 1), ("other", 2)] {
         TinyGuest::booting(seed).write(&setting.file(IMAGES).join(name)).unwrap();
@@ -151,9 +175,29 @@ fn opennebula_has_disks_on_boot_caches_and_on_images_where_there_are_none() {
     node.stop(Program::Agent).unwrap();
     assert_says(&one.clone_disk("registered"), &["onto the image and not", "no agent on this host"]);
     assert_eq!(one.backing(), image("registered"));
-    let chain = node.command("qemu-img", ["check", "-q"]).args([disk()]);
-    chain.output().unwrap();
+    node.command("qemu-img", ["check", "-q"]).args([disk()]).output().unwrap();
     node.start(Program::Agent).unwrap();
+    setting.lab.wait_in_step().unwrap();
+    assert_says(&one.hook("prepare", "begin"), &["starts from the boot cache of tiny"]);
+    assert!(one.backing().ends_with("images/tiny/cache.qcow2"));
+    assert_says(&one.hook("release", "end"), &["registered again"]);
+    setting.lab.finish().unwrap();
+}
+
+#[test]
+fn opennebulas_own_user_needs_no_more_than_to_be_in_the_agents_group() {
+    let setting = setting();
+    let node = setting.lab.host("node1");
+    fs::create_dir(setting.file("0")).unwrap();
+    chown(setting.file("0"), Some(ONEADMIN), Some(ONEADMIN)).unwrap();
+    let one = FrontEnd { user: ONEADMIN, ..FrontEnd::on(node) };
+    for above in one.location.ancestors().skip(1).filter(|above| above.starts_with(node.dir())) {
+        fs::set_permissions(above, Permissions::from_mode(0o755)).unwrap();
+    }
+    one.describe_vm("<FORMAT>qcow2</FORMAT><SIZE>3</SIZE><ORIGINAL_SIZE>3</ORIGINAL_SIZE>");
+    assert_says(&one.clone_disk("registered"), &["created", "for tiny"]);
+    assert_eq!(fs::metadata(one.outside()).unwrap().uid(), ONEADMIN);
+    one.delete_disk();
     setting.lab.finish().unwrap();
 }
 
