@@ -15,6 +15,8 @@ mod confined;
 mod export;
 #[path = "capture/firmware.rs"]
 mod firmware;
+#[path = "capture/follow_up.rs"]
+mod follow_up;
 #[path = "capture/formats.rs"]
 mod formats;
 #[path = "capture/guest.rs"]

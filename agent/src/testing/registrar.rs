@@ -306,6 +306,7 @@ fn manifest(name: &ImageName, base: &Path) -> Manifest {
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,
+        boots_to_follow: 0,
         registered: Utc::now(),
     }
 }

@@ -54,7 +54,8 @@ pub async fn adopt(
     let confidence = Confidence::after(&boots);
     // What did not come up there was for the cache's own registrar to judge.
     let unbooted = Vec::new();
-    Ok(Captured { cache, facts, confidence, boots, unbooted, accelerator, seed, content: Some(content) })
+    let (content, boots_to_follow) = (Some(content), 0);
+    Ok(Captured { cache, facts, confidence, boots, unbooted, accelerator, seed, content, boots_to_follow })
 }
 
 /// A cache to be written anew, on a thread for what blocks.

@@ -1,12 +1,13 @@
 //! Writing a cache file: of what was read so far, or of what a cache that is adopted holds.
 
 use super::error::CaptureError;
+use super::findings::Findings;
 use super::on_disk;
 use bootstash_delta::catalog::CacheFacts;
 use bootstash_disk::Source;
 use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::qcow2;
-use bootstash_disk::qcow2::{CLUSTER_BYTES, ClusterRuns, Layout};
+use bootstash_disk::qcow2::{CLUSTER_BYTES, Layout};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io;
@@ -19,16 +20,22 @@ use std::path::Path;
 /// program or of udev's hardware database, close to others that both had.
 const GAP_CLUSTERS_MAX: u64 = 256 * 1024 / CLUSTER_BYTES;
 
-/// Writes a cache of `image` with the clusters `read`, and small gaps between them, to a new file at `path`.
+/// Writes a cache of `image` with the clusters that were found, and small gaps between them, to a new file at `path`.
+/// What nodes have already stays where it is, so that only what is new has to be sent to them.
 pub(super) async fn write(
     base: &DiskImage,
     image: &Source,
-    read: &BTreeSet<u64>,
-    zeros: &ClusterRuns,
+    findings: &Findings,
     path: &Path,
 ) -> Result<CacheFacts, CaptureError> {
-    let data = with_gaps_filled(read);
-    let layout = Layout::new(image.virtual_size_bytes, data, zeros.clone(), &image.path, image.format)?;
+    let Findings { published, clusters, zeros, .. } = findings;
+    let laid_out =
+        |data| Layout::new(image.virtual_size_bytes, data, zeros.clone(), &image.path, image.format);
+    let data = with_gaps_filled(clusters);
+    let layout = match &published[..] {
+        [] => laid_out(data)?,
+        _ => laid_out(published.clone())?.extended(data)?,
+    };
     let facts = facts(&layout);
     let (base, file) = (base.clone(), path.to_owned());
     on_disk(move || write_file(&layout, |buffer, offset| base.read_blocking(buffer, offset), &file))

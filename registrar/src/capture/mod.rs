@@ -11,6 +11,7 @@ mod boot;
 mod cache;
 mod detect;
 mod error;
+mod findings;
 mod guest_slots;
 mod progress;
 mod scan;
@@ -20,6 +21,7 @@ mod verify;
 
 pub use adopt::adopt;
 pub use error::{CaptureError, VerifyError};
+pub use findings::PublishedCache;
 pub use guest_slots::GuestSlots;
 pub use verify::verify;
 
@@ -29,15 +31,28 @@ use bootstash_delta::catalog::{BootRecord, CacheFacts, Confidence, Unbooted};
 use bootstash_disk::{ContentDigest, Source};
 use bootstash_net::api::CaptureChoices;
 use bootstash_qemu::{Accelerator, HardwareProfiles, Qemu};
+use findings::Findings;
 use series::{Outcome, Series};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tempfile::{TempDir, TempPath};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Which of an image's boots to make.
+#[derive(Clone, Debug)]
+pub enum Boots {
+    /// All.
+    All,
+    /// As many as run side by side, so that nodes have the cache soon.
+    FirstRound,
+    /// Those that are still to be made for a cache which nodes have.
+    Following(PublishedCache),
+}
 
 /// What to capture, and how.
 #[derive(Clone, Debug)]
@@ -52,12 +67,24 @@ pub struct CaptureRequest {
     pub slots: GuestSlots,
     /// What was asked for of this image.
     pub choices: CaptureChoices,
+    /// Which boots to make.
+    pub boots: Boots,
 }
 
 impl CaptureRequest {
     /// Whether its guests get a seed of cloud-init.
     fn seed(&self) -> bool {
-        self.config.seed && !self.choices.no_seed
+        match &self.boots {
+            Boots::Following(published) => published.manifest.seed,
+            Boots::All | Boots::FirstRound => self.config.seed && !self.choices.no_seed,
+        }
+    }
+
+    /// How long before now the first boot of the image began, as far as its boots are on record.
+    fn began_before(&self) -> Duration {
+        let Boots::Following(published) = &self.boots else { return Duration::ZERO };
+        let ends = published.manifest.boots.iter().map(|boot| boot.began_seconds + boot.seconds);
+        Duration::try_from_secs_f64(ends.fold(0.0, f64::max)).unwrap_or_default()
     }
 
     /// The hardware that its guests run on.
@@ -85,6 +112,8 @@ pub struct Captured {
     pub content: Option<ContentDigest>,
     /// Whether the guests had a seed of cloud-init.
     pub seed: bool,
+    /// How many boots are still to be made.
+    pub boots_to_follow: u32,
 }
 
 /// Captures an image. On an error, and when the future is dropped, nothing is left in the work
@@ -115,6 +144,7 @@ async fn run(
     let scratch = scratch(&request.work_dir).await?;
     let accelerator = qemu.accelerator(request.config.accelerator).await?;
     let base = qemu.open_image(image, scratch.path()).await?;
+    let now = Instant::now();
     let series = Series {
         qemu,
         request,
@@ -122,20 +152,23 @@ async fn run(
         base: &base,
         scratch: scratch.path(),
         progress,
-        began: Instant::now(),
+        began: now.checked_sub(request.began_before()).unwrap_or(now),
         came_up: AtomicBool::new(false),
     };
-    let Outcome { cache, facts, boots, unbooted, content } = series.run().await?;
+    let Outcome { cache, facts, findings, to_follow } = series.run().await?;
+    let Findings { boots, unbooted, content, .. } = findings;
+    let complete = unbooted.is_empty() && to_follow == 0;
     let cache = keep(cache, &request.work_dir).await?;
     Ok(Captured {
         cache,
         facts,
-        confidence: if unbooted.is_empty() { Confidence::after(&boots) } else { Confidence::Low },
+        confidence: if complete { Confidence::after(&boots) } else { Confidence::Low },
         boots,
         unbooted,
         accelerator: Some(accelerator),
-        content: Some(content),
+        content,
         seed: request.seed(),
+        boots_to_follow: to_follow,
     })
 }
 

@@ -5,18 +5,16 @@
 
 use super::boot::{self, BootPlan, Booted};
 use super::error::CaptureError;
+use super::findings::Findings;
 use super::progress::{BootReporter, Reporter};
 use super::scan::{self, Scanned};
 use super::schedule::{Schedule, in_order};
-use super::{CaptureRequest, cache, on_disk};
+use super::{Boots, CaptureRequest, cache, on_disk};
 use bootstash_base::error::Chain;
 use bootstash_delta::catalog::{BootRecord, CacheFacts, Unbooted};
-use bootstash_disk::ContentDigest;
 use bootstash_disk::nbd::DiskImage;
-use bootstash_disk::qcow2::CLUSTER_BYTES;
 use bootstash_net::api::Progress;
 use bootstash_qemu::{Accelerator, HardwareProfile, Qemu};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,12 +40,10 @@ pub(super) struct Outcome {
     pub(super) cache: PathBuf,
     /// Facts about it.
     pub(super) facts: CacheFacts,
-    /// The record of the boots, in order.
-    pub(super) boots: Vec<BootRecord>,
-    /// The profiles it did not come up on.
-    pub(super) unbooted: Vec<Unbooted>,
-    /// The base's own.
-    pub(super) content: ContentDigest,
+    /// All that was found.
+    pub(super) findings: Findings,
+    /// How many boots are still to be made.
+    pub(super) to_follow: u32,
 }
 
 /// How a boot of a round ended.
@@ -70,33 +66,40 @@ struct Known<'a> {
 }
 
 impl Series<'_> {
-    /// Runs them all.
+    /// Runs those that were asked for.
     pub(super) async fn run(&self) -> Result<Outcome, CaptureError> {
         let schedule = Schedule::new(self.request.profiles().count(), self.request.config.max_boots);
-        let nothing = Known { boots: 0, cache: None, clusters: 0, unbooted: &[] };
-        // Side by side: both read the same file only once.
-        let (Scanned { zeros, content }, mut round) =
-            tokio::try_join!(self.scan(), self.round(schedule.wanted(0, false), nothing))?;
-        let (mut known, mut boots, mut unbooted) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut findings, mut round) = self.begin(schedule).await?;
         loop {
             let (booted, never) = ended(round);
-            boots.extend(in_order(booted).into_iter().map(|booted| record(booted, &mut known)));
+            in_order(booted).into_iter().for_each(|booted| findings.add(booted));
             for (profile, error) in never {
-                unbooted.push(self.leave_out(profile, error, &boots)?);
+                let unbooted = self.leave_out(profile, error, &findings.boots)?;
+                findings.unbooted.push(unbooted);
             }
-            let made = (boots.len() + unbooted.len()) as u32;
+            let made = findings.boots_made();
             let cache = self.scratch.join(format!("cache-{made}.qcow2"));
-            let facts = cache::write(self.base, &self.request.image, &known, &zeros, &cache).await?;
-            let nothing_new = boots.last().is_some_and(|boot| boot.new_clusters == 0);
-            let wanted = schedule.wanted(made, nothing_new);
-            if wanted == 0 {
-                return Ok(Outcome { cache, facts, boots, unbooted, content });
+            let facts = cache::write(self.base, &self.request.image, &findings, &cache).await?;
+            let to_follow = schedule.wanted(made, findings.nothing_new());
+            if to_follow == 0 || matches!(self.request.boots, Boots::FirstRound) {
+                return Ok(Outcome { cache, facts, findings, to_follow });
             }
-            let clusters = known.len() as u64;
-            let so_far = Known { boots: made, cache: Some(&cache), clusters, unbooted: &unbooted };
-            round = self.round(wanted, so_far).await?;
+            let clusters = findings.clusters.len() as u64;
+            let so_far = Known { boots: made, cache: Some(&cache), clusters, unbooted: &findings.unbooted };
+            round = self.round(to_follow, so_far).await?;
             remove(cache).await?;
         }
+    }
+
+    /// What is known to begin with, and the first round, where there was none before.
+    async fn begin(&self, schedule: Schedule) -> Result<(Findings, Vec<Attempt>), CaptureError> {
+        if let Boots::Following(published) = &self.request.boots {
+            return Ok((Findings::of_published(published).await?, Vec::new()));
+        }
+        let nothing = Known { boots: 0, cache: None, clusters: 0, unbooted: &[] };
+        // Side by side: both read the same file only once.
+        let (scanned, round) = tokio::try_join!(self.scan(), self.round(schedule.wanted(0, false), nothing))?;
+        Ok((Findings::scanned(scanned), round))
     }
 
     async fn scan(&self) -> Result<Scanned, CaptureError> {
@@ -201,20 +204,6 @@ fn ended(round: Vec<Attempt>) -> (Vec<Booted>, Vec<(HardwareProfile, CaptureErro
         }
     }
     (booted, never)
-}
-
-fn record(booted: Booted, known: &mut BTreeSet<u64>) -> BootRecord {
-    let before = known.len();
-    known.extend(&booted.clusters);
-    BootRecord {
-        seconds: booted.took.as_secs_f64(),
-        base_bytes: booted.clusters.len() as u64 * CLUSTER_BYTES,
-        new_clusters: (known.len() - before) as u64,
-        signal: booted.signal,
-        profile: Some(booted.profile.to_string()),
-        began_seconds: booted.began.as_secs_f64(),
-        retried_after: booted.retried_after,
-    }
 }
 
 async fn remove(path: PathBuf) -> Result<(), CaptureError> {

@@ -1,7 +1,7 @@
 //! Images: list, register, deregister.
 
 use super::State;
-use crate::job::{JobState, Registration, Submitted};
+use crate::job::{JobState, Registration, SubmitError, Submitted};
 use crate::register::{look_up, refuse_doubt, refuse_other_choices};
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
@@ -15,6 +15,7 @@ use bootstash_net::server::Refusal;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 
 /// How long a record may take to reach the disk while somebody waits for the answer.
 const SUBMIT_LIMIT: Duration = Duration::from_secs(15);
@@ -68,10 +69,20 @@ pub(super) async fn register(
     {
         refuse_doubt(request.require, &manifest)?;
         refuse_other_choices(&request.capture, &manifest)?;
+        if manifest.boots_to_follow > 0 {
+            let following = tokio::time::timeout(SUBMIT_LIMIT, state.runner.follow_up(name, request)).await;
+            return started(following);
+        }
         let image = Box::new(view(&state, manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }
     let submitted = tokio::time::timeout(SUBMIT_LIMIT, state.runner.submit(name, request)).await;
+    started(submitted)
+}
+
+fn started(
+    submitted: Result<Result<Submitted, SubmitError>, Elapsed>,
+) -> Result<Json<RegisterReply>, Refusal> {
     let (Submitted::New(job) | Submitted::UnderWay(job)) =
         submitted.map_err(|_| RequestError::SlowDisk)??;
     Ok(Json(RegisterReply::Started { job }))
@@ -83,6 +94,8 @@ pub(super) async fn deregister(
     Query(query): Query<DeregisterQuery>,
 ) -> Result<Json<DeregisterReply>, Refusal> {
     let name: ImageName = name.parse().map_err(|error| Refusal::bad_request(&error))?;
+    // One that takes longer is under way.
+    tokio::time::timeout(SUBMIT_LIMIT, state.runner.cancel_follow_up(&name)).await.ok();
     if let Some(step) = state.jobs.active_step(&name) {
         return Err(RequestError::UnderWay { name, step }.into());
     }

@@ -153,23 +153,65 @@ impl JobRegistry {
     /// # Errors
     /// When another is under way under the name, or the record cannot be written.
     pub async fn submit(&self, name: ImageName, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
+        self.submit_as(name, request, false).await
+    }
+
+    /// The same for the boots that are still to be made of an image which is published.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn follow_up(
+        &self,
+        name: ImageName,
+        request: &RegisterRequest,
+    ) -> Result<Submitted, SubmitError> {
+        self.submit_as(name, request, true).await
+    }
+
+    async fn submit_as(
+        &self,
+        name: ImageName,
+        request: &RegisterRequest,
+        follows_up: bool,
+    ) -> Result<Submitted, SubmitError> {
         let store = self.change().await;
         if let Some(record) = self.active(&name) {
             return same_or_taken(&record, request);
         }
-        let id = JobId(self.lock().keys().last().map_or(1, |last| last.0 + 1));
-        let (_store, record) = written(store, JobRecord::new(id, name, request)).await?;
-        self.lock().insert(id, Entry::new(record));
+        let record = JobRecord { follows_up, ..JobRecord::new(self.next_id(), name, request) };
+        let (_store, id) = self.enter(store, record).await?;
         Ok(Submitted::New(id))
     }
 
-    /// Moves a job on, on disk first.
+    fn next_id(&self) -> JobId {
+        JobId(self.lock().keys().last().map_or(1, |last| last.0 + 1))
+    }
+
+    /// Enters a new record, on disk first.
+    async fn enter(&self, store: LockedStore, record: JobRecord) -> Result<(LockedStore, JobId), StoreError> {
+        let id = record.id;
+        let (store, record) = written(store, record).await?;
+        self.lock().insert(id, Entry::new(record));
+        Ok((store, id))
+    }
+
+    /// Moves a job on, on disk first. One that is published and leaves boots to follow is followed by another job, which
+    /// is given back; at no time is there neither of the two.
     ///
     /// # Errors
     /// When there is no such job, `done` does not follow from its state, or the record cannot be written.
-    pub async fn advance(&self, job: JobId, done: StepOutput, took: Duration) -> Result<(), AdvanceError> {
+    pub async fn advance(
+        &self,
+        job: JobId,
+        done: StepOutput,
+        took: Duration,
+    ) -> Result<Option<JobId>, AdvanceError> {
         let store = self.change().await;
         let mut record = self.record(job).ok_or(AdvanceError::NoSuchJob { job })?;
+        let (store, next) = match done {
+            StepOutput::Published { .. } => self.enter_follow_up(store, &record).await?,
+            _ => (store, None),
+        };
         if let Some(step) = record.state.next_step() {
             record.step_seconds.push((step, took.as_secs_f64()));
         }
@@ -184,7 +226,21 @@ impl JobRegistry {
             entry.show(Progress::default());
         }
         self.forget_old(store).await;
-        Ok(())
+        Ok(next)
+    }
+
+    /// Where a crash came after this, it is there already, and goes on by itself.
+    async fn enter_follow_up(
+        &self,
+        store: LockedStore,
+        record: &JobRecord,
+    ) -> Result<(LockedStore, Option<JobId>), AdvanceError> {
+        let next = record.follow_up(self.next_id());
+        let active = self.active(&record.name).filter(|active| active.follows_up);
+        let (Some(next), None) = (next, active) else { return Ok((store, None)) };
+        let entered = self.enter(store, next).await;
+        let (store, id) = entered.map_err(|source| AdvanceError::Store { job: record.id, source })?;
+        Ok((store, Some(id)))
     }
 
     async fn change(&self) -> LockedStore {
@@ -192,7 +248,7 @@ impl JobRegistry {
     }
 
     /// The newest job under way for an image of this name.
-    fn active(&self, name: &ImageName) -> Option<JobRecord> {
+    pub fn active(&self, name: &ImageName) -> Option<JobRecord> {
         let jobs = self.lock();
         let records = jobs.values().map(|entry| &entry.record);
         let mut active = records.filter(|record| record.name == *name && record.state.next_step().is_some());
@@ -228,20 +284,20 @@ impl JobRegistry {
         open.map(|entry| entry.record.id).collect()
     }
 
-    /// The newest job for an image of this name.
+    /// The newest job that registers an image of this name; those that follow up do not.
     pub fn latest(&self, name: &ImageName) -> Option<JobRecord> {
         let jobs = self.lock();
-        jobs.values().map(|entry| &entry.record).rfind(|record| record.name == *name).cloned()
+        registering(&jobs).rfind(|record| record.name == *name).cloned()
     }
 
     /// The newest registration of each name, all of them looked at once.
     pub fn by_name(&self) -> HashMap<ImageName, Registration> {
         let jobs = self.lock();
-        let newest = jobs.values().map(|entry| (entry.record.name.clone(), Registration::of(&entry.record)));
+        let newest = registering(&jobs).map(|record| (record.name.clone(), Registration::of(record)));
         // A later one takes the place of an earlier.
         let mut newest: HashMap<_, _> = newest.collect();
-        for entry in jobs.values().filter(|entry| entry.record.state.next_step().is_some()) {
-            newest.insert(entry.record.name.clone(), Registration::UnderWay);
+        for record in registering(&jobs).filter(|record| record.state.next_step().is_some()) {
+            newest.insert(record.name.clone(), Registration::UnderWay);
         }
         newest
     }
@@ -249,16 +305,13 @@ impl JobRegistry {
     /// The names of the images that are being registered.
     pub fn being_registered(&self) -> BTreeSet<ImageName> {
         let jobs = self.lock();
-        let open = jobs.values().filter(|entry| entry.record.state.next_step().is_some());
-        open.map(|entry| entry.record.name.clone()).collect()
+        let open = registering(&jobs).filter(|record| record.state.next_step().is_some());
+        open.map(|record| record.name.clone()).collect()
     }
 
-    /// Whether an image of this name is being registered, and at which step.
+    /// Whether an image of this name is being registered, or followed up, and at which step.
     pub fn active_step(&self, name: &ImageName) -> Option<Step> {
-        self.lock()
-            .values()
-            .filter(|entry| entry.record.name == *name)
-            .find_map(|entry| entry.record.state.next_step())
+        self.active(name).and_then(|record| record.state.next_step())
     }
 
     async fn forget_old(&self, store: LockedStore) {
@@ -296,17 +349,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// Of each name the newest registration that came to something is kept, and the last failures.
+/// Those that bring an image, and not those that follow up on one.
+fn registering(jobs: &BTreeMap<JobId, Entry>) -> impl DoubleEndedIterator<Item = &JobRecord> {
+    jobs.values().map(|entry| &entry.record).filter(|record| !record.follows_up)
+}
+
+/// Of each name the newest registration that came to something is kept, and what followed it up, and the last failures.
 fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
     let records = || jobs.values().map(|entry| &entry.record);
     let came_to_nothing =
         |record: &&JobRecord| matches!(record.state, JobState::Failed { .. } | JobState::Cancelled { .. });
     let failed = records().filter(came_to_nothing);
     let failed: Vec<JobId> = failed.map(|record| record.id).collect();
-    let mut newest: HashMap<&ImageName, JobId> = HashMap::new();
+    let mut newest: HashMap<(&ImageName, bool), JobId> = HashMap::new();
     let published = records().filter(|record| matches!(record.state, JobState::Published { .. }));
     let superseded: Vec<JobId> =
-        published.filter_map(|record| newest.insert(&record.name, record.id)).collect();
+        published.filter_map(|record| newest.insert((&record.name, record.follows_up), record.id)).collect();
     failed.iter().copied().take(failed.len().saturating_sub(FAILED_KEPT)).chain(superseded).collect()
 }
 

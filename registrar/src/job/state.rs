@@ -153,6 +153,14 @@ impl JobState {
         }
     }
 
+    /// How many boots are still to be made once it is published; none is known of before its cache is in a snapshot.
+    pub fn boots_to_follow(&self) -> u32 {
+        match self {
+            Self::Snapshotted { manifest, .. } => manifest.boots_to_follow,
+            _ => 0,
+        }
+    }
+
     /// How it ended; none while it has not.
     pub fn outcome(&self) -> Option<JobOutcome> {
         match self.clone() {

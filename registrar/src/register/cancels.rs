@@ -13,17 +13,16 @@ impl Cancels {
     /// The token of a job that starts; the registrar's `stop` cancels it, too.
     pub(super) fn of_job(&self, job: JobId, stop: &CancellationToken) -> CancellationToken {
         let token = stop.child_token();
-        self.0.lock().insert(job, token.clone());
+        let cancelled = self.0.lock().insert(job, token.clone());
+        if cancelled.is_some_and(|token| token.is_cancelled()) {
+            token.cancel();
+        }
         token
     }
 
-    /// Cancels a job; whether it runs.
-    pub(super) fn cancel(&self, job: JobId) -> bool {
-        let token = self.0.lock().get(&job).cloned();
-        token.is_some_and(|token| {
-            token.cancel();
-            true
-        })
+    /// Cancels a job that has not ended, be it that it is just about to start.
+    pub(super) fn cancel(&self, job: JobId) {
+        self.0.lock().entry(job).or_default().cancel();
     }
 
     /// The job has ended.

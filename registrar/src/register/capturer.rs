@@ -1,7 +1,7 @@
 //! What registering needs of QEMU, as a trait so that the steps can be tested without guests.
 
 use super::StepFailure;
-use crate::capture::{self, CaptureRequest, Captured, GuestSlots};
+use crate::capture::{self, Boots, CaptureRequest, Captured, GuestSlots};
 use async_trait::async_trait;
 use bootstash_daemon::config::CaptureConfig;
 use bootstash_disk::{ImageFormat, Source};
@@ -17,11 +17,12 @@ pub trait Capturer: Send + Sync + std::fmt::Debug {
     /// Looks at the image at `path`.
     async fn inspect(&self, path: &Path, format: Option<ImageFormat>) -> Result<Source, StepFailure>;
 
-    /// Boots the image, as `choices` say, and leaves its cache in `work_dir`.
+    /// Makes these of the image's boots, as `choices` say, and leaves its cache in `work_dir`.
     async fn capture(
         &self,
         source: &Source,
         choices: &CaptureChoices,
+        boots: Boots,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -56,16 +57,22 @@ impl Capturer for QemuCapturer {
         &self,
         source: &Source,
         choices: &CaptureChoices,
+        boots: Boots,
         work_dir: &Path,
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
+        let boots = match boots {
+            Boots::FirstRound if !self.config.publish_early => Boots::All,
+            boots => boots,
+        };
         let request = CaptureRequest {
             image: source.clone(),
             work_dir: work_dir.to_owned(),
             config: self.config.clone(),
             choices: choices.clone(),
             slots: self.slots.clone(),
+            boots,
         };
         Ok(capture::capture(&self.qemu, &request, progress, stop).await?)
     }

@@ -20,6 +20,7 @@ pub(super) fn manifest(name: ImageName, mut source: Source, captured: Captured) 
         confidence: captured.confidence,
         accelerator: captured.accelerator.map_or("none", Accelerator::as_str).to_owned(),
         seed: captured.seed,
+        boots_to_follow: captured.boots_to_follow,
         registered: clock::now(),
     }
 }

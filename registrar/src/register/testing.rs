@@ -1,7 +1,7 @@
 //! Made-up values for tests.
 
 use super::{Capturer, StepFailure};
-use crate::capture::Captured;
+use crate::capture::{Boots, Captured};
 use async_trait::async_trait;
 use bootstash_base::error::ErrorClass;
 use bootstash_base::names::{Guid, SnapshotName};
@@ -37,6 +37,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,
+        boots_to_follow: 0,
         registered: DateTime::UNIX_EPOCH,
     }
 }
@@ -72,6 +73,8 @@ pub(crate) struct FakeCapturer {
     lose_cache: AtomicBool,
     hold: AtomicBool,
     adopted: Mutex<Vec<PathBuf>>,
+    first_rounds: AtomicBool,
+    hold_following: AtomicBool,
 }
 
 impl FakeCapturer {
@@ -88,6 +91,16 @@ impl FakeCapturer {
     /// Captures begin and do not end, until they are cancelled.
     pub(crate) fn hold(&self, hold: bool) {
         self.hold.store(hold, Ordering::Relaxed);
+    }
+
+    /// The first round of boots is not all of them: a boot is left to follow, which reads something new.
+    pub(crate) fn make_first_rounds(&self) {
+        self.first_rounds.store(true, Ordering::Relaxed);
+    }
+
+    /// The same for boots that follow.
+    pub(crate) fn hold_following(&self, hold: bool) {
+        self.hold_following.store(hold, Ordering::Relaxed);
     }
 
     /// The caches it adopted, in order.
@@ -108,22 +121,45 @@ impl FakeCapturer {
     }
 }
 
+fn captured(work_dir: &Path) -> Captured {
+    let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
+    Captured {
+        cache: work_dir.join(CACHE_FILE),
+        facts,
+        boots,
+        unbooted: Vec::new(),
+        confidence,
+        accelerator: Some(Accelerator::Tcg),
+        seed: true,
+        content: None,
+        boots_to_follow: 0,
+    }
+}
+
 #[async_trait]
 impl Capturer for FakeCapturer {
     async fn inspect(&self, path: &Path, _: Option<ImageFormat>) -> Result<Source, StepFailure> {
-        self.pass(Step::Inspect).map(|()| source(path))
+        self.pass(Step::Inspect)?;
+        let mut source = source(path);
+        source.identity = BaseIdentity::of(path).unwrap_or(source.identity);
+        Ok(source)
     }
 
     async fn capture(
         &self,
         _: &Source,
         _: &CaptureChoices,
+        which: Boots,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         cancel: &CancellationToken,
     ) -> Result<Captured, StepFailure> {
         self.pass(Step::Capture)?;
-        if self.hold.load(Ordering::Relaxed) {
+        let hold = match which {
+            Boots::Following(_) => &self.hold_following,
+            Boots::All | Boots::FirstRound => &self.hold,
+        };
+        if hold.load(Ordering::Relaxed) {
             Self::write_cache(work_dir);
             cancel.cancelled().await;
             return Err(StepFailure { error: "cancelled".to_owned(), kind: ErrorClass::Cancelled });
@@ -131,19 +167,15 @@ impl Capturer for FakeCapturer {
         if !self.lose_cache.swap(false, Ordering::Relaxed) {
             Self::write_cache(work_dir);
         }
-        let Manifest { cache: facts, boots, confidence, .. } = manifest("any");
-        let cache = work_dir.join(CACHE_FILE);
-        let (accelerator, content) = (Some(Accelerator::Tcg), None);
-        Ok(Captured {
-            cache,
-            facts,
-            boots,
-            unbooted: Vec::new(),
-            confidence,
-            accelerator,
-            seed: true,
-            content,
-        })
+        let mut captured = captured(work_dir);
+        match which {
+            Boots::FirstRound if self.first_rounds.load(Ordering::Relaxed) => {
+                (captured.boots_to_follow, captured.confidence) = (1, Confidence::Low);
+            }
+            Boots::Following(published) => captured.boots.extend(published.manifest.boots),
+            Boots::FirstRound | Boots::All => (),
+        }
+        Ok(captured)
     }
 
     /// As from a cache without a record of its boots.
@@ -151,19 +183,8 @@ impl Capturer for FakeCapturer {
         self.pass(Step::Capture)?;
         self.adopted.lock().unwrap().push(cache.to_owned());
         Self::write_cache(work_dir);
-        let (facts, confidence) = (manifest("any").cache, Confidence::Low);
-        let cache = work_dir.join(CACHE_FILE);
-        let boots = Vec::new();
-        Ok(Captured {
-            cache,
-            facts,
-            boots,
-            unbooted: Vec::new(),
-            confidence,
-            accelerator: None,
-            seed: false,
-            content: None,
-        })
+        let (boots, confidence) = (Vec::new(), Confidence::Low);
+        Ok(Captured { boots, confidence, accelerator: None, seed: false, ..captured(work_dir) })
     }
 
     async fn verify(&self, _: &Path, _: &Source) -> Result<(), StepFailure> {

@@ -1,6 +1,7 @@
 //! Registering on ZFS in memory, with captures that take no guest.
 
 mod adopt;
+mod follow_up;
 mod mount_point;
 
 use super::testing::{FakeCapturer, manifest};
@@ -35,7 +36,7 @@ pub(super) struct Bench {
     pub(super) capturer: Arc<FakeCapturer>,
     stop: CancellationToken,
     pub(super) runner: Runner,
-    _logs: LogWatch,
+    logs: LogWatch,
 }
 
 impl Bench {
@@ -65,7 +66,7 @@ impl Bench {
             2,
             stop.clone(),
         );
-        Self { zfs, layout, jobs, volume, log, capturer, stop, runner, _logs: logs }
+        Self { zfs, layout, jobs, volume, log, capturer, stop, runner, logs }
     }
 
     pub(super) async fn submit(&self, name: &str) -> JobId {
@@ -261,7 +262,7 @@ async fn a_snapshot_without_its_delta_gets_one_at_the_next_start() {
 async fn a_delta_whose_file_is_gone_or_damaged_is_made_anew_while_the_registrar_runs() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
-    bench._logs.allow("is made again");
+    bench.logs.allow("is made again");
     bench.register("debian").await;
     bench.register("alpine").await;
     let record = bench.log.now().deltas.last().unwrap().clone();
@@ -315,7 +316,7 @@ async fn deregistering_whose_publishing_fails_says_which_half_is_done_and_the_re
         let dir = tempfile::tempdir().unwrap();
         let mut bench = Bench::open(dir.path(), Arc::new(FakeZfs::new())).await;
         bench.register("debian").await;
-        bench._logs.allow("cannot make a delta");
+        bench.logs.allow("cannot make a delta");
         let name: bootstash_base::names::ImageName = "debian".parse().unwrap();
         bench.zfs.fail_next(verb, stderr);
         let error = bench.volume.deregister(name.clone(), true).await.unwrap_err();

@@ -7,6 +7,7 @@ mod collect;
 mod collected_guids;
 mod combine;
 mod error;
+mod extend;
 mod handle;
 mod head_images;
 mod import;

@@ -274,6 +274,9 @@ pub(super) struct RegisterArgs {
     /// Fail if the boots do not show that the cache holds all a boot reads; TRUST is high
     #[arg(long, value_name = "TRUST", value_parser = required_confidence, add = one_of(&["high"]))]
     pub(super) require: Option<Confidence>,
+    /// Give it to the nodes once all its boots are made, and not after the first ones
+    #[arg(long, conflicts_with = "cache")]
+    pub(super) complete: bool,
     /// The firmware that boots it: auto (recognised by its partition table), bios or uefi
     #[arg(long, value_parser = FirmwareChoice::parse, default_value = "auto", add = one_of(&["auto", "bios", "uefi"]))]
     pub(super) firmware: FirmwareChoice,

@@ -69,11 +69,14 @@ pub(super) fn state_and_result(job: &JobView) -> (String, String) {
     match &job.outcome {
         None => match &job.progress.waiting {
             Some(what) => ("waiting".to_owned(), format!("{} waits {}", job.step, guest_text(what))),
+            None if job.follows_up => (job.step.to_string(), "its other boots".to_owned()),
             None => (job.step.to_string(), "-".to_owned()),
         },
         Some(JobOutcome::Registered { snapshot, delta_bytes, doubt, .. }) => {
             let trust = if doubt.is_some() { ", low trust" } else { "" };
-            ("done".to_owned(), format!("{}, delta {}{trust}", short_snapshot(snapshot), size(*delta_bytes)))
+            let what = if job.follows_up { "its other boots, " } else { "" };
+            let (snapshot, delta) = (short_snapshot(snapshot), size(*delta_bytes));
+            ("done".to_owned(), format!("{what}{snapshot}, delta {delta}{trust}"))
         }
         Some(JobOutcome::Failed { step, error, .. }) => {
             ("failed".to_owned(), format!("{step}: {}", guest_text(error)))

@@ -133,6 +133,7 @@ pub(super) fn image(name: &str, registered: DateTime<Utc>) -> ImageView {
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,
+        boots_to_follow: 0,
         registered,
     };
     ImageView { manifest, snapshot: Some(snapshot(42)) }

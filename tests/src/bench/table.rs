@@ -17,7 +17,8 @@ pub fn render(figures: &Figures) -> String {
     let total = figures.register_less_boots_seconds;
     table.add_row(["register, less the boots".to_owned(), seconds(total), dash()]);
     for (number, boot) in (1..).zip(&figures.boots) {
-        table.add_row([format!("capture boot {number}"), seconds(boot.seconds), dash()]);
+        let when = if number > figures.first_round { ", when nodes have it" } else { "" };
+        table.add_row([format!("capture boot {number}{when}"), seconds(boot.seconds), dash()]);
     }
     let apply = speed(figures.apply_bytes_per_second);
     table.add_row(["apply on a node".to_owned(), seconds(figures.apply_seconds), apply]);
@@ -30,6 +31,7 @@ fn facts(figures: &Figures) -> String {
         ("registering over one boot", format!("{:.2}", figures.register_over_one_boot)),
         ("boot cache", size(figures.cache_bytes)),
         ("delta", size(figures.delta_bytes)),
+        ("delta of later boots", size(figures.following_delta_bytes)),
         ("warm boot read from base", format!("{} bytes", figures.warm_boot.base_bytes_read)),
         ("agent's peak memory", size(figures.agent_peak_rss_bytes)),
         ("registrar's peak memory", size(figures.registrar_peak_rss_bytes)),

@@ -339,7 +339,7 @@ pub(super) fn cache_below(root: &Path, image: &str) -> Result<PathBuf> {
 fn registrar_config(root: &DatasetName, dir: &Path, socket: &Path, listen: SocketAddr) -> String {
     format!(
         "dataset = '{root}/registrar'\nstate_dir = '{}'\nsocket = '{}'\nlisten = '{listen}'\nwindow = '1s'\n\
-         [capture]\naccelerator = 'tcg'\nquiet = '1s'\nboot_timeout = '90s'\nquiet_without_signal = '60s'\nmemory_mib = 64\n",
+         [capture]\npublish_early = false\naccelerator = 'tcg'\nquiet = '1s'\nboot_timeout = '90s'\nquiet_without_signal = '60s'\nmemory_mib = 64\n",
         dir.join("registrar").display(),
         socket.display(),
     )

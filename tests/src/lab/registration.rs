@@ -33,8 +33,8 @@ impl Registration {
     }
 }
 
-/// Runs `bootstash register NAME SOURCE --json` on `host` to its end, and tells `on_news` of each
-/// state of the job it prints.
+/// Runs `bootstash register NAME SOURCE --complete --json` on `host` to its end, when all boots are made, and tells
+/// `on_news` of each state of the job it prints.
 ///
 /// # Errors
 /// When the command fails; with what it said.
@@ -42,11 +42,29 @@ pub fn register(
     host: &Host,
     name: &str,
     source: &Path,
+    on_news: impl FnMut(&JobView),
+) -> Result<Registration> {
+    run(host, name, source, &["--complete"], on_news)
+}
+
+/// The same without `--complete`: nodes have it before all boots are made. Run again, it waits for those.
+///
+/// # Errors
+/// When the command fails; with what it said.
+pub fn register_early(host: &Host, name: &str, source: &Path) -> Result<Registration> {
+    run(host, name, source, &[], |_| ())
+}
+
+fn run(
+    host: &Host,
+    name: &str,
+    source: &Path,
+    options: &[&str],
     mut on_news: impl FnMut(&JobView),
 ) -> Result<Registration> {
     let log = host.dir().join(format!("register-{name}.log"));
     drop(std::fs::remove_file(&log));
-    let call = host.command("bootstash", ["register", name, "--json"]).args([source]);
+    let call = host.command("bootstash", ["register", name, "--json"]).args(options).args([source]);
     let (start, mut process, mut seen) = (Instant::now(), call.start(&log)?, 0);
     let what = format!("{name} to be registered");
     let last = wait::until(&what, DEADLINE, || {

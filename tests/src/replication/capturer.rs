@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts, Confidence};
 use bootstash_disk::{BaseIdentity, ContentDigest, ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_registrar::capture::Captured;
+use bootstash_registrar::capture::{Boots, Captured};
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
@@ -58,6 +58,7 @@ impl Capturer for SyntheticCapturer {
         &self,
         source: &Source,
         _: &CaptureChoices,
+        _: Boots,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         _: &CancellationToken,
@@ -79,6 +80,7 @@ impl Capturer for SyntheticCapturer {
         self.capture(
             source,
             &CaptureChoices::default(),
+            Boots::All,
             work_dir,
             &watch::Sender::default(),
             &CancellationToken::new(),
@@ -107,5 +109,6 @@ pub(crate) fn without_boots(
         accelerator: None,
         seed: false,
         content: Some(content.map_err(|error| StepFailure::internal(&error))?),
+        boots_to_follow: 0,
     })
 }

@@ -60,6 +60,7 @@ pub(super) struct Cluster {
     peer_addresses: Mutex<HashMap<String, SocketAddr>>,
     multicast: MulticastConfig,
     cache_bytes: usize,
+    overlays: Arc<dyn OverlayMaker>,
 }
 
 /// Overlays that name what they chain onto, and hold nothing.
@@ -116,9 +117,15 @@ impl Cluster {
             peer_addresses: Mutex::default(),
             multicast,
             cache_bytes,
+            overlays: Arc::new(OverlayFiles),
         };
         cluster.start_registrar().await?;
         Ok(cluster)
+    }
+
+    /// Has nodes that start from now on make overlays that a VM can use.
+    pub(super) fn making_overlays_by(self, maker: Arc<dyn OverlayMaker>) -> Self {
+        Self { overlays: maker, ..self }
     }
 
     pub(super) async fn start_registrar(&self) -> Result<()> {
@@ -185,7 +192,7 @@ impl Cluster {
         enrolment::enrol(&self.dir.join("registrar"), &config.state_dir, name)?;
         let stop = CancellationToken::new();
         let agent =
-            Agent::start(&config, Arc::clone(&self.zfs), Arc::new(OverlayFiles), INTERVALS, stop.clone())
+            Agent::start(&config, Arc::clone(&self.zfs), Arc::clone(&self.overlays), INTERVALS, stop.clone())
                 .await?;
         let task = tokio::spawn(async move { Ok(agent.finish().await?) });
         self.nodes.lock().await.push((name.to_owned(), (stop, task)));
@@ -274,7 +281,7 @@ impl Cluster {
         self.dir.join(name)
     }
 
-    fn socket(&self, node: &str) -> PathBuf {
+    pub(super) fn socket(&self, node: &str) -> PathBuf {
         self.sockets.path().join(node)
     }
 
@@ -299,7 +306,9 @@ impl Cluster {
     /// Registers an image of this name.
     pub(super) async fn register(&self, name: &str) -> Result<()> {
         let source = self.file(&format!("{name}.raw"));
-        std::fs::write(&source, vec![1; 1 << 20])?;
+        // With a hole: a thousand of them have to fit in a guest's memory beside its pool.
+        std::fs::write(&source, vec![1; 4096])?;
+        std::fs::File::options().write(true).open(&source)?.set_len(1 << 20)?;
         let request = RegisterRequest::new(name, source);
         let registrar = self.client("registrar")?;
         let RegisterReply::Started { job } = registrar.post(routes::IMAGES, &request).await? else {

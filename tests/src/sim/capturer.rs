@@ -8,7 +8,7 @@ use bootstash_base::error::ErrorClass;
 use bootstash_delta::catalog::{CACHE_FILE, CacheFacts};
 use bootstash_disk::{BaseIdentity, ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
-use bootstash_registrar::capture::Captured;
+use bootstash_registrar::capture::{Boots, Captured};
 use bootstash_registrar::register::{Capturer, StepFailure};
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl Capturer for SimCapturer {
         &self,
         source: &Source,
         _: &CaptureChoices,
+        _: Boots,
         work_dir: &Path,
         _: &watch::Sender<Progress>,
         stop: &CancellationToken,
@@ -89,6 +90,7 @@ impl Capturer for SimCapturer {
         self.capture(
             source,
             &CaptureChoices::default(),
+            Boots::All,
             work_dir,
             &watch::Sender::default(),
             &CancellationToken::new(),

@@ -105,6 +105,7 @@ impl Fixture {
             confidence: Confidence::High,
             accelerator: "kvm".to_owned(),
             seed: false,
+            boots_to_follow: 0,
             registered: "1970-01-01T00:00:00Z".parse().unwrap(),
         }
     }

@@ -9,7 +9,7 @@ use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{
     Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, Machine, MachineSpec, Place, Qemu,
 };
-use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, GuestSlots, capture};
+use bootstash_registrar::capture::{Boots, CaptureError, CaptureRequest, Captured, GuestSlots, capture};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -74,6 +74,7 @@ async fn captured(image: &Path, config: CaptureConfig) -> Result<Captured, Captu
         work_dir,
         config,
         choices: CaptureChoices::default(),
+        boots: Boots::All,
         slots: GuestSlots::of_this_host(),
     };
     let (progress, _) = watch::channel(Progress::default());

@@ -7,7 +7,7 @@ use bootstash_disk::firmware::Firmware;
 use bootstash_disk::nbd::{Export, FailingSource};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, MachineSpec, Place, Qemu};
-use bootstash_registrar::capture::{CaptureRequest, Captured, GuestSlots, capture, verify};
+use bootstash_registrar::capture::{Boots, CaptureRequest, Captured, GuestSlots, capture, verify};
 use bootstash_tests::lab::plan::images_cache;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +50,8 @@ pub(crate) async fn captured_with(
         ..config
     };
     let slots = GuestSlots::of_this_host();
-    let request = CaptureRequest { image, work_dir: work_dir.to_owned(), config, choices, slots };
+    let request =
+        CaptureRequest { image, work_dir: work_dir.to_owned(), config, choices, slots, boots: Boots::All };
     capture(&Qemu::find().unwrap(), &request, progress, &CancellationToken::new()).await.unwrap()
 }
 

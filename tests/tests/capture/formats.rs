@@ -7,7 +7,7 @@ use bootstash_disk::nbd::DiskImage;
 use bootstash_disk::{ImageFormat, Source};
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{AcceleratorChoice, Qemu};
-use bootstash_registrar::capture::{CaptureRequest, GuestSlots, capture, verify};
+use bootstash_registrar::capture::{Boots, CaptureRequest, GuestSlots, capture, verify};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -178,6 +178,7 @@ async fn assert_captured(dir: &Path, form: Form) {
         work_dir: dir.join("work"),
         config: config(),
         choices: CaptureChoices::default(),
+        boots: Boots::All,
         slots: GuestSlots::of_this_host(),
     };
     let (progress, _) = watch::channel(Progress::default());

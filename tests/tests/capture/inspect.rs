@@ -173,7 +173,7 @@ async fn an_overlay_that_fails_leaves_nothing() {
     let backing = Path::new("/").join("long/".repeat(300));
     let error =
         Qemu::find().unwrap().create_overlay(&dir.path().join("a"), &backing, 1 << 20).await.unwrap_err();
-    assert!(matches!(error, OverlayError::Other { .. }), "{error}");
+    assert!(matches!(error, OverlayError::Layout { .. }), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was left");
 }
 

@@ -4,7 +4,7 @@ use bootstash_daemon::config::CaptureConfig;
 use bootstash_delta::catalog::Confidence;
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::{AcceleratorChoice, Qemu};
-use bootstash_registrar::capture::{CaptureError, CaptureRequest, Captured, GuestSlots, capture};
+use bootstash_registrar::capture::{Boots, CaptureError, CaptureRequest, Captured, GuestSlots, capture};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -69,6 +69,7 @@ async fn captured_on(profiles: &str) -> Result<Captured, CaptureError> {
         work_dir: dir.path().join("work"),
         config,
         choices: CaptureChoices::default(),
+        boots: Boots::All,
         slots: GuestSlots::new(NonZeroUsize::MIN),
     };
     capture(&qemu, &request, &watch::Sender::new(Progress::default()), &CancellationToken::new()).await

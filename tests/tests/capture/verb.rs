@@ -11,7 +11,7 @@ use bootstash_qemu::{
     Accelerator, AcceleratorChoice, DiskChain, HardwareProfile, HardwareProfiles, MachineSpec, Place, Qemu,
 };
 use bootstash_registrar::capture::{
-    CaptureError, CaptureRequest, Captured, GuestSlots, VerifyError, capture, verify,
+    Boots, CaptureError, CaptureRequest, Captured, GuestSlots, VerifyError, capture, verify,
 };
 use std::io::Read;
 use std::num::NonZeroUsize;
@@ -24,10 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 const READS: [u64; 9] = [60, 7, 3, 44, 45, 20, 12, 300, 301];
 // Twice: under load the last of what the BIOS says can come in the middle of the first.
-const GUEST: Guest<'static> =
+pub(crate) const GUEST: Guest<'static> =
     Guest { reads: &READS, writes: 50, says: "hello\r\nhost login: \r\nhost login: " };
 
-fn config() -> CaptureConfig {
+pub(crate) fn config() -> CaptureConfig {
     CaptureConfig {
         accelerator: AcceleratorChoice::Tcg,
         profiles: HardwareProfile::Libvirt.into(),
@@ -38,19 +38,19 @@ fn config() -> CaptureConfig {
     }
 }
 
-async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
+pub(crate) async fn request(image: &Path, config: CaptureConfig) -> CaptureRequest {
     let image = Qemu::find().unwrap().inspect(image, None).await.unwrap();
     let work_dir = image.path.parent().unwrap().join("work");
     let (choices, slots) = (CaptureChoices::default(), GuestSlots::new(NonZeroUsize::MIN));
-    CaptureRequest { image, work_dir, config, choices, slots }
+    CaptureRequest { image, work_dir, config, choices, slots, boots: Boots::All }
 }
 
-async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
+pub(crate) async fn captured(request: &CaptureRequest) -> Result<Captured, CaptureError> {
     let (progress, _) = watch::channel(Progress::default());
     capture(&Qemu::find().unwrap(), request, &progress, &CancellationToken::new()).await
 }
 
-fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn disk(guest: &Guest<'_>) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("base.raw");
     guest.write(&path);

@@ -6,6 +6,7 @@ mod agents;
 mod bad_images;
 mod bad_input;
 mod collecting;
+mod early;
 mod end_to_end;
 mod hosts;
 mod metrics;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 /// Tiny guests need no long quiet time; probing for KVM would cost more than it gives.
 const QUICK_CAPTURE: &str = r#"
 [capture]
+publish_early = false
 accelerator = "tcg"
 quiet = "1s"
 quiet_without_signal = "3s"

@@ -5,7 +5,7 @@ use bootstash_delta::catalog::BootRecord;
 use bootstash_disk::Source;
 use bootstash_net::api::{CaptureChoices, Progress};
 use bootstash_qemu::Qemu;
-use bootstash_registrar::capture::{CaptureRequest, GuestSlots, capture, verify};
+use bootstash_registrar::capture::{Boots, CaptureRequest, GuestSlots, capture, verify};
 use bootstash_tests::lab::plan::images_cache;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,7 @@ impl CapturedImage {
             work_dir: work_dir.clone(),
             config: CaptureConfig { boot_timeout: BOOT_LIMIT, ..CaptureConfig::default() },
             choices: CaptureChoices::default(),
+            boots: Boots::All,
             slots: GuestSlots::of_this_host(),
         };
         let (progress, _) = watch::channel(Progress::default());

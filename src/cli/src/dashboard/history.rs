@@ -81,7 +81,8 @@ pub(super) fn registered(registrar: &RegistrarView) -> Vec<Registered> {
             continue;
         };
         let of_snapshot = snapshots.entry(snapshot.number()).or_insert((snapshot.taken(), 0, *delta_bytes));
-        of_snapshot.1 += cache_bytes;
+        // One that follows up extends a cache which is counted already.
+        of_snapshot.1 += if job.follows_up { 0 } else { *cache_bytes };
     }
     let (mut caches_bytes, mut added_bytes) = (0, 0);
     let sum = |(at, caches, added): (DateTime<Utc>, u64, u64)| {

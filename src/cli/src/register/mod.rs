@@ -57,6 +57,7 @@ fn request(args: &RegisterArgs) -> Result<RegisterRequest, CommandError> {
             firmware: args.firmware.0,
             no_seed: args.no_seed,
             profiles: args.profiles.clone(),
+            complete: args.complete,
         },
     })
 }
@@ -189,6 +190,7 @@ mod tests {
             require: None,
             firmware: FirmwareChoice::default(),
             no_seed: false,
+            complete: false,
             json: false,
             detach: false,
         }

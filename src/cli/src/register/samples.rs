@@ -15,6 +15,7 @@ pub(crate) fn inspecting() -> JobView {
         submitted: "2026-11-21T10:15:00Z".parse().unwrap(),
         step_seconds: Vec::new(),
         outcome: None,
+        follows_up: false,
     }
 }
 

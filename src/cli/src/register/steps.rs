@@ -65,7 +65,8 @@ pub(super) fn console(job: &JobView) -> String {
 /// What was made of an image.
 pub(super) fn summary(job: &JobView) -> String {
     let took: f64 = job.step_seconds.iter().map(|(_, seconds)| seconds).sum();
-    let head = format!("registered {} in {}", job.name, seconds(took));
+    let did = if job.follows_up { "made the other boots of" } else { "registered" };
+    let head = format!("{did} {} in {}", job.name, seconds(took));
     match &job.outcome {
         Some(JobOutcome::Registered { snapshot, delta_bytes, cache_bytes, boots: count, doubt }) => format!(
             "{head}\n  cache     {}, {}\n  snapshot  {snapshot}\n  delta     {}{}",

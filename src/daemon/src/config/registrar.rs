@@ -99,6 +99,8 @@ pub struct CaptureConfig {
     pub profiles: HardwareProfiles,
     /// At most this number of boots for each image, and at least one on each profile.
     pub max_boots: u32,
+    /// Whether nodes get an image after its first round of boots, and what later boots add when those are made.
+    pub publish_early: bool,
     /// A boot that takes longer is given up.
     #[serde(with = "humantime_serde")]
     pub boot_timeout: Duration,
@@ -126,6 +128,7 @@ impl Default for CaptureConfig {
             parallel: 2,
             profiles: HardwareProfiles::default(),
             max_boots: 5,
+            publish_early: true,
             boot_timeout: Duration::from_secs(600),
             quiet: Duration::from_secs(10),
             quiet_without_signal: Duration::from_secs(120),

@@ -15,6 +15,13 @@ pub enum Doubt {
     },
     /// There was no second boot to show that the first had read all.
     OneBoot,
+    /// The nodes were given the cache before all boots were made.
+    MoreToFollow {
+        /// How many were made.
+        made: usize,
+        /// How many are still to be.
+        to_follow: u32,
+    },
     /// The last boot still read what none before had.
     StillNew {
         /// How many boots there were.
@@ -63,10 +70,17 @@ impl Manifest {
     pub fn doubt(&self) -> Option<Doubt> {
         match self.confidence {
             Confidence::High => None,
-            Confidence::Low => {
-                Doubt::after(&self.boots).or_else(|| self.unbooted()).or(Some(Doubt::Recorded))
-            }
+            Confidence::Low => self
+                .more_to_follow()
+                .or_else(|| Doubt::after(&self.boots))
+                .or_else(|| self.unbooted())
+                .or(Some(Doubt::Recorded)),
         }
+    }
+
+    fn more_to_follow(&self) -> Option<Doubt> {
+        let (made, to_follow) = (self.boots.len(), self.boots_to_follow);
+        (to_follow > 0).then_some(Doubt::MoreToFollow { made, to_follow })
     }
 
     fn unbooted(&self) -> Option<Doubt> {
@@ -85,6 +99,12 @@ impl fmt::Display for Doubt {
                  counts as complete because nothing more happened"
             ),
             Self::OneBoot => f.write_str("only one boot was made, and none to show that it had read all"),
+            Self::MoreToFollow { made, to_follow } => write!(
+                f,
+                "{made} of its {} boots are made; the others follow, and nodes then have what they add \
+                 (`bootstash jobs` shows them; where they failed, registering it again makes them)",
+                made + *to_follow as usize
+            ),
             Self::StillNew { boots, clusters } => {
                 write!(
                     f,

@@ -95,6 +95,10 @@ pub struct Manifest {
     /// down.
     #[serde(default)]
     pub seed: bool,
+    /// How many boots are still to be made, since the nodes were given the cache before; none in manifests older than
+    /// that.
+    #[serde(default)]
+    pub boots_to_follow: u32,
     /// When the cache was captured or adopted.
     pub registered: DateTime<Utc>,
 }
@@ -125,6 +129,7 @@ mod tests {
     fn manifests_that_are_older_are_of_boots_by_bios_without_a_seed() {
         let manifest: Manifest = serde_json::from_str(OLD).unwrap();
         assert_eq!((manifest.source.firmware, manifest.seed), (Firmware::Bios, false));
+        assert_eq!(manifest.boots_to_follow, 0);
         let again = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&again).unwrap(), manifest);
     }

@@ -25,7 +25,9 @@ const ZERO_ENTRY: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     virtual_size_bytes: u64,
+    /// In ascending order up to `ascending`, and from there again.
     data: Vec<u64>,
+    ascending: usize,
     zeros: ClusterRuns,
     backing: PathBuf,
     backing_format: ImageFormat,
@@ -84,6 +86,7 @@ impl Layout {
             virtual_size_bytes,
             tables: tables(&data, &zeros),
             level1_clusters: clusters.div_ceil(TABLE_ENTRIES).div_ceil(TABLE_ENTRIES),
+            ascending: data.len(),
             data,
             zeros,
             backing: backing.to_owned(),
@@ -93,6 +96,23 @@ impl Layout {
         };
         layout.fit_refcounts();
         Ok(layout)
+    }
+
+    /// The same with the clusters `more`, too: at the end of the file, so that all other data stays where it is. Where
+    /// the metadata would grow, all of it is laid out anew.
+    ///
+    /// # Errors
+    /// See [`LayoutError`].
+    pub fn extended(self, more: Vec<u64>) -> Result<Self, LayoutError> {
+        let all = self.data.iter().copied().chain(more).collect();
+        let mut whole =
+            Self::new(self.virtual_size_bytes, all, self.zeros.clone(), &self.backing, self.backing_format)?;
+        if whole.data_start() == self.data_start() && self.ascending == self.data.len() {
+            let more = whole.data.iter().filter(|cluster| self.data.binary_search(cluster).is_err());
+            whole.ascending = self.data.len();
+            whole.data = self.data.iter().chain(more).copied().collect();
+        }
+        Ok(whole)
     }
 
     /// The clusters that hold data, in the order of the file.
@@ -218,10 +238,13 @@ impl Layout {
         for run in self.zeros.within(window.clone()) {
             run.for_each(|cluster| set(cluster, ZERO_ENTRY));
         }
-        let first = self.data.partition_point(|&cluster| cluster < window.start);
-        let data = self.data[first..].iter().take_while(|&&cluster| cluster < window.end);
-        for (&cluster, position) in data.zip(self.data_start() + first as u64..) {
-            set(cluster, (position * CLUSTER_BYTES) | COPIED);
+        let (first, second) = self.data.split_at(self.ascending);
+        for (part, start) in [(first, 0), (second, self.ascending)] {
+            let skipped = part.partition_point(|&cluster| cluster < window.start);
+            let data = part[skipped..].iter().take_while(|&&cluster| cluster < window.end);
+            for (&cluster, position) in data.zip(self.data_start() + (start + skipped) as u64..) {
+                set(cluster, (position * CLUSTER_BYTES) | COPIED);
+            }
         }
         bytes
     }

@@ -58,6 +58,8 @@ pub struct CaptureChoices {
     pub no_seed: bool,
     /// The hardware profiles to boot on, in turn; the registrar's where none are given.
     pub profiles: Option<HardwareProfiles>,
+    /// Whether nodes get it only once all boots are made.
+    pub complete: bool,
 }
 
 /// Number of a registration.
@@ -208,6 +210,9 @@ pub struct JobView {
     pub step_seconds: Vec<(Step, f64)>,
     /// How it ended, once it has.
     pub outcome: Option<JobOutcome>,
+    /// Whether it makes the boots that follow after the image was published.
+    #[serde(default)]
+    pub follows_up: bool,
 }
 
 /// Which names of images are meant: `*`, `?` and `[a-z]` stand for what they do in a shell.

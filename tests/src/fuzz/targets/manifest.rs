@@ -36,6 +36,7 @@ pub(super) fn manifest() -> Option<Manifest> {
         confidence: Confidence::High,
         accelerator: "tcg".to_owned(),
         seed: true,
+        boots_to_follow: 0,
         registered: DateTime::UNIX_EPOCH,
     })
 }

@@ -89,6 +89,32 @@ fn order_of_reads_does_not_change_the_file() {
 }
 
 #[test]
+fn more_clusters_come_last_and_move_nothing() {
+    let before = layout(1 << 30, &[3, 9, 8000], &BTreeSet::from([7, 9000]));
+    let after = before.clone().extended(vec![8500, 9, 4, 7, 1]).unwrap();
+    assert_eq!(after.data(), [3, 9, 8000, 1, 4, 8500]);
+    let (old, new) = (Reader::of(&before), Reader::of(&after));
+    assert_eq!(old.0.len(), new.0.len());
+    for cluster in 0..16384 {
+        let at = |cluster: &u64| new.0.len() as u64 + *cluster * CLUSTER_BYTES | 1 << 63;
+        let added = [1, 4, 8500].iter().position(|&more| more == cluster);
+        let wanted = added.map_or_else(|| old.entry(cluster), |nth| at(&(3 + nth as u64)));
+        assert_eq!(new.entry(cluster), wanted, "cluster {cluster}");
+    }
+    assert_eq!(
+        (new.refcount(before.file_bytes() / CLUSTER_BYTES), after.file_bytes()),
+        (1, before.file_bytes() + 3 * CLUSTER_BYTES)
+    );
+}
+
+#[test]
+fn more_clusters_that_need_a_table_of_their_own_are_laid_out_anew() {
+    let before = layout(1 << 40, &[3, 9], &BTreeSet::new());
+    let after = before.extended(vec![50_000, 1]).unwrap();
+    assert_eq!(after, layout(1 << 40, &[1, 3, 9, 50_000], &BTreeSet::new()));
+}
+
+#[test]
 fn large_disks_need_more_than_one_cluster_of_each_table() {
     let far = (64_u64 << 40) / CLUSTER_BYTES - 1;
     let data: Vec<u64> = (0..40_000).chain([far]).collect();
