@@ -4,14 +4,13 @@
 //! never waits for the disk. The disk is waited for on a thread for what blocks, and a change whose future is
 //! dropped meanwhile still ends before the next begins.
 
-use super::{IllegalTransition, JobId, JobRecord, JobState, JobStore, StepOutput, StoreError};
-use bootstash_base::error::Classified;
-use bootstash_base::names::{ImageName, SnapshotName};
+use super::{
+    AdvanceError, JobId, JobRecord, JobState, JobStore, Registration, StepOutput, StoreError, SubmitError,
+};
+use bootstash_base::names::ImageName;
 use bootstash_net::api::{JobView, Progress, RegisterRequest, Step};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -43,99 +42,6 @@ pub enum Submitted {
     New(JobId),
     /// The same was asked for before and is under way.
     UnderWay(JobId),
-}
-
-/// What the newest registration of a name has come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Registration {
-    /// It is under way.
-    UnderWay,
-    /// The image is in this snapshot for the first time.
-    Published(SnapshotName),
-    /// It came to nothing.
-    Failed,
-}
-
-impl Registration {
-    fn of(record: &JobRecord) -> Self {
-        match &record.state {
-            JobState::Published { snapshot, .. } => Self::Published(snapshot.clone()),
-            state if state.next_step().is_some() => Self::UnderWay,
-            _ => Self::Failed,
-        }
-    }
-
-    /// Whether it goes on.
-    pub fn is_under_way(&self) -> bool {
-        *self == Self::UnderWay
-    }
-
-    /// The snapshot it ended in.
-    pub fn snapshot(&self) -> Option<&SnapshotName> {
-        match self {
-            Self::Published(snapshot) => Some(snapshot),
-            Self::UnderWay | Self::Failed => None,
-        }
-    }
-}
-
-/// A registration could not be submitted.
-#[derive(Debug, thiserror::Error, Classified)]
-pub enum SubmitError {
-    /// Another image is being registered under the name, or this one with another cache.
-    #[error(
-        "image {name} is being registered from {}{} right now (job {job}); wait for it, or choose another name",
-        .source_path.display(), WithCache(.cache.as_deref())
-    )]
-    #[class(busy)]
-    NameTaken {
-        /// The name.
-        name: ImageName,
-        /// The job that has it.
-        job: JobId,
-        /// What that job registers.
-        source_path: PathBuf,
-        /// The cache it adopts.
-        cache: Option<PathBuf>,
-    },
-    /// The record could not be written.
-    #[error("cannot accept the registration")]
-    #[class(operator)]
-    Store(#[from] StoreError),
-    /// The registrar stopped before the record was written.
-    #[error("the registrar is stopping")]
-    #[class(transient)]
-    Stopping,
-}
-
-/// A job could not be moved on to its next state.
-#[derive(Debug, thiserror::Error, Classified)]
-pub enum AdvanceError {
-    /// It was never submitted, or is forgotten.
-    #[error("there is no job {job}")]
-    #[class(permanent)]
-    NoSuchJob {
-        /// The number asked for.
-        job: JobId,
-    },
-    /// A step reported something out of order.
-    #[error("cannot move job {job} on")]
-    #[class(permanent)]
-    Illegal {
-        /// The job.
-        job: JobId,
-        /// What does not follow from what.
-        source: Box<IllegalTransition>,
-    },
-    /// The record could not be written.
-    #[error("cannot move job {job} on")]
-    #[class(operator)]
-    Store {
-        /// The job.
-        job: JobId,
-        /// What the disk said.
-        source: StoreError,
-    },
 }
 
 impl JobRegistry {
@@ -382,15 +288,6 @@ fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submit
     })
 }
 
-/// The cache that a registration adopts, as words to put behind its source.
-struct WithCache<'a>(Option<&'a Path>);
-
-impl fmt::Display for WithCache<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |cache| write!(f, " with the cache {}", cache.display()))
-    }
-}
-
 impl Entry {
     fn new(record: JobRecord) -> Self {
         let view = watch::Sender::new(record.view(1, Progress::default()));
@@ -405,8 +302,9 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootstash_base::error::ErrorClass;
+    use bootstash_base::error::{Classified, ErrorClass};
     use bootstash_base::files::replace_file;
+    use std::path::Path;
     use std::sync::mpsc;
 
     fn request(name: &str) -> RegisterRequest {
