@@ -118,7 +118,8 @@ mod tests {
         assert_eq!(volume, terminal_volume(data, true), "the same data are the same instance");
         assert!(has(&terminal_volume(data, false), b"NETWORK-CONFIG"));
         let instance = |data: &[u8]| {
-            let text = String::from_utf8(terminal_volume(data, true)).unwrap();
+            let volume = terminal_volume(data, true);
+            let text = String::from_utf8_lossy(&volume);
             text.split_once("instance-id: ").unwrap().1[..26].to_owned()
         };
         assert_ne!(instance(data), instance(b"#cloud-config\nhostname: db\n"));
