@@ -27,6 +27,8 @@ mod hook;
 mod hostile;
 #[path = "capture/inspect.rs"]
 mod inspect;
+#[path = "capture/overlay.rs"]
+mod overlay;
 #[path = "capture/profiles.rs"]
 mod profiles;
 #[path = "capture/verb.rs"]

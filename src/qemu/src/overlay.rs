@@ -1,24 +1,17 @@
-//! Making overlays.
-//!
-//! `qemu-img` locks the bytes of what it makes, and gives up where storage has no such locks. So it makes an overlay in a
-//! directory of ours, and what it wrote, which is no more than tables, is copied to where the overlay is to be.
+//! Making overlays: without QEMU, as what is in one that holds nothing is known ([`EmptyOverlay`]). `qemu-img` would
+//! start a process for each, and lock bytes of the file, which not all storage has.
 
-use super::run::{self, Limits};
-use super::{Qemu, QemuFailure};
+use super::{Qemu, run};
 use bootstash_base::error::Classified;
 use bootstash_base::file_owner::FileOwner;
 use bootstash_base::impersonate::ActAs;
 use bootstash_base::quoted_path::shown;
-use std::ffi::OsString;
+use bootstash_disk::qcow2::{EmptyOverlay, OverlayLayoutError};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// 128 KiB clusters of 32 subclusters: a guest's 4 KiB write then fills nothing from the backing
-/// chain. With plain clusters it would read the rest of the cluster from the base.
-const LAYOUT: &str = "cluster_size=128k,extended_l2=on";
 
 /// How long making a file, or naming it, may take.
 const STORAGE_DEADLINE: Duration = Duration::from_secs(20);
@@ -49,14 +42,14 @@ pub enum OverlayError {
         /// What the system said.
         source: io::Error,
     },
-    /// `qemu-img` could not be run, or failed.
+    /// No file can be one.
     #[error("cannot create the overlay {}", shown(.path))]
     #[class(source)]
-    Other {
+    Layout {
         /// The overlay.
         path: PathBuf,
-        /// How the QEMU program failed.
-        source: QemuFailure,
+        /// Why.
+        source: OverlayLayoutError,
     },
 }
 
@@ -98,36 +91,15 @@ impl Qemu {
         act_as: &ActAs,
         overlay: NewOverlay<'_>,
     ) -> Result<(), OverlayError> {
-        let (path, backing) = (run::absolute(overlay.path), run::absolute(overlay.backing));
-        let other = |source| OverlayError::Other { path: path.clone(), source };
-        let made = in_time(&path, {
-            let path = path.clone();
-            move || tempfile::tempdir().map_err(|source| refused(&path, source))
+        let path = run::absolute(overlay.path);
+        let empty = EmptyOverlay::new(overlay.virtual_size_bytes, &run::absolute(overlay.backing))
+            .map_err(|source| OverlayError::Layout { path: path.clone(), source })?;
+        let (named, act_as, owner) = (path.clone(), act_as.clone(), overlay.owner);
+        in_time(&path, move || {
+            Unfinished::reserve(&named, act_as)?.fill(&empty, &named)?.give(owner, &named)?.finish(&named)
         })
-        .await?;
-        let template = made.path().join("overlay");
-        let args = create_args(&template, &backing, overlay.virtual_size_bytes);
-        let reserved = in_time(&path, {
-            let (path, act_as) = (path.clone(), act_as.clone());
-            move || Unfinished::reserve(&path, act_as)
-        })
-        .await?;
-        let finished = run::qemu_img(self.programs(), &args, Limits::METADATA).await.map_err(other)?;
-        if !finished.status.success() {
-            return Err(other(finished.unexpected()));
-        }
-        let (named, owner) = (path.clone(), overlay.owner);
-        in_time(&path, move || reserved.fill(&template, &named)?.give(owner, &named)?.finish(&named)).await
+        .await
     }
-}
-
-fn create_args(file: &Path, backing: &Path, virtual_size_bytes: u64) -> Vec<OsString> {
-    let size = virtual_size_bytes.to_string();
-    let words: [&dyn AsRef<std::ffi::OsStr>; 14] = [
-        &"create", &"-q", &"-u", &"-f", &"qcow2", &"-o", &LAYOUT, &"-F", &"qcow2", &"-b", &backing, &"--",
-        &file, &size,
-    ];
-    run::args(words)
 }
 
 /// The storage may be anybody's, and hang.
@@ -159,9 +131,9 @@ impl Unfinished {
         Ok(Self { path: Some(path), file, act_as })
     }
 
-    /// Gives it the bytes of `template`, and holes where those are zero.
-    fn fill(self, template: &Path, path: &Path) -> Result<Self, OverlayError> {
-        copy(template, &self.file).map_err(|source| refused(path, source))?;
+    /// Gives it its bytes, and holes where those are zero.
+    fn fill(self, empty: &EmptyOverlay, path: &Path) -> Result<Self, OverlayError> {
+        write(empty, &self.file).map_err(|source| refused(path, source))?;
         Ok(self)
     }
 
@@ -190,16 +162,10 @@ impl Drop for Unfinished {
     }
 }
 
-/// Blocks. What is copied are tables, of which a disk of 64 TiB has 2 MiB.
-fn copy(template: &Path, to: &File) -> io::Result<()> {
-    const PIECE_BYTES: usize = 4096;
-    let bytes = std::fs::read(template)?;
-    to.set_len(bytes.len() as u64)?;
-    for (piece, offset) in bytes.chunks(PIECE_BYTES).zip((0..).step_by(PIECE_BYTES)) {
-        if piece.iter().any(|byte| *byte != 0) {
-            to.write_all_at(piece, offset)?;
-        }
-    }
+/// Blocks.
+fn write(empty: &EmptyOverlay, to: &File) -> io::Result<()> {
+    to.set_len(empty.file_bytes())?;
+    empty.write(|piece, at| to.write_all_at(piece, at))?;
     to.sync_all()
 }
 

@@ -4,6 +4,8 @@
 //! Promises: equal sets of clusters of equal content give equal files, so that caches deduplicate;
 //! memory does not grow with the image, only with the number of clusters named. `imago` reads, but
 //! does not serve to write: it allocates metadata as it goes, between the data.
+//!
+//! And of overlays, which hold nothing when they are made ([`EmptyOverlay`]).
 
 mod backing;
 pub mod header;
@@ -11,6 +13,7 @@ pub mod header;
 pub mod hostile;
 pub mod inspect;
 mod layout;
+mod overlay;
 mod read;
 mod runs;
 mod write;
@@ -18,6 +21,7 @@ mod write;
 pub use backing::{OverlayHeader, read_backing, read_name};
 pub use inspect::{Feature, FormatViolation};
 pub use layout::{Layout, LayoutError};
+pub use overlay::{EmptyOverlay, OverlayLayoutError};
 pub use read::{AllocationMap, CacheFile};
 pub use runs::ClusterRuns;
 pub use write::write;
