@@ -26,7 +26,7 @@ LINK     := LIBZFS_CORE_LOOKUP_WITH=link LIBZFS_CORE_LIBDIR=$(LIBZFS) LIBRARY_PA
 endif
 
 .PHONY: help setup images openzfs build man board lint deny deb rpm sbom test test-unit test-units test-package test-alerts sim fuzz test-zfs test-kill test-openzfs test-libzetta test-e2e test-images test-nova test-dashboard test-monitoring demo \
-  bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
+  bench bench-libzetta bench-load bench-images bench-catch-up bench-registrations bench-overlays bench-openzfs bench-multicast bench-micro lab lab-down record-zfs-texts clean clean-images ground stage binaries root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -160,6 +160,9 @@ bench-catch-up: root setup binaries ## Measure how fast a node catches up, over 
 
 bench-registrations: root setup binaries ## Measure whether each of COUNT=1000 registrations slows the next, in target/bench/registrations.json (root)
 	@$(BIN)/bench-registrations $(COUNT)
+
+bench-overlays: root setup binaries ## Measure how many of COUNT=1000 overlays a node makes a second, in target/bench/overlays.json (root)
+	@$(BIN)/bench-overlays $(COUNT)
 
 bench-openzfs: root openzfs binaries ## The same on OpenZFS, in a guest, COUNT=1000 (root)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

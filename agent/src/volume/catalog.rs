@@ -3,16 +3,20 @@
 use super::{Stopping, ViewError, Volume};
 use bootstash_base::error::Classified;
 use bootstash_base::kill_point::{KillPoint, kill_point};
-use bootstash_base::names::SnapshotName;
-use bootstash_delta::catalog::{Catalog, CatalogError};
+use bootstash_base::names::{ImageName, SnapshotName};
+use bootstash_delta::catalog::{self, Catalog, CatalogError, Manifest};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
 /// How long ZFS may take to hand out the manifests in a view; some thousand small files, with others at work.
 const READ_DEADLINE: Duration = Duration::from_secs(120);
+/// Images that overlays are made of again and again; were there more, some are read anew.
+const MOST_MANIFESTS: usize = 64;
 
 /// The images of a snapshot could not be read.
 #[derive(Debug, Error, Classified)]
@@ -31,7 +35,44 @@ pub enum CatalogReadError {
     Stopping(#[from] Stopping),
 }
 
+/// Manifests that were read of one snapshot, in which they do not change, with the samples of their bases.
+#[derive(Debug, Default)]
+pub(super) struct Manifests {
+    of: Option<SnapshotName>,
+    known: BTreeMap<ImageName, Arc<Manifest>>,
+}
+
+impl Manifests {
+    fn get(&self, of: &SnapshotName, image: &ImageName) -> Option<Arc<Manifest>> {
+        self.known.get(image).filter(|_| self.of.as_ref() == Some(of)).cloned()
+    }
+
+    fn keep(&mut self, of: &SnapshotName, manifest: &Arc<Manifest>) {
+        if self.of.as_ref() != Some(of) || self.known.len() >= MOST_MANIFESTS {
+            (self.of, self.known) = (Some(of.clone()), BTreeMap::new());
+        }
+        self.known.insert(manifest.name.clone(), Arc::clone(manifest));
+    }
+}
+
 impl Volume {
+    /// That of an image in the view at `root`.
+    pub(super) async fn manifest(
+        &mut self,
+        root: &Path,
+        of: &SnapshotName,
+        image: &ImageName,
+    ) -> Result<Arc<Manifest>, CatalogError> {
+        if let Some(known) = self.manifests.get(of, image) {
+            return Ok(known);
+        }
+        let wanted = image.clone();
+        let read = self.read_view(root.to_owned(), move |root| catalog::read_manifest(root, &wanted)).await?;
+        let manifest = Arc::new(read);
+        self.manifests.keep(of, &manifest);
+        Ok(manifest)
+    }
+
     /// Reads the images of the newest snapshot, through its view, once: the volume itself is never mounted.
     pub(super) async fn read_catalog(&mut self) -> Result<(), CatalogReadError> {
         let Some(head) = self.generations.head().map(|head| head.name.clone()) else {

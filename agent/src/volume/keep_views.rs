@@ -66,8 +66,11 @@ impl Volume {
         unmounted.cloned().collect()
     }
 
-    /// Asks ZFS for the volumes anew, and says what of the newest is gone. Whether anything changed.
+    /// Asks ZFS for the volumes anew, unless it receives, and says what of the newest is gone. Whether anything changed.
     pub(super) async fn look_at_generations(&mut self) -> bool {
+        if self.generations.are_receiving() {
+            return false;
+        }
         let before = self.generations.snapshots().to_vec();
         if let Err(error) = self.generations.refresh().await {
             tracing::debug!("cannot look at the volumes: {}", Chain(&error));

@@ -1,4 +1,5 @@
-//! The node's volume: one task owns it and makes all changes, one after the other.
+//! The node's volume: one task owns it and makes all changes, one after the other; but overlays, which wait for no
+//! receive, and are made many at a time.
 //!
 //! [`Generations`] are the data sets that are received, [`Views`] the mounted clones of their snapshots,
 //! [`Overlays`] the files that chain onto those. Each owns its own; what takes more than one is here.
@@ -10,16 +11,19 @@
 mod catalog;
 mod collect;
 mod generations;
+mod handle;
 pub(crate) mod holders;
 mod keep_views;
 mod open;
 mod overlay_lifecycle;
 mod overlays;
 mod pins;
+mod requests;
 mod state;
 mod storage;
 mod task;
 mod views;
+mod zfs_turn;
 
 #[cfg(test)]
 mod tests;
@@ -27,13 +31,14 @@ mod tests;
 pub use catalog::CatalogReadError;
 pub use collect::CollectError;
 pub use generations::{ApplyError, Incoming};
+pub use handle::VolumeHandle;
 pub use open::OpenError;
 pub use overlays::{
     AccessError, AdoptOverlayError, BaseStates, CreateOverlayError, Lease, LeaseError, OverlayMaker,
     OverlaySpec, OverlayWatch, PinError, RemoveOverlayError, Stage,
 };
+pub use requests::Stopping;
 pub use state::VolumeState;
-pub use task::{Stopping, VolumeHandle};
 pub use views::{HeldView, ViewError};
 
 use crate::layout::Layout;
@@ -41,7 +46,8 @@ use bootstash_base::names::SnapshotName;
 use bootstash_delta::DeltaRecord;
 use bootstash_delta::catalog::Catalog;
 use bootstash_zfs::{Receive, Snapshot, Zfs};
-use generations::{Generations, open_delta};
+use catalog::Manifests;
+use generations::{Ended, Generations, Receiving, open_delta};
 use overlays::{BaseWatch, Overlays};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,27 +69,33 @@ pub struct Volume {
     /// Those in the newest snapshot whose catalog was read.
     images: Catalog,
     images_of: Option<SnapshotName>,
+    manifests: Manifests,
     published: watch::Sender<VolumeState>,
     cancel: CancellationToken,
 }
 
 impl Volume {
-    /// Applies the verified file of a delta; that of a full stream becomes a volume of its own.
-    async fn apply(&mut self, record: &DeltaRecord, file: &Path) -> Result<Snapshot, ApplyError> {
+    /// Makes ready to apply the verified file of a delta; that of a full stream becomes a volume of its own.
+    async fn begin_apply(&mut self, record: DeltaRecord, file: &Path) -> Result<Receiving, ApplyError> {
         if let Some(from) = record.from {
-            return self.generations.apply(record, from, file).await;
+            return self.generations.begin_apply(record, from, file).await;
         }
-        let stream = open_delta(record, file).await?;
-        self.receive_full(Incoming { to: record.to, how: Receive::NonResumable, stream }).await
+        let stream = open_delta(&record, file).await?;
+        self.generations.begin_whole(Incoming { to: record.to, how: Receive::NonResumable, stream }).await
     }
 
-    /// Receives a whole volume. What was there before stays as long as a view stands on it.
-    async fn receive_full(&mut self, incoming: Incoming) -> Result<Snapshot, ApplyError> {
-        let received = self.generations.receive_full(incoming).await?;
-        // Nobody is to look for the old one while it goes.
-        self.publish();
-        self.generations.drop_replaced().await;
-        Ok(received)
+    /// Takes note of what was received. What was there before a whole volume stays as long as a view stands on it.
+    async fn end_receive(&mut self, ended: Ended) -> Result<Snapshot, ApplyError> {
+        let is_whole = ended.is_whole();
+        let received = self.generations.end(ended).await;
+        if is_whole && received.is_ok() {
+            // Nobody is to look for the old one while it goes.
+            self.publish();
+            self.generations.drop_replaced().await;
+        }
+        self.generations.drop_postponed().await;
+        self.restore_awaited_views().await;
+        received
     }
 
     fn publish(&self) {

@@ -1,9 +1,11 @@
 //! Taking the volume over at start.
 
+use super::catalog::Manifests;
 use super::generations::Generations;
 use super::overlays::{BaseWatch, Bases, LeaseError, Overlays};
 use super::storage::Storage;
 use super::views::Views;
+use super::zfs_turn::ZfsTurn;
 use super::{OverlayMaker, Volume, VolumeState};
 use crate::layout::Layout;
 use bootstash_base::error::Chain;
@@ -61,8 +63,9 @@ impl Volume {
         let bases = Bases::new(storage.clone()).touched_in(layout.touched_dirs.clone());
         let base_watch = BaseWatch::new(storage.clone(), bases.clone());
         let (overlays, damaged) = Overlays::load(maker, layout.clone(), storage.clone(), bases)?;
-        let views = Views::read(Arc::clone(&zfs), layout.clone()).await?;
-        let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone()).await?;
+        let turn = ZfsTurn::of(zfs.as_ref());
+        let views = Views::read(Arc::clone(&zfs), layout.clone(), turn.clone()).await?;
+        let generations = Generations::read(Arc::clone(&zfs), layout.clone(), cancel.clone(), turn).await?;
         let (images, published) = (Catalog::default(), watch::Sender::new(VolumeState::default()));
         let mut volume = Self {
             zfs,
@@ -74,6 +77,7 @@ impl Volume {
             generations,
             images,
             images_of: None,
+            manifests: Manifests::default(),
             published,
             cancel,
         };

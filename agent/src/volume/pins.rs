@@ -42,7 +42,7 @@ impl Volume {
         let firmware = Some(manifest.source.firmware);
         // Onto what it is chained already it goes on being chained: the watch tells of bases that changed.
         if is_newest {
-            let checked = self.overlays.check_base(manifest).await;
+            let checked = self.overlays.check_base(&manifest).await;
             checked.map_err(|error| PinError::Base(Box::new(error)))?;
         }
         let cache = catalog::cache_path(&root, &image);

@@ -5,6 +5,7 @@ use bootstash_base::names::{DatasetName, SnapshotName};
 use bootstash_delta::catalog::Catalog;
 use bootstash_net::api::{OverlayView, ReplacedVolume};
 use bootstash_zfs::{ResumeToken, Snapshot};
+use std::sync::Arc;
 
 /// A volume as it is between two changes.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,7 @@ pub struct VolumeState {
     /// Views that are in use though no overlay needs them.
     pub held: Vec<HeldView>,
     /// The records of overlays, in order of path.
-    pub leases: Vec<Lease>,
+    pub leases: Vec<Arc<Lease>>,
     /// The images in the newest snapshot whose catalog was read.
     pub images: Catalog,
     /// That snapshot.

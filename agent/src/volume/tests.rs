@@ -1,6 +1,8 @@
 mod adopt;
 mod bases;
+mod beside_receive;
 mod callers;
+mod groups;
 mod leaked;
 mod missing;
 mod pins;

@@ -4,6 +4,7 @@
 //! Each case has a cluster of its own in a pool that all share: one registrar and its nodes, in this
 //! process, over loopback.
 
+mod beside_receive;
 mod capturer;
 mod cases;
 mod catch_up;
@@ -13,6 +14,8 @@ mod faulty_proxy;
 mod hanging;
 mod mounts;
 mod multicast;
+mod overlay_rows;
+mod overlays;
 mod registrar_lost;
 mod registrations;
 mod shared_directory;
@@ -69,6 +72,14 @@ pub fn measure_registrations(dir: &Path, count: usize) -> ExitCode {
     code(measured.map(|()| ExitCode::SUCCESS))
 }
 
+/// Makes and removes `count` overlays, and measures how many a second; `dir` is where the ZFS lives.
+pub fn measure_overlays(dir: &Path, count: usize) -> ExitCode {
+    let Some(pool) = private_zfs::pool() else { return private_zfs::run_again(dir, LIMIT) };
+    let measured =
+        runtime().and_then(|runtime| runtime.block_on(overlays::measure(&pool, &dir.join("o"), count)));
+    code(measured.map(|()| ExitCode::SUCCESS))
+}
+
 fn code(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         eprintln!("{error:?}");
@@ -88,6 +99,7 @@ fn trials(pool: &str, dir: &Path) -> Vec<Trial> {
         })
     };
     let cases = cases::CASES.iter().chain(faults::CASES).chain(shared_directory::CASES).chain(mounts::CASES);
+    let cases = cases.chain(beside_receive::CASES);
     cases.chain(registrar_lost::CASES).chain(multicast::CASES).map(trial).collect()
 }
 

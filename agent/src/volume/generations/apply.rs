@@ -1,12 +1,15 @@
 //! Applying a delta: only to the snapshot it was made from, and only with the result announced.
 
 use super::Generations;
+use super::receive::{Kind, Receiving};
 use crate::volume::Stopping;
 use bootstash_base::error::{Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
 use bootstash_base::names::{DatasetName, Guid, NameError};
 use bootstash_delta::{DeltaReadError, DeltaRecord};
-use bootstash_zfs::{ByteStream, DestroyError, ReadError, Receive, ReceiveError, Removed, Snapshot};
+use bootstash_zfs::{
+    ByteStream, DestroyError, ReadError, Receive, ReceiveError, Received, Removed, Snapshot,
+};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -109,25 +112,35 @@ impl ApplyError {
 }
 
 impl Generations {
-    /// Applies the verified file of a delta to the volume whose newest snapshot is the one it starts `from`.
-    pub(in crate::volume) async fn apply(
+    /// Makes ready for the verified file of a delta the volume whose newest snapshot is the one it starts `from`.
+    pub(in crate::volume) async fn begin_apply(
         &mut self,
-        record: &DeltaRecord,
+        record: DeltaRecord,
         from: Guid,
         file: &Path,
-    ) -> Result<Snapshot, ApplyError> {
+    ) -> Result<Receiving, ApplyError> {
         let volume = self.volume_at(from).await?;
         let volume = volume.ok_or_else(|| ApplyError::WrongBase { file: record.file.clone() })?;
         self.clear_partial(&volume).await?;
-        let stream = open_delta(record, file).await?;
+        let stream = open_delta(&record, file).await?;
         kill_point(KillPoint::ApplyBegun);
-        let received = self.receive_as(&volume, stream, Receive::NonResumable).await;
+        Ok(self.begin(volume, stream, Receive::NonResumable, Kind::Delta { record, from }))
+    }
+
+    /// Takes note of what came of one.
+    pub(super) async fn end_apply(
+        &mut self,
+        volume: &DatasetName,
+        received: Result<Received, ApplyError>,
+        record: &DeltaRecord,
+        from: Guid,
+    ) -> Result<Snapshot, ApplyError> {
         kill_point(KillPoint::ApplyReceived);
         let to = match received {
             Ok(received) => received.to,
             Err(error) => return Err(self.not_received(record, from, error).await?),
         };
-        self.note_received(&volume, &to);
+        self.note_received(volume, &to);
         if to.guid != record.to {
             let file = record.file.clone();
             return Err(ApplyError::WrongResult { file, wanted: record.to, got: to.guid });

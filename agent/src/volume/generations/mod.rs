@@ -15,8 +15,10 @@ mod replaced;
 pub use apply::ApplyError;
 pub(super) use apply::open_delta;
 pub use receive::Incoming;
+pub(super) use receive::{Ended, Receiving};
 
 use super::views::ViewError;
+use super::zfs_turn::ZfsTurn;
 use crate::layout::Layout;
 use bootstash_base::names::{DatasetName, NameError, SnapshotName};
 use bootstash_zfs::{ReadError, ResumeToken, Snapshot, Zfs};
@@ -52,6 +54,11 @@ pub(super) struct Generations {
     read_at: Instant,
     /// Ends a receive in order when the agent stops.
     cancel: CancellationToken,
+    turn: ZfsTurn,
+    /// Whether one is under way.
+    receiving: bool,
+    /// Whether replaced volumes were to be dropped meanwhile.
+    dropping_postponed: bool,
 }
 
 impl Generations {
@@ -63,9 +70,21 @@ impl Generations {
         zfs: Arc<dyn Zfs>,
         layout: Layout,
         cancel: CancellationToken,
+        turn: ZfsTurn,
     ) -> Result<Self, ReadError> {
         let (all, unknown_notes, read_at) = (Vec::new(), BTreeMap::new(), Instant::now());
-        let mut generations = Self { zfs, layout, all, unknown_notes, partial: None, read_at, cancel };
+        let mut generations = Self {
+            zfs,
+            layout,
+            all,
+            unknown_notes,
+            partial: None,
+            read_at,
+            cancel,
+            turn,
+            receiving: false,
+            dropping_postponed: false,
+        };
         generations.refresh().await?;
         Ok(generations)
     }
@@ -99,6 +118,11 @@ impl Generations {
     /// Whether ZFS was not asked for long.
     pub(super) fn are_stale(&self) -> bool {
         self.read_at.elapsed() >= STALE_AFTER
+    }
+
+    /// Whether a receive is under way, so that what ZFS says is half of something.
+    pub(super) fn are_receiving(&self) -> bool {
+        self.receiving
     }
 
     /// The node's volume: the newest that is whole.
@@ -203,7 +227,7 @@ mod tests {
         for (name, snapshots) in volumes {
             make(&zfs, name, *snapshots).await;
         }
-        Generations::read(Arc::new(zfs), layout, CancellationToken::new()).await.unwrap()
+        Generations::read(Arc::new(zfs), layout, CancellationToken::new(), ZfsTurn::default()).await.unwrap()
     }
 
     #[tokio::test]

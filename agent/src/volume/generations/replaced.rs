@@ -19,9 +19,13 @@ impl Generations {
         self.replaced().map(view).collect()
     }
 
-    /// Drops the volumes that were replaced and that no view stands on. One that the registrar knows
-    /// nothing of may be all that is left of something: that is for a person to drop.
+    /// Drops the volumes that were replaced and that no view stands on; while a receive is under way, when it has ended. One
+    /// that the registrar knows nothing of may be all that is left of something: that is for a person to drop.
     pub(in crate::volume) async fn drop_replaced(&mut self) {
+        self.dropping_postponed = self.receiving;
+        if self.receiving {
+            return;
+        }
         let replaced: Vec<_> = self.replaced().cloned().collect();
         let known: Vec<_> =
             replaced.iter().filter(|it| !self.unknown_notes.contains_key(&it.number)).collect();
@@ -41,6 +45,13 @@ impl Generations {
             && let Err(error) = self.refresh().await
         {
             tracing::warn!("cannot see what is left: {}", Chain(&error));
+        }
+    }
+
+    /// What was not done while a receive was under way.
+    pub(in crate::volume) async fn drop_postponed(&mut self) {
+        if self.dropping_postponed {
+            self.drop_replaced().await;
         }
     }
 

@@ -142,10 +142,7 @@ impl Overlays {
     ///
     /// # Errors
     /// See [`CreateOverlayError`].
-    pub(in crate::volume) async fn check_base(
-        &self,
-        manifest: Manifest,
-    ) -> Result<Manifest, CreateOverlayError> {
+    pub(in crate::volume) async fn check_base(&self, manifest: &Manifest) -> Result<(), CreateOverlayError> {
         let (image, path) = (manifest.name.clone(), manifest.source.path.clone());
         let looked = self.bases.change(&manifest.source, Instant::now() + DEADLINE).await;
         let looked = looked.unwrap_or_else(|| {
@@ -153,7 +150,7 @@ impl Overlays {
             Err(BaseReadError::Io { path: path.clone(), source })
         });
         match looked {
-            Ok(None) => Ok(manifest),
+            Ok(None) => Ok(()),
             Ok(Some(change)) => Err(CreateOverlayError::BaseChanged { image, path, change }),
             Err(source) => Err(CreateOverlayError::Base { image, source }),
         }

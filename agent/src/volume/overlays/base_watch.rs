@@ -13,7 +13,7 @@ use bootstash_delta::catalog;
 use bootstash_disk::{BaseReadError, Source};
 use bootstash_net::api::{BaseState, BaseStatus, ChangedBase};
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl BaseWatch {
     }
 
     /// One look at the bases of these overlays; what is known of others goes.
-    async fn look(&self, leases: &[Lease], known: &mut Known) {
+    async fn look(&self, leases: &[Arc<Lease>], known: &mut Known) {
         let until = Instant::now() + LOOK_DEADLINE;
         let wanted = roots(leases);
         known.sources.retain(|chained, _| wanted.contains_key(chained));
@@ -106,23 +106,24 @@ impl BaseWatch {
 }
 
 impl VolumeHandle {
-    /// Watches the bases of overlays, for ever: all of them every half minute, and at once when overlays come or go.
+    /// Watches the bases of overlays, for ever: all of them every half minute, and at once when others come or go.
     pub async fn watch_bases(self) {
         let (mut published, mut known) = (self.published(), Known::default());
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => (),
                 changed = published.changed() => match changed {
-                    Ok(()) if published.borrow_and_update().leases == seen => continue,
+                    Ok(()) if all_chained(&published.borrow_and_update().leases) == seen => continue,
                     Ok(()) => (),
                     Err(_) => return,
                 },
             }
-            seen = published.borrow_and_update().leases.clone();
-            self.base_watch.look(&seen, &mut known).await;
+            let leases = published.borrow_and_update().leases.clone();
+            seen = all_chained(&leases);
+            self.base_watch.look(&leases, &mut known).await;
         }
     }
 
@@ -138,9 +139,22 @@ impl VolumeHandle {
 }
 
 /// What is chained onto, and where its view is mounted.
-fn roots(leases: &[Lease]) -> BTreeMap<Chained, PathBuf> {
+fn roots(leases: &[Arc<Lease>]) -> BTreeMap<Chained, PathBuf> {
     let root = |lease: &Lease| lease.overlay.cache.ancestors().nth(ROOT_ABOVE_CACHE).map(Path::to_owned);
     leases.iter().filter_map(|lease| root(lease).map(|root| (chained(lease), root))).collect()
+}
+
+fn all_chained(leases: &[Arc<Lease>]) -> BTreeSet<Chained> {
+    let mut all = BTreeSet::new();
+    let mut last = None;
+    for lease in leases {
+        let this = (&lease.overlay.snapshot, &lease.overlay.image);
+        // Most are of few images: names are not copied for each.
+        if last.replace(this) != Some(this) {
+            all.insert(chained(lease));
+        }
+    }
+    all
 }
 
 fn chained(lease: &Lease) -> Chained {
@@ -157,7 +171,7 @@ fn by_mount(sources: &BTreeMap<Chained, Source>) -> Vec<Vec<(Chained, Source)>> 
     groups.into_values().collect()
 }
 
-fn changed(states: &BaseStates, leases: &[Lease]) -> Vec<ChangedBase> {
+fn changed(states: &BaseStates, leases: &[Arc<Lease>]) -> Vec<ChangedBase> {
     let of = |(chained, status): (&Chained, &BaseStatus)| match &status.state {
         BaseState::Changed { change } => Some(ChangedBase {
             path: status.path.clone(),
@@ -173,7 +187,7 @@ fn changed(states: &BaseStates, leases: &[Lease]) -> Vec<ChangedBase> {
     changed
 }
 
-fn overlays_on(on: &Chained, leases: &[Lease]) -> Vec<PathBuf> {
+fn overlays_on(on: &Chained, leases: &[Arc<Lease>]) -> Vec<PathBuf> {
     leases.iter().filter(|lease| chained(lease) == *on).map(|lease| lease.overlay.path.clone()).collect()
 }
 
@@ -185,7 +199,7 @@ enum News {
 }
 
 /// What is to be told, and is then known. What is unknown is no news.
-fn news(told: &mut BTreeMap<Chained, String>, now: &BaseStates, leases: &[Lease]) -> Vec<News> {
+fn news(told: &mut BTreeMap<Chained, String>, now: &BaseStates, leases: &[Arc<Lease>]) -> Vec<News> {
     let mut news = Vec::new();
     for base in changed(now, leases) {
         let chained = (base.snapshot.clone(), base.image.clone());
@@ -243,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once_with_the_overlays_on_it() {
-        let leases =
-            [lease("/vms/a", 1, "alpine"), lease("/vms/b", 1, "alpine"), lease("/vms/c", 2, "alpine")];
+        let leases = [("/vms/a", 1), ("/vms/b", 1), ("/vms/c", 2)]
+            .map(|(path, snapshot)| Arc::new(lease(path, snapshot, "alpine")));
         let (fine, bad) = (states(BaseState::AsRegistered), states(changed_state()));
         let mut told = BTreeMap::new();
         let lines = news(&mut told, &bad, &leases);
@@ -268,7 +282,7 @@ mod tests {
 
     #[test]
     fn views_are_found_by_what_overlays_chain_onto() {
-        let lease = lease("/vms/a", 1, "alpine");
+        let lease = Arc::new(lease("/vms/a", 1, "alpine"));
         let root = lease.overlay.cache.parent().unwrap().parent().unwrap().parent().unwrap().to_owned();
         assert_eq!(roots(std::slice::from_ref(&lease)), BTreeMap::from([(chained(&lease), root)]));
     }

@@ -194,6 +194,25 @@ pub(in crate::volume) struct Place {
     pub(in crate::volume) owner: Option<FileOwner>,
 }
 
+/// An overlay was not made.
+pub(in crate::volume) struct NotMade {
+    pub(in crate::volume) error: CreateOverlayError,
+    pub(in crate::volume) record: Record,
+}
+
+/// What became of the record of an overlay that was not made.
+pub(in crate::volume) enum Record {
+    AsBefore,
+    Intended(Box<Lease>),
+    Gone(PathBuf),
+}
+
+impl NotMade {
+    fn new(error: impl Into<CreateOverlayError>, record: Record) -> Self {
+        Self { error: error.into(), record }
+    }
+}
+
 impl Overlays {
     /// The place for an overlay, if the caller may have it, or the overlay that is there already.
     pub(in crate::volume) async fn look_for(
@@ -230,39 +249,57 @@ impl Overlays {
         Ok(OverlayReply { overlay, outcome: OverlayOutcome::Unchanged })
     }
 
-    /// The record first: a view without a record is dropped at the next start, under the VM.
-    pub(in crate::volume) async fn make(
-        &mut self,
-        place: Place,
-        overlay: OverlayView,
-    ) -> Result<OverlayView, CreateOverlayError> {
-        let act_as = &place.act_as;
+    /// The record first: a view without a record is dropped at the next start, under the VM. What is on record is still to be
+    /// noted.
+    pub(in crate::volume) async fn make(&self, place: Place, overlay: OverlayView) -> Result<Lease, NotMade> {
         let mount_point = Some(place.mount_point.clone());
         let intended =
             Lease { stage: Stage::Intended, overlay, mount_point, missing_since: None, pinned: false };
-        self.leases.put(intended.clone()).await?;
+        self.leases.write(&intended).await.map_err(|error| NotMade::new(error, Record::AsBefore))?;
         kill_point(KillPoint::OverlayIntended);
-        let overlay = intended.overlay.clone();
+        let overlay = &intended.overlay;
         let file = NewOverlay {
             path: &overlay.path,
             backing: &overlay.cache,
             virtual_size_bytes: overlay.virtual_size_bytes,
             owner: place.owner,
         };
-        if let Err(error) = self.maker.create(act_as, file).await {
-            self.leases.remove(&overlay.path).await?;
-            return Err(not_made(error, act_as));
+        if let Err(error) = self.maker.create(&place.act_as, file).await {
+            return Err(self.take_back(intended, not_made(error, &place.act_as)).await);
         }
         kill_point(KillPoint::OverlayCreated);
-        if let Err(error) = self.leases.put(Lease { stage: Stage::Made, ..intended }).await {
+        let made = Lease { stage: Stage::Made, ..intended.clone() };
+        if let Err(error) = self.leases.write(&made).await {
             // Whoever asked is told that it failed, and will not look for a file.
             self.remove_unrecorded(&place).await;
-            self.leases.remove(&overlay.path).await?;
-            return Err(error.into());
+            return Err(self.take_back(intended, error.into()).await);
         }
         kill_point(KillPoint::OverlayMade);
+        let overlay = &made.overlay;
         tracing::info!("made overlay {} of {} on {}", shown(&overlay.path), overlay.image, overlay.snapshot);
-        Ok(overlay)
+        Ok(made)
+    }
+
+    /// The record of an overlay that was not made goes.
+    async fn take_back(&self, intended: Lease, why: CreateOverlayError) -> NotMade {
+        match self.leases.erase(&intended.overlay.path).await {
+            Ok(()) => NotMade { error: why, record: Record::Gone(intended.overlay.path) },
+            Err(error) => NotMade::new(error, Record::Intended(Box::new(intended))),
+        }
+    }
+
+    /// Takes note of a record that was written.
+    pub(in crate::volume) fn note(&mut self, lease: Lease) {
+        self.leases.note(lease);
+    }
+
+    /// Takes note of what became of the record of an overlay that was not made.
+    pub(in crate::volume) fn note_not_made(&mut self, record: Record) {
+        match record {
+            Record::AsBefore => (),
+            Record::Intended(lease) => self.leases.note(*lease),
+            Record::Gone(path) => self.leases.forget(&path),
+        }
     }
 
     async fn remove_unrecorded(&self, place: &Place) {

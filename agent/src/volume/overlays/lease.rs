@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a damaged record's file ends once its overlay has another.
 const ASIDE: &str = "damaged";
@@ -85,11 +86,14 @@ pub enum LeaseError {
     },
 }
 
+/// Records, by path of the overlay. Each is shared with who looks at it.
+pub(in crate::volume) type Records = BTreeMap<PathBuf, Arc<Lease>>;
+
 /// All records, in memory as on disk.
 #[derive(Debug)]
 pub(super) struct Leases {
     dir: PathBuf,
-    by_path: BTreeMap<PathBuf, Lease>,
+    by_path: Records,
 }
 
 impl Leases {
@@ -102,7 +106,7 @@ impl Leases {
         for path in record_files(dir)? {
             let bytes = fs::read(&path).map_err(|source| LeaseError::Io { path: path.clone(), source })?;
             match serde_json::from_slice::<Lease>(&bytes) {
-                Ok(lease) => drop(by_path.insert(lease.overlay.path.clone(), lease)),
+                Ok(lease) => drop(by_path.insert(lease.overlay.path.clone(), Arc::new(lease))),
                 Err(source) => damaged.push(DamagedRecord { path, source }),
             }
         }
@@ -136,12 +140,22 @@ impl Leases {
     /// # Errors
     /// See [`LeaseError`]; the record is then as it was.
     pub(super) async fn put(&mut self, lease: Lease) -> Result<(), LeaseError> {
+        self.write(&lease).await?;
+        self.note(lease);
+        Ok(())
+    }
+
+    /// The same on disk alone: for several at a time, each then to be noted.
+    pub(super) async fn write(&self, lease: &Lease) -> Result<(), LeaseError> {
         let (dir, file, record) = (self.dir.clone(), self.file_of(&lease.overlay.path), lease.clone());
         let path = file.clone();
         let written = off_runtime(move || write(&dir, &file, &record)).await;
-        written.map_err(|source| LeaseError::Io { path, source })?;
-        self.by_path.insert(lease.overlay.path.clone(), lease);
-        Ok(())
+        written.map_err(|source| LeaseError::Io { path, source })
+    }
+
+    /// What was written is what holds.
+    pub(super) fn note(&mut self, lease: Lease) {
+        self.by_path.insert(lease.overlay.path.clone(), Arc::new(lease));
     }
 
     /// Removes a record, if there is one.
@@ -150,22 +164,32 @@ impl Leases {
     /// See [`LeaseError`].
     pub(super) async fn remove(&mut self, overlay: &Path) -> Result<(), LeaseError> {
         if self.by_path.contains_key(overlay) {
-            let file = self.file_of(overlay);
-            let path = file.clone();
-            let removed = off_runtime(move || Ok(remove_file(&file))).await;
-            removed.map_err(|source| LeaseError::Io { path, source })??;
-            self.by_path.remove(overlay);
+            self.erase(overlay).await?;
+            self.forget(overlay);
         }
         Ok(())
     }
 
+    /// The same on disk alone: for several at a time, each then to be forgotten.
+    pub(super) async fn erase(&self, overlay: &Path) -> Result<(), LeaseError> {
+        let file = self.file_of(overlay);
+        let path = file.clone();
+        let removed = off_runtime(move || Ok(remove_file(&file))).await;
+        removed.map_err(|source| LeaseError::Io { path, source })?
+    }
+
+    /// What was erased holds no more.
+    pub(super) fn forget(&mut self, overlay: &Path) {
+        self.by_path.remove(overlay);
+    }
+
     /// The record of the overlay at this path.
     pub(super) fn get(&self, overlay: &Path) -> Option<&Lease> {
-        self.by_path.get(overlay)
+        self.by_path.get(overlay).map(Arc::as_ref)
     }
 
     /// All records, by path of the overlay.
-    pub(super) fn all(&self) -> &BTreeMap<PathBuf, Lease> {
+    pub(super) fn all(&self) -> &Records {
         &self.by_path
     }
 

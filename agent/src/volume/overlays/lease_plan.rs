@@ -4,13 +4,14 @@
 //! overlay any more; what was not seen counts as there. Each that goes says why.
 
 use super::file_state::FileState;
-use super::lease::{Lease, Stage};
+use super::lease::{Lease, Records, Stage};
 use bootstash_base::names::SnapshotName;
 use bootstash_delta::retention::Span;
 use bootstash_net::api::ReleasedOverlay;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What was seen of one recorded overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(super) struct Scan {
 /// The records as they should be.
 #[derive(Debug)]
 pub(in crate::volume) struct LeasePlan {
-    pub(super) records: BTreeMap<PathBuf, Lease>,
+    pub(super) records: Records,
     pub(in crate::volume) released: Vec<ReleasedOverlay>,
     /// Whether there can be overlays that neither records nor what was found tell of.
     pub(super) complete: bool,
@@ -45,12 +46,7 @@ pub(in crate::volume) struct LeasePlan {
 impl LeasePlan {
     /// The records after what was seen at `now`. An overlay is let go once it was missing for `grace`;
     /// none is where there is none.
-    pub(super) fn of(
-        records: &BTreeMap<PathBuf, Lease>,
-        scan: Scan,
-        now: DateTime<Utc>,
-        grace: Option<TimeDelta>,
-    ) -> Self {
+    pub(super) fn of(records: &Records, scan: Scan, now: DateTime<Utc>, grace: Option<TimeDelta>) -> Self {
         let mut plan = Self { records: records.clone(), released: Vec::new(), complete: scan.complete };
         for (path, observation) in &scan.observations {
             plan.note(path, observation, now);
@@ -79,7 +75,7 @@ impl LeasePlan {
     }
 
     fn note(&mut self, path: &PathBuf, observation: &Observation, now: DateTime<Utc>) {
-        let Some(lease) = self.records.get_mut(path) else { return };
+        let Some(lease) = self.records.get_mut(path).map(Arc::make_mut) else { return };
         match observation.file {
             FileState::Present => {
                 lease.missing_since = None;
@@ -95,7 +91,7 @@ impl LeasePlan {
     fn adopt(&mut self, found: Lease) {
         let recorded = self.records.get(&found.overlay.path);
         if recorded.is_none_or(|lease| lease.overlay.cache != found.overlay.cache) {
-            self.records.insert(found.overlay.path.clone(), found);
+            self.records.insert(found.overlay.path.clone(), Arc::new(found));
         }
     }
 
@@ -170,8 +166,8 @@ mod tests {
         }
     }
 
-    fn records(leases: &[Lease]) -> BTreeMap<PathBuf, Lease> {
-        leases.iter().map(|lease| (lease.overlay.path.clone(), lease.clone())).collect()
+    fn records(leases: &[Lease]) -> Records {
+        leases.iter().map(|lease| (lease.overlay.path.clone(), Arc::new(lease.clone()))).collect()
     }
 
     fn scan(path: &str, file: FileState) -> Scan {

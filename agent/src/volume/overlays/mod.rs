@@ -31,7 +31,7 @@ pub use base_watch::BaseStates;
 pub(super) use base_watch::BaseWatch;
 pub(super) use bottom::{Backing, Bottom};
 pub use create::{CreateOverlayError, OverlaySpec};
-pub(super) use create::{Found, Place};
+pub(super) use create::{Found, NotMade, Place};
 pub(super) use lease::DamagedRecord;
 pub use lease::{Lease, LeaseError, Stage};
 pub(super) use lease_plan::LeasePlan;
@@ -45,9 +45,8 @@ use super::storage::Storage;
 use crate::layout::Layout;
 use bootstash_base::names::SnapshotName;
 use bootstash_net::api::OverlayView;
-use lease::Leases;
+use lease::{Leases, Records};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The overlays of this node.
@@ -93,7 +92,7 @@ impl Overlays {
     }
 
     /// The records.
-    pub(super) fn leases(&self) -> &BTreeMap<PathBuf, Lease> {
+    pub(super) fn leases(&self) -> &Records {
         self.leases.all()
     }
 }

@@ -51,10 +51,10 @@ impl Overlays {
         self.spared = plan.unconfirmed(views);
         for (path, lease) in &plan.records {
             let before = self.leases.get(path).cloned();
-            if before.as_ref() == Some(lease) {
+            if before.as_ref() == Some(lease.as_ref()) {
                 continue;
             }
-            if let Err(error) = self.leases.put(lease.clone()).await {
+            if let Err(error) = self.leases.put(lease.as_ref().clone()).await {
                 tracing::error!("{}; the view it keeps stays for now", Chain(&error));
                 self.spared.insert(lease.overlay.snapshot.clone());
             } else if before.is_none_or(|before| before.overlay != lease.overlay) {

@@ -67,36 +67,44 @@ pub enum RemoveOverlayError {
 }
 
 impl Overlays {
-    /// Removes the overlay at `given`, if there is one: the file, as far as the caller may, then its record.
-    /// Returns the snapshot whose view it chained onto.
+    /// Removes the overlay at this path, if there is one: the file, as far as the caller may, then its record, which is still
+    /// to be forgotten. Returns the snapshot whose view it chained onto.
     pub(in crate::volume) async fn remove(
-        &mut self,
+        &self,
         by: UnixPeer,
-        given: &Path,
+        path: &Path,
     ) -> Result<Option<SnapshotName>, RemoveOverlayError> {
-        let path = self.real_path(by, given).await?;
-        let Some(lease) = self.leases.get(&path) else {
+        let Some(lease) = self.leases.get(path) else {
             return match self
-                .access(by, &path, DEADLINE, |path, act_as| {
+                .access(by, path, DEADLINE, |path, act_as| {
                     act_as.act(|| path.symlink_metadata().is_ok()).map_err(AccessError::rights)
                 })
                 .await?
             {
-                true => Err(RemoveOverlayError::Foreign { path }),
+                true => Err(RemoveOverlayError::Foreign { path: path.to_owned() }),
                 false => Ok(None),
             };
         };
         let snapshot = lease.overlay.snapshot.clone();
-        self.access(by, &path, DEADLINE, remove_file).await?;
+        self.access(by, path, DEADLINE, remove_file).await?;
         kill_point(KillPoint::OverlayRemoved);
-        self.leases.remove(&path).await?;
+        self.leases.erase(path).await?;
         kill_point(KillPoint::LeaseRemoved);
-        tracing::info!("removed overlay {}", shown(&path));
+        tracing::info!("removed overlay {}", shown(path));
         Ok(Some(snapshot))
     }
 
+    /// Takes note that the record of an overlay was removed.
+    pub(in crate::volume) fn forget(&mut self, path: &Path) {
+        self.leases.forget(path);
+    }
+
     /// As it stands on record, if it does: then nothing needs to be looked up.
-    async fn real_path(&self, by: UnixPeer, given: &Path) -> Result<PathBuf, RemoveOverlayError> {
+    pub(in crate::volume) async fn real_path(
+        &self,
+        by: UnixPeer,
+        given: &Path,
+    ) -> Result<PathBuf, RemoveOverlayError> {
         if self.leases.get(given).is_some() {
             return Ok(given.to_owned());
         }

@@ -4,7 +4,7 @@
 //! counts as there. Nothing is changed here.
 
 use super::file_state::{self, FileState};
-use super::lease::Lease;
+use super::lease::{Lease, Records};
 use super::lease_plan::{Observation, Scan};
 use super::qemu_lock;
 use super::scan_directory::{self, DirectoryScan};
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Looks at the overlays of `records`, and through their directories and the configured ones.
-pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<PathBuf, Lease>) -> Scan {
+pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &Records) -> Scan {
     let until = Instant::now() + DEADLINE;
     let layout = Arc::new(layout.clone());
     let mounts = MountTable::read();
@@ -58,12 +58,7 @@ pub(super) async fn scan(storage: &Storage, layout: &Layout, records: &BTreeMap<
 }
 
 impl Scan {
-    fn take_in(
-        &mut self,
-        directory: &Path,
-        looked: io::Result<DirectoryScan>,
-        records: &BTreeMap<PathBuf, Lease>,
-    ) {
+    fn take_in(&mut self, directory: &Path, looked: io::Result<DirectoryScan>, records: &Records) {
         match looked {
             Ok(found) => {
                 for (path, error) in found.unreadable.iter().filter(|(path, _)| !records.contains_key(path)) {
@@ -87,12 +82,12 @@ fn warn_unread(what: &str, path: &Path, error: &io::Error) {
 /// The overlays on each storage, by its mount point: what hangs is asked for one after the other, so that
 /// one thread hangs with it.
 pub(super) fn by_mount<'a>(
-    leases: impl Iterator<Item = &'a Lease>,
+    leases: impl Iterator<Item = &'a Arc<Lease>>,
     mounts: &MountTable,
-) -> BTreeMap<PathBuf, Vec<Lease>> {
-    let mut groups: BTreeMap<PathBuf, Vec<Lease>> = BTreeMap::new();
+) -> BTreeMap<PathBuf, Vec<Arc<Lease>>> {
+    let mut groups: BTreeMap<PathBuf, Vec<Arc<Lease>>> = BTreeMap::new();
     for lease in leases {
-        groups.entry(mounts.mount_point_of(&lease.overlay.path)).or_default().push(lease.clone());
+        groups.entry(mounts.mount_point_of(&lease.overlay.path)).or_default().push(Arc::clone(lease));
     }
     groups
 }
@@ -100,7 +95,7 @@ pub(super) fn by_mount<'a>(
 async fn observe_on_mount(
     storage: &Storage,
     at: PathBuf,
-    leases: Vec<Lease>,
+    leases: Vec<Arc<Lease>>,
     layout: &Arc<Layout>,
     until: Instant,
 ) -> Vec<(PathBuf, Observation)> {
@@ -136,7 +131,7 @@ fn foreign_since(path: &Path, layout: &Layout) -> Option<DateTime<Utc>> {
 /// The directories to look through, and the patterns of which it is not known what they stand for.
 pub(super) async fn directories(
     storage: &Storage,
-    records: &BTreeMap<PathBuf, Lease>,
+    records: &Records,
     layout: &Layout,
     mounts: &MountTable,
     until: Instant,

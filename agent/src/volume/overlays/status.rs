@@ -15,6 +15,7 @@ use chrono::Utc;
 use futures::future::join_all;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -42,7 +43,7 @@ impl VolumeHandle {
 async fn statuses_on_mount(
     storage: &Storage,
     at: PathBuf,
-    leases: Vec<Lease>,
+    leases: Vec<Arc<Lease>>,
     until: Instant,
 ) -> Vec<OverlayStatus> {
     let mut overlays = Vec::new();

@@ -5,7 +5,7 @@
 //! its directory is looked through; storage that hangs holds up nothing but the look at it. Nothing is let go here.
 
 use super::adopt::AdoptOverlayError;
-use super::lease::Lease;
+use super::lease::{Lease, Records};
 use super::scan;
 use super::scan_directory::{DirectoryScan, Examined, scan_unexamined};
 use crate::layout::Layout;
@@ -51,7 +51,7 @@ impl OverlayWatch {
 
     /// Looks once.
     pub(in crate::volume) async fn look(&mut self) {
-        let leases: BTreeMap<_, _> =
+        let leases: Records =
             self.volume.state().leases.into_iter().map(|lease| (lease.overlay.path.clone(), lease)).collect();
         for found in self.unexamined(&leases).await {
             let recorded = leases.get(&found.overlay.path);
@@ -62,7 +62,7 @@ impl OverlayWatch {
     }
 
     /// The overlays in files that were not there at the last look.
-    async fn unexamined(&mut self, leases: &BTreeMap<PathBuf, Lease>) -> Vec<Lease> {
+    async fn unexamined(&mut self, leases: &Records) -> Vec<Lease> {
         let (until, mounts) = (Instant::now() + DEADLINE, MountTable::read());
         let storage = self.volume.storage.clone();
         let (directories, _) = scan::directories(&storage, leases, &self.layout, &mounts, until).await;

@@ -57,6 +57,7 @@ impl Views {
             names it); another view of the same snapshot takes its place"
         );
         self.numbers.insert(snapshot.clone(), self.number(snapshot) + 1);
+        self.ensured.remove(&held);
         self.set_aside.insert(held);
     }
 

@@ -7,6 +7,7 @@
 mod held;
 mod mounted;
 
+use super::zfs_turn::ZfsTurn;
 use crate::layout::Layout;
 use bootstash_base::error::{Chain, Classified, ErrorClass};
 use bootstash_base::kill_point::{KillPoint, kill_point};
@@ -104,6 +105,9 @@ pub(super) struct Views {
     set_aside: BTreeSet<DatasetName>,
     /// By which the processes are found that hold one.
     devices: BTreeMap<DatasetName, DeviceNumber>,
+    /// Those that were seen to be clones of their snapshots since the start.
+    ensured: BTreeSet<DatasetName>,
+    turn: ZfsTurn,
     /// Those of which the log says that they are in use.
     reported_in_use: BTreeSet<SnapshotName>,
     /// Those of which the log says that they are not at their place.
@@ -115,13 +119,15 @@ impl Views {
     ///
     /// # Errors
     /// Where ZFS does not say.
-    pub(super) async fn read(zfs: Arc<dyn Zfs>, layout: Layout) -> Result<Self, ReadError> {
+    pub(super) async fn read(zfs: Arc<dyn Zfs>, layout: Layout, turn: ZfsTurn) -> Result<Self, ReadError> {
         let mut views = Self {
             zfs: Arc::clone(&zfs),
             present: BTreeSet::new(),
             numbers: BTreeMap::new(),
             set_aside: BTreeSet::new(),
             devices: BTreeMap::new(),
+            ensured: BTreeSet::new(),
+            turn,
             reported_in_use: BTreeSet::new(),
             reported_unmounted: BTreeSet::new(),
             layout,
@@ -143,7 +149,8 @@ impl Views {
     }
 
     /// The mounted view of a snapshot, made or mounted where it is not; and whether it was made. The first of the
-    /// `datasets` that have the snapshot is to make it.
+    /// `datasets` that have the snapshot is to make it. ZFS is not asked about one that it was asked about before, and
+    /// that is at its place.
     ///
     /// # Errors
     /// See [`ViewError`].
@@ -153,6 +160,9 @@ impl Views {
         datasets: &[DatasetName],
     ) -> Result<(PathBuf, Made), ViewError> {
         let mountpoint = self.layout.mountpoint(snapshot);
+        if !datasets.is_empty() && self.is_ready(snapshot, &mountpoint).await {
+            return Ok((mountpoint, Made::Unchanged));
+        }
         let mut failed = Err(ViewError::Missing { snapshot: snapshot.clone() });
         for dataset in datasets {
             match self.make_or_mount(dataset, snapshot, &mountpoint).await {
@@ -164,6 +174,11 @@ impl Views {
         failed
     }
 
+    async fn is_ready(&self, snapshot: &SnapshotName, at: &Path) -> bool {
+        let Ok(name) = self.name(snapshot) else { return false };
+        self.ensured.contains(&name) && self.zfs.check_mounted_at(&name, at).await.is_ok()
+    }
+
     /// The first view that nobody keeps from being mounted.
     async fn make_or_mount(
         &mut self,
@@ -171,6 +186,7 @@ impl Views {
         snapshot: &SnapshotName,
         at: &Path,
     ) -> Result<Made, ViewError> {
+        let _turn = self.turn.take().await;
         loop {
             let name = self.name(snapshot)?;
             match self.zfs.clone_snapshot(of, snapshot, &name, at).await {
@@ -178,7 +194,8 @@ impl Views {
                     kill_point(KillPoint::ViewMade);
                     self.present.insert(snapshot.clone());
                     let device = self.zfs.check_mounted_at(&name, at).await?;
-                    self.devices.insert(name, device);
+                    self.devices.insert(name.clone(), device);
+                    self.ensured.insert(name);
                     return Ok(made);
                 }
                 Err(CloneError::Held { .. }) if self.may_have_another(snapshot) => {
@@ -200,6 +217,7 @@ impl Views {
     /// See [`ViewError`].
     pub(super) async fn mount(&mut self, snapshot: &SnapshotName) -> Result<Made, ViewError> {
         let name = self.name(snapshot)?;
+        let _turn = self.turn.take().await;
         let made = self.zfs.mount(&name).await?;
         let device = self.zfs.check_mounted_at(&name, &self.layout.mountpoint(snapshot)).await?;
         self.devices.insert(name, device);
@@ -215,6 +233,8 @@ impl Views {
             return Ok(());
         }
         let name = self.name(snapshot)?;
+        let _turn = self.turn.take().await;
+        self.ensured.remove(&name);
         let destroyed = self.zfs.destroy(&name).await;
         if let Err(error) = destroyed {
             if error.kind() == ErrorClass::Busy && self.reported_in_use.insert(snapshot.clone()) {
