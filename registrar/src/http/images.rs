@@ -67,12 +67,12 @@ pub(super) async fn register(
     if state.jobs.active_step(&name).is_none()
         && let Some(manifest) = registered(&state, &name, &request.source).await?
     {
-        refuse_doubt(request.require, &manifest)?;
         refuse_other_choices(&request.capture, &manifest)?;
-        if manifest.boots_to_follow > 0 {
+        if manifest.boots_to_follow > 0 || state.jobs.follow_up_failed(&name) {
             let following = tokio::time::timeout(SUBMIT_LIMIT, state.runner.follow_up(name, request)).await;
             return started(following);
         }
+        refuse_doubt(request.require, &manifest)?;
         let image = Box::new(view(&state, manifest));
         return Ok(Json(RegisterReply::Unchanged { image }));
     }

@@ -173,6 +173,13 @@ impl JobRegistry {
         self.lock().get(&id).map(|entry| entry.record.clone())
     }
 
+    /// Whether the newest job that followed up on an image failed: then nodes may lack what it found.
+    pub fn follow_up_failed(&self, name: &ImageName) -> bool {
+        let jobs = self.lock();
+        let newest = jobs.values().map(|entry| &entry.record).rfind(|record| record.name == *name);
+        newest.is_some_and(|record| record.follows_up && matches!(record.state, JobState::Failed { .. }))
+    }
+
     /// All jobs as seen from outside, in order of number.
     pub fn views(&self) -> Vec<JobView> {
         self.lock().values().map(|entry| entry.view.borrow().clone()).collect()
@@ -276,7 +283,8 @@ fn old(jobs: &BTreeMap<JobId, Entry>) -> Vec<JobId> {
 
 fn same_or_taken(record: &JobRecord, request: &RegisterRequest) -> Result<Submitted, SubmitError> {
     // A registration under way may promise more than was asked for, never less.
-    let promised = request.require.is_none() || record.require == request.require;
+    let complete = !request.capture.complete || record.capture.complete || record.follows_up;
+    let promised = complete && (request.require.is_none() || record.require == request.require);
     if record.source == request.source && record.cache == request.cache && promised {
         return Ok(Submitted::UnderWay(record.id));
     }

@@ -278,8 +278,8 @@ impl Inner {
             if let JobState::Published { snapshot, cache_bytes, .. } = &record.state {
                 tracing::info!(image = %record.name, %snapshot, cache_bytes, "{what}");
             }
-            // No registration of its own; that an image lacks boots is told by its trust.
-            if !record.follows_up {
+            // No registration of its own, but a failure like others.
+            if !record.follows_up || matches!(record.state, JobState::Failed { .. }) {
                 self.metrics.registration_ended(&record);
             }
         }

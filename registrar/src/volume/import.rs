@@ -286,7 +286,7 @@ mod tests {
             import(&volume, request).unwrap();
             let path = catalog::cache_path(&volume, &request.manifest.name);
             assert_eq!(fs::read(&path).unwrap(), fs::read(&request.cache).unwrap());
-            assert_eq!(catalog::read_all(&volume).unwrap(), [request.manifest.clone()]);
+            assert_eq!(catalog::read_all(&volume).unwrap(), std::slice::from_ref(&request.manifest));
             assert_eq!(fs::read_dir(volume.join("images")).unwrap().count(), 1);
             fs::metadata(&path).unwrap().ino()
         };

@@ -21,6 +21,10 @@ pub(super) async fn ask(registrar: &Client, job: JobId) -> Result<CancelReply, C
 pub(super) fn cancelled_text(reply: &CancelReply) -> String {
     let (job, name) = (reply.job.id, &reply.job.name);
     match &reply.job.outcome {
+        Some(JobOutcome::Cancelled { step }) if reply.cancelled && reply.job.follows_up => format!(
+            "cancelled job {job}, the other boots of {name}, at {step}; nodes keep the image as they have it, and \
+             `bootstash register` again makes them"
+        ),
         Some(JobOutcome::Cancelled { step }) if reply.cancelled => {
             format!("cancelled job {job}, the registration of {name}, at {step}; nothing of it is left")
         }

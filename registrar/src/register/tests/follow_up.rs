@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::Registration;
+use bootstash_base::names::ImageName;
 use bootstash_delta::catalog::{Confidence, Manifest};
 use std::path::PathBuf;
 
@@ -62,6 +63,7 @@ async fn nodes_have_it_after_the_first_round_and_what_follows_after() {
     let request = RegisterRequest::new("debian", &early.image);
     let again = early.bench.runner.submit("debian".parse().unwrap(), request).await.unwrap();
     assert_eq!(again, Submitted::UnderWay(second));
+    assert!(!early.bench.jobs.follow_up_failed(&"debian".parse().unwrap()));
     let since = early.manifest().registered;
     early.bench.close().await;
 
@@ -100,10 +102,28 @@ async fn who_wants_all_boots_or_high_confidence_gets_them_before_nodes_do() {
 }
 
 #[tokio::test]
+async fn who_wants_all_boots_is_not_told_to_wait_for_the_first() {
+    let (dir, zfs) = dirs();
+    let early = Early::open(dir.path(), &zfs).await;
+    early.bench.capturer.hold(true);
+    let name: ImageName = "debian".parse().unwrap();
+    let mut request = RegisterRequest::new("debian", &early.image);
+    let first = early.bench.runner.submit(name.clone(), request.clone()).await.unwrap();
+    assert_eq!(
+        early.bench.runner.submit(name.clone(), request.clone()).await.unwrap(),
+        Submitted::UnderWay(JobId(1))
+    );
+    request.capture.complete = true;
+    let error = early.bench.runner.submit(name, request).await.unwrap_err();
+    assert!(error.to_string().contains("(job 1); wait for it"), "{error} after {first:?}");
+    early.bench.close().await;
+}
+
+#[tokio::test]
 async fn boots_that_are_cancelled_leave_the_image_and_can_be_asked_for_again() {
     let (dir, zfs) = dirs();
     let early = Early::open(dir.path(), &zfs).await;
-    let name = "debian".parse().unwrap();
+    let name: ImageName = "debian".parse().unwrap();
     assert!(early.bench.runner.cancel_follow_up(&name).await.is_none());
     early.bench.capturer.hold_following(true);
     let (_, second) = early.begin().await;
@@ -142,6 +162,7 @@ async fn boots_that_fail_leave_the_image_as_nodes_have_it() {
         assert_eq!(failed, step, "{error}");
         assert_eq!((early.bench.images(), early.registered()), (vec!["debian".to_owned()], Some(1)));
         assert_eq!(early.manifest().boots_to_follow, 1);
+        assert!(early.bench.jobs.follow_up_failed(&"debian".parse().unwrap()));
         assert_eq!(std::fs::read_dir(early.bench.layout.work()).unwrap().count(), 0, "{step}");
         early.bench.close().await;
     }

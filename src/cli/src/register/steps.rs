@@ -117,6 +117,12 @@ mod tests {
     }
 
     #[test]
+    fn boots_that_follow_are_no_registration_of_their_own() {
+        let job = JobView { follows_up: true, ..samples::registered() };
+        assert!(summary(&job).starts_with("made the other boots of debian12 in "), "{}", summary(&job));
+    }
+
+    #[test]
     fn the_step_under_way_fits_a_line() {
         assert_eq!(under_way(&samples::inspecting()), "inspect");
         assert_eq!(under_way(&samples::capturing()), "capture, boot 2, 1763 clusters, 110.2 MiB of 2 GiB");

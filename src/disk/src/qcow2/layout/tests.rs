@@ -96,7 +96,7 @@ fn more_clusters_come_last_and_move_nothing() {
     let (old, new) = (Reader::of(&before), Reader::of(&after));
     assert_eq!(old.0.len(), new.0.len());
     for cluster in 0..16384 {
-        let at = |cluster: &u64| new.0.len() as u64 + *cluster * CLUSTER_BYTES | 1 << 63;
+        let at = |cluster: &u64| (new.0.len() as u64 + *cluster * CLUSTER_BYTES) | (1 << 63);
         let added = [1, 4, 8500].iter().position(|&more| more == cluster);
         let wanted = added.map_or_else(|| old.entry(cluster), |nth| at(&(3 + nth as u64)));
         assert_eq!(new.entry(cluster), wanted, "cluster {cluster}");
