@@ -132,7 +132,8 @@ impl Qemu {
             tasks: PROBE_TASKS,
         };
         let programs = self.programs();
-        let confined = Confined { programs, bounds, place: Some(&place), group: accelerator.group() };
+        let confined =
+            Confined { programs, bounds, place: Some(&place), group: accelerator.group(), background: false };
         let end = run::run(&confined, &programs.system, &args, deadline).await;
         match end {
             Ok(end) if end.status.code() == Some(PROBE_STATUS) && end.stdout.contains(&b'K') => Ok(()),

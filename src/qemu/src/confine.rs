@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 const OPEN_FILES: u32 = 512;
+/// A tenth of the processor time of one that is not in the background.
+const NICENESS: &str = "10";
 
 /// What a process may use; what is not given is not limited.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub(super) struct Confined<'a> {
     pub(super) place: Option<&'a Place>,
     /// A group whose devices it needs.
     pub(super) group: Option<Gid>,
+    /// Whether others on this host come first: what serves nodes does not wait for a capture.
+    pub(super) background: bool,
 }
 
 impl Confined<'_> {
@@ -46,7 +50,11 @@ impl Confined<'_> {
             Some(user) => self.as_user(user),
             None => Command::new(&self.programs.setpriv),
         };
-        command.args(["--no-new-privs", "--pdeathsig", "KILL", "--"]).arg(&self.programs.prlimit);
+        command.args(["--no-new-privs", "--pdeathsig", "KILL", "--"]);
+        if self.background {
+            command.arg(&self.programs.nice).args(["-n", NICENESS, "--"]);
+        }
+        command.arg(&self.programs.prlimit);
         command.args(self.limits(user.is_some())).arg("--");
         if let Some(place) = self.place {
             command.current_dir(place.path());

@@ -25,6 +25,8 @@ pub(super) struct Programs {
     pub(super) prlimit: PathBuf,
     /// Takes privileges from the others, and has the kernel end them with us.
     pub(super) setpriv: PathBuf,
+    /// Has the others stand back.
+    pub(super) nice: PathBuf,
     /// Takes the network from the others.
     pub(super) unshare: PathBuf,
 }
@@ -61,6 +63,7 @@ impl Qemu {
             prlimit: find("prlimit", "util-linux")?,
             setpriv: find("setpriv", "util-linux")?,
             unshare: find("unshare", "util-linux")?,
+            nice: find("nice", "coreutils")?,
         };
         Ok(Self(Arc::new(Shared { programs, kvm_verdict: OnceCell::new() })))
     }

@@ -126,7 +126,7 @@ impl Qemu {
     ) -> Result<Child, MachineError> {
         let programs = self.programs();
         let group = spec.accelerator.group();
-        Confined { programs, bounds: bounds(spec), place: Some(place), group }
+        Confined { programs, bounds: bounds(spec), place: Some(place), group, background: true }
             .command()
             .arg(&programs.system)
             .args(machine_args(spec, flash))

@@ -123,7 +123,8 @@ pub(super) async fn on_ours(
     args: &[OsString],
     limits: Limits,
 ) -> Result<Finished, QemuFailure> {
-    let confined = Confined { programs, bounds: limits.bounds(), place: None, group: None };
+    let confined =
+        Confined { programs, bounds: limits.bounds(), place: None, group: None, background: false };
     run(&confined, program, args, limits.deadline).await
 }
 
@@ -146,7 +147,7 @@ pub(super) async fn qemu_img_writing(
     file_bytes: u64,
 ) -> Result<Finished, QemuFailure> {
     let bounds = Bounds { file_bytes: Some(file_bytes), ..limits.bounds() };
-    let confined = Confined { programs, bounds, place: Some(place), group: None };
+    let confined = Confined { programs, bounds, place: Some(place), group: None, background: false };
     run(&confined, &programs.img, args, limits.deadline).await
 }
 

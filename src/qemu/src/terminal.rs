@@ -79,7 +79,8 @@ impl Qemu {
         let memory_bytes = (u64::from(spec.memory_mib) << 20) + OVERHEAD_BYTES;
         // The user's own VM: it may run and write as it likes.
         let bounds = Bounds { memory_bytes, cpu: None, file_bytes: None, tasks: u32::MAX };
-        let confined = Confined { programs: self.programs(), bounds, place: None, group: None };
+        let confined =
+            Confined { programs: self.programs(), bounds, place: None, group: None, background: false };
         let mut child = confined
             .command()
             .arg(&self.programs().system)

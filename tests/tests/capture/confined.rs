@@ -216,6 +216,11 @@ fn has_a_user_of_its_own(running: &Running, status: &BTreeMap<String, String>) {
     }
     let network = |process: &Path| std::fs::read_link(process.join("ns/net")).unwrap();
     assert_ne!(network(&running.process()), network(Path::new("/proc/self")));
+    let niceness = |process: &Path| {
+        let stat = std::fs::read_to_string(process.join("stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    assert_eq!(niceness(&running.process()), niceness(Path::new("/proc/self")) + 10);
     let user = ids[0].to_string();
     // What is beside its place, and its place but for what was handed to it.
     let secret = running.dir.path().join("secret");
