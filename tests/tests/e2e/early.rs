@@ -7,7 +7,7 @@ use bootstash_tests::guest::TinyGuest;
 use bootstash_tests::lab::registration::register_early;
 
 /// With three profiles to boot on, one processor's round is not all.
-const EARLY: &str = "[capture]\naccelerator = 'tcg'\nquiet = '1s'\nboot_timeout = '20s'\nmemory_mib = 64\n";
+const EARLY: &str = "[capture]\naccelerator = 'tcg'\nquiet = '1s'\nboot_timeout = '20s'\nquiet_without_signal = '3s'\nmemory_mib = 64\n";
 
 #[test]
 fn nodes_have_an_image_after_its_first_boots_and_the_others_follow() {
