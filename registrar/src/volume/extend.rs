@@ -33,7 +33,10 @@ impl Extension {
         let (mut there, mut wanted) = (buffer(old), buffer(old));
         for cluster in 0..old.bytes / old.cluster_bytes {
             let at = cluster * old.cluster_bytes;
-            old_file.read_exact_at(&mut there, at).map_err(|source| io_error(old_path, source))?;
+            // One that is damaged is replaced.
+            if old_file.read_exact_at(&mut there, at).is_err() {
+                return Ok(None);
+            }
             new_file.read_exact_at(&mut wanted, at).map_err(|source| io_error(new_path, source))?;
             match there == wanted {
                 true => (),
@@ -129,7 +132,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(extension(&dir, "headtab1dat1", "headtab2datXdat2"), None);
         assert_eq!(extension(&dir, "headtab1dat1dat2", "headtab1dat1"), None);
-        let (old, new) = (cache(&dir, "old", "headtab1dat1"), cache(&dir, "new", "headtab1tab2dat1"));
+        let old = cache(&dir, "old", "headtab1dat1");
+        let cut = CacheFacts { bytes: 16, data_clusters: 2, ..old.1.clone() };
+        let longer = cache(&dir, "new", "headtab1dat1dat2");
+        assert!(Extension::between((&old.0, &cut), (&longer.0, &longer.1)).unwrap().is_none());
+        let new = cache(&dir, "new", "headtab1tab2dat1");
         let more_metadata = CacheFacts { data_clusters: 1, ..new.1 };
         assert!(Extension::between((&old.0, &old.1), (&new.0, &more_metadata)).unwrap().is_none());
     }

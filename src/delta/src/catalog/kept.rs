@@ -21,8 +21,8 @@ struct Kept {
     manifest: Arc<Manifest>,
 }
 
-/// How an image's directory looked. An image is replaced as a whole, by a new directory; what is sent and received
-/// keeps all of this.
+/// How an image's directory looked. An image is replaced by a new directory, or its manifest is replaced in the one it has,
+/// which changes its times; what is sent and received keeps all of this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DirectoryState {
     inode: u64,
